@@ -1,0 +1,48 @@
+# make study    set up, run a study, print where its figures lie and the numbers that matter
+# make test     set up, then the tests
+# make lint     set up, then ruff and snakefmt
+# make docs     set up, then write config/README.md's table from the schema
+# make clean    delete .venv (results stay)
+#
+# STUDY is a config that is read over config.yaml; ARGS goes to snakemake; CORES is how many cores it may use:
+#   make study STUDY=config/mnist.yaml ARGS="--config data_dir=FOLDER" CORES=4
+
+PYTHON ?= python3
+CORES ?= all
+STUDY ?= config.yaml
+ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
+
+.DELETE_ON_ERROR:
+.PHONY: study test lint docs clean
+
+study: $(READY)
+	$(BIN)/snakemake --cores $(CORES) --configfile $(STUDY) --quiet rules $(ARGS)
+	@$(BIN)/python workflow/scripts/show_summary.py --configfile config.yaml $(STUDY)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+docs: $(READY)
+	$(BIN)/python workflow/scripts/document_config.py
+
+# The stamp carries the checksum of requirements.txt: a changed pin installs again, an untouched one never.
+$(READY): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  f"prunecurve needs Python 3.11 or newer, this is {sys.version.split()[0]}: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	rm -f $(VENV)/ready-* && touch $@
+
+clean:
+	rm -rf $(VENV)

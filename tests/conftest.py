@@ -1,0 +1,128 @@
+"""What the tests share: small networks, and copies of the project in which the real `snakemake` runs."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from prunecurve.network import Architecture, PairNet
+from prunecurve.training import Split
+
+PROJECT = Path(__file__).parents[1]
+# What a clone holds, as opposed to what lies about in a folder that was worked in.
+NOT_CLONED = shutil.ignore_patterns(
+    ".git", ".venv", ".snakemake", "results", "__pycache__", ".*_cache", ".hypothesis", "data"
+)
+
+# Networks are built in every example; how long that takes says nothing about the property.
+settings.register_profile("prunecurve", deadline=None, max_examples=25)
+settings.load_profile("prunecurve")
+torch.set_num_threads(1)
+
+TINY = """
+seeds: [0]
+images:
+  digits: {train: 150, val: 60, test: 60}
+network: {channels: [4, 6, 8], hidden: [12, 6]}
+training: {epochs: 2, same_weight: 6.0}
+ranking: {criteria: [mean_activation, l1_norm]}
+figures: {dpi: 80}
+"""
+
+
+class Study:
+    """A copy of the project with a small config; `run` is a user's `snakemake` in it."""
+
+    def __init__(self, folder: Path, config: str = TINY) -> None:
+        self.folder = folder
+        shutil.copytree(PROJECT, folder, ignore=NOT_CLONED)
+        (folder / "config.yaml").write_text(config)
+
+    def run(self, *arguments: str, succeed: bool | None = True, cores: int = 2) -> subprocess.CompletedProcess[str]:
+        """Run snakemake; stdout and stderr together in `stdout`. `succeed`: whether it must, None for either."""
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(),
+        )
+        if succeed is not None:
+            assert (done.returncode == 0) is succeed, done.stdout
+        return done
+
+    def plan(self, *arguments: str) -> dict[str, int]:
+        """How many jobs of each rule a run would do."""
+        lines = self.run("-n", "--quiet", "rules", *arguments).stdout.splitlines()
+        if not any(line.startswith("Job stats:") for line in lines):
+            assert any("Nothing to be done" in line for line in lines), lines
+            return {}
+        start = next(i for i, line in enumerate(lines) if line.startswith("---"))
+        jobs = {}
+        for line in lines[start + 1 :]:
+            if line.startswith("total"):
+                break
+            rule, count = line.split()
+            jobs[rule] = int(count)
+        return jobs
+
+    def path(self, name: str) -> Path:
+        """A result of the study."""
+        return self.folder / "results" / "digits" / name
+
+
+def environment() -> dict[str, str]:
+    """The environment of a user who has not activated the virtual environment."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SNAKEMAKE", "VIRTUAL_ENV"))}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """A study of its own, nothing run yet."""
+    return Study(tmp_path / "study")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study that ran to its end. Only to be read: tests that change something take `copied`."""
+    made = Study(tmp_path_factory.mktemp("finished") / "study")
+    made.run()
+    return made
+
+
+@pytest.fixture
+def copied(finished: Study, tmp_path: Path) -> Study:
+    """A copy of the finished study, its results with the times and records that Snakemake goes by."""
+    made = object.__new__(Study)
+    made.folder = tmp_path / "study"
+    shutil.copytree(finished.folder, made.folder, symlinks=True)
+    return made
+
+
+def random_network(architecture: Architecture, seed: int) -> PairNet:
+    """A network with random weights, biases and, unlike a new one, random batch normalisation."""
+    torch.manual_seed(seed)
+    model = PairNet(architecture)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if name.endswith("running_var"):
+                tensor.uniform_(0.2, 3.0)
+            elif tensor.is_floating_point() and tensor.ndim == 1:
+                tensor.normal_(0.0, 0.7)
+    return model.to(memory_format=torch.channels_last).eval()
+
+
+def random_split(architecture: Architecture, seed: int, images: int = 7, pairs: int = 12) -> Split:
+    """Random images and pairs that fit a network."""
+    rng = np.random.default_rng(seed)
+    size = architecture.image_size
+    pixels = rng.integers(0, 256, (images, architecture.in_channels // 2, size, size), dtype=np.uint8)
+    index = np.column_stack([rng.integers(0, images, (pairs, 2)), rng.integers(0, 2, pairs)]).astype(np.int32)
+    index[:2, 2] = (0, 1)
+    return Split.of(pixels, index, torch.device("cpu"))

@@ -1,0 +1,49 @@
+# From a data set to the pairs of each split.
+
+
+rule get_images:
+    output:
+        images="results/{dataset}/source/images.npy",
+        labels="results/{dataset}/source/labels.npy",
+        held_out="results/{dataset}/source/held_out.npy",
+    log:
+        "results/{dataset}/logs/get_images.log",
+    conda:
+        "../envs/torch.yaml"
+    params:
+        script=script("get_images"),
+        code=code("get_images"),
+        data_dir=config["data_dir"],
+        image_size=config["image_size"],
+        # A folder of images isn't an input of Snakemake's (it may hold very many): a change in it shows here.
+        content=fingerprint(config["dataset"], config["data_dir"]),
+    shell:
+        "python {params.script:q} --dataset {wildcards.dataset} --data-dir {params.data_dir:q}"
+        " --image-size {params.image_size} --log {log:q}"
+        " --images {output.images:q} --labels {output.labels:q} --held-out {output.held_out:q}"
+
+
+rule make_pairs:
+    input:
+        images=rules.get_images.output.images,
+        labels=rules.get_images.output.labels,
+        held_out=rules.get_images.output.held_out,
+    output:
+        images=expand("results/{{dataset}}/seed{{seed}}/images/{split}.npy", split=SPLITS),
+        labels=expand("results/{{dataset}}/seed{{seed}}/labels/{split}.npy", split=SPLITS),
+        pairs=expand("results/{{dataset}}/seed{{seed}}/pairs/{split}.npy", split=SPLITS),
+    log:
+        "results/{dataset}/seed{seed}/logs/make_pairs.log",
+    conda:
+        "../envs/sweep.yaml"
+    params:
+        script=script("make_pairs"),
+        code=code("make_pairs"),
+        sizes=options(config["images"][config["dataset"]]),
+        pairs=options(config["pairs_per_image"]),
+        seed="{seed}",
+        folder="results/{dataset}/seed{seed}",
+    shell:
+        "python {params.script:q} --images {input.images:q} --labels {input.labels:q} --held-out {input.held_out:q}"
+        " --dataset {wildcards.dataset} {params.sizes:q} {params.pairs:q} --seed {params.seed}"
+        " --folder {params.folder:q} --log {log:q}"

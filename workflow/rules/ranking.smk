@@ -1,0 +1,22 @@
+# From activations to the order in which a criterion removes channels.
+
+
+rule rank_channels:
+    input:
+        # The criterion's own file and no other's: an edit to one runs that one again.
+        channels=f"results/{{dataset}}/seed{{seed}}/activations/{config['ranking']['split']}/channels.csv",
+        weights=rules.train.output.weights,
+    output:
+        RANKING,
+    log:
+        "results/{dataset}/seed{seed}/logs/rank_channels/{criterion}.log",
+    conda:
+        "../envs/sweep.yaml"
+    params:
+        script=script("rank_channels"),
+        code=lambda w: code("rank_channels", f"criteria.{w.criterion}"),
+        seed="{seed}",
+        criterion="{criterion}",
+    shell:
+        "python {params.script:q} --criterion {params.criterion} --channels {input.channels:q}"
+        " --weights {input.weights:q} --seed {params.seed} --output {output:q} --log {log:q}"

@@ -1,0 +1,50 @@
+# From rows to the curve and its summary, and from networks to a table of all channels.
+
+
+rule aggregate:
+    input:
+        rows=expand(ROW, seed=config["seeds"], criterion=CRITERIA, removal=REMOVALS, k=KS, allow_missing=True),
+    output:
+        curve="results/{dataset}/curve.csv",
+        summary="results/{dataset}/summary.csv",
+    log:
+        "results/{dataset}/logs/aggregate.log",
+    conda:
+        "../envs/figures.yaml"
+    params:
+        script=script("aggregate"),
+        code=code("aggregate"),
+        rows=lambda w: template(ROW),
+        seeds=config["seeds"],
+        criteria=CRITERIA,
+        removals=REMOVALS,
+        ks=KS,
+    shell:
+        "python {params.script:q} --rows {params.rows:q} --seeds {params.seeds:q} --criteria {params.criteria:q}"
+        " --removals {params.removals:q} --ks {params.ks:q} --curve {output.curve:q} --summary {output.summary:q}"
+        " --log {log:q}"
+
+
+rule aggregate_channels:
+    input:
+        channels=expand(
+            "results/{dataset}/seed{seed}/activations/test/channels.csv", seed=config["seeds"], allow_missing=True
+        ),
+        rankings=expand(RANKING, seed=config["seeds"], criterion=CRITERIA, allow_missing=True),
+    output:
+        "results/{dataset}/channels.csv",
+    log:
+        "results/{dataset}/logs/aggregate_channels.log",
+    conda:
+        "../envs/sweep.yaml"
+    params:
+        script=script("aggregate_channels"),
+        code=code("aggregate_channels"),
+        channels=lambda w: template("results/{dataset}/seed{seed}/activations/test/channels.csv"),
+        rankings=lambda w: template(RANKING),
+        seeds=config["seeds"],
+        criteria=CRITERIA,
+    shell:
+        "python {params.script:q} --channels {params.channels:q} --rankings {params.rankings:q}"
+        " --dataset {wildcards.dataset} --seeds {params.seeds:q} --criteria {params.criteria:q}"
+        " --output {output:q} --log {log:q}"

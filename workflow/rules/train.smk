@@ -1,0 +1,33 @@
+# From pairs to a trained network.
+
+
+rule train:
+    input:
+        train_images="results/{dataset}/seed{seed}/images/train.npy",
+        train_pairs="results/{dataset}/seed{seed}/pairs/train.npy",
+        val_images="results/{dataset}/seed{seed}/images/val.npy",
+        val_pairs="results/{dataset}/seed{seed}/pairs/val.npy",
+    output:
+        model="results/{dataset}/seed{seed}/model.pt",
+        weights="results/{dataset}/seed{seed}/weights.npz",
+        history="results/{dataset}/seed{seed}/training.csv",
+    log:
+        "results/{dataset}/seed{seed}/logs/train.log",
+    # The longest jobs first: evaluations of the networks that are done fill the cores beside the last one.
+    priority: 2
+    conda:
+        "../envs/torch.yaml"
+    threads: config["threads"]
+    params:
+        script=script("train"),
+        code=code("train"),
+        network=options(config["network"]),
+        recipe=options(config["training"]),
+        device=config["device"],
+        torch_threads=config["threads"],
+        seed="{seed}",
+    shell:
+        "python {params.script:q} --train-images {input.train_images:q} --train-pairs {input.train_pairs:q}"
+        " --val-images {input.val_images:q} --val-pairs {input.val_pairs:q} {params.network:q} {params.recipe:q}"
+        " --device {params.device} --threads {params.torch_threads} --seed {params.seed} --log {log:q}"
+        " --model {output.model:q} --weights {output.weights:q} --history {output.history:q}"

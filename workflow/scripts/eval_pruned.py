@@ -1,0 +1,39 @@
+"""Evaluate one network with the first K channels of a ranking removed: one row of the curve."""
+
+import argparse
+import os
+
+# One thread, before numpy loads its BLAS: the row must not depend on how many cores there are.
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
+from prunecurve.commandline import parser, run
+from prunecurve.files import write_rows
+from prunecurve.removal import REMOVALS
+from prunecurve.sweep import Evaluator, read_order
+
+
+def options() -> argparse.ArgumentParser:
+    made = parser(__doc__)
+    made.add_argument("--features", required=True, help="the split's pooled maps")
+    made.add_argument("--pairs", required=True, help="the split's pairs, with the labels")
+    made.add_argument("--weights", required=True, help="the network's weights")
+    made.add_argument("--mean-features", required=True, help="mean pooled maps, for mean_replacement")
+    made.add_argument("--ranking", required=True)
+    made.add_argument("--removal", choices=REMOVALS, required=True)
+    made.add_argument("--k", type=int, required=True, help="number of channels removed")
+    made.add_argument("--dataset", required=True, help="for the row's first columns, as seed and criterion")
+    made.add_argument("--seed", type=int, required=True)
+    made.add_argument("--criterion", required=True)
+    made.add_argument("--output", required=True, help="output: a CSV file of one row")
+    return made
+
+
+def work(arguments: argparse.Namespace) -> None:
+    evaluator = Evaluator(arguments.features, arguments.pairs, arguments.weights, arguments.mean_features)
+    row = evaluator.row(read_order(arguments.ranking, evaluator.channels), arguments.k, arguments.removal)
+    identity = {name: getattr(arguments, name) for name in ("dataset", "seed", "criterion", "removal")}
+    write_rows(arguments.output, [identity | row])
+
+
+if __name__ == "__main__":
+    run(work, options().parse_args())

@@ -1,0 +1,192 @@
+"""The study's config: checked against the schema, its defaults filled in, its errors made readable."""
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from prunecurve import criteria
+from prunecurve.datasets import DATASETS
+from prunecurve.errors import StudyError
+from prunecurve.pairs import SPLITS
+from prunecurve.removal import REMOVALS
+
+
+def load_schema(path: str | Path) -> dict[str, Any]:
+    """Read the JSON schema, with the names that the code knows filled in as what is allowed."""
+    schema = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    keys = schema["properties"]
+    keys["dataset"]["enum"] = list(DATASETS)
+    keys["ranking"]["properties"]["criteria"]["items"]["enum"] = criteria.names()
+    keys["sweep"]["properties"]["removals"]["items"]["enum"] = list(REMOVALS)
+    return schema
+
+
+def filled(schema: Mapping[str, Any], given: Any) -> Any:
+    """A copy of the given value with the schema's defaults where keys are missing, and 6000.0 as the whole number."""
+    if isinstance(given, list):
+        return [filled(schema.get("items", {}), value) for value in given]
+    if schema.get("type") == "integer":
+        return int(given)
+    if "properties" not in schema:
+        return given
+    missing = {name: sub for name, sub in schema["properties"].items() if name not in given}
+    found = {name: filled(schema["properties"].get(name, {}), value) for name, value in given.items()}
+    return found | {name: filled(sub, {}) if "properties" in sub else sub["default"] for name, sub in missing.items()}
+
+
+def keys(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """All keys of the config with dots between levels (`training.epochs`), and their part of the schema."""
+    for name, sub in schema.get("properties", {}).items():
+        yield f"{prefix}{name}", sub
+        yield from keys(sub, f"{prefix}{name}.")
+
+
+def check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The complete config; StudyError, with a line for each mistake that names its key, if it has any."""
+    import jsonschema
+
+    wrong = list(_unknown_keys(given, schema, [key for key, _ in keys(schema)])) + list(_not_finite(given))
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(given):
+        if error.validator != "additionalProperties":
+            wrong.append(_told(error))
+    if not wrong:
+        config = filled(schema, given)
+        wrong = list(_contradictions(config))
+    if wrong:
+        raise StudyError("the config has mistakes:\n" + "\n".join(f"  {line}" for line in dict.fromkeys(wrong)))
+    return config
+
+
+def ks(config: Mapping[str, Any]) -> list[int]:
+    """The K that the sweep evaluates, in rising order: those of the config and 0, the unpruned control."""
+    channels = config["network"]["channels"][-1]
+    chosen = config["sweep"]["ks"]
+    return list(range(channels)) if chosen == "all" else sorted({0, *chosen})
+
+
+def _unknown_keys(given: Any, schema: Mapping[str, Any], all_keys: list[str], prefix: str = "") -> Iterator[str]:
+    if not isinstance(given, Mapping) or "properties" not in schema:
+        return
+    known = schema["properties"]
+    for name, value in given.items():
+        if name in known:
+            yield from _unknown_keys(value, known[name], all_keys, f"{prefix}{name}.")
+            continue
+        here = difflib.get_close_matches(str(name), known, n=1)
+        near = [f"{prefix}{here[0]}"] if here else difflib.get_close_matches(f"{prefix}{name}", all_keys, n=1)
+        # A key that was written a level too high or too low keeps its own name.
+        near = near or [key for key in all_keys if key.split(".")[-1] == name][:1]
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+        yield f"{prefix}{name}: unknown key; {hint}"
+
+
+def _not_finite(given: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(given, Mapping):
+        for name, value in given.items():
+            yield from _not_finite(value, f"{prefix}{name}.")
+    elif isinstance(given, float) and not math.isfinite(given):
+        yield f"{prefix.rstrip('.')}: {given} is not a finite number"
+
+
+def _told(error: Any) -> str:
+    """One line for a schema error: the key, its value, what is allowed."""
+    path = [str(part) for part in error.absolute_path]
+    key = ".".join(path) or "the config"
+    value, allowed = error.instance, error.schema
+    if error.validator == "enum":
+        near = difflib.get_close_matches(str(value), map(str, error.validator_value), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{key}: {value!r} is unknown; allowed: {', '.join(map(str, error.validator_value))}{hint}"
+    hint = ""
+    if isinstance(value, str) and _number(value) is not None:
+        hint = f"; YAML reads {value} as text, write {_number(value)!r}"
+    return f"{key}: {value!r} is not allowed; allowed: {describe(allowed)}{hint}"
+
+
+def _number(text: str) -> float | int | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() and "." not in text and "e" not in text.lower() else number
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=1000).replace("\n...", "").strip()
+
+
+def describe(schema: Mapping[str, Any]) -> str:
+    """In words, which values a part of the schema allows."""
+    if "enum" in schema:
+        return ", ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " or ".join(describe(choice) for choice in schema["anyOf"])
+    if "const" in schema:
+        return str(schema["const"])
+    kind = schema.get("type")
+    if kind == "array":
+        different = ", all different" if schema.get("uniqueItems") else ""
+        example = f", such as {_yaml(schema['default'])}," if "default" in schema else ""
+        return f"a list{example} of: {describe(schema['items'])}{different}"
+    named = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}
+    words = named.get(kind, "a mapping of keys to values")
+    if "minLength" in schema:
+        words = f"{words}, not empty"
+    bounds = [
+        f"{sign} {schema[name]}"
+        for name, sign in (
+            ("minimum", "≥"),
+            ("exclusiveMinimum", ">"),
+            ("maximum", "≤"),
+            ("exclusiveMaximum", "<"),
+        )
+        if name in schema
+    ]
+    return " ".join([words, " and ".join(bounds)]).strip()
+
+
+def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
+    """Mistakes that no single key shows."""
+    network, size = config["network"], config["image_size"]
+    blocks, channels = len(network["channels"]), network["channels"][-1]
+    if size >> blocks < 1:
+        yield (
+            f"network.channels: {blocks} blocks each halve the image, and image_size is {size}; "
+            f"allowed: at most {size.bit_length() - 1} blocks"
+        )
+    if network["kernel_size"] % 2 == 0:
+        yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the map's size"
+    if channels < 2:
+        yield f"network.channels: the last block has {channels} channel; allowed: at least 2, so that one can go"
+    if config["sweep"]["ks"] != "all":
+        for k in config["sweep"]["ks"]:
+            if not 0 <= k < channels:
+                yield (
+                    f"sweep.ks: K = {k} is out of range; allowed: 0 to {channels - 1}, "
+                    f"since the last of network.channels is {channels}"
+                )
+    pairs = config["pairs_per_image"]
+    for split in SPLITS:
+        count = config["images"][config["dataset"]][split]
+        if count < pairs["same"] + 1 + pairs["different"]:
+            yield (
+                f"images.{config['dataset']}.{split}: {count} images are fewer than one pairing needs "
+                f"({pairs['same']} of the same class, {pairs['different']} of others and the image itself); "
+                f"allowed: at least {pairs['same'] + 1 + pairs['different']}"
+            )
+
+
+def document(schema: Mapping[str, Any]) -> str:
+    """The keys as a Markdown table: name, default, what is allowed, what it is for."""
+    lines = ["| key | default | allowed | meaning |", "|---|---|---|---|"]
+    for key, sub in keys(schema):
+        if "properties" in sub:
+            lines.append(f"| **`{key}`** | | | {sub['description']} |")
+        else:
+            allowed = describe({name: value for name, value in sub.items() if name != "default"})
+            lines.append(f"| `{key}` | `{_yaml(sub['default'])}` | {allowed} | {sub['description']} |")
+    return "\n".join(lines) + "\n"

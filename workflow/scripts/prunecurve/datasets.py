@@ -1,0 +1,172 @@
+"""Where images come from: every data set becomes uint8 images (n, C, S, S), class labels, and a held-out mask.
+
+To add a data set, write a function that returns an `ImageSet`, name it in `DATASETS`, and give its
+sizes in the config schema (`images`).
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from prunecurve.errors import StudyError
+
+OFFLINE_CHOICES = (
+    "without a network, either set data_dir to a folder that already holds the data set in torchvision's layout, "
+    "or use a data set that needs no download: dataset: digits, or dataset: image_folder with your own images"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """All images of a data set.
+
+    images: uint8 (n, C, S, S), 0 black to 255 white. labels: int64 (n,), class numbers.
+    held_out: bool (n,), true for the images that the data set itself keeps for testing; all false
+    where it makes no such split.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    held_out: np.ndarray
+
+
+def resized(image, size: int) -> np.ndarray:
+    """A Pillow image, resized with bilinear interpolation to uint8 (C, size, size)."""
+    from PIL import Image
+
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def digits(data_dir: Path, size: int) -> ImageSet:
+    """scikit-learn's bundled handwritten digits: 1,797 images of 8×8 pixels in 10 classes (Alpaydin 1998)."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    bundled = load_digits()
+    # The pixels are whole numbers from 0 to 16.
+    grey = np.rint(bundled.images * (255 / 16)).astype(np.uint8)
+    images = np.stack([resized(Image.fromarray(pixels), size) for pixels in grey])
+    return ImageSet(images, bundled.target.astype(np.int64), np.zeros(len(images), bool))
+
+
+def _import_torchvision_datasets():
+    """torchvision.datasets, also where torchvision was compiled for another build of torch.
+
+    Beside a CPU-only torch its import fails because two of its compiled operators are missing.
+    Declaring them is enough for the data sets, which use neither.
+    """
+    import torch
+
+    try:
+        from torchvision import datasets
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        from torchvision import datasets
+    return datasets
+
+
+def _from_torchvision(class_name: str) -> Callable[[Path, int], ImageSet]:
+    def load(data_dir: Path, size: int) -> ImageSet:
+        from PIL import Image
+
+        made = getattr(_import_torchvision_datasets(), class_name)
+        raw = Path(data_dir) / class_name / "raw"
+        complete = all(
+            (raw / f"{part}-{kind}").is_file()
+            for part in ("train", "t10k")
+            for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+        )
+        parts = []
+        for train in (True, False):
+            try:
+                parts.append(made(str(data_dir), train=train, download=not complete))
+            # torchvision raises whatever the network or the file's parser does.
+            except Exception as error:
+                if complete:
+                    raise StudyError(
+                        f"data_dir: a file of {class_name} in {raw} is truncated or not an IDX file ({error}); "
+                        f"replace it, or delete the folder to download it again"
+                    ) from error
+                raise StudyError(
+                    f"data_dir: {class_name} is not in {data_dir} and could not be downloaded there ({error}); "
+                    f"{OFFLINE_CHOICES}"
+                ) from error
+        for part in parts:
+            if len(part.data) != len(part.targets):
+                raise StudyError(f"data_dir: {raw} holds {len(part.data)} images but {len(part.targets)} labels")
+        grey = np.concatenate([part.data.numpy() for part in parts])
+        images = grey[:, None]
+        if images.shape[-2:] != (size, size):
+            images = np.stack([resized(Image.fromarray(pixels), size) for pixels in grey])
+        labels = np.concatenate([part.targets.numpy() for part in parts]).astype(np.int64)
+        return ImageSet(images, labels, np.arange(len(labels)) >= len(parts[0].data))
+
+    load.__doc__ = f"torchvision's {class_name}, with its own test images held out."
+    return load
+
+
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
+
+
+def image_folder(data_dir: Path, size: int) -> ImageSet:
+    """A folder a class, of PNG or JPEG files: grey if all are grey, else RGB; classes in order of their names."""
+    from PIL import Image, UnidentifiedImageError
+
+    data_dir = Path(data_dir)
+    if not data_dir.is_dir():
+        raise StudyError(f"data_dir: {data_dir} is not a folder; dataset image_folder wants one folder a class in it")
+    folders = sorted(path for path in data_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
+    files = [
+        (path, number)
+        for number, folder in enumerate(folders)
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in IMAGE_ENDINGS
+    ]
+    if len({number for _, number in files}) < 2:
+        raise StudyError(f"data_dir: {data_dir} holds {len(folders)} folders, fewer than two of them with PNG or JPEG")
+    pictures = []
+    for path, _ in files:
+        try:
+            with Image.open(path) as opened:
+                opened.load()
+                grey = opened.mode in ("1", "L", "LA")
+                pictures.append(resized(opened.convert("L" if grey else "RGB"), size))
+        except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+            raise StudyError(f"data_dir: {path} is not a readable image ({error}); replace or remove it") from error
+    channels = max(picture.shape[0] for picture in pictures)
+    images = np.stack([np.broadcast_to(picture, (channels, size, size)) for picture in pictures])
+    labels = np.array([number for _, number in files], dtype=np.int64)
+    return ImageSet(images, labels, np.zeros(len(images), bool))
+
+
+def fingerprint(dataset: str, data_dir: str | Path) -> str:
+    """What changes when a folder of images does: a digest of its files' names, sizes and times; else empty.
+
+    Reading the images themselves would take too long at every start of the workflow.
+    """
+    if dataset != "image_folder" or not Path(data_dir).is_dir():
+        return ""
+    listed = sorted(
+        (str(path.relative_to(data_dir)), stat.st_size, stat.st_mtime_ns)
+        for path in Path(data_dir).glob("*/*")
+        if path.suffix.lower() in IMAGE_ENDINGS and (stat := path.stat())
+    )
+    return hashlib.sha256(repr(listed).encode()).hexdigest()[:16]
+
+
+DATASETS: dict[str, Callable[[Path, int], ImageSet]] = {
+    "digits": digits,
+    "mnist": _from_torchvision("MNIST"),
+    "fashion_mnist": _from_torchvision("FashionMNIST"),
+    "kmnist": _from_torchvision("KMNIST"),
+    "image_folder": image_folder,
+}

@@ -1,0 +1,65 @@
+"""Figures: each module in a folder here is one, named as its file, drawn from the data that the folder names.
+
+of_curve: curve.csv; of_channels: channels.csv of the study; of_network: one network's rows of channels.csv
+and its mean maps. A figure has `draw(data) -> matplotlib Figure`. To add one, add a module; nothing else changes.
+"""
+
+import dataclasses
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What a figure is drawn from: its table, the study's criteria in the config's order, and maps (P, M, N)."""
+
+    table: "pd.DataFrame"
+    criteria: tuple[str, ...]
+    maps: np.ndarray | None = None
+
+
+def of(folder: str) -> list[str]:
+    """The names of the figures drawn from a folder's data, in alphabetical order."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(Path(__path__[0]) / folder)]))
+
+
+def folder_of(name: str) -> str:
+    """The folder (`of_curve`, …) that a figure's module lies in."""
+    return next(folder.name for folder in _folders() if name in of(folder.name))
+
+
+def names() -> list[str]:
+    """All figures there are."""
+    return [name for folder in _folders() for name in of(folder.name)]
+
+
+def _folders() -> list[Path]:
+    return sorted(Path(__path__[0]).glob("of_*"))
+
+
+def draw(name: str, data: Data) -> "Figure":
+    """Draw a figure."""
+    from prunecurve.figures import style
+
+    with style.applied():
+        return importlib.import_module(f"{__name__}.{folder_of(name)}.{name}").draw(data)
+
+
+def save(figure: "Figure", dpi: int, *paths: str | Path) -> None:
+    """Write a figure to files whose endings tell the format; the same figure gives the same bytes."""
+    from prunecurve.figures import style
+    from prunecurve.files import atomic
+
+    for path in map(Path, paths):
+        # Without a date, and with element names that aren't random.
+        metadata = {"Date": None} if path.suffix == ".svg" else {}
+        with style.applied(), atomic(path) as temporary:
+            figure.savefig(temporary, dpi=dpi, metadata=metadata)

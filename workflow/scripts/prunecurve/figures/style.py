@@ -1,0 +1,72 @@
+"""How all figures look: sizes for a page in print, and colours that colour-blind readers tell apart."""
+
+from contextlib import AbstractContextManager
+from itertools import product
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe & Ito 2008; yellow is left out, too pale for a line on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+GREY = "#666666"
+PAGE_WIDTH = 7.2  # inches, two columns of a journal's page
+
+SETTINGS = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "prunecurve",
+    "svg.fonttype": "none",
+}
+
+
+def applied() -> AbstractContextManager:
+    """The settings, for as long as the context lasts."""
+    return matplotlib.rc_context(SETTINGS)
+
+
+def line_styles(names: tuple[str, ...]) -> dict[str, dict[str, object]]:
+    """A colour and dash for each name, always the same for its place; no two alike among the first 28."""
+    pairs = [{"color": colour, "linestyle": dash} for dash, colour in product(DASHES, COLOURS)]
+    # A dash of its own as long as there are enough, so that lines stay apart without colour too.
+    return {
+        name: pairs[i % len(pairs)] | ({"linestyle": DASHES[i % len(DASHES)]} if len(names) <= len(COLOURS) else {})
+        for i, name in enumerate(names)
+    }
+
+
+def label(name: str) -> str:
+    """A config name as words."""
+    return name.replace("_", " ")
+
+
+def panels(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A page-wide figure of `count` panels of a height in inches, axes shared, in rows of at most `columns`."""
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(PAGE_WIDTH, rows * height), sharex=True, sharey=True, squeeze=False
+    )
+    for unused in grid.flat[count:]:
+        unused.set_visible(False)
+    return figure, list(grid.flat[:count])
+
+
+def told_replication(seeds: int) -> str:
+    """What lines and bands are, for a legend or caption."""
+    return "one network (seed)" if seeds == 1 else f"mean of {seeds} networks (seeds), band: 95 % Student t interval"

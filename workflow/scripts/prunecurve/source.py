@@ -1,0 +1,61 @@
+"""Which code a script runs: what a workflow manager, which sees no imports, has to be told of."""
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = "prunecurve"
+
+
+def files_of(script: str | Path, *plugins: str) -> list[Path]:
+    """The script and the package's files that it imports, at whatever depth and from whatever function, sorted.
+
+    plugins: dotted names (`criteria.l1_norm`) of modules that it imports by name at run time.
+    """
+    scripts = Path(script).parent
+    waiting = [Path(script), *(scripts / PACKAGE / f"{name.replace('.', '/')}.py" for name in plugins)]
+    found: set[Path] = set()
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting.extend(_imports(file, scripts))
+    return sorted(found)
+
+
+@functools.cache
+def digest(script: str | Path, *plugins: str) -> str:
+    """A digest of the names and contents of `files_of`: another one means that the script may do something else."""
+    scripts = Path(script).parent
+    content = hashlib.sha256()
+    for file in files_of(script, *plugins):
+        content.update(f"{file.relative_to(scripts).as_posix()}\0{len(_read(file))}\0".encode() + _read(file))
+    return content.hexdigest()[:16]
+
+
+@functools.cache
+def _read(file: Path) -> bytes:
+    return file.read_bytes()
+
+
+@functools.cache
+def _imports(file: Path, scripts: Path) -> tuple[Path, ...]:
+    return tuple(_imported(file, scripts))
+
+
+def _imported(file: Path, scripts: Path) -> Iterator[Path]:
+    # Importing a module runs the packages it lies in.
+    yield from (scripts / folder / "__init__.py" for folder in file.relative_to(scripts).parents if folder.name)
+    for node in ast.walk(ast.parse(_read(file))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == PACKAGE:
+                path = scripts.joinpath(*name.split("."))
+                yield from (p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file())

@@ -1,0 +1,72 @@
+"""One evaluation: the network with the first K channels of a ranking removed. Imports numpy alone."""
+
+import numpy as np
+
+from prunecurve.cost import cost, layer_names
+from prunecurve.errors import StudyError
+from prunecurve.files import load_array, load_arrays, read_columns
+from prunecurve.head import logits
+from prunecurve.metrics import measure
+from prunecurve.removal import REMOVALS
+
+
+def read_order(path: str, channels: int) -> np.ndarray:
+    """A ranking's channel numbers, the first to be pruned first; StudyError if it is no permutation."""
+    (order,) = read_columns(path, "channel")
+    if not np.array_equal(np.sort(order), np.arange(channels)):
+        raise StudyError(f"{path} is not a ranking of {channels} channels; delete it and run again")
+    return order.astype(np.int64)
+
+
+def kept_channels(order: np.ndarray, k: int) -> np.ndarray:
+    """The channels left after removing the first k of a ranking, sorted by number."""
+    if not 0 <= k < len(order):
+        raise StudyError(f"sweep.ks: K = {k} is outside 0 … {len(order) - 1} (the layer has {len(order)} channels)")
+    return np.sort(order[k:])
+
+
+def checked_ks(channels: int) -> list[int]:
+    """The K at which surgery checks the sweep: both ends and the quarters between."""
+    return sorted({0, 1, channels // 4, channels // 2, 3 * channels // 4, channels - 1} & set(range(channels)))
+
+
+class Evaluator:
+    """All that the evaluations of one network share, read from its artifacts.
+
+    features: the split's pooled maps (N, P, h, w), memory-mapped; pairs: (N, 3) with the labels;
+    mean_features: (P, h, w) over the ranking split, which mean_replacement puts in.
+    """
+
+    def __init__(self, features: str, pairs: str, weights: str, mean_features: str) -> None:
+        self.weights = load_arrays(weights)
+        self.features = load_array(features, shape=(None, None, None, None), mapped=True)
+        self.labels = load_array(pairs, shape=(len(self.features), 3))[:, 2]
+        self.mean_features = load_array(mean_features, shape=self.features.shape[1:])
+        self.channels = self.features.shape[1]
+
+    def logits(self, kept: np.ndarray, removal: str) -> np.ndarray:
+        """Logits (N, 2) of the network that keeps these channels."""
+        stand_in = REMOVALS[removal].stand_in(self.weights, self.mean_features)
+        return logits(self.features, self.weights, kept, stand_in)
+
+    def row(self, order: np.ndarray, k: int, removal: str) -> dict[str, object]:
+        """The row of K: the metrics, and the size of the network, from which compression and speed-up follow.
+
+        compression_ratio is parameters before over after, theoretical_speedup MACs before over after (Blalock 2020).
+        """
+        kept = kept_channels(order, k)
+        metrics = measure(self.logits(kept, removal), self.labels)
+        before = cost(self.weights, self.channels)
+        in_network = len(kept) if REMOVALS[removal].smaller else self.channels
+        after = cost(self.weights, in_network)
+        last = layer_names(self.weights, "conv")[-1]
+        shape = (in_network, *self.weights[f"{last}.weight"].shape[1:])
+        return {
+            "k": k,
+            "channels_left": len(kept),
+            **metrics,
+            **after,
+            "compression_ratio": before["params"] / after["params"],
+            "theoretical_speedup": before["macs"] / after["macs"],
+            "conv_weight_shape": "x".join(map(str, shape)),
+        }

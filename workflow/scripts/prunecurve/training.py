@@ -1,0 +1,172 @@
+"""Training on pairs: batches gathered by index from uint8 tensors, the best validation epoch kept."""
+
+import copy
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunecurve.errors import StudyError
+from prunecurve.metrics import measure
+from prunecurve.network import Architecture, PairNet, as_input, gather
+from prunecurve.seeding import stream, stream_seed
+
+log = logging.getLogger("prunecurve")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How the network is trained: AdamW under a one-cycle schedule (Smith & Topin 2019)."""
+
+    epochs: int = dataclasses.field(metadata={"help": "passes over the training pairs"})
+    batch_size: int = dataclasses.field(metadata={"help": "pairs in a step"})
+    learning_rate: float = dataclasses.field(metadata={"help": "peak of the one-cycle schedule"})
+    weight_decay: float = dataclasses.field(metadata={"help": "AdamW's decoupled weight decay"})
+    max_shift: int = dataclasses.field(metadata={"help": "each image is moved by up to so many pixels"})
+    swap: bool = dataclasses.field(metadata={"help": "exchange the two images of half the pairs"})
+    same_weight: float = dataclasses.field(metadata={"help": "loss weight of a same pair; a different one has 1"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Images (n, C, S, S) uint8 and pairs (N, 3) of one split, on the device."""
+
+    images: Tensor
+    pairs: Tensor
+
+    @classmethod
+    def of(cls, images: np.ndarray, pairs: np.ndarray, device: torch.device) -> "Split":
+        """Move a split's arrays to the device."""
+        # `copy`: torch warns about arrays that are read-only (memory-mapped).
+        return cls(torch.from_numpy(images.copy()).to(device), torch.from_numpy(pairs.astype(np.int64)).to(device))
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Network inputs (n, 2C, S, S) and labels (n,) in the order of the pairs."""
+        for part in self.pairs.split(size):
+            yield gather(self.images, part[:, 0], part[:, 1]), part[:, 2]
+
+
+class Augmenter:
+    """Batches of training pairs, with each image shifted and pairs swapped at random: neither changes the label."""
+
+    def __init__(self, split: Split, recipe: Recipe, seed: int) -> None:
+        margin = recipe.max_shift
+        self.split, self.recipe = split, recipe
+        self.size = split.images.shape[-1]
+        padded = nn.functional.pad(split.images, (margin,) * 4)
+        # A view of all (2·margin + 1)² shifted windows: gathering one copies no more than the image itself.
+        self.windows = padded.unfold(2, self.size, 1).unfold(3, self.size, 1).permute(0, 2, 3, 1, 4, 5)
+        self.random = torch.Generator().manual_seed(stream_seed(seed, "augmentation"))
+
+    def _shifted(self, index: Tensor) -> Tensor:
+        if self.recipe.max_shift == 0:
+            return self.split.images[index]
+        rows, columns = torch.randint(2 * self.recipe.max_shift + 1, (2, len(index)), generator=self.random)
+        return self.windows[index, rows.to(index.device), columns.to(index.device)]
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of the chosen pairs (indices into the split's pairs)."""
+        first, second, label = self.split.pairs[chosen].unbind(1)
+        if self.recipe.swap:
+            flip = (torch.rand(len(chosen), generator=self.random) < 0.5).to(first.device)
+            first, second = torch.where(flip, second, first), torch.where(flip, first, second)
+        return as_input(torch.cat([self._shifted(first), self._shifted(second)], dim=1)), label
+
+
+@torch.inference_mode()
+def all_logits(model: PairNet, split: Split, batch_size: int = 500) -> np.ndarray:
+    """Logits (N, 2) of all pairs of a split, in eval mode, end to end from the images."""
+    model.eval()
+    return torch.cat([model(inputs) for inputs, _ in split.batches(batch_size)]).cpu().numpy()
+
+
+def train(
+    architecture: Architecture, recipe: Recipe, training: Split, validation: Split, seed: int, device: torch.device
+) -> tuple[PairNet, list[dict[str, float]]]:
+    """Train a network; return it with the weights of its best validation epoch (`kept` in its row), and a row an epoch.
+
+    Best is the highest balanced accuracy on the validation pairs, then the lowest loss; test data play
+    no part. The same arguments give the same weights on the same kind of machine. Raises StudyError
+    when the loss is no longer a number.
+    """
+    torch.manual_seed(stream_seed(seed, "initialisation"))
+    model = PairNet(architecture).to(device, memory_format=torch.channels_last)
+    # Dropout draws from torch's global generator; a stream of its own keeps it apart from the shape of the weights.
+    torch.manual_seed(stream_seed(seed, "dropout"))
+    order = stream(seed, "batches")
+    augmenter = Augmenter(training, recipe, seed)
+    steps = math.ceil(len(training.pairs) / recipe.batch_size)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs
+    )
+    weight = torch.tensor([1.0, recipe.same_weight], device=device)
+    labels = validation.pairs[:, 2].cpu().numpy()
+    rows: list[dict[str, float]] = []
+    best, best_weights, started = (-math.inf, -math.inf), None, time.monotonic()
+    for epoch in range(1, recipe.epochs + 1):
+        rate = schedule.get_last_lr()[0]
+        loss = _one_epoch(model, augmenter, optimiser, schedule, weight, order, recipe.batch_size)
+        if not math.isfinite(loss):
+            raise StudyError(
+                f"training: the loss is {loss} in epoch {epoch}; lower training.learning_rate ({recipe.learning_rate})"
+            )
+        scores = measure(all_logits(model, validation), labels)
+        rows.append(_row(epoch, loss, scores, rate, time.monotonic() - started))
+        log.info("%s", _progress(rows[-1], recipe.epochs, seed))
+        if (merit := (scores["balanced_accuracy"], -scores["log_loss"])) > best:
+            best, best_weights = merit, copy.deepcopy(model.state_dict())
+            kept = epoch
+    if best_weights is None:
+        raise StudyError("training: no epoch gave a finite validation loss; lower training.learning_rate")
+    model.load_state_dict(best_weights)
+    return model.eval(), [row | {"kept": int(row["epoch"] == kept)} for row in rows]
+
+
+def _one_epoch(model, augmenter, optimiser, schedule, weight, order, batch_size) -> float:
+    """One pass over the shuffled training pairs; returns the mean loss a pair."""
+    model.train()
+    total, count = torch.zeros((), dtype=torch.float64), len(augmenter.split.pairs)
+    shuffled = torch.from_numpy(order.permutation(count)).to(weight.device)
+    for chosen in shuffled.split(batch_size):
+        # Batch normalisation has no variance for a batch of one.
+        if len(chosen) < 2:
+            schedule.step()
+            continue
+        inputs, labels = augmenter.batch(chosen)
+        loss = nn.functional.cross_entropy(model(inputs), labels, weight=weight)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        total += loss.detach().double().cpu() * len(chosen)
+    return float(total) / count
+
+
+def _row(epoch: int, loss: float, scores: dict[str, float], rate: float, seconds: float) -> dict[str, float]:
+    return {
+        "epoch": epoch,
+        "train_loss": loss,
+        "val_loss": scores["log_loss"],
+        "val_accuracy": scores["accuracy"],
+        "val_balanced_accuracy": scores["balanced_accuracy"],
+        "val_recall_same": scores["recall_same"],
+        "val_recall_different": scores["recall_different"],
+        "learning_rate": rate,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _progress(row: dict[str, float], epochs: int, seed: int) -> str:
+    left = row["seconds"] / row["epoch"] * (epochs - row["epoch"])
+    return (
+        f"train seed {seed}: epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.4f}  validation loss "
+        f"{row['val_loss']:.4f}, balanced accuracy {row['val_balanced_accuracy']:.4f}  {left:.0f} s left"
+    )

@@ -1,0 +1,55 @@
+"""Prove one seed's sweep: operate on the torch network, run it from the images, compare with the sweep's rows."""
+
+import argparse
+from pathlib import Path
+
+from prunecurve.commandline import log, parser, run
+from prunecurve.files import load_array, write_rows
+from prunecurve.network import load_model, prepare_torch
+from prunecurve.sweep import Evaluator, checked_ks, read_order
+from prunecurve.training import Split
+from prunecurve.verification import require_agreement, verify
+
+
+def options() -> argparse.ArgumentParser:
+    made = parser(__doc__)
+    made.add_argument("--model", type=Path, required=True)
+    made.add_argument("--images", type=Path, required=True)
+    made.add_argument("--pairs", type=Path, required=True)
+    made.add_argument("--features", type=Path, required=True)
+    made.add_argument("--weights", type=Path, required=True)
+    made.add_argument("--mean-features", type=Path, required=True)
+    made.add_argument("--ranking", required=True, help="path of a ranking, with {criterion} in it")
+    made.add_argument("--rows", required=True, help="path of a row, with {criterion}, {removal} and {k} in it")
+    made.add_argument("--criteria", nargs="+", required=True)
+    made.add_argument("--removals", nargs="+", required=True)
+    made.add_argument("--tolerance", type=float, default=1e-4, help="largest difference allowed between logits")
+    made.add_argument("--threads", type=int, default=1)
+    made.add_argument("--output", type=Path, required=True, help="output: a row a comparison, if all agree")
+    return made
+
+
+def work(arguments: argparse.Namespace) -> None:
+    # Always on the CPU: a GPU's reduced-precision convolutions would be what is tested, not the removal.
+    prepare_torch("cpu", arguments.threads)
+    evaluator = Evaluator(arguments.features, arguments.pairs, arguments.weights, arguments.mean_features)
+    split = Split.of(load_array(arguments.images), load_array(arguments.pairs), "cpu")
+    orders = {c: read_order(arguments.ranking.format(criterion=c), evaluator.channels) for c in arguments.criteria}
+    paths = {
+        (criterion, removal, k): arguments.rows.format(criterion=criterion, removal=removal, k=k)
+        for criterion in arguments.criteria
+        for removal in arguments.removals
+        for k in checked_ks(evaluator.channels)
+    }
+    model = load_model(arguments.model)
+    rows = list(verify(model, split, evaluator, orders, arguments.removals, paths, arguments.tolerance))
+    for row in rows:
+        log.info("%s", row)
+    require_agreement(rows, arguments.tolerance, f"verification of {arguments.model}")
+    write_rows(arguments.output, rows)
+    worst = max(row["max_logit_difference"] for row in rows)
+    log.info("%d comparisons agree; the largest difference of a logit is %.3g", len(rows), worst)
+
+
+if __name__ == "__main__":
+    run(work, options().parse_args())
