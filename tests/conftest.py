@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import settings
 from prunecurve.network import Architecture, PairNet
-from prunecurve.training import Split
+from prunecurve.batches import Split
 
 PROJECT = Path(__file__).parents[1]
 # What a clone holds, as opposed to what lies about in a folder that was worked in.
@@ -106,15 +106,19 @@ def copied(finished: Study, tmp_path: Path) -> Study:
 
 
 def random_network(architecture: Architecture, seed: int) -> PairNet:
-    """A network with random weights, biases and, unlike a new one, random batch normalisation."""
+    """A network with random weights, biases and, unlike a new one, random batch normalisation; few channels die."""
     torch.manual_seed(seed)
     model = PairNet(architecture)
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if name.endswith("running_var"):
-                tensor.uniform_(0.2, 3.0)
-            elif tensor.is_floating_point() and tensor.ndim == 1:
-                tensor.normal_(0.0, 0.7)
+    for name, tensor in model.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.uniform_(0.05, 1.0)
+        elif name.endswith("running_mean"):
+            tensor.normal_(0.0, 0.3)
+        elif name.startswith("bn") and name.endswith("weight"):
+            # Some are negative, as they may become in training.
+            tensor.normal_(1.0, 0.6)
+        elif name.endswith("bias"):
+            tensor.normal_(0.2, 0.7)
     return model.to(memory_format=torch.channels_last).eval()
 
 

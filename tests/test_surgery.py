@@ -17,7 +17,7 @@ from prunecurve.files import load_arrays
 from prunecurve.removal import REMOVALS
 from prunecurve.surgery import operated, physically_smaller
 from prunecurve.sweep import Evaluator, kept_channels
-from prunecurve.training import all_logits
+from prunecurve.batches import all_logits
 
 architectures = st.builds(
     Architecture,
@@ -123,7 +123,13 @@ def test_evaluator_gives_one_row_for_each_k(tmp_path):
     order = np.arange(8)[::-1]
     rows = [evaluator.row(order, k, "structural") for k in range(8)]
     assert [row["channels_left"] for row in rows] == list(range(8, 0, -1))
-    assert len({row["log_loss"] for row in rows}) == 8
+    for k, row in enumerate(rows):
+        masked = torch.from_numpy(np.load(tmp_path / "features.npy"))
+        masked[:, order[:k].copy()] = 0
+        with torch.inference_mode():
+            loss = torch.nn.functional.cross_entropy(model.head(masked), split.pairs[:, 2])
+        assert row["log_loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert rows[0]["log_loss"] != rows[7]["log_loss"]
     assert rows[3]["conv_weight_shape"] == "5x3x3x3"
     assert evaluator.row(order, 3, "zero_weights")["conv_weight_shape"] == "8x3x3x3"
     assert rows[0]["compression_ratio"] == 1.0 < rows[1]["compression_ratio"] < rows[7]["compression_ratio"]

@@ -4,11 +4,9 @@ import argparse
 import itertools
 from pathlib import Path
 
-import pandas as pd
-
 from prunecurve.commandline import log, parser, run
 from prunecurve.files import atomic, read_rows, write_rows
-from prunecurve.statistics import summarise
+from prunecurve.statistics import read_table, summarise
 
 
 def options() -> argparse.ArgumentParser:
@@ -31,7 +29,7 @@ def work(arguments: argparse.Namespace) -> None:
     write_rows(arguments.curve, [row for path in paths for row in read_rows(path)])
     log.info("%d rows", len(paths))
     with atomic(arguments.summary) as temporary:
-        summarise(pd.read_csv(arguments.curve)).to_csv(temporary, index=False, lineterminator="\n")
+        summarise(read_table(arguments.curve)).to_csv(temporary, index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

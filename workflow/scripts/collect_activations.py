@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from prunecurve.activations import collect
+from prunecurve.batches import Split
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array
 from prunecurve.network import load_model, prepare_torch
-from prunecurve.training import Split
 
 
 def options() -> argparse.ArgumentParser:

@@ -3,11 +3,10 @@
 import argparse
 from pathlib import Path
 
-import pandas as pd
-
 from prunecurve import figures
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array
+from prunecurve.statistics import read_table
 
 
 def options() -> argparse.ArgumentParser:
@@ -24,7 +23,7 @@ def options() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    table = pd.read_csv(arguments.data)
+    table = read_table(arguments.data)
     if arguments.seed is not None:
         table = table[table["seed"] == arguments.seed]
     maps = load_array(arguments.mean_maps) if arguments.mean_maps else None

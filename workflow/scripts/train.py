@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
+from prunecurve.batches import Split
 from prunecurve.commandline import add_fields, fields_of, log, parser, run
 from prunecurve.files import load_array, write_rows
 from prunecurve.network import Architecture, prepare_torch, save_model, save_weights
-from prunecurve.training import Recipe, Split, train
+from prunecurve.training import Recipe, train
 
 
 def options() -> argparse.ArgumentParser:

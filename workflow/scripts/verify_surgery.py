@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
+from prunecurve.batches import Split
 from prunecurve.commandline import log, parser, run
 from prunecurve.files import load_array, write_rows
 from prunecurve.network import load_model, prepare_torch
 from prunecurve.sweep import Evaluator, checked_ks, read_order
-from prunecurve.training import Split
 from prunecurve.verification import require_agreement, verify
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prunecurve.batches import Split
 from prunecurve.files import atomic, save_array, write_rows
 from prunecurve.network import POINTS, PairNet
-from prunecurve.training import Split
 
 
 class ChannelStatistics:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pickle
 from itertools import pairwise
 from pathlib import Path
 
@@ -111,17 +112,6 @@ def prepare_torch(device: str, threads: int) -> torch.device:
     return torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
 
 
-def gather(images: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """The stacked pairs (n, 2C, S, S) as float32 in [0, 1], channels last, from uint8 images and two index vectors."""
-    stacked = torch.cat([images[first], images[second]], dim=1)
-    return as_input(stacked)
-
-
-def as_input(stacked: Tensor) -> Tensor:
-    """uint8 pixels as the network's float32 input in [0, 1]; channels last is the CPU's fastest layout."""
-    return stacked.to(memory_format=torch.channels_last).float().div_(255)
-
-
 def save_model(path: str | Path, model: PairNet) -> None:
     """Write the weights and the numbers that rebuild the network; loads without unpickling objects."""
     state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -138,7 +128,10 @@ def load_model(path: str | Path) -> PairNet:
         model.load_state_dict(stored["state"])
     # torch.load raises a different class for each way in which a file can be broken or hostile.
     except Exception as error:
-        raise StudyError(f"{path} is not a model of this workflow ({error}); delete it and run again") from error
+        # torch's own advice for a refused file is to load it unsafely: the log's traceback has it, the message hasn't.
+        refused = isinstance(error, pickle.UnpicklingError)
+        reason = "it is damaged, or holds more than weights, which is never loaded" if refused else error
+        raise StudyError(f"{path} is not a model of this workflow ({reason}); delete it and run again") from error
     return model.to(memory_format=torch.channels_last).eval()
 
 

@@ -4,15 +4,26 @@ The unit of replication is the trained network (seed). Intervals are Student's t
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from prunecurve.errors import StudyError
+
 CONFIDENCE = 0.95
 # "Within one point of the unpruned network": a hundredth of accuracy.
 POINT = 0.01
 GROUP = ["dataset", "criterion", "removal"]
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a CSV file of the workflow; StudyError, naming the file, when it is missing or broken."""
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} is not a readable CSV file ({error}); delete it and run again") from error
 
 
 def normalised_area(k: np.ndarray, values: np.ndarray) -> float:

@@ -5,15 +5,14 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunecurve.batches import Split, all_logits, as_input
 from prunecurve.errors import StudyError
 from prunecurve.metrics import measure
-from prunecurve.network import Architecture, PairNet, as_input, gather
+from prunecurve.network import Architecture, PairNet
 from prunecurve.seeding import stream, stream_seed
 
 log = logging.getLogger("prunecurve")
@@ -30,25 +29,6 @@ class Recipe:
     max_shift: int = dataclasses.field(metadata={"help": "each image is moved by up to so many pixels"})
     swap: bool = dataclasses.field(metadata={"help": "exchange the two images of half the pairs"})
     same_weight: float = dataclasses.field(metadata={"help": "loss weight of a same pair; a different one has 1"})
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """Images (n, C, S, S) uint8 and pairs (N, 3) of one split, on the device."""
-
-    images: Tensor
-    pairs: Tensor
-
-    @classmethod
-    def of(cls, images: np.ndarray, pairs: np.ndarray, device: torch.device) -> "Split":
-        """Move a split's arrays to the device."""
-        # `copy`: torch warns about arrays that are read-only (memory-mapped).
-        return cls(torch.from_numpy(images.copy()).to(device), torch.from_numpy(pairs.astype(np.int64)).to(device))
-
-    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Network inputs (n, 2C, S, S) and labels (n,) in the order of the pairs."""
-        for part in self.pairs.split(size):
-            yield gather(self.images, part[:, 0], part[:, 1]), part[:, 2]
 
 
 class Augmenter:
@@ -76,13 +56,6 @@ class Augmenter:
             flip = (torch.rand(len(chosen), generator=self.random) < 0.5).to(first.device)
             first, second = torch.where(flip, second, first), torch.where(flip, first, second)
         return as_input(torch.cat([self._shifted(first), self._shifted(second)], dim=1)), label
-
-
-@torch.inference_mode()
-def all_logits(model: PairNet, split: Split, batch_size: int = 500) -> np.ndarray:
-    """Logits (N, 2) of all pairs of a split, in eval mode, end to end from the images."""
-    model.eval()
-    return torch.cat([model(inputs) for inputs, _ in split.batches(batch_size)]).cpu().numpy()
 
 
 def train(

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from prunecurve.batches import Split, all_logits
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows
 from prunecurve.metrics import confusion, predict
 from prunecurve.network import PairNet
 from prunecurve.surgery import operated
 from prunecurve.sweep import Evaluator, checked_ks, kept_channels
-from prunecurve.training import Split, all_logits
 
 COUNTS = ("tp", "fp", "tn", "fn")
 

@@ -4,10 +4,6 @@ from contextlib import AbstractContextManager
 from itertools import product
 
 import matplotlib
-
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -59,9 +55,8 @@ def panels(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]
     """A page-wide figure of `count` panels of a height in inches, axes shared, in rows of at most `columns`."""
     columns = min(count, columns)
     rows = -(-count // columns)
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(PAGE_WIDTH, rows * height), sharex=True, sharey=True, squeeze=False
-    )
+    figure = Figure(figsize=(PAGE_WIDTH, rows * height))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for unused in grid.flat[count:]:
         unused.set_visible(False)
     return figure, list(grid.flat[:count])

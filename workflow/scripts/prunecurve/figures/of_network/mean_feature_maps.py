@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from prunecurve.figures import Data, style
 
@@ -32,7 +33,7 @@ def draw(data: Data, *, shared_scale: bool = False) -> Figure:
     channels = data.table.set_index("channel")
     side = style.PAGE_WIDTH / (columns * (1 + GAP))
     text = TEXT_HEIGHT / side
-    figure = style.plt.figure(figsize=(style.PAGE_WIDTH, rows * side * (1 + GAP + text) + 0.8))
+    figure = Figure(figsize=(style.PAGE_WIDTH, rows * side * (1 + GAP + text) + 0.8))
     ax = figure.add_subplot()
     highest = float(data.maps.max()) or 1.0
     font = min(6.0, 11 * side)
@@ -54,9 +55,7 @@ def draw(data: Data, *, shared_scale: bool = False) -> Figure:
         if dead:
             ax.plot([left, left + 1], [top, top + 1], color="#D55E00", lw=0.8)
             ax.plot([left, left + 1], [top + 1, top], color="#D55E00", lw=0.8)
-            ax.add_patch(
-                style.plt.Rectangle((left, top), 1, 1, fill=False, edgecolor="#D55E00", linewidth=0.8, zorder=3)
-            )
+            ax.add_patch(Rectangle((left, top), 1, 1, fill=False, edgecolor="#D55E00", linewidth=0.8, zorder=3))
     ax.set(xlim=(-0.02, columns * (1 + GAP) - GAP + 0.02), ylim=(rows * (1 + GAP + text) - GAP + 0.02, 0))
     ax.set_aspect("equal")
     ax.axis("off")

@@ -1,0 +1,61 @@
+"""Features, mean maps and statistics against numpy on the network's own maps."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_network, random_split
+from prunecurve.activations import collect
+from prunecurve.files import load_array, read_columns
+from prunecurve.network import POINTS, Architecture
+
+ARCHITECTURE = Architecture(2, 15, (3, 5), 3, (6,), 0.5)
+STATISTICS = {
+    "mean": lambda x: x.mean(axis=(0, 2, 3)),
+    "std": lambda x: x.std(axis=(0, 2, 3)),
+    "min": lambda x: x.min(axis=(0, 2, 3)),
+    "max": lambda x: x.max(axis=(0, 2, 3)),
+    "zero_share": lambda x: (x == 0).mean(axis=(0, 2, 3)),
+}
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory):
+    model, split = random_network(ARCHITECTURE, 3), random_split(ARCHITECTURE, 3, pairs=50)
+    with torch.no_grad():
+        # One dead channel: batch normalisation pushes it far below zero.
+        model.last_bn.bias[2] = -1e4
+    folder = tmp_path_factory.mktemp("activations")
+    collect(model, split, 16, folder)
+    with torch.inference_mode():
+        inputs = torch.cat([inputs for inputs, _ in split.batches(16)])
+        maps = {point: array.numpy() for point, array in model.last_block(inputs).items()}
+    return folder, maps, model, inputs
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_statistics(collected, point, statistic):
+    folder, maps, _, _ = collected
+    (found,) = read_columns(folder / "channels.csv", f"{point}_{statistic}")
+    assert found == pytest.approx(STATISTICS[statistic](maps[point].astype(np.float64)), rel=1e-5, abs=1e-6)
+
+
+def test_maps_and_features(collected):
+    folder, maps, model, inputs = collected
+    features = load_array(folder / "features.npy")
+    assert (features.shape, features.dtype) == ((50, 5, 3, 3), np.float32)
+    assert features == pytest.approx(maps["pool"], abs=1e-5)
+    assert load_array(folder / "mean_maps.npy", shape=(5, 7, 7)) == pytest.approx(maps["relu"].mean(axis=0), abs=1e-5)
+    assert load_array(folder / "mean_features.npy") == pytest.approx(maps["pool"].mean(axis=0), abs=1e-5)
+    with torch.inference_mode():
+        expected = model(inputs)
+        assert model.head(torch.from_numpy(features)).numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def test_a_dead_channel_shows(collected):
+    folder, maps, _, _ = collected
+    channel, highest, zeros = read_columns(folder / "channels.csv", "channel", "relu_max", "relu_zero_share")
+    assert channel.tolist() == [0, 1, 2, 3, 4]
+    assert (highest == 0).tolist() == [not maps["relu"][:, c].any() for c in range(5)]
+    assert highest[2] == 0 and highest.any()
+    assert zeros[2] == 1

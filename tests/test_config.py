@@ -1,0 +1,129 @@
+"""The config: defaults, and mistakes told by key, value and what is allowed."""
+
+import pytest
+import yaml
+from conftest import PROJECT
+from hypothesis import given
+from hypothesis import strategies as st
+from prunecurve import criteria
+from prunecurve.config import check, filled, keys, ks, load_schema
+from prunecurve.datasets import DATASETS
+from prunecurve.errors import StudyError
+
+SCHEMA = load_schema(PROJECT / "workflow" / "schemas" / "config.schema.yaml")
+ALL_KEYS = dict(keys(SCHEMA))
+
+MISTAKES = [
+    ({"datset": "digits"}, "datset: unknown key; did you mean dataset?"),
+    ({"training": {"epoch": 3}}, "training.epoch: unknown key; did you mean training.epochs?"),
+    ({"epochs": 3}, "epochs: unknown key; did you mean training.epochs?"),
+    ({"images": {"mnst": {"train": 10}}}, "images.mnst: unknown key; did you mean images.mnist?"),
+    ({"xyz": 1}, "xyz: unknown key; known here: dataset, data_dir"),
+    ({"dataset": "mnst"}, "dataset: 'mnst' is unknown; allowed: digits, mnist, fashion_mnist, kmnist, image_folder"),
+    ({"ranking": {"criteria": ["l1_nrm"]}}, "ranking.criteria.0: 'l1_nrm' is unknown; allowed: conv_abs_mean, l1_norm"),
+    ({"ranking": {"criteria": ["l1_nrm"]}}, "did you mean l1_norm?"),
+    ({"sweep": {"removals": ["zero"]}}, "sweep.removals.0: 'zero' is unknown; allowed: structural, zero_weights"),
+    ({"sweep": {"ks": [3, 64]}}, "sweep.ks: K = 64 is out of range; allowed: 0 to 63"),
+    ({"sweep": {"ks": [-1]}}, "sweep.ks"),
+    ({"sweep": {"ks": "every"}}, "sweep.ks: 'every' is not allowed; allowed: all or a list of: whole number ≥ 0"),
+    ({"seeds": 3}, "seeds: 3 is not allowed; allowed: a list, such as [0, 1, 2], of: whole number ≥ 0"),
+    ({"seeds": [1, 1]}, "seeds: [1, 1] is not allowed; allowed: a list, such as [0, 1, 2], of: whole number"),
+    ({"seeds": []}, "seeds: [] is not allowed"),
+    (
+        {"training": {"learning_rate": "1e-3"}},
+        "training.learning_rate: '1e-3' is not allowed; allowed: number > 0; YAML",
+    ),
+    ({"training": {"learning_rate": "1e-3"}}, "YAML reads 1e-3 as text, write 0.001"),
+    ({"training": {"learning_rate": float("nan")}}, "training.learning_rate: nan is not a finite number"),
+    ({"training": {"epochs": 0}}, "training.epochs: 0 is not allowed; allowed: whole number ≥ 1"),
+    ({"training": {"swap": "yes"}}, "training.swap: 'yes' is not allowed; allowed: true or false"),
+    ({"training": 5}, "training: 5 is not allowed; allowed: a mapping of keys to values"),
+    ({"device": "gpu"}, "device: 'gpu' is unknown; allowed: auto, cpu, cuda"),
+    (
+        {"network": {"channels": [4] * 5}},
+        "network.channels: 5 blocks each halve the image, and image_size is 28; allowed",
+    ),
+    ({"network": {"channels": [4, 1]}}, "network.channels: the last block has 1 channel; allowed: at least 2"),
+    ({"network": {"kernel_size": 4}}, "network.kernel_size: 4 is even; allowed: odd numbers"),
+    ({"images": {"digits": {"val": 10}}}, "images.digits.val: 10 images are fewer than one pairing needs"),
+]
+
+
+@pytest.mark.parametrize(("given_config", "message"), MISTAKES)
+def test_a_mistake_names_key_value_and_what_is_allowed(given_config, message):
+    with pytest.raises(StudyError) as error:
+        check(given_config, SCHEMA)
+    assert message in str(error.value)
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(StudyError) as error:
+        check({"datset": "x", "seeds": 1, "device": "gpu"}, SCHEMA)
+    assert [line.split(":")[0].strip() for line in str(error.value).splitlines()[1:]] == ["datset", "seeds", "device"]
+
+
+def test_every_key_has_a_description_and_a_default():
+    for key, sub in ALL_KEYS.items():
+        assert sub.get("description"), key
+        assert "default" in sub or "properties" in sub, key
+        assert "properties" not in sub or sub.get("additionalProperties") is False, key
+
+
+def test_defaults_are_allowed_and_are_the_default_study():
+    complete = check({}, SCHEMA)
+    assert check(complete, SCHEMA) == complete
+    assert check(yaml.safe_load((PROJECT / "config.yaml").read_text()), SCHEMA) == complete
+
+
+@pytest.mark.parametrize("study", sorted((PROJECT / "config").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_study_is_allowed(study):
+    check(yaml.safe_load((PROJECT / "config.yaml").read_text()) | yaml.safe_load(study.read_text()), SCHEMA)
+
+
+def test_schema_and_code_know_the_same_names():
+    assert set(SCHEMA["properties"]["images"]["properties"]) == set(DATASETS)
+    assert set(ALL_KEYS["ranking.criteria"]["default"]) == set(criteria.names())
+
+
+def test_options_of_the_code_are_keys_of_the_schema():
+    from dataclasses import fields
+
+    from prunecurve.network import Architecture
+    from prunecurve.training import Recipe
+
+    assert {f.name for f in fields(Recipe)} == set(ALL_KEYS["training"]["properties"])
+    assert {f.name for f in fields(Architecture)} - {"in_channels", "image_size"} == set(
+        ALL_KEYS["network"]["properties"]
+    )
+
+
+def test_ks_always_hold_the_control():
+    config = check({"sweep": {"ks": [9, 3, 3]}}, SCHEMA)
+    assert ks(config) == [0, 3, 9]
+    assert ks(check({}, SCHEMA)) == list(range(64))
+
+
+def test_whole_numbers_written_with_a_point_are_whole():
+    config = check({"training": {"epochs": 3.0}, "seeds": [1.0]}, SCHEMA)
+    assert (repr(config["training"]["epochs"]), repr(config["seeds"])) == ("3", "[1]")
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["all", "mnist"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@given(key=st.sampled_from(sorted(ALL_KEYS)), value=values)
+def test_any_value_of_any_key_is_taken_or_told_by_its_key(key, value):
+    config = value
+    for part in reversed(key.split(".")):
+        config = {part: config}
+    try:
+        complete = check(config, SCHEMA)
+    except StudyError as error:
+        # A mapping's own mistakes, and values that contradict others, name the key that lies nearest.
+        assert key.split(".")[0] in str(error) or "network" in str(error) or "images" in str(error)
+    else:
+        assert filled(SCHEMA, complete) == complete

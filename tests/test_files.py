@@ -1,0 +1,99 @@
+"""Artifacts: atomic writes, nothing unpickled, broken files named."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prunecurve.errors import StudyError
+from prunecurve.files import (
+    as_text,
+    atomic,
+    load_array,
+    load_arrays,
+    read_columns,
+    read_rows,
+    save_array,
+    save_arrays,
+    write_rows,
+)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.csv"
+    write_rows(path, [{"k": 1}])
+    with pytest.raises(RuntimeError), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "k\n1\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_makes_the_folder(tmp_path):
+    save_array(tmp_path / "new" / "folder" / "a.npy", np.arange(3))
+    assert load_array(tmp_path / "new" / "folder" / "a.npy").tolist() == [0, 1, 2]
+
+
+@given(st.floats(allow_nan=False))
+def test_numbers_in_csv_are_exact(number):
+    assert float(as_text(number)) == number
+
+
+def test_objects_are_neither_written_nor_read(tmp_path):
+    objects = np.array([{"a": 1}], dtype=object)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        save_array(tmp_path / "a.npy", objects)
+    np.save(tmp_path / "b.npy", objects, allow_pickle=True)
+    with pytest.raises(StudyError, match=r"b\.npy .* delete it"):
+        load_array(tmp_path / "b.npy")
+    np.savez(tmp_path / "c.npz", a=objects)
+    with pytest.raises(StudyError, match=r"c\.npz .* delete it"):
+        load_arrays(tmp_path / "c.npz")
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_truncated_array_is_named(tmp_path, mapped):
+    path = tmp_path / "a.npy"
+    save_array(path, np.arange(100))
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(StudyError, match=r"a\.npy"):
+        load_array(path, mapped=mapped)
+
+
+def test_a_wrong_shape_is_named(tmp_path):
+    save_array(tmp_path / "a.npy", np.zeros((4, 2)))
+    assert load_array(tmp_path / "a.npy", shape=(None, 2)).shape == (4, 2)
+    for shape in [(None, 3), (4,), (4, 2, None)]:
+        with pytest.raises(StudyError, match=r"a\.npy has shape \(4, 2\), expected"):
+            load_array(tmp_path / "a.npy", shape=shape)
+
+
+def test_archives_come_back_and_have_the_same_bytes(tmp_path):
+    arrays = {"conv1.weight": np.ones((2, 3), np.float32), "eps": np.array(1e-5)}
+    for name in ("a.npz", "b.npz"):
+        save_arrays(tmp_path / name, arrays)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    found = load_arrays(tmp_path / "a.npz")
+    assert {name: array.tolist() for name, array in found.items()} == {n: a.tolist() for n, a in arrays.items()}
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n", "a,b\n1\n", "a,b\n1,2,3\n"])
+def test_a_broken_csv_is_named(tmp_path, content):
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(StudyError, match=r"a\.csv"):
+        read_rows(tmp_path / "a.csv")
+
+
+def test_columns_are_numbers_or_an_error(tmp_path):
+    write_rows(tmp_path / "a.csv", [{"k": 1, "name": "x", "loss": 0.1}, {"k": 2, "name": "y", "loss": 0.2}])
+    k, loss = read_columns(tmp_path / "a.csv", "k", "loss")
+    assert (k.tolist(), loss.tolist()) == ([1, 2], [0.1, 0.2])
+    for column in ("name", "missing"):
+        with pytest.raises(StudyError, match=r"a\.csv"):
+            read_columns(tmp_path / "a.csv", column)
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "weights-missing.npz"])
+def test_an_unreadable_archive_is_named(tmp_path, name):
+    (tmp_path / "weights.npz").write_bytes(b"PK\x03\x04 not a zip")
+    with pytest.raises(StudyError, match=name):
+        load_arrays(tmp_path / name)

@@ -1,0 +1,90 @@
+"""Files that say the same thing twice are held together here: pins, documents, the house's own rules."""
+
+import ast
+import re
+
+import pytest
+import yaml
+from conftest import PROJECT
+
+PINS = dict(re.findall(r"^([a-z0-9_.-]+)==(\S+)$", (PROJECT / "requirements.txt").read_text().lower(), re.M))
+PACKAGE = PROJECT / "workflow" / "scripts" / "prunecurve"
+
+# The house: a module imports only modules of its own floor or those below it.
+FLOORS = [
+    {"errors", "source"},
+    {"files", "seeding", "metrics", "commandline"},
+    {"datasets", "pairs"},
+    {"network", "batches"},
+    {"training"},
+    {"activations"},
+    {"cost", "removal"},
+    {"head"},
+    {"criteria"},
+    {"sweep"},
+    {"surgery"},
+    {"verification"},
+    {"statistics"},
+    {"figures"},
+    {"config"},
+]
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+
+
+def test_every_requirement_is_pinned():
+    lines = [line for line in (PROJECT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert len(lines) == len(PINS)
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "workflow" / "envs").glob("*.yaml")), ids=lambda path: path.name)
+def test_environments_repeat_the_pins(path):
+    packages = yaml.safe_load(path.read_text())["dependencies"][-1]["pip"]
+    for package in packages:
+        name, version = package.split("==")
+        assert PINS[name] == version
+
+
+def test_every_environment_is_used_and_exists():
+    rules = "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").glob("*.smk"))
+    used = set(re.findall(r'"\.\./envs/(\w+\.yaml)"', rules))
+    assert used == {path.name for path in (PROJECT / "workflow" / "envs").iterdir()}
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_one_way(path):
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "prunecurve":
+            parts = node.module.split(".")
+            for name in [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]:
+                assert FLOOR[name] <= FLOOR[own], f"{path.name} imports {name}"
+
+
+def test_the_package_knows_nothing_of_snakemake():
+    for path in PACKAGE.rglob("*.py"):
+        names = {getattr(n, "module", None) or a.name for n in ast.walk(ast.parse(path.read_text()))
+                 if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}  # fmt: skip
+        assert not any(name.startswith("snakemake") for name in names), path
+
+
+def test_the_config_is_documented_as_the_schema_has_it():
+    from document_config import documented
+
+    text = (PROJECT / "config" / "README.md").read_text()
+    assert documented(text) == text, "run make docs"
+
+
+def test_rules_have_a_script_a_log_and_an_environment_each():
+    for path in sorted((PROJECT / "workflow" / "rules").glob("*.smk")):
+        for rule in re.split(r"^rule ", path.read_text(), flags=re.M)[1:]:
+            name = rule.split(":")[0]
+            script = "plot" if name.startswith("plot") else name
+            assert (PACKAGE.parent / f"{script}.py").is_file()
+            assert f'script("{script}")' in rule and f'code("{script}"' in rule, name
+            assert all(f"\n    {directive}:" in rule for directive in ("log", "conda", "params", "output")), name
+
+
+def test_links_in_the_documents_lead_somewhere():
+    for page in [*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md"), *(PROJECT / "config").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"

@@ -1,0 +1,78 @@
+"""The digest of the code that a script runs: against what Python really imports, and after edits."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import PROJECT
+from prunecurve.source import digest, files_of
+
+SCRIPTS = PROJECT / "workflow" / "scripts"
+NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
+
+# Imports the script as Python does, without running it, and tells which files of the project that read.
+PROBE = """
+import runpy, sys
+runpy.run_path(sys.argv[1], run_name="probe")
+print(*(m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "prunecurve"), sep="\\n")
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_that_is_imported_is_listed(name):
+    script = SCRIPTS / f"{name}.py"
+    told = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); {PROBE}", str(script)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    listed = {str(path) for path in files_of(script)}
+    assert set(told) <= listed
+    assert str(script) in listed
+
+
+def test_plugins_are_followed():
+    names = {p.name for p in files_of(SCRIPTS / "plot.py", "figures.of_network.mean_feature_maps_shared_scale")}
+    assert {"mean_feature_maps_shared_scale.py", "mean_feature_maps.py", "style.py"} <= names
+    assert "accuracy_vs_k.py" not in names
+
+
+def test_an_evaluation_imports_numpy_and_no_more():
+    imported = subprocess.run(
+        [sys.executable, "-X", "importtime", str(SCRIPTS / "eval_pruned.py"), "--help"], capture_output=True, text=True
+    ).stderr
+    packages = {line.split("|")[-1].strip().split(".")[0] for line in imported.splitlines()}
+    assert "numpy" in packages
+    assert not packages & {"torch", "pandas", "matplotlib", "scipy", "sklearn", "PIL", "yaml", "jsonschema"}
+
+
+def test_an_edit_changes_the_digest_of_what_uses_it_alone(tmp_path):
+    shutil.copytree(SCRIPTS, tmp_path / "scripts")
+    names = [n for n in NAMES if n not in ("show_summary", "document_config")]
+
+    def digests():
+        digest.cache_clear()
+        # Another folder each time: contents are read once a path.
+        return {name: digest(tmp_path / "scripts" / f"{name}.py") for name in names}
+
+    def edited(file):
+        copy = tmp_path / f"edited-{file.replace('/', '-')}"
+        shutil.copytree(SCRIPTS, copy)
+        with (copy / file).open("a") as text:
+            text.write("\n# edited\n")
+        return {name: digest(copy / f"{name}.py") for name in names}
+
+    before = digests()
+    assert before == {name: digest(SCRIPTS / f"{name}.py") for name in names}
+
+    def changed(file):
+        return {name for name, value in edited(file).items() if value != before[name]}
+
+    assert changed("prunecurve/metrics.py") == {"train", "collect_activations", "eval_pruned", "verify_surgery"}
+    assert changed("prunecurve/surgery.py") == {"verify_surgery"}
+    assert changed("prunecurve/datasets.py") == {"get_images"}
+    assert changed("prunecurve/criteria/__init__.py") == {"rank_channels"}
+    assert changed("plot.py") == {"plot"}
+    assert changed("prunecurve/files.py") == set(names)

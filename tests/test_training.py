@@ -1,0 +1,136 @@
+"""Training: it learns, the same config gives the same weights, the best validation epoch is kept."""
+
+import logging
+import struct
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_network, random_split
+from hypothesis import given
+from hypothesis import strategies as st
+from prunecurve.errors import StudyError
+from prunecurve.metrics import measure
+from prunecurve.network import Architecture, load_model, prepare_torch, save_model
+from prunecurve.batches import Split, all_logits
+from prunecurve.training import Augmenter, Recipe, train
+
+ARCHITECTURE = Architecture(2, 8, (8, 8), 3, (16, 8), 0.2)
+RECIPE = Recipe(epochs=6, batch_size=32, learning_rate=0.01, weight_decay=0.01, max_shift=0, swap=True, same_weight=1.0)
+CPU = torch.device("cpu")
+
+
+def bars(seed: int, images: int = 60) -> Split:
+    """Pairs of noisy horizontal or vertical bars: two classes that a small network tells apart."""
+    rng = np.random.default_rng(seed)
+    classes = rng.integers(0, 2, images)
+    pixels = rng.integers(0, 60, (images, 1, 8, 8), dtype=np.uint8)
+    pixels[classes == 0, :, 3:5, :] += 180
+    pixels[classes == 1, :, :, 3:5] += 180
+    first, second = rng.integers(0, images, (2, 600))
+    return Split.of(pixels, np.column_stack([first, second, classes[first] == classes[second]]), CPU)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    prepare_torch("cpu", 1)
+    return train(ARCHITECTURE, RECIPE, bars(0), bars(1), seed=0, device=CPU)
+
+
+def test_it_learns(trained):
+    model, rows = trained
+    fresh = bars(2)
+    assert measure(all_logits(model, fresh), fresh.pairs[:, 2].numpy())["balanced_accuracy"] > 0.97
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"] / 2
+
+
+def test_the_best_validation_epoch_is_kept(trained):
+    model, rows = trained
+    (kept,) = [row for row in rows if row["kept"]]
+    assert kept == max(rows, key=lambda row: (row["val_balanced_accuracy"], -row["val_loss"]))
+    scores = measure(all_logits(model, bars(1)), bars(1).pairs[:, 2].numpy())
+    assert scores["log_loss"] == pytest.approx(kept["val_loss"], rel=1e-6)
+
+
+def test_the_same_seed_gives_the_same_weights(trained):
+    weights = trained[0].state_dict()
+    again = train(ARCHITECTURE, RECIPE, bars(0), bars(1), seed=0, device=CPU)[0].state_dict()
+    other = train(ARCHITECTURE, RECIPE, bars(0), bars(1), seed=1, device=CPU)[0].state_dict()
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert not torch.equal(weights["conv1.weight"], other["conv1.weight"])
+
+
+def test_progress_tells_epoch_losses_balanced_accuracy_and_time_left(caplog):
+    with caplog.at_level(logging.INFO):
+        train(ARCHITECTURE, RECIPE, bars(0), bars(1), seed=3, device=CPU)
+    assert "train seed 3: epoch 2/6  loss 0." in caplog.messages[1]
+    for told in ("validation loss", "balanced accuracy", "s left"):
+        assert told in caplog.messages[1]
+
+
+def test_a_diverging_loss_names_the_key():
+    wild = Recipe(**(vars(RECIPE) | {"learning_rate": 1e30}))
+    with pytest.raises(StudyError, match=r"lower training\.learning_rate \(1e\+30\)"):
+        train(ARCHITECTURE, wild, bars(0), bars(1), seed=0, device=CPU)
+
+
+@pytest.mark.parametrize("pairs", [33, 65])
+def test_a_last_batch_of_one_is_no_error(pairs):
+    split = Split(bars(0).images, bars(0).pairs[:pairs])
+    _, rows = train(ARCHITECTURE, Recipe(**(vars(RECIPE) | {"epochs": 1})), split, bars(1), seed=0, device=CPU)
+    assert len(rows) == 1
+
+
+@given(seed=st.integers(0, 1000), shift=st.integers(0, 3))
+def test_augmentation_keeps_labels_and_moves_whole_images(seed, shift):
+    split = random_split(ARCHITECTURE, seed)
+    augmenter = Augmenter(split, Recipe(**(vars(RECIPE) | {"max_shift": shift})), seed)
+    inputs, labels = augmenter.batch(torch.arange(len(split.pairs)))
+    assert torch.equal(labels, split.pairs[:, 2])
+    padded = np.pad(split.images.numpy(), ((0, 0), (0, 0), (shift, shift), (shift, shift)))
+    moves = [(y, x) for y in range(2 * shift + 1) for x in range(2 * shift + 1)]
+
+    def is_moved(found, image):
+        return any(np.array_equal(found, padded[image, 0, y : y + 8, x : x + 8] / np.float32(255)) for y, x in moves)
+
+    for (one, two), (first, second, _) in zip(inputs.numpy(), split.pairs.tolist()):
+        straight = is_moved(one, first) and is_moved(two, second)
+        assert straight or (is_moved(one, second) and is_moved(two, first))
+
+
+def test_a_model_comes_back(tmp_path):
+    model, split = random_network(ARCHITECTURE, 0), random_split(ARCHITECTURE, 0)
+    save_model(tmp_path / "model.pt", model)
+    assert np.array_equal(all_logits(load_model(tmp_path / "model.pt"), split), all_logits(model, split))
+
+
+class Hostile:
+    """Creates a file when unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_hostile_model_is_refused_unopened(tmp_path):
+    torch.save({"architecture": {}, "state": Hostile(tmp_path / "opened")}, tmp_path / "model.pt")
+    with pytest.raises(StudyError, match=r"model\.pt is not a model of this workflow .* delete it"):
+        load_model(tmp_path / "model.pt")
+    assert not (tmp_path / "opened").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", struct.pack("<4sI", b"PK\x03\x04", 7)])
+def test_a_broken_model_is_named(tmp_path, content):
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(StudyError, match=r"model\.pt"):
+        load_model(tmp_path / "model.pt")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_missing_gpu_names_the_key():
+    with pytest.raises(StudyError, match=r"device: cuda .* use auto or cpu"):
+        prepare_torch("cuda", 1)
+    assert prepare_torch("auto", 1) == CPU
