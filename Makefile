@@ -22,7 +22,7 @@ READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
 
 study: $(READY)
 	$(BIN)/snakemake --cores $(CORES) --configfile $(STUDY) --quiet rules $(ARGS)
-	@$(BIN)/python workflow/scripts/show_summary.py --configfile config.yaml $(STUDY)
+	@$(BIN)/python workflow/scripts/show_summary.py --configfile config.yaml $(STUDY) $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

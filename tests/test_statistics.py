@@ -40,9 +40,14 @@ def test_summary_over_seeds():
     assert row["control_accuracy_std"] == pytest.approx(0.05 / np.sqrt(2))
     assert row["accuracy_area_mean"] == pytest.approx(np.mean([0.75, 0.885]))
     assert row["largest_k_accuracy_mean"] == pytest.approx(0.5)
-    expected = stats.ttest_1samp([0.9, 0.95], 0).confidence_interval(0.95)
-    assert (row["control_accuracy_low"], row["control_accuracy_high"]) == pytest.approx(tuple(expected))
+    assert (row["control_accuracy_low"], row["control_accuracy_high"]) == pytest.approx((0.925 - 0.3177, 1), abs=1e-4)
+    assert (row["largest_k_accuracy_low"], row["largest_k_accuracy_high"]) == (0, 2)
     assert np.isnan(table.iloc[1]["control_accuracy_low"])
+
+
+def test_the_interval_is_students():
+    expected = stats.ttest_1samp([0.9, 0.95, 0.7], 0).confidence_interval(0.95)
+    assert interval(pd.Series([0.9, 0.95, 0.7])) == pytest.approx(tuple(expected))
 
 
 def test_the_interval_of_one_network_is_none():

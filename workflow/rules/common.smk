@@ -10,7 +10,7 @@ SCRIPTS = WORKFLOW / "scripts"
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
 # The jobs' `python` is the one that runs Snakemake, whether or not its environment was activated.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 from prunecurve import criteria, figures
 from prunecurve.config import check, ks, load_schema

@@ -6,11 +6,26 @@ from pathlib import Path
 
 import yaml
 
+from prunecurve.config import filled, load_schema
+
+SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+
 
 def options() -> argparse.ArgumentParser:
+    """Those of snakemake's options that tell which study it is."""
     made = argparse.ArgumentParser(description=__doc__)
-    made.add_argument("--configfile", type=Path, nargs="+", required=True, help="the study's config, later ones win")
+    made.add_argument("--configfile", type=Path, nargs="+", action="extend", default=[], help="later ones win")
+    made.add_argument("--config", nargs="*", default=[], help="KEY=VALUE")
     return made
+
+
+def dataset_of(arguments: argparse.Namespace) -> str:
+    """The data set of the study that snakemake runs with these options."""
+    config: dict = {}
+    for path in arguments.configfile:
+        config |= yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    config |= dict(word.split("=", 1) for word in arguments.config if "=" in word)
+    return filled(load_schema(SCHEMA), config)["dataset"]
 
 
 def told(row: dict[str, str], quantity: str, digits: int) -> str:
@@ -35,7 +50,5 @@ def show(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    config: dict = {}
-    for path in options().parse_args().configfile:
-        config |= yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    show(Path("results") / config["dataset"])
+    # Whatever else snakemake was given is none of this script's business.
+    show(Path("results") / dataset_of(options().parse_known_args()[0]))

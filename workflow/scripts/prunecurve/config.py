@@ -25,6 +25,28 @@ def load_schema(path: str | Path) -> dict[str, Any]:
     return schema
 
 
+def parsed(schema: Mapping[str, Any], given: Any) -> Any:
+    """A copy of the given value with text read as the number or truth value that the schema wants in its place.
+
+    Snakemake hands on what is nested in a `--config` option as text, and YAML reads 1e-3 as text.
+    """
+    if isinstance(given, Mapping):
+        known = schema.get("properties", {})
+        return {name: parsed(known.get(name, {}), value) for name, value in given.items()}
+    for choice in schema.get("anyOf", [schema]):
+        if isinstance(given, list) and "items" in choice:
+            return [parsed(choice["items"], value) for value in given]
+    if isinstance(given, str) and schema.get("type") == "boolean":
+        return {"true": True, "false": False}.get(given.lower(), given)
+    if isinstance(given, str) and schema.get("type") in ("integer", "number"):
+        for number in (int, float):
+            try:
+                return number(given)
+            except ValueError:
+                continue
+    return given
+
+
 def filled(schema: Mapping[str, Any], given: Any) -> Any:
     """A copy of the given value with the schema's defaults where keys are missing, and 6000.0 as the whole number."""
     if isinstance(given, list):
@@ -49,6 +71,7 @@ def check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]
     """The complete config; StudyError, with a line for each mistake that names its key, if it has any."""
     import jsonschema
 
+    given = parsed(schema, given)
     wrong = list(_unknown_keys(given, schema, [key for key, _ in keys(schema)])) + list(_not_finite(given))
     for error in jsonschema.Draft202012Validator(schema).iter_errors(given):
         if error.validator != "additionalProperties":
@@ -101,18 +124,7 @@ def _told(error: Any) -> str:
         near = difflib.get_close_matches(str(value), map(str, error.validator_value), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"{key}: {value!r} is unknown; allowed: {', '.join(map(str, error.validator_value))}{hint}"
-    hint = ""
-    if isinstance(value, str) and _number(value) is not None:
-        hint = f"; YAML reads {value} as text, write {_number(value)!r}"
-    return f"{key}: {value!r} is not allowed; allowed: {describe(allowed)}{hint}"
-
-
-def _number(text: str) -> float | int | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return int(number) if number.is_integer() and "." not in text and "e" not in text.lower() else number
+    return f"{key}: {value!r} is not allowed; allowed: {describe(allowed)}"
 
 
 def _yaml(value: Any) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from prunecurve.errors import StudyError
 
@@ -53,12 +52,18 @@ def interval(values: pd.Series) -> tuple[float, float]:
     n = len(values)
     if n < 2:
         return float("nan"), float("nan")
+    # Imported here: most figures need this module, and none of them this import's second.
+    from scipy import stats
+
     half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
     return float(values.mean() - half), float(values.mean() + half)
 
 
 def summarise(curve: pd.DataFrame) -> pd.DataFrame:
-    """A row for each criterion and removal of a curve.csv: for each quantity its mean, std and interval over seeds."""
+    """A row for each criterion and removal of a curve.csv: for each quantity its mean, std and interval over seeds.
+
+    Intervals are cut off at what the quantity can be.
+    """
     rows = []
     for names, curves in curve.groupby(GROUP, sort=False):
         networks = pd.DataFrame(
@@ -67,7 +72,8 @@ def summarise(curve: pd.DataFrame) -> pd.DataFrame:
         )
         row = dict(zip(GROUP, names)) | {"seeds": len(networks), "interval": f"Student t {CONFIDENCE:.0%}"}
         for name in QUANTITIES:
-            low, high = interval(networks[name])
+            # No quantity is negative; a share is at most 1 and a K at most the largest that was evaluated.
+            low, high = np.clip(interval(networks[name]), 0, curves["k"].max() if name.startswith("largest_k") else 1)
             row |= {
                 f"{name}_mean": networks[name].mean(),
                 f"{name}_std": networks[name].std(ddof=1),

@@ -37,6 +37,8 @@ def draw(data: Data) -> Figure:
         )
         ax.set(ylabel="accuracy on the test pairs", xlim=(0, table["k"].max()))
         ax.margins(y=0.08)
+        low, high = ax.get_ylim()
+        ax.set_ylim(max(low, -0.02), min(high, 1.05))
         if len(removals) > 1:
             ax.set_title(f"removal: {style.label(removal)}", loc="left")
     axes[-1].set_xlabel("K, channels removed from the last convolution")

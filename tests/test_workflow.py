@@ -1,0 +1,360 @@
+"""The whole workflow through the real `snakemake` command, in copies of the project with a small study."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import TINY, Study, environment
+from PIL import Image
+
+P = 8
+CHECKED = 6  # K that surgery checks: 0, 1, 2, 4, 6, 7
+CRITERIA = ["mean_activation", "l1_norm"]
+STUDY_FIGURES = ["accuracy_vs_k", "activation_levels", "class_accuracy_vs_k"]
+FIGURES = [*STUDY_FIGURES, "mean_feature_maps_seed0", "mean_feature_maps_shared_scale_seed0"]
+
+
+COLUMNS = """
+    dataset seed criterion removal k channels_left accuracy balanced_accuracy recall_same recall_different
+    precision_same f1_same mcc auroc average_precision log_loss predicted_same_rate tp fp tn fn params macs
+    compression_ratio theoretical_speedup conv_weight_shape
+""".split()  # noqa: SIM905 (as the documents have it)
+
+
+def rows(path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def replace(study: Study, old: str, new: str) -> None:
+    config = study.folder / "config.yaml"
+    assert old in config.read_text()
+    config.write_text(config.read_text().replace(old, new))
+
+
+def append(study: Study, module: str) -> None:
+    """Edit a file under workflow/scripts."""
+    with (study.folder / "workflow" / "scripts" / module).open("a") as file:
+        file.write("\n# edited\n")
+
+
+# ---- what a finished study holds
+
+
+def test_every_k_of_every_criterion_is_in_the_curve(finished):
+    found = rows(finished.path("curve.csv"))
+    assert [(row["criterion"], int(row["k"])) for row in found] == [(c, k) for c in CRITERIA for k in range(P)]
+    assert list(found[0]) == COLUMNS
+    assert all(sum(int(row[n]) for n in ("tp", "fp", "tn", "fn")) == 800 for row in found)
+    assert all(int(row["tp"]) + int(row["fn"]) == 80 for row in found)
+
+
+def test_two_different_k_give_different_rows(finished):
+    found = [row for row in rows(finished.path("curve.csv")) if row["criterion"] == "l1_norm"]
+    assert len({row["log_loss"] for row in found}) == P
+    assert len({row["params"] for row in found}) == P
+    unpruned = [row["log_loss"] for row in rows(finished.path("curve.csv")) if row["k"] == "0"]
+    assert len(set(unpruned)) == 1
+
+
+def test_surgery_agrees_at_every_checked_k(finished):
+    found = rows(finished.path("seed0/verification.csv"))
+    assert len(found) == len(CRITERIA) * 2 * CHECKED
+    assert {row["removal"] for row in found} == {"structural", "zero_weights"}
+    assert all(row["agrees"] == "True" and float(row["max_logit_difference"]) < 1e-4 for row in found)
+
+
+def test_rankings_are_permutations_in_the_order_of_scores(finished):
+    for criterion in CRITERIA:
+        found = rows(finished.path(f"seed0/ranking/{criterion}.csv"))
+        assert [int(row["order"]) for row in found] == list(range(P))
+        assert sorted(int(row["channel"]) for row in found) == list(range(P))
+        scores = [float(row["score"]) for row in found]
+        assert scores == sorted(scores)
+
+
+def test_figures_are_drawn_as_png_and_svg(finished):
+    for name in FIGURES:
+        with Image.open(finished.path(f"figures/{name}.png")) as picture:
+            assert np.asarray(picture.convert("L")).std() > 5
+        assert finished.path(f"figures/{name}.svg").read_text().count("<g id=") > 10
+
+
+def test_no_temporary_file_is_left_and_every_job_has_a_log(finished):
+    results = finished.folder / "results"
+    assert not list(results.rglob(".unfinished-*"))
+    logs = [path.relative_to(results).as_posix() for path in results.rglob("*.log")]
+    assert len([path for path in logs if "/eval_pruned/" in path]) == len(CRITERIA) * (P + CHECKED)
+    assert "train seed 0: epoch 2/2" in finished.path("seed0/logs/train.log").read_text()
+
+
+def test_the_summary_is_printed(finished):
+    told = subprocess.run(
+        [sys.executable, "workflow/scripts/show_summary.py", "--configfile", "config.yaml"],
+        cwd=finished.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "Figures: results/digits/figures/" in told
+    control = rows(finished.path("curve.csv"))[0]
+    assert f"unpruned accuracy           {float(control['accuracy']):.4f}" in told
+    assert f"unpruned balanced accuracy  {float(control['balanced_accuracy']):.4f}" in told
+    assert all(criterion in told for criterion in CRITERIA)
+
+
+def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
+    """Scripts are command-line tools of their own: no Snakemake, another folder, more BLAS threads allowed."""
+    seed = finished.path("seed0")
+    options = {
+        "features": seed / "activations/test/features.npy",
+        "pairs": seed / "pairs/test.npy",
+        "weights": seed / "weights.npz",
+        "mean-features": seed / "activations/test/mean_features.npy",
+        "ranking": seed / "ranking/l1_norm.csv",
+        "removal": "structural",
+        "k": 3,
+        "dataset": "digits",
+        "seed": 0,
+        "criterion": "l1_norm",
+        "output": "row.csv",
+    }
+    subprocess.run(
+        [sys.executable, finished.folder / "workflow/scripts/eval_pruned.py"]
+        + [str(word) for name, value in options.items() for word in (f"--{name}", value)],
+        cwd=tmp_path,
+        env=environment() | {"OPENBLAS_NUM_THREADS": "2"},
+        check=True,
+    )
+    assert (tmp_path / "row.csv").read_bytes() == (seed / "sweep/l1_norm/structural/k3.csv").read_bytes()
+
+
+# ---- what runs again, and what doesn't
+
+
+def test_a_second_run_does_nothing(finished):
+    assert finished.plan() == {}
+
+
+def test_a_further_criterion_runs_its_own_jobs(copied):
+    replace(copied, "[mean_activation, l1_norm]", "[mean_activation, l1_norm, random]")
+    assert copied.plan() == {
+        "rank_channels": 1,
+        "eval_pruned": P + CHECKED,
+        "verify_surgery": 1,
+        "aggregate": 1,
+        "aggregate_channels": 1,
+        "plot": len(STUDY_FIGURES),
+        "plot_network": 2,
+        "all": 1,
+    }
+
+
+def test_a_further_seed_runs_its_own_network(copied):
+    replace(copied, "seeds: [0]", "seeds: [0, 1]")
+    planned = copied.plan()
+    for rule in ("make_pairs", "train", "collect_activations", "verify_surgery"):
+        assert planned[rule] == 1, rule
+    assert planned["rank_channels"] == len(CRITERIA)
+    assert planned["eval_pruned"] == len(CRITERIA) * (P + CHECKED)
+    assert "get_images" not in planned
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "first", "spared"),
+    [
+        ("epochs: 2", "epochs: 3", "train", "make_pairs"),
+        ("test: 80", "test: 70", "make_pairs", "get_images"),
+        ("dpi: 80", "dpi: 90", "plot", "aggregate"),
+    ],
+)
+def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, spared):
+    replace(copied, old, new)
+    planned = copied.plan()
+    assert first in planned
+    assert spared not in planned
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("prunecurve/surgery.py", {"verify_surgery": 1}),
+        ("prunecurve/criteria/l1_norm.py", {"rank_channels": 1}),
+        ("prunecurve/figures/of_curve/accuracy_vs_k.py", {"plot": 1}),
+        ("prunecurve/figures/style.py", {"plot": 3, "plot_network": 2}),
+        ("prunecurve/head.py", {"eval_pruned": len(CRITERIA) * (P + CHECKED), "verify_surgery": 1}),
+        ("aggregate.py", {"aggregate": 1}),
+        ("make_pairs.py", {"make_pairs": 1, "train": 1}),
+        ("prunecurve/network.py", {"train": 1, "collect_activations": 1}),
+    ],
+)
+def test_an_edit_runs_what_uses_it(copied, module, expected):
+    append(copied, module)
+    planned = copied.plan()
+    assert {rule: planned.get(rule) for rule in expected} == expected
+    order = ["get_images", "make_pairs", "train", "collect_activations", "rank_channels", "eval_pruned", "aggregate"]
+    earlier = next((order[: order.index(rule)] for rule in expected if rule in order), order)
+    assert not set(earlier) & set(planned)
+
+
+def test_a_deleted_row_is_made_again_with_the_same_bytes(copied):
+    path = copied.path("seed0/sweep/l1_norm/structural/k5.csv")
+    before, curve = path.read_bytes(), copied.path("curve.csv").read_bytes()
+    path.unlink()
+    copied.path("curve.csv").unlink()
+    copied.run("results/digits/curve.csv")
+    assert (path.read_bytes(), copied.path("curve.csv").read_bytes()) == (before, curve)
+
+
+# ---- the same numbers whatever the circumstances
+
+
+def test_one_core_gives_the_same_bytes_as_two(finished, study):
+    study.run("results/digits/curve.csv", "results/digits/seed0/verification.csv", cores=1)
+    for name in ("curve.csv", "seed0/weights.npz", "seed0/activations/test/features.npy", "seed0/pairs/train.npy"):
+        assert study.path(name).read_bytes() == finished.path(name).read_bytes(), name
+
+
+def test_killed_and_resumed_gives_the_same_bytes(finished, study):
+    """Killed hard in the sweep; the same command goes on after the unlocking that Snakemake asks for."""
+    log = study.folder / "killed.log"
+    with log.open("w") as out:
+        driver = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "--cores", "2"],
+            cwd=study.folder,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment(),
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 240
+        while len(list(study.folder.glob("results/**/k*.csv"))) < 5 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait()
+    done = {path: path.stat().st_mtime_ns for path in study.folder.glob("results/**/k*.csv")}
+    assert 5 <= len(done) < len(CRITERIA) * (P + CHECKED), log.read_text()
+    refused = study.run(succeed=False)
+    assert "--unlock" in refused.stdout
+    study.run("--unlock")
+    study.run()
+    assert study.path("curve.csv").read_bytes() == finished.path("curve.csv").read_bytes()
+    again = sum(path.stat().st_mtime_ns != time_ns for path, time_ns in done.items())
+    assert again <= 2, "only the jobs that were running are done again"
+
+
+def test_interrupted_goes_on_with_the_same_command(finished, study):
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "2"],
+        cwd=study.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 240
+    while not study.path("seed0/training.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(driver.pid, signal.SIGINT)
+    assert driver.wait(timeout=60) != 0
+    assert not list((study.folder / "results").rglob(".unfinished-*"))
+    study.run("results/digits/curve.csv")
+    assert study.path("curve.csv").read_bytes() == finished.path("curve.csv").read_bytes()
+
+
+# ---- failures
+
+
+def test_a_failing_job_says_why_and_leaves_no_artifact(copied):
+    features = copied.path("seed0/activations/test/features.npy")
+    features.write_bytes(features.read_bytes()[:-100])
+    row = copied.path("seed0/sweep/l1_norm/structural/k5.csv")
+    row.unlink()
+    told = copied.run("results/digits/seed0/sweep/l1_norm/structural/k5.csv", succeed=False).stdout
+    assert "features.npy is not a readable .npy array" in told
+    assert not row.exists()
+    assert not list((copied.folder / "results").rglob(".unfinished-*"))
+    log = copied.path("seed0/logs/eval_pruned/l1_norm/structural/k5.log").read_text()
+    assert "Traceback" in log and "features.npy is not a readable .npy array" in log
+
+
+def test_a_sweep_that_lies_is_found_out(copied):
+    """A row is falsified; surgery says which K, which criterion."""
+    row = copied.path("seed0/sweep/l1_norm/structural/k4.csv")
+    text = row.read_text()
+    tp, fp = rows(row)[0]["tp"], rows(row)[0]["fp"]
+    row.write_text(text.replace(f",{tp},{fp},", f",{int(tp) + 1},{fp},"))
+    assert row.read_text() != text
+    copied.path("seed0/verification.csv").unlink()
+    told = copied.run("results/digits/seed0/verification.csv", succeed=False).stdout
+    assert "disagree in 1 cases: K = 4, l1_norm, structural" in told
+    assert not copied.path("seed0/verification.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "datset=mnist"], "datset: unknown key; did you mean dataset?"),
+        (["--config", "dataset=mnst"], "dataset: 'mnst' is unknown; allowed: digits, mnist"),
+        (["--config", "sweep={ks: [8]}"], "sweep.ks: K = 8 is out of range; allowed: 0 to 7"),
+        (["--config", "seeds=[]"], "seeds: [] is not allowed"),
+        (["--config", "images={digits: {train: 1700}}"], "images.digits: train + val + test ask for 1860 images"),
+        (["--config", "pairs_per_image={same: 20}"], "pairs_per_image.same: 20 needs 21 images of each class"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(study, arguments, message):
+    told = study.run("results/digits/seed0/pairs/train.npy", *arguments, succeed=False).stdout
+    assert message in told
+    assert "Traceback" not in told.split("Logfile")[0]
+
+
+# ---- other ways to call it
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--lint"], ["--rulegraph"], ["-n", "-s", "workflow/Snakefile"], ["--list-rules"]]
+)
+def test_other_ways_to_call_it(study, arguments):
+    told = study.run(*arguments).stdout
+    if arguments == ["--lint"]:
+        assert "Congratulations" in told
+    if arguments == ["--rulegraph"]:
+        assert all(rule in told for rule in ("make_pairs", "eval_pruned", "verify_surgery", "plot"))
+
+
+def test_own_colour_images_through_the_whole_chain(tmp_path):
+    """A folder a class, RGB: pairs of six channels, another size, no ranking on the test pairs, two removals."""
+    rng = np.random.default_rng(0)
+    for name, colour in (("sky", (60, 120, 220)), ("grass", (60, 180, 70)), ("brick", (170, 80, 60))):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(24):
+            noise = rng.integers(-40, 40, (20, 20, 3))
+            Image.fromarray(np.clip(noise + colour, 0, 255).astype(np.uint8)).save(tmp_path / f"photos/{name}/{i}.png")
+    study = Study(
+        tmp_path / "study",
+        TINY.replace("digits: {train: 150, val: 80, test: 80}", "image_folder: {train: 36, val: 15, test: 15}")
+        .replace("same_weight: 6.0", "same_weight: 4.0")
+        .replace("[mean_activation, l1_norm]", "[mean_activation], split: val")
+        + "dataset: image_folder\nimage_size: 16\npairs_per_image: {same: 1, different: 3}\n"
+        + "sweep: {removals: [structural, mean_replacement], ks: [2, 5]}\n",
+    )
+    study.run("--config", f"data_dir={tmp_path / 'photos'}")
+    results = study.folder / "results" / "image_folder"
+    found = rows(results / "curve.csv")
+    assert [(row["removal"], row["k"]) for row in found] == [
+        (removal, k) for removal in ("structural", "mean_replacement") for k in ("0", "2", "5")
+    ]
+    weights = np.load(results / "seed0" / "weights.npz")
+    assert weights["conv1.weight"].shape == (4, 6, 3, 3)
+    assert {row["removal"] for row in rows(results / "seed0" / "verification.csv")} == {
+        "structural",
+        "mean_replacement",
+        "zero_weights",
+    }
+    (tmp_path / "photos" / "sky" / "0.png").unlink()
+    assert "get_images" in study.plan("--config", f"data_dir={tmp_path / 'photos'}")
