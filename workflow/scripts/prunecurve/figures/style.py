@@ -26,6 +26,8 @@ SETTINGS = {
     "lines.linewidth": 1.2,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
+    # Each map as an image of its own in SVG: faster than one over all of them, and P tiles to edit.
+    "image.composite_image": False,
     "svg.hashsalt": "prunecurve",
     "svg.fonttype": "none",
 }
