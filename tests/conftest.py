@@ -1,5 +1,6 @@
 """What the tests share: small networks, and copies of the project in which the real `snakemake` runs."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -42,6 +43,13 @@ class Study:
         self.folder = folder
         shutil.copytree(PROJECT, folder, ignore=NOT_CLONED)
         (folder / "config.yaml").write_text(config)
+
+    @classmethod
+    def at(cls, folder: Path) -> "Study":
+        """The study that lies in a folder already."""
+        made = object.__new__(cls)
+        made.folder = folder
+        return made
 
     def run(self, *arguments: str, succeed: bool | None = True, cores: int = 2) -> subprocess.CompletedProcess[str]:
         """Run snakemake; stdout and stderr together in `stdout`. `succeed`: whether it must, None for either."""
@@ -91,18 +99,23 @@ def study(tmp_path: Path) -> Study:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """A study that ran to its end. Only to be read: tests that change something take `copied`."""
-    made = Study(tmp_path_factory.mktemp("finished") / "study")
-    made.run()
-    return made
+    root = tmp_path_factory.getbasetemp()
+    # Worker processes have a folder each in a common one; the first to come runs the study for all.
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    with (root / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "finished").is_dir():
+            made = Study(root / "running")
+            made.run()
+            made.folder.rename(root / "finished")
+    return Study.at(root / "finished")
 
 
 @pytest.fixture
 def copied(finished: Study, tmp_path: Path) -> Study:
     """A copy of the finished study, its results with the times and records that Snakemake goes by."""
-    made = object.__new__(Study)
-    made.folder = tmp_path / "study"
-    shutil.copytree(finished.folder, made.folder, symlinks=True)
-    return made
+    shutil.copytree(finished.folder, tmp_path / "study", symlinks=True)
+    return Study.at(tmp_path / "study")
 
 
 def random_network(architecture: Architecture, seed: int) -> PairNet:

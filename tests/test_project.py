@@ -12,7 +12,7 @@ PACKAGE = PROJECT / "workflow" / "scripts" / "prunecurve"
 
 # The house: a module imports only modules of its own floor or those below it.
 FLOORS = [
-    {"errors", "source"},
+    {"errors", "source", "settings"},
     {"files", "seeding", "metrics", "commandline"},
     {"datasets", "pairs"},
     {"network", "batches"},

@@ -248,7 +248,9 @@ def test_killed_and_resumed_gives_the_same_bytes(finished, study):
     assert again <= 2, "only the jobs that were running are done again"
 
 
-def test_interrupted_goes_on_with_the_same_command(finished, study):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "kill"])
+def test_interrupted_goes_on_with_the_same_command(finished, study, number):
+    """Ctrl-C reaches the driver and its jobs, `kill` the driver alone."""
     driver = subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "2"],
         cwd=study.folder,
@@ -260,7 +262,7 @@ def test_interrupted_goes_on_with_the_same_command(finished, study):
     deadline = time.monotonic() + 240
     while not study.path("seed0/training.csv").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    os.killpg(driver.pid, signal.SIGINT)
+    os.killpg(driver.pid, number) if number == signal.SIGINT else driver.send_signal(number)
     assert driver.wait(timeout=60) != 0
     assert not list((study.folder / "results").rglob(".unfinished-*"))
     study.run("results/digits/curve.csv")

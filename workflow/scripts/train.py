@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 
 from prunecurve.batches import Split
-from prunecurve.commandline import add_fields, fields_of, log, parser, run
+from prunecurve.commandline import log, parser, run
 from prunecurve.files import load_array, write_rows
 from prunecurve.network import Architecture, prepare_torch, save_model, save_weights
+from prunecurve.settings import add_fields, fields_of
 from prunecurve.training import Recipe, train
 
 

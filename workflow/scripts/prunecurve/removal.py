@@ -5,16 +5,15 @@ convolution leaves the other channels' maps untouched. A removal therefore is fu
 pooled map (h, w) that takes each removed channel's place, folded into the next layer's bias.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from prunecurve.cost import layer_names
 
 
-@dataclasses.dataclass(frozen=True)
-class Removal:
+class Removal(NamedTuple):
     """A kind of removal: `stand_in(weights, mean_features)` gives the maps (P, h, w); `smaller`, if the network is."""
 
     stand_in: Callable[[Mapping[str, np.ndarray], np.ndarray], np.ndarray]

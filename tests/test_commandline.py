@@ -1,0 +1,94 @@
+"""What every script does with errors and signals: messages, logs, exit codes, no half-written file."""
+
+import dataclasses
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import PROJECT, environment
+from prunecurve.commandline import parser
+from prunecurve.settings import add_fields, fields_of
+
+SCRIPT = """
+import sys, time
+sys.path.insert(0, {scripts!r})
+from prunecurve.commandline import parser, run
+from prunecurve.errors import StudyError
+from prunecurve.files import atomic
+
+
+def work(arguments):
+    with atomic("artifact.npy") as temporary:
+        temporary.write_text("half")
+        {body}
+
+
+run(work, parser("a test").parse_args())
+"""
+
+
+def start(folder, body: str, *arguments: str) -> subprocess.Popen:
+    (folder / "job.py").write_text(SCRIPT.format(scripts=str(PROJECT / "workflow" / "scripts"), body=body))
+    return subprocess.Popen(
+        [sys.executable, "job.py", *arguments], cwd=folder, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise StudyError('seeds: mend this')", "job: seeds: mend this"),
+        ("1 / 0", "job: ZeroDivisionError: division by zero; the traceback is in job.log"),
+    ],
+)
+def test_an_error_is_a_message_on_the_terminal_and_a_traceback_in_the_log(tmp_path, body, message):
+    job = start(tmp_path, body, "--log", "job.log")
+    _, told = job.communicate()
+    assert job.returncode == 1
+    assert told.strip() == message
+    log = (tmp_path / "job.log").read_text()
+    assert message in log and "Traceback" in log
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["job.log", "job.py"]
+
+
+def test_without_a_log_the_traceback_is_on_the_terminal(tmp_path):
+    job = start(tmp_path, "1 / 0")
+    assert "Traceback" in job.communicate()[1]
+    assert job.returncode == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_no_half_written_file(tmp_path, number, code):
+    job = start(tmp_path, "time.sleep(60)", "--log", "job.log")
+    while not (tmp_path / ".unfinished-artifact.npy").exists():
+        assert job.poll() is None
+        time.sleep(0.01)
+    job.send_signal(number)
+    _, told = job.communicate(timeout=20)
+    assert (job.returncode, told.strip()) == (code, "job: interrupted")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["job.log", "job.py"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    epochs: int
+    widths: tuple[int, ...]
+    rate: float = 0.5
+    swap: bool = False
+
+
+def test_options_from_a_dataclass():
+    made = parser("a test")
+    add_fields(made, Settings, leave_out=("epochs",))
+    arguments = made.parse_args(["--widths", "3", "4", "--swap", "True"])
+    assert fields_of(Settings, arguments, epochs=7) == Settings(7, (3, 4), 0.5, True)
+
+
+@pytest.mark.parametrize("words", ["--widths 3", "--epochs 3 --widths a", "--epochs 3 --widths 3 --swap maybe"])
+def test_wrong_options_are_refused(words):
+    made = parser("a test")
+    add_fields(made, Settings)
+    with pytest.raises(SystemExit):
+        made.parse_args(words.split())
