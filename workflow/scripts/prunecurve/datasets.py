@@ -91,13 +91,14 @@ def _from_torchvision(class_name: str) -> Callable[[Path, int], ImageSet]:
                 parts.append(made(str(data_dir), train=train, download=not complete))
             # torchvision raises whatever the network or the file's parser does.
             except Exception as error:
+                reason = " ".join(str(error).split())
                 if complete:
                     raise StudyError(
-                        f"data_dir: a file of {class_name} in {raw} is truncated or not an IDX file ({error}); "
+                        f"data_dir: a file of {class_name} in {raw} is truncated or not an IDX file ({reason}); "
                         f"replace it, or delete the folder to download it again"
                     ) from error
                 raise StudyError(
-                    f"data_dir: {class_name} is not in {data_dir} and could not be downloaded there ({error}); "
+                    f"data_dir: {class_name} is not in {data_dir} and could not be downloaded there ({reason}); "
                     f"{OFFLINE_CHOICES}"
                 ) from error
         for part in parts:

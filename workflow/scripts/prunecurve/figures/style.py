@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from itertools import product
 
 import matplotlib
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -64,6 +65,20 @@ def panels(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]
     return figure, list(grid.flat[:count])
 
 
-def told_replication(seeds: int) -> str:
-    """What lines and bands are, for a legend or caption."""
-    return "one network (seed)" if seeds == 1 else f"mean of {seeds} networks (seeds), band: 95 % Student t interval"
+def line_with_band(ax: Axes, line: pd.DataFrame, label: str, colour: object, dash: object) -> None:
+    """A mean over seeds and its interval: the columns mean, low, high of `statistics.over_seeds`, by K."""
+    ax.plot(line.index, line["mean"], label=label, color=colour, linestyle=dash)
+    ax.fill_between(line.index, line["low"], line["high"], color=colour, alpha=0.13, lw=0)
+
+
+def legend(figure: Figure, ax: Axes, seeds: int) -> None:
+    """The legend of a panel's lines above all panels, headed by what lines and bands are."""
+    title = "one network (seed)" if seeds == 1 else f"mean of {seeds} networks (seeds), band: 95 % Student t interval"
+    figure.legend(
+        *ax.get_legend_handles_labels(),
+        loc="outside upper left",
+        ncols=4,
+        title=title,
+        alignment="left",
+        title_fontsize=7,
+    )

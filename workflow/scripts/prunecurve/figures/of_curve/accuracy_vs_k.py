@@ -17,8 +17,8 @@ def draw(data: Data) -> Figure:
         for criterion in data.criteria:
             curve = table[(table["removal"] == removal) & (table["criterion"] == criterion)]
             line = over_seeds(curve, "accuracy")
-            ax.plot(line.index, line["mean"], label=style.label(criterion), **looks[criterion])
-            ax.fill_between(line.index, line["low"], line["high"], color=looks[criterion]["color"], alpha=0.13, lw=0)
+            look = looks[criterion]
+            style.line_with_band(ax, line, style.label(criterion), look["color"], look["linestyle"])
         control = over_seeds(table[(table["removal"] == removal) & (table["k"] == 0)], "accuracy")["mean"].loc[0]
         ax.plot(0, control, "o", color="black", ms=5, mfc="white", mew=1.2, zorder=5, clip_on=False, label="_control")
         ax.annotate(
@@ -42,12 +42,5 @@ def draw(data: Data) -> Figure:
         if len(removals) > 1:
             ax.set_title(f"removal: {style.label(removal)}", loc="left")
     axes[-1].set_xlabel("K, channels removed from the last convolution")
-    figure.legend(
-        *axes[0].get_legend_handles_labels(),
-        loc="outside upper left",
-        ncols=4,
-        title=style.told_replication(table["seed"].nunique()),
-        alignment="left",
-        title_fontsize=7,
-    )
+    style.legend(figure, axes[0], table["seed"].nunique())
     return figure

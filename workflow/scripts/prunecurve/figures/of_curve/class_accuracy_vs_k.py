@@ -26,20 +26,12 @@ def draw(data: Data) -> Figure:
         curve = table[(table["removal"] == removal) & (table["criterion"] == criterion)]
         for metric, (label, colour, dash) in LINES.items():
             line = over_seeds(curve, metric)
-            ax.plot(line.index, line["mean"], color=colour, linestyle=dash, label=label)
-            ax.fill_between(line.index, line["low"], line["high"], color=colour, alpha=0.13, lw=0)
+            style.line_with_band(ax, line, label, colour, dash)
         ax.axhline(truly_same, color=style.GREY, lw=0.8, ls=(0, (6, 3)), zorder=0, label="share truly same")
         several = table["removal"].nunique() > 1
         ax.set_title(style.label(criterion) + (f", {style.label(removal)}" if several else ""), loc="left")
         ax.set(xlim=(0, table["k"].max()), ylim=(-0.02, 1.02))
     figure.supxlabel("K, channels removed from the last convolution", fontsize=8)
     figure.supylabel("share of the test pairs (of the class)", fontsize=8)
-    figure.legend(
-        *axes[0].get_legend_handles_labels(),
-        loc="outside upper left",
-        ncols=4,
-        title=style.told_replication(table["seed"].nunique()),
-        alignment="left",
-        title_fontsize=7,
-    )
+    style.legend(figure, axes[0], table["seed"].nunique())
     return figure
