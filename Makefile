@@ -1,5 +1,6 @@
 # make study    set up, run a study, print where its figures lie and the numbers that matter
 # make test     set up, then the tests
+# make unlock   after a hard kill or a power cut, so that the next make study goes on
 # make lint     set up, then ruff and snakefmt
 # make docs     set up, then write config/README.md's table from the schema
 # make clean    delete .venv (results stay)
@@ -18,11 +19,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
 
 .DELETE_ON_ERROR:
-.PHONY: study test lint docs clean
+.PHONY: study unlock test lint docs clean
 
 study: $(READY)
+	@test -f $(STUDY) || { echo "STUDY: there is no file $(STUDY); studies lie in config/" >&2; exit 1; }
 	$(BIN)/snakemake --cores $(CORES) --configfile $(STUDY) --quiet rules $(ARGS)
 	@$(BIN)/python workflow/scripts/show_summary.py --configfile config.yaml $(STUDY) $(ARGS)
+
+unlock: $(READY)
+	$(BIN)/snakemake --unlock --configfile $(STUDY) $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -33,6 +33,7 @@ network: {channels: [4, 6, 8], hidden: [12, 6]}
 training: {epochs: 2, same_weight: 6.0}
 ranking: {criteria: [mean_activation, l1_norm]}
 figures: {dpi: 80}
+threads: 2
 """
 
 

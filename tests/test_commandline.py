@@ -62,7 +62,7 @@ def test_without_a_log_the_traceback_is_on_the_terminal(tmp_path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_leaves_no_half_written_file(tmp_path, number, code):
     job = start(tmp_path, "time.sleep(60)", "--log", "job.log")
-    while not (tmp_path / ".unfinished-artifact.npy").exists():
+    while not list(tmp_path.glob(".unfinished-*-artifact.npy")):
         assert job.poll() is None
         time.sleep(0.01)
     job.send_signal(number)

@@ -18,6 +18,7 @@ MISTAKES = [
     ({"training": {"epoch": 3}}, "training.epoch: unknown key; did you mean training.epochs?"),
     ({"epochs": 3}, "epochs: unknown key; did you mean training.epochs?"),
     ({"images": {"mnst": {"train": 10}}}, "images.mnst: unknown key; did you mean images.mnist?"),
+    ({"training": {"lr": 1}}, "training.lr: unknown key; known here: epochs, batch_size, learning_rate"),
     ({"xyz": 1}, "xyz: unknown key; known here: dataset, data_dir"),
     ({"dataset": "mnst"}, "dataset: 'mnst' is unknown; allowed: digits, mnist, fashion_mnist, kmnist, image_folder"),
     ({"ranking": {"criteria": ["l1_nrm"]}}, "ranking.criteria.0: 'l1_nrm' is unknown; allowed: conv_abs_mean, l1_norm"),
@@ -114,8 +115,8 @@ def test_text_is_read_as_the_number_that_is_wanted():
 
 
 def test_whole_numbers_written_with_a_point_are_whole():
-    config = check({"training": {"epochs": 3.0}, "seeds": [1.0]}, SCHEMA)
-    assert (repr(config["training"]["epochs"]), repr(config["seeds"])) == ("3", "[1]")
+    config = check({"training": {"epochs": 3.0}, "seeds": [1.0], "sweep": {"ks": [5.0]}}, SCHEMA)
+    assert (repr(config["training"]["epochs"]), repr(config["seeds"]), repr(ks(config))) == ("3", "[1]", "[0, 5]")
 
 
 values = st.recursive(

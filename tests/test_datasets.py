@@ -127,6 +127,32 @@ def test_one_image_in_colour_makes_all_rgb(tmp_path):
     assert found.images[-1, 0].min() > 240 > 20 > found.images[-1, 1].max()
 
 
+def ramp(mode):
+    """Grey from black to white in 16 bits, and colours with transparency."""
+    if mode == "I;16":
+        return Image.fromarray((np.arange(64).reshape(8, 8) * 1040).astype(np.uint16))
+    ink = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    ink.paste((0, 0, 0, 255), (0, 0, 4, 8))
+    return ink.convert(mode)
+
+
+def test_16_bits_are_scaled_and_stay_grey(tmp_path):
+    write_folder(tmp_path)
+    ramp("I;16").save(tmp_path / "cat" / "0.png")
+    found = DATASETS["image_folder"](tmp_path, 8).images
+    assert found.shape[1] == 1
+    assert found[0, 0].ravel().tolist() == [value * 1040 >> 8 for value in range(64)]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_transparent_is_white(tmp_path, mode):
+    write_folder(tmp_path)
+    ramp(mode).save(tmp_path / "cat" / "0.png")
+    found = DATASETS["image_folder"](tmp_path, 8).images
+    assert found.shape[1] == {"RGBA": 3, "LA": 1}[mode]
+    assert (found[0, 0, :, :4] == 0).all() and (found[0, 0, :, 4:] == 255).all()
+
+
 def test_a_broken_image_is_named(tmp_path):
     write_folder(tmp_path)
     path = tmp_path / "dog" / "2.png"
@@ -141,6 +167,11 @@ def test_a_folder_without_classes_is_told(tmp_path):
     write_folder(tmp_path, classes=("only",))
     with pytest.raises(StudyError, match="holds 1 folders, fewer than two of them with PNG or JPEG"):
         DATASETS["image_folder"](tmp_path, 8)
+
+
+def test_a_missing_folder_is_told_before_anything_runs(tmp_path):
+    with pytest.raises(StudyError, match=r"data_dir: .*missing is not a folder"):
+        fingerprint("image_folder", tmp_path / "missing")
 
 
 def test_a_changed_folder_has_another_fingerprint(tmp_path):

@@ -36,7 +36,7 @@ def network(channels=13, dead=2, seeds=1) -> figures.Data:
         pd.DataFrame({"dataset": "digits", "seed": seed, "channel": range(channels)}).assign(
             relu_max=maps.max(axis=(1, 2)),
             relu_mean=maps.mean(axis=(1, 2)),
-            rank_mean_activation=np.arange(channels) + 1,
+            rank=np.arange(channels) + 1,
         )
         for seed in range(seeds)
     )

@@ -1,7 +1,12 @@
 """Artifacts: atomic writes, nothing unpickled, broken files named."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
@@ -26,6 +31,31 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise RuntimeError
     assert path.read_text() == "k\n1\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_writers_never_publish_half_a_file(tmp_path):
+    """A job that outlived its driver, and the one that does its work again."""
+    path = tmp_path / "a.npy"
+    other = f"import sys; sys.path.insert(0, {str(PROJECT / 'workflow' / 'scripts')!r})\n" + (
+        f"from prunecurve.files import atomic\nwith atomic({str(path)!r}) as t: t.write_text('other')\n"
+    )
+    with atomic(path) as temporary:
+        temporary.write_text("own, first half,")
+        subprocess.run([sys.executable, "-c", other], check=True)
+        assert path.read_text() == "other"
+        with temporary.open("a") as file:
+            file.write(" second half")
+    assert path.read_text() == "own, first half, second half"
+
+
+def test_what_a_killed_writer_left_is_cleared_away(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = os.uname().nodename
+    for process in (dead.pid, os.getppid()):
+        (tmp_path / f".unfinished-{host}-{process}-a.npy").write_text("half")
+    save_array(tmp_path / "a.npy", np.arange(3))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f".unfinished-{host}-{os.getppid()}-a.npy", "a.npy"]
 
 
 def test_a_write_makes_the_folder(tmp_path):

@@ -69,6 +69,13 @@ def test_progress_tells_epoch_losses_balanced_accuracy_and_time_left(caplog):
         assert told in caplog.messages[1]
 
 
+def test_a_network_that_diverged_at_once_is_no_result():
+    """One step only: its own loss is still a number, the validation loss isn't."""
+    wild = Recipe(**(vars(RECIPE) | {"learning_rate": 1e30, "epochs": 1, "batch_size": 600}))
+    with pytest.raises(StudyError, match=r"no epoch gave a finite validation loss; lower training\.learning_rate"):
+        train(ARCHITECTURE, wild, bars(0), bars(1), seed=0, device=CPU)
+
+
 def test_a_diverging_loss_names_the_key():
     wild = Recipe(**(vars(RECIPE) | {"learning_rate": 1e30}))
     with pytest.raises(StudyError, match=r"lower training\.learning_rate \(1e\+30\)"):

@@ -23,6 +23,8 @@ from prunecurve.sweep import checked_ks
 
 try:
     config = check(config, load_schema(WORKFLOW / "schemas" / "config.schema.yaml"))
+    DATA_DIR = os.path.expanduser(config["data_dir"])
+    DATA_CONTENT = fingerprint(config["dataset"], DATA_DIR)
 except StudyError as error:
     raise WorkflowError(str(error)) from None
 
@@ -66,6 +68,13 @@ def template(path, **known):
     for name, value in {"dataset": config["dataset"], **known}.items():
         path = path.replace(f"{{{name}}}", value)
     return path
+
+
+def mean_features(removals):
+    """The input of a job that puts mean maps in the place of channels; none where no removal does."""
+    if "mean_replacement" not in removals:
+        return []
+    return f"results/{{dataset}}/seed{{seed}}/activations/{config['ranking']['split']}/mean_features.npy"
 
 
 ROW = "results/{dataset}/seed{seed}/sweep/{criterion}/{removal}/k{k}.csv"

@@ -10,15 +10,17 @@ rule get_images:
         "results/{dataset}/logs/get_images.log",
     conda:
         "../envs/torch.yaml"
+    resources:
+        # No parameter: the same data in another place are no reason to run everything again.
+        data_dir=DATA_DIR,
     params:
         script=script("get_images"),
         code=code("get_images"),
-        data_dir=config["data_dir"],
         image_size=config["image_size"],
         # A folder of images isn't an input of Snakemake's (it may hold very many): a change in it shows here.
-        content=fingerprint(config["dataset"], config["data_dir"]),
+        content=DATA_CONTENT,
     shell:
-        "python {params.script:q} --dataset {wildcards.dataset} --data-dir {params.data_dir:q}"
+        "python {params.script:q} --dataset {wildcards.dataset} --data-dir {resources.data_dir:q}"
         " --image-size {params.image_size} --log {log:q}"
         " --images {output.images:q} --labels {output.labels:q} --held-out {output.held_out:q}"
 

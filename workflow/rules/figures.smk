@@ -16,7 +16,8 @@ rule plot:
     params:
         script=script("plot"),
         code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}"),
-        criteria=CRITERIA,
+        # In the config's order, for figures of the curve; the others don't depend on them.
+        criteria=lambda w: CRITERIA if STUDY_FIGURES[w.figure] == "curve.csv" else [],
         dpi=config["figures"]["dpi"],
     shell:
         "python {params.script:q} --figure {wildcards.figure} --data {input.data:q} --criteria {params.criteria:q}"
@@ -25,7 +26,8 @@ rule plot:
 
 rule plot_network:
     input:
-        data="results/{dataset}/channels.csv",
+        data="results/{dataset}/seed{seed}/activations/test/channels.csv",
+        ranking=f"results/{{dataset}}/seed{{seed}}/ranking/{CRITERIA[0]}.csv",
         mean_maps="results/{dataset}/seed{seed}/activations/test/mean_maps.npy",
     output:
         png=report(
@@ -41,10 +43,10 @@ rule plot_network:
     params:
         script=script("plot"),
         code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}"),
-        criteria=CRITERIA,
+        criterion=CRITERIA[0],
         dpi=config["figures"]["dpi"],
         seed="{seed}",
     shell:
-        "python {params.script:q} --figure {wildcards.figure} --data {input.data:q} --mean-maps {input.mean_maps:q}"
-        " --seed {params.seed} --criteria {params.criteria:q} --dpi {params.dpi} --png {output.png:q}"
-        " --svg {output.svg:q} --log {log:q}"
+        "python {params.script:q} --figure {wildcards.figure} --dataset {wildcards.dataset} --seed {params.seed}"
+        " --data {input.data:q} --mean-maps {input.mean_maps:q} --ranking {input.ranking:q}"
+        " --criteria {params.criterion} --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"

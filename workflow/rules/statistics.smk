@@ -30,7 +30,6 @@ rule aggregate_channels:
         channels=expand(
             "results/{dataset}/seed{seed}/activations/test/channels.csv", seed=config["seeds"], allow_missing=True
         ),
-        rankings=expand(RANKING, seed=config["seeds"], criterion=CRITERIA, allow_missing=True),
     output:
         "results/{dataset}/channels.csv",
     log:
@@ -41,10 +40,7 @@ rule aggregate_channels:
         script=script("aggregate_channels"),
         code=code("aggregate_channels"),
         channels=lambda w: template("results/{dataset}/seed{seed}/activations/test/channels.csv"),
-        rankings=lambda w: template(RANKING),
         seeds=config["seeds"],
-        criteria=CRITERIA,
     shell:
-        "python {params.script:q} --channels {params.channels:q} --rankings {params.rankings:q}"
-        " --dataset {wildcards.dataset} --seeds {params.seeds:q} --criteria {params.criteria:q}"
+        "python {params.script:q} --channels {params.channels:q} --dataset {wildcards.dataset} --seeds {params.seeds:q}"
         " --output {output:q} --log {log:q}"

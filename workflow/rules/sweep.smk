@@ -6,7 +6,7 @@ rule eval_pruned:
         features="results/{dataset}/seed{seed}/activations/test/features.npy",
         pairs="results/{dataset}/seed{seed}/pairs/test.npy",
         weights=rules.train.output.weights,
-        mean_features=f"results/{{dataset}}/seed{{seed}}/activations/{config['ranking']['split']}/mean_features.npy",
+        mean_features=lambda w: expand(mean_features([w.removal]), **w),
         ranking=RANKING,
     output:
         ROW,

@@ -8,7 +8,7 @@ rule verify_surgery:
         images="results/{dataset}/seed{seed}/images/test.npy",
         pairs="results/{dataset}/seed{seed}/pairs/test.npy",
         features="results/{dataset}/seed{seed}/activations/test/features.npy",
-        mean_features=f"results/{{dataset}}/seed{{seed}}/activations/{config['ranking']['split']}/mean_features.npy",
+        mean_features=mean_features(VERIFIED_REMOVALS),
         rankings=expand(RANKING, criterion=CRITERIA, allow_missing=True),
         rows=expand(ROW, criterion=CRITERIA, removal=VERIFIED_REMOVALS, k=VERIFIED_KS, allow_missing=True),
     output:

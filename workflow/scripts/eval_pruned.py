@@ -17,7 +17,7 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--features", required=True, help="the split's pooled maps")
     made.add_argument("--pairs", required=True, help="the split's pairs, with the labels")
     made.add_argument("--weights", required=True, help="the network's weights")
-    made.add_argument("--mean-features", required=True, help="mean pooled maps, for mean_replacement")
+    made.add_argument("--mean-features", nargs="?", help="mean pooled maps, for mean_replacement")
     made.add_argument("--ranking", required=True)
     made.add_argument("--removal", choices=REMOVALS, required=True)
     made.add_argument("--k", type=int, required=True, help="number of channels removed")

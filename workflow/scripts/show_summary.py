@@ -1,12 +1,13 @@
 """Print where a study's figures lie and the numbers that matter."""
 
 import argparse
-import csv
+import time
 from pathlib import Path
 
 import yaml
 
-from prunecurve.config import filled, load_schema
+from prunecurve.config import load_schema
+from prunecurve.files import read_rows
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
@@ -21,11 +22,10 @@ def options() -> argparse.ArgumentParser:
 
 def dataset_of(arguments: argparse.Namespace) -> str:
     """The data set of the study that snakemake runs with these options."""
-    config: dict = {}
+    dataset = load_schema(SCHEMA)["properties"]["dataset"]["default"]
     for path in arguments.configfile:
-        config |= yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    config |= dict(word.split("=", 1) for word in arguments.config if "=" in word)
-    return filled(load_schema(SCHEMA), config)["dataset"]
+        dataset = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("dataset", dataset)
+    return dict(word.split("=", 1) for word in arguments.config if "=" in word).get("dataset", dataset)
 
 
 def told(row: dict[str, str], quantity: str, digits: int) -> str:
@@ -36,11 +36,15 @@ def told(row: dict[str, str], quantity: str, digits: int) -> str:
 
 
 def show(folder: Path) -> None:
-    with open(folder / "summary.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    first = rows[0]
+    path = folder / "summary.csv"
+    if not path.exists():
+        print(f"There is no {path} yet.")
+        return
+    rows = read_rows(path)
+    first, written = rows[0], time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
     print(f"\nFigures: {folder / 'figures'}/")
-    print(f"Means over {first['seeds']} seeds, in brackets the interval ({first['interval']}), on the test pairs:")
+    print(f"From {path}, written {written}: means over {first['seeds']} seeds on the test pairs,")
+    print(f"in brackets the interval ({first['interval']}):")
     print(f"  unpruned accuracy           {told(first, 'control_accuracy', 4)}")
     print(f"  unpruned balanced accuracy  {told(first, 'control_balanced_accuracy', 4)}")
     print("  largest K whose accuracy is within one point of the unpruned network's:")

@@ -1,7 +1,11 @@
 """Prove one seed's sweep: operate on the torch network, run it from the images, compare with the sweep's rows."""
 
 import argparse
+import os
 from pathlib import Path
+
+# numpy's BLAS as in eval_pruned.py, whose logits are recomputed here; torch's threads are those of --threads.
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 from prunecurve.batches import Split
 from prunecurve.commandline import log, parser, run
@@ -18,7 +22,7 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--pairs", type=Path, required=True)
     made.add_argument("--features", type=Path, required=True)
     made.add_argument("--weights", type=Path, required=True)
-    made.add_argument("--mean-features", type=Path, required=True)
+    made.add_argument("--mean-features", type=Path, nargs="?", help="mean pooled maps, for mean_replacement")
     made.add_argument("--ranking", required=True, help="path of a ranking, with {criterion} in it")
     made.add_argument("--rows", required=True, help="path of a row, with {criterion}, {removal} and {k} in it")
     made.add_argument("--criteria", nargs="+", required=True)
@@ -30,7 +34,7 @@ def options() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    # Always on the CPU: a GPU's reduced-precision convolutions would be what is tested, not the removal.
+    # On the CPU, whatever computed the features: a second device is one more proof.
     prepare_torch("cpu", arguments.threads)
     evaluator = Evaluator(arguments.features, arguments.pairs, arguments.weights, arguments.mean_features)
     split = Split.of(load_array(arguments.images), load_array(arguments.pairs), "cpu")

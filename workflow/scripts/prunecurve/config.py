@@ -49,8 +49,9 @@ def parsed(schema: Mapping[str, Any], given: Any) -> Any:
 
 def filled(schema: Mapping[str, Any], given: Any) -> Any:
     """A copy of the given value with the schema's defaults where keys are missing, and 6000.0 as the whole number."""
-    if isinstance(given, list):
-        return [filled(schema.get("items", {}), value) for value in given]
+    for choice in schema.get("anyOf", [schema]):
+        if isinstance(given, list) and "items" in choice:
+            return [filled(choice["items"], value) for value in given]
     if schema.get("type") == "integer":
         return int(given)
     if "properties" not in schema:
@@ -100,9 +101,10 @@ def _unknown_keys(given: Any, schema: Mapping[str, Any], all_keys: list[str], pr
             yield from _unknown_keys(value, known[name], all_keys, f"{prefix}{name}.")
             continue
         here = difflib.get_close_matches(str(name), known, n=1)
-        near = [f"{prefix}{here[0]}"] if here else difflib.get_close_matches(f"{prefix}{name}", all_keys, n=1)
+        near = [f"{prefix}{here[0]}"] if here else []
         # A key that was written a level too high or too low keeps its own name.
-        near = near or [key for key in all_keys if key.split(".")[-1] == name][:1]
+        lasts = {key.split(".")[-1]: key for key in reversed(all_keys)}
+        near = near or [lasts[last] for last in difflib.get_close_matches(str(name), lasts, n=1, cutoff=0.8)]
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
         yield f"{prefix}{name}: unknown key; {hint}"
 

@@ -115,6 +115,26 @@ def _from_torchvision(class_name: str) -> Callable[[Path, int], ImageSet]:
     return load
 
 
+def eight_bit(image):
+    """A Pillow image as grey (`L`) if it has no colour, else RGB: 16-bit grey scaled, transparency laid on white.
+
+    Pillow's own conversion would cut 16-bit values off at 255 and show what transparency hides. Raises ValueError
+    for pixels that have no natural range.
+    """
+    from PIL import Image
+
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, whose black and white are not known")
+    if image.mode.startswith("I"):
+        pixels = np.asarray(image).astype(np.int64)
+        return Image.fromarray((pixels >> 8 if pixels.max() > 255 else pixels).clip(0, 255).astype(np.uint8))
+    grey = image.mode in ("1", "L", "LA")
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if grey else "RGB")
+
+
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
 
 
@@ -123,8 +143,7 @@ def image_folder(data_dir: Path, size: int) -> ImageSet:
     from PIL import Image, UnidentifiedImageError
 
     data_dir = Path(data_dir)
-    if not data_dir.is_dir():
-        raise StudyError(f"data_dir: {data_dir} is not a folder; dataset image_folder wants one folder a class in it")
+    _require_folder(data_dir)
     folders = sorted(path for path in data_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
     files = [
         (path, number)
@@ -138,9 +157,7 @@ def image_folder(data_dir: Path, size: int) -> ImageSet:
     for path, _ in files:
         try:
             with Image.open(path) as opened:
-                opened.load()
-                grey = opened.mode in ("1", "L", "LA")
-                pictures.append(resized(opened.convert("L" if grey else "RGB"), size))
+                pictures.append(resized(eight_bit(opened), size))
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
             raise StudyError(f"data_dir: {path} is not a readable image ({error}); replace or remove it") from error
     channels = max(picture.shape[0] for picture in pictures)
@@ -149,13 +166,20 @@ def image_folder(data_dir: Path, size: int) -> ImageSet:
     return ImageSet(images, labels, np.zeros(len(images), bool))
 
 
+def _require_folder(data_dir: Path) -> None:
+    if not data_dir.is_dir():
+        raise StudyError(f"data_dir: {data_dir} is not a folder; dataset image_folder wants one folder a class in it")
+
+
 def fingerprint(dataset: str, data_dir: str | Path) -> str:
     """What changes when a folder of images does: a digest of its files' names, sizes and times; else empty.
 
-    Reading the images themselves would take too long at every start of the workflow.
+    Reading the images themselves would take too long at every start of the workflow. Raises StudyError where
+    there is no such folder: before anything is run again for it.
     """
-    if dataset != "image_folder" or not Path(data_dir).is_dir():
+    if dataset != "image_folder":
         return ""
+    _require_folder(Path(data_dir))
     listed = sorted(
         (str(path.relative_to(data_dir)), stat.st_size, stat.st_mtime_ns)
         for path in Path(data_dir).glob("*/*")

@@ -15,19 +15,33 @@ from prunecurve.errors import StudyError
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; on success it takes the place of `path`, else it goes.
 
-    The temporary name is the same at every call (Snakemake's lock keeps writers apart), so a killed
-    job leaves at most one such file, and the next run overwrites it.
+    The temporary name is this process's own: a job that outlived its killed driver may still be writing the same
+    artifact. What processes of this machine left that are no more is cleared away.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    host = os.uname().nodename
+    for left in path.parent.glob(f".unfinished-{host}-*-{path.name}"):
+        if not _is_alive(int(left.name.removeprefix(f".unfinished-{host}-").split("-")[0])):
+            left.unlink(missing_ok=True)
     # The suffix stays last: np.save and matplotlib look at it.
-    temporary = path.with_name(f".unfinished-{path.name}")
+    temporary = path.with_name(f".unfinished-{host}-{os.getpid()}-{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def save_array(path: str | Path, array: np.ndarray) -> None:

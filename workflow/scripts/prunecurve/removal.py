@@ -22,7 +22,7 @@ class Removal(NamedTuple):
 
 def structural(weights: Mapping[str, np.ndarray], mean_features: np.ndarray) -> np.ndarray:
     """The channel is gone from convolution, batch normalisation and first linear layer: its map is zero."""
-    return np.zeros_like(mean_features)
+    return np.zeros(mean_features.shape, np.float32)
 
 
 def zero_weights(weights: Mapping[str, np.ndarray], mean_features: np.ndarray) -> np.ndarray:

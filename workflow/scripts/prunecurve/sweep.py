@@ -34,19 +34,23 @@ class Evaluator:
     """All that the evaluations of one network share, read from its artifacts.
 
     features: the split's pooled maps (N, P, h, w), memory-mapped; pairs: (N, 3) with the labels;
-    mean_features: (P, h, w) over the ranking split, which mean_replacement puts in.
+    mean_features: (P, h, w) over the ranking split, for mean_replacement alone.
     """
 
-    def __init__(self, features: str, pairs: str, weights: str, mean_features: str) -> None:
+    def __init__(self, features: str, pairs: str, weights: str, mean_features: str | None = None) -> None:
         self.weights = load_arrays(weights)
         self.features = load_array(features, shape=(None, None, None, None), mapped=True)
         self.labels = load_array(pairs, shape=(len(self.features), 3))[:, 2]
-        self.mean_features = load_array(mean_features, shape=self.features.shape[1:])
+        # Not a number where there are none, so that a removal that needs them can't go on without.
+        missing = np.full(self.features.shape[1:], np.nan, np.float32)
+        self.mean_features = load_array(mean_features, shape=missing.shape) if mean_features else missing
         self.channels = self.features.shape[1]
 
     def logits(self, kept: np.ndarray, removal: str) -> np.ndarray:
         """Logits (N, 2) of the network that keeps these channels."""
         stand_in = REMOVALS[removal].stand_in(self.weights, self.mean_features)
+        if np.isnan(stand_in).any():
+            raise StudyError(f"removal {removal} needs the mean pooled maps, and --mean-features gives none")
         return logits(self.features, self.weights, kept, stand_in)
 
     def row(self, order: np.ndarray, k: int, removal: str) -> dict[str, object]:

@@ -94,7 +94,8 @@ def train(
         scores = measure(all_logits(model, validation), labels)
         rows.append(_row(epoch, loss, scores, rate, time.monotonic() - started))
         log.info("%s", _progress(rows[-1], recipe.epochs, seed))
-        if (merit := (scores["balanced_accuracy"], -scores["log_loss"])) > best:
+        merit = (scores["balanced_accuracy"], -scores["log_loss"])
+        if math.isfinite(scores["log_loss"]) and merit > best:
             best, best_weights = merit, copy.deepcopy(model.state_dict())
             kept = epoch
     if best_weights is None:

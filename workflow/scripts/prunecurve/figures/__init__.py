@@ -1,7 +1,7 @@
 """Figures: each module in a folder here is one, named as its file, drawn from the data that the folder names.
 
-of_curve: curve.csv; of_channels: channels.csv of the study; of_network: one network's rows of channels.csv
-and its mean maps. A figure has `draw(data) -> matplotlib Figure`. To add one, add a module; nothing else changes.
+of_curve: curve.csv; of_channels: channels.csv of the study; of_network: one network's channels.csv, ranks
+and mean maps. A figure has `draw(data) -> matplotlib Figure`. To add one, add a module; nothing else changes.
 """
 
 import dataclasses

@@ -1,1 +1,1 @@
-"""Figures drawn from one network: its rows of channels.csv and its mean maps."""
+"""Figures drawn from one network: its channels.csv, ranks and mean maps."""

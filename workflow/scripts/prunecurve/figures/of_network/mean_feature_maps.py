@@ -25,7 +25,7 @@ def grid_of(count: int) -> tuple[int, int]:
 def draw(data: Data, *, shared_scale: bool = False) -> Figure:
     """A tile for each channel, in order of number: its mean map, number, rank, and whether it is dead.
 
-    The table holds one network's channels. The rank is by the study's first criterion: rank r is
+    The table holds one network's channels, with their rank by the study's first criterion: rank r is
     removed for every K ≥ r.
     """
     count, height, width = data.maps.shape
@@ -49,7 +49,7 @@ def draw(data: Data, *, shared_scale: bool = False) -> Figure:
             extent=(left, left + 1, top + 1, top),
             interpolation="nearest",
         )
-        rank = channels.loc[channel, f"rank_{data.criteria[0]}"]
+        rank = channels.loc[channel, "rank"]
         ax.text(left, top - 0.04, str(channel), fontsize=font, va="bottom", weight="bold")
         ax.text(left + 1, top - 0.04, f"r{rank}", fontsize=font, va="bottom", ha="right", color="#333333")
         if dead:
