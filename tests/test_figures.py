@@ -83,6 +83,15 @@ def test_mean_feature_maps_have_p_tiles(name, channels, dead):
     assert np.isnan(shown).all() if dead == channels else np.array_equal(shown, data.maps[-1])
 
 
+@pytest.mark.parametrize(("size", "lines"), [((7, 7), 2), ((7, 4), 1), ((6, 8), 0)])
+def test_what_pooling_leaves_out_is_marked(size, lines):
+    data = network(6, 0)
+    data = figures.Data(data.table, data.criteria, np.random.default_rng(0).random((6, *size)))
+    ax = figures.draw("mean_feature_maps", data).axes[0]
+    assert len(ax.lines) == 6 * lines
+    assert ("beyond the white lines" in ax.get_title(loc="left")) is (lines > 0)
+
+
 def test_scales_are_each_maps_own_or_shared():
     data = network(6, 0)
     own = [image.get_clim() for image in figures.draw("mean_feature_maps", data).axes[0].images]

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -33,7 +34,7 @@ def draw(data: Data, *, shared_scale: bool = False) -> Figure:
     channels = data.table.set_index("channel")
     side = style.PAGE_WIDTH / (columns * (1 + GAP))
     text = TEXT_HEIGHT / side
-    figure = Figure(figsize=(style.PAGE_WIDTH, rows * side * (1 + GAP + text) + 0.8))
+    figure = Figure(figsize=(style.PAGE_WIDTH, rows * side * (1 + GAP + text) + 0.9))
     ax = figure.add_subplot()
     highest = float(data.maps.max()) or 1.0
     font = min(6.0, 11 * side)
@@ -49,6 +50,7 @@ def draw(data: Data, *, shared_scale: bool = False) -> Figure:
             extent=(left, left + 1, top + 1, top),
             interpolation="nearest",
         )
+        _mark_unseen(ax, left, top, height, width)
         rank = channels.loc[channel, "rank"]
         ax.text(left, top - 0.04, str(channel), fontsize=font, va="bottom", weight="bold")
         ax.text(left + 1, top - 0.04, f"r{rank}", fontsize=font, va="bottom", ha="right", color="#333333")
@@ -63,17 +65,27 @@ def draw(data: Data, *, shared_scale: bool = False) -> Figure:
     return figure
 
 
+def _mark_unseen(ax: Axes, left: float, top: float, height: int, width: int) -> None:
+    """Lines before the last row and column of a map of odd size: pooling by two leaves them out."""
+    if height % 2:
+        ax.plot([left, left + 1], [top + 1 - 1 / height] * 2, color="white", lw=0.7)
+    if width % 2:
+        ax.plot([left + 1 - 1 / width] * 2, [top, top + 1], color="white", lw=0.7)
+
+
 def _explain(figure, ax, data, channels, size, highest, shared_scale) -> None:
     """The title and, under the maps, a colour bar."""
     dead = int((channels["relu_max"] == 0).sum())
     dataset, seed = channels["dataset"].iloc[0], channels["seed"].iloc[0]
-    ax.set_title(
+    told = [
         f"{dataset}, seed {seed}: mean of each of the {len(channels)} channels ({size[0]}×{size[1]}) after ReLU, over "
-        f"all test pairs\nbold: channel number; r: rank by {style.label(data.criteria[0])}, removed for every K ≥ r; "
+        "all test pairs",
+        f"bold: channel number; r: rank by {style.label(data.criteria[0])}, removed for every K ≥ r; "
         f"crossed out: dead, zero everywhere ({dead})",
-        loc="left",
-        fontsize=7,
-    )
+    ]
+    if size[0] % 2 or size[1] % 2:
+        told.append("beyond the white lines: left out by the pooling, so never seen by the linear layers")
+    ax.set_title("\n".join(told), loc="left", fontsize=7)
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, highest if shared_scale else 1), COLOURMAP),
         ax=ax,
