@@ -23,7 +23,7 @@ READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
 
 study: $(READY)
 	@test -f $(STUDY) || { echo "STUDY: there is no file $(STUDY); studies lie in config/" >&2; exit 1; }
-	$(BIN)/snakemake --cores $(CORES) --configfile $(STUDY) --quiet rules $(ARGS)
+	$(BIN)/snakemake --configfile $(STUDY) --quiet rules --cores $(CORES) $(ARGS)
 	@$(BIN)/python workflow/scripts/show_summary.py --configfile config.yaml $(STUDY) $(ARGS)
 
 unlock: $(READY)

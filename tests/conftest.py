@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,11 @@ class Study:
 def environment() -> dict[str, str]:
     """The environment of a user who has not activated the virtual environment."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SNAKEMAKE", "VIRTUAL_ENV"))}
+
+
+def heeds_interrupts() -> None:
+    """For `preexec_fn`: a shell starts what it runs in the background with Ctrl-C ignored, and so would its tests."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import PROJECT, environment
+from conftest import PROJECT, environment, heeds_interrupts
 from prunecurve.commandline import parser
 from prunecurve.settings import add_fields, fields_of
 
@@ -32,7 +32,12 @@ run(work, parser("a test").parse_args())
 def start(folder, body: str, *arguments: str) -> subprocess.Popen:
     (folder / "job.py").write_text(SCRIPT.format(scripts=str(PROJECT / "workflow" / "scripts"), body=body))
     return subprocess.Popen(
-        [sys.executable, "job.py", *arguments], cwd=folder, stderr=subprocess.PIPE, text=True, env=environment()
+        [sys.executable, "job.py", *arguments],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        preexec_fn=heeds_interrupts,
     )
 
 

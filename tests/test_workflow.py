@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import TINY, Study, environment
+from conftest import TINY, Study, environment, heeds_interrupts
 from PIL import Image
 
 P = 8
@@ -273,6 +273,7 @@ def test_interrupted_goes_on_with_the_same_command(finished, study, number):
         stderr=subprocess.DEVNULL,
         env=environment(),
         start_new_session=True,
+        preexec_fn=heeds_interrupts,
     )
     deadline = time.monotonic() + 240
     while not study.path("seed0/training.csv").exists() and time.monotonic() < deadline:

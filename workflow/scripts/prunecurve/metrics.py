@@ -52,7 +52,9 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean cross-entropy in nats of logits (n, 2)."""
     margin = (logits[:, 1] - logits[:, 0]) * np.where(labels.astype(bool), -1.0, 1.0)
-    return float(np.mean(np.logaddexp(0.0, margin)))
+    # A network that diverged has a loss that is no number: its caller's business, no warning.
+    with np.errstate(invalid="ignore"):
+        return float(np.mean(np.logaddexp(0.0, margin)))
 
 
 def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
