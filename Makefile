@@ -24,7 +24,7 @@ READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
 study: $(READY)
 	@test -f $(STUDY) || { echo "STUDY: there is no file $(STUDY); studies lie in config/" >&2; exit 1; }
 	$(BIN)/snakemake --configfile $(STUDY) --quiet rules --cores $(CORES) $(ARGS)
-	@$(BIN)/python workflow/scripts/show_summary.py --configfile config.yaml $(STUDY) $(ARGS)
+	@$(if $(filter -n --dry-run --dryrun,$(ARGS)),true,$(BIN)/python) workflow/scripts/show_summary.py --configfile config.yaml $(STUDY) $(ARGS)
 
 unlock: $(READY)
 	$(BIN)/snakemake --unlock --configfile $(STUDY) $(ARGS)

@@ -43,8 +43,9 @@ def show(folder: Path) -> None:
     rows = read_rows(path)
     first, written = rows[0], time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
     print(f"\nFigures: {folder / 'figures'}/")
-    print(f"From {path}, written {written}: means over {first['seeds']} seeds on the test pairs,")
-    print(f"in brackets the interval ({first['interval']}):")
+    seeds = int(first["seeds"])
+    interval = f"mean of {seeds} seeds, in brackets the interval ({first['interval']}, cut off at what is possible)"
+    print(f"From {path}, written {written}, on the test pairs; {interval if seeds > 1 else 'one seed'}:")
     print(f"  unpruned accuracy           {told(first, 'control_accuracy', 4)}")
     print(f"  unpruned balanced accuracy  {told(first, 'control_balanced_accuracy', 4)}")
     print("  largest K whose accuracy is within one point of the unpruned network's:")

@@ -68,17 +68,21 @@ def panels(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]
 def line_with_band(ax: Axes, line: pd.DataFrame, label: str, colour: object, dash: object) -> None:
     """A mean over seeds and its interval: the columns mean, low, high of `statistics.over_seeds`, by K."""
     ax.plot(line.index, line["mean"], label=label, color=colour, linestyle=dash)
-    ax.fill_between(line.index, line["low"], line["high"], color=colour, alpha=0.13, lw=0)
+    # Bands of few networks are wide and overlap: thin edges tell whose they are where the colours mix.
+    ax.fill_between(line.index, line["low"], line["high"], color=colour, alpha=0.09, lw=0)
+    for edge in ("low", "high"):
+        ax.plot(line.index, line[edge], color=colour, alpha=0.5, lw=0.4, label=f"_{edge}")
 
 
-def legend(figure: Figure, ax: Axes, seeds: int) -> None:
-    """The legend of a panel's lines above all panels, headed by what lines and bands are."""
-    title = "one network (seed)" if seeds == 1 else f"mean of {seeds} networks (seeds), band: 95 % Student t interval"
+def legend(figure: Figure, ax: Axes, table: pd.DataFrame) -> None:
+    """The legend of a panel's lines above all panels, headed by the data set and what lines and bands are."""
+    dataset, seeds = table["dataset"].iloc[0], table["seed"].nunique()
+    what = f"mean of {seeds} networks (seeds), band: 95 % Student t interval, cut off at 0 and 1"
     figure.legend(
         *ax.get_legend_handles_labels(),
         loc="outside upper left",
         ncols=4,
-        title=title,
+        title=f"{dataset}: {'one network (seed)' if seeds == 1 else what}",
         alignment="left",
         title_fontsize=7,
     )

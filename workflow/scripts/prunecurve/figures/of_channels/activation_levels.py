@@ -25,5 +25,5 @@ def draw(data: Data) -> Figure:
         xlim=(1, len(levels)),
     )
     ax.set_ylim(bottom=0)
-    ax.legend(loc="upper left")
+    ax.legend(loc="upper left", title=data.table["dataset"].iloc[0], alignment="left", title_fontsize=7)
     return figure

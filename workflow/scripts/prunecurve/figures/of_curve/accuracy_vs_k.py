@@ -36,11 +36,9 @@ def draw(data: Data) -> Figure:
             color=style.GREY,
         )
         ax.set(ylabel="accuracy on the test pairs", xlim=(0, table["k"].max()))
-        ax.margins(y=0.08)
-        low, high = ax.get_ylim()
-        ax.set_ylim(max(low, -0.02), min(high, 1.05))
+        ax.set_ylim(-0.02, 1.07)
         if len(removals) > 1:
             ax.set_title(f"removal: {style.label(removal)}", loc="left")
     axes[-1].set_xlabel("K, channels removed from the last convolution")
-    style.legend(figure, axes[0], table["seed"].nunique())
+    style.legend(figure, axes[0], table)
     return figure

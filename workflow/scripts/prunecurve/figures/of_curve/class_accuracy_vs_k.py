@@ -33,5 +33,5 @@ def draw(data: Data) -> Figure:
         ax.set(xlim=(0, table["k"].max()), ylim=(-0.02, 1.02))
     figure.supxlabel("K, channels removed from the last convolution", fontsize=8)
     figure.supylabel("share of the test pairs (of the class)", fontsize=8)
-    style.legend(figure, axes[0], table["seed"].nunique())
+    style.legend(figure, axes[0], table)
     return figure
