@@ -69,7 +69,7 @@ class Study:
 
     def plan(self, *arguments: str) -> dict[str, int]:
         """How many jobs of each rule a run would do."""
-        lines = self.run("-n", "--quiet", "rules", *arguments).stdout.splitlines()
+        lines = self.run("-n", *arguments, "--quiet", "rules").stdout.splitlines()
         if not any(line.startswith("Job stats:") for line in lines):
             assert any("Nothing to be done" in line for line in lines), lines
             return {}

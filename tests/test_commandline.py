@@ -21,7 +21,7 @@ from prunecurve.files import atomic
 
 def work(arguments):
     with atomic("artifact.npy") as temporary:
-        temporary.write_text("half")
+        open(temporary, "w").write("half")
         {body}
 
 

@@ -109,12 +109,12 @@ def test_the_summary_is_printed(finished):
 
 
 def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
-    """Scripts are command-line tools of their own: no Snakemake, another folder, more BLAS threads allowed."""
+    """Scripts are command-line tools of their own: no Snakemake, another folder, more BLAS threads, no stored sums."""
     seed = finished.path("seed0")
     options = {
         "features": seed / "activations/test/features.npy",
         "pairs": seed / "pairs/test.npy",
-        "weights": seed / "weights.npz",
+        "weights": seed / "weights.npy",
         "mean-features": seed / "activations/test/mean_features.npy",
         "ranking": seed / "ranking/l1_norm.csv",
         "removal": "structural",
@@ -147,6 +147,7 @@ def test_a_further_criterion_runs_its_own_jobs(copied):
         "rank_channels": 1,
         "eval_pruned": P + CHECKED,
         "verify_surgery": 1,
+        "sum_channels": 1,
         "aggregate": 1,
         # Those of the curve; activations and mean maps are what they were.
         "plot": 2,
@@ -196,7 +197,10 @@ def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, spared):
         ("prunecurve/criteria/l1_norm.py", {"rank_channels": 1}),
         ("prunecurve/figures/of_curve/accuracy_vs_k.py", {"plot": 1}),
         ("prunecurve/figures/style.py", {"plot": 3, "plot_network": 2}),
-        ("prunecurve/head.py", {"eval_pruned": len(CRITERIA) * (P + CHECKED), "verify_surgery": 1}),
+        (
+            "prunecurve/head.py",
+            {"sum_channels": len(CRITERIA), "eval_pruned": len(CRITERIA) * (P + CHECKED), "verify_surgery": 1},
+        ),
         ("aggregate.py", {"aggregate": 1}),
         ("make_pairs.py", {"make_pairs": 1, "train": 1}),
         ("prunecurve/network.py", {"train": 1, "collect_activations": 1}),
@@ -206,7 +210,8 @@ def test_an_edit_runs_what_uses_it(copied, module, expected):
     append(copied, module)
     planned = copied.plan()
     assert {rule: planned.get(rule) for rule in expected} == expected
-    order = ["get_images", "make_pairs", "train", "collect_activations", "rank_channels", "eval_pruned", "aggregate"]
+    order = ["get_images", "make_pairs", "train", "collect_activations", "rank_channels", "sum_channels"]
+    order += ["eval_pruned", "aggregate"]
     earlier = next((order[: order.index(rule)] for rule in expected if rule in order), order)
     assert not set(earlier) & set(planned)
 
@@ -223,12 +228,42 @@ def test_a_deleted_row_is_made_again_with_the_same_bytes(copied):
 # ---- the same numbers whatever the circumstances
 
 
+# More channels than one stored sum spans, and a number of them that no pack divides evenly.
+WIDE = (
+    TINY.replace("[4, 6, 8]", "[4, 6, 43]")
+    .replace("epochs: 2", "epochs: 1")
+    .replace("[mean_activation, l1_norm]", "[random]")
+)
+
+
+def test_the_curve_is_the_same_however_many_k_a_job_evaluates(tmp_path):
+    """One K a job, 16 (the last pack has 11) and all in one: the same bytes, fewer jobs; the proof reads packs too."""
+    study = Study(tmp_path / "study", WIDE)
+    study.run("results/digits/curve.csv")
+    one = study.path("curve.csv").read_bytes()
+    assert [row["k"] for row in rows(study.path("curve.csv"))] == [str(k) for k in range(43)]
+    for size, names in ((16, ["k0-15", "k16-31", "k32-42"]), (43, ["k0-42"])):
+        packed = ["--config", f"sweep={{ks_per_job: {size}}}"]
+        assert study.plan("results/digits/curve.csv", *packed) == {"eval_pruned": len(names), "aggregate": 1}
+        study.run("results/digits/curve.csv", "results/digits/seed0/verification.csv", *packed)
+        assert study.path("curve.csv").read_bytes() == one, size
+        folder = study.path("seed0/sweep/random/structural")
+        assert sorted(path.stem for path in folder.glob("k*-*.csv") if path.stem in names) == names
+        assert len(rows(study.path("seed0/verification.csv"))) == 2 * CHECKED
+    # Rows of a file that doesn't hold the K that it should are not taken for another's.
+    (folder / "k0-42.csv").write_bytes((folder / "k16-31.csv").read_bytes())
+    study.path("seed0/verification.csv").unlink()
+    told = study.run("results/digits/seed0/verification.csv", *packed, succeed=False).stdout
+    assert "k0-42.csv has 0 rows for K = 0" in told
+
+
 def test_one_core_gives_the_same_bytes_as_two(finished, study):
     study.run("results/digits/curve.csv", "results/digits/seed0/verification.csv", cores=1)
     for name in (
         "curve.csv",
         "seed0/verification.csv",
-        "seed0/weights.npz",
+        "seed0/weights.npy",
+        "seed0/partial_sums/l1_norm.npy",
         "seed0/activations/test/features.npy",
         "seed0/pairs/train.npy",
     ):
@@ -297,7 +332,7 @@ def test_a_failing_job_says_why_and_leaves_no_artifact(copied):
     assert "features.npy is not a readable .npy array" in told
     assert not row.exists()
     assert not list((copied.folder / "results").rglob(".unfinished-*"))
-    log = copied.path("seed0/logs/eval_pruned/l1_norm/structural/k5.log").read_text()
+    log = copied.path("seed0/logs/sum_channels/l1_norm.log").read_text()
     assert "Traceback" in log and "features.npy is not a readable .npy array" in log
 
 
@@ -367,7 +402,7 @@ def test_own_colour_images_through_the_whole_chain(tmp_path):
     assert [(row["removal"], row["k"]) for row in found] == [
         (removal, k) for removal in ("structural", "mean_replacement") for k in ("0", "2", "5")
     ]
-    weights = np.load(results / "seed0" / "weights.npz")
+    weights = np.load(results / "seed0" / "weights.npy")
     assert weights["conv1.weight"].shape == (4, 6, 3, 3)
     assert {row["removal"] for row in rows(results / "seed0" / "verification.csv")} == {
         "structural",

@@ -13,7 +13,7 @@ sys.path.insert(0, str(SCRIPTS.resolve()))
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 from prunecurve import criteria, figures
-from prunecurve.config import check, ks, load_schema
+from prunecurve.config import check, load_schema, packs
 from prunecurve.errors import StudyError
 from prunecurve.datasets import fingerprint
 from prunecurve.pairs import SPLITS
@@ -30,11 +30,13 @@ except StudyError as error:
 
 CRITERIA = config["ranking"]["criteria"]
 REMOVALS = config["sweep"]["removals"]
-KS = ks(config)
+# Evaluation jobs: their names, by which their files are called, and the K of each.
+PACKS = packs(config)
+PACK_OF = {k: name for name, several in PACKS.items() for k in several}
 
 # Surgery proves what the study shows, and in any case the two ways of removal that the reference experiment confuses.
 VERIFIED_REMOVALS = list(dict.fromkeys([*REMOVALS, "structural", "zero_weights"]))
-VERIFIED_KS = checked_ks(config["network"]["channels"][-1])
+VERIFIED_PACKS = [PACK_OF.get(k, str(k)) for k in checked_ks(config["network"]["channels"][-1])]
 
 NETWORK_FIGURES = figures.of("of_network")
 STUDY_FIGURES = {name: "curve.csv" for name in figures.of("of_curve")}
@@ -77,7 +79,7 @@ def mean_features(removals):
     return f"results/{{dataset}}/seed{{seed}}/activations/{config['ranking']['split']}/mean_features.npy"
 
 
-ROW = "results/{dataset}/seed{seed}/sweep/{criterion}/{removal}/k{k}.csv"
+ROWS = "results/{dataset}/seed{seed}/sweep/{criterion}/{removal}/k{ks}.csv"
 RANKING = "results/{dataset}/seed{seed}/ranking/{criterion}.csv"
 
 
@@ -88,4 +90,4 @@ wildcard_constraints:
     split="|".join(SPLITS),
     criterion="|".join(criteria.names()),
     removal="|".join(REMOVAL_NAMES),
-    k=r"\d+",
+    ks="|".join([r"\d+", *(name for name in PACKS if "-" in name)]),

@@ -3,7 +3,7 @@
 
 rule aggregate:
     input:
-        rows=expand(ROW, seed=config["seeds"], criterion=CRITERIA, removal=REMOVALS, k=KS, allow_missing=True),
+        rows=expand(ROWS, seed=config["seeds"], criterion=CRITERIA, removal=REMOVALS, ks=PACKS, allow_missing=True),
     output:
         curve="results/{dataset}/curve.csv",
         summary="results/{dataset}/summary.csv",
@@ -14,14 +14,14 @@ rule aggregate:
     params:
         script=script("aggregate"),
         code=code("aggregate"),
-        rows=lambda w: template(ROW),
+        rows=lambda w: template(ROWS),
         seeds=config["seeds"],
         criteria=CRITERIA,
         removals=REMOVALS,
-        ks=KS,
+        packs=list(PACKS),
     shell:
         "python {params.script:q} --rows {params.rows:q} --seeds {params.seeds:q} --criteria {params.criteria:q}"
-        " --removals {params.removals:q} --ks {params.ks:q} --curve {output.curve:q} --summary {output.summary:q}"
+        " --removals {params.removals:q} --packs {params.packs:q} --curve {output.curve:q} --summary {output.summary:q}"
         " --log {log:q}"
 
 

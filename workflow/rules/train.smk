@@ -9,7 +9,7 @@ rule train:
         val_pairs="results/{dataset}/seed{seed}/pairs/val.npy",
     output:
         model="results/{dataset}/seed{seed}/model.pt",
-        weights="results/{dataset}/seed{seed}/weights.npz",
+        weights="results/{dataset}/seed{seed}/weights.npy",
         history="results/{dataset}/seed{seed}/training.csv",
     log:
         "results/{dataset}/seed{seed}/logs/train.log",

@@ -10,7 +10,9 @@ rule verify_surgery:
         features="results/{dataset}/seed{seed}/activations/test/features.npy",
         mean_features=mean_features(VERIFIED_REMOVALS),
         rankings=expand(RANKING, criterion=CRITERIA, allow_missing=True),
-        rows=expand(ROW, criterion=CRITERIA, removal=VERIFIED_REMOVALS, k=VERIFIED_KS, allow_missing=True),
+        rows=expand(
+            ROWS, criterion=CRITERIA, removal=VERIFIED_REMOVALS, ks=sorted(set(VERIFIED_PACKS)), allow_missing=True
+        ),
     output:
         "results/{dataset}/seed{seed}/verification.csv",
     log:
@@ -23,14 +25,15 @@ rule verify_surgery:
         code=code("verify_surgery"),
         # Patterns and not the files, of which a command line holds no more than some thousands.
         rankings=lambda w: template(RANKING, seed=w.seed),
-        rows=lambda w: template(ROW, seed=w.seed),
+        rows=lambda w: template(ROWS, seed=w.seed),
         criteria=CRITERIA,
         removals=VERIFIED_REMOVALS,
+        packs=VERIFIED_PACKS,
         tolerance=config["verification"]["tolerance"],
         torch_threads=config["threads"],
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --pairs {input.pairs:q}"
         " --features {input.features:q} --weights {input.weights:q} --mean-features {input.mean_features:q}"
         " --ranking {params.rankings:q} --rows {params.rows:q} --criteria {params.criteria:q}"
-        " --removals {params.removals:q} --tolerance {params.tolerance} --threads {params.torch_threads}"
+        " --removals {params.removals:q} --packs {params.packs:q} --tolerance {params.tolerance} --threads {params.torch_threads}"
         " --output {output:q} --log {log:q}"

@@ -1,4 +1,4 @@
-"""Evaluate one network with the first K channels of a ranking removed: one row of the curve."""
+"""Evaluate one network with the first K channels of a ranking removed: a row of the curve for each K asked for."""
 
 import argparse
 import os
@@ -19,20 +19,23 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--weights", required=True, help="the network's weights")
     made.add_argument("--mean-features", nargs="?", help="mean pooled maps, for mean_replacement")
     made.add_argument("--ranking", required=True)
+    made.add_argument("--partial-sums", help="the ranking's stored sums; without them the same, slower")
     made.add_argument("--removal", choices=REMOVALS, required=True)
-    made.add_argument("--k", type=int, required=True, help="number of channels removed")
+    made.add_argument("--k", type=int, nargs="+", required=True, help="numbers of channels removed")
     made.add_argument("--dataset", required=True, help="for the row's first columns, as seed and criterion")
     made.add_argument("--seed", type=int, required=True)
     made.add_argument("--criterion", required=True)
-    made.add_argument("--output", required=True, help="output: a CSV file of one row")
+    made.add_argument("--output", required=True, help="output: a CSV file with a row for each K")
     return made
 
 
 def work(arguments: argparse.Namespace) -> None:
     evaluator = Evaluator(arguments.features, arguments.pairs, arguments.weights, arguments.mean_features)
-    row = evaluator.row(read_order(arguments.ranking, evaluator.channels), arguments.k, arguments.removal)
+    order = read_order(arguments.ranking, evaluator.channels)
+    stored = evaluator.stored_sums(arguments.partial_sums) if arguments.partial_sums else None
+    rows = evaluator.rows(order, arguments.k, arguments.removal, stored)
     identity = {name: getattr(arguments, name) for name in ("dataset", "seed", "criterion", "removal")}
-    write_rows(arguments.output, [identity | row])
+    write_rows(arguments.output, [identity | row for row in rows])
 
 
 if __name__ == "__main__":

@@ -24,9 +24,10 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--weights", type=Path, required=True)
     made.add_argument("--mean-features", type=Path, nargs="?", help="mean pooled maps, for mean_replacement")
     made.add_argument("--ranking", required=True, help="path of a ranking, with {criterion} in it")
-    made.add_argument("--rows", required=True, help="path of a row, with {criterion}, {removal} and {k} in it")
+    made.add_argument("--rows", required=True, help="path of rows, with {criterion}, {removal} and {ks} in it")
     made.add_argument("--criteria", nargs="+", required=True)
     made.add_argument("--removals", nargs="+", required=True)
+    made.add_argument("--packs", nargs="+", required=True, help="what stands for {ks}, for each K that is checked")
     made.add_argument("--tolerance", type=float, default=1e-4, help="largest difference allowed between logits")
     made.add_argument("--threads", type=int, default=1)
     made.add_argument("--output", type=Path, required=True, help="output: a row a comparison, if all agree")
@@ -40,10 +41,10 @@ def work(arguments: argparse.Namespace) -> None:
     split = Split.of(load_array(arguments.images), load_array(arguments.pairs), "cpu")
     orders = {c: read_order(arguments.ranking.format(criterion=c), evaluator.channels) for c in arguments.criteria}
     paths = {
-        (criterion, removal, k): arguments.rows.format(criterion=criterion, removal=removal, k=k)
+        (criterion, removal, k): arguments.rows.format(criterion=criterion, removal=removal, ks=pack)
         for criterion in arguments.criteria
         for removal in arguments.removals
-        for k in checked_ks(evaluator.channels)
+        for k, pack in zip(checked_ks(evaluator.channels), arguments.packs, strict=True)
     }
     model = load_model(arguments.model)
     rows = list(verify(model, split, evaluator, orders, arguments.removals, paths, arguments.tolerance))

@@ -1,11 +1,14 @@
-"""What every script shares: a log file, and errors that read like messages."""
+"""What every script shares: a log file, and errors that read like messages.
+
+Every evaluation job imports this, so it imports little.
+"""
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from prunecurve.errors import StudyError
 
@@ -15,7 +18,7 @@ log = logging.getLogger("prunecurve")
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with the options that all scripts have."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    made.add_argument("--log", type=Path, help="file for the script's log")
+    made.add_argument("--log", help="file for the script's log")
     return made
 
 
@@ -31,12 +34,12 @@ def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     terminal.setFormatter(_OneLine("%(message)s"))
     handlers: list[logging.Handler] = [terminal]
     if arguments.log:
-        arguments.log.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(arguments.log) or ".", exist_ok=True)
         file = logging.FileHandler(arguments.log, mode="w", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(file)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
-    name = Path(sys.argv[0]).stem
+    name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
     # A scheduler ends a job with SIGTERM: as an exception it reaches the clean-up of half-written files.
     signal.signal(signal.SIGTERM, _terminate)
     try:

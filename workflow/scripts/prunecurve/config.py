@@ -92,6 +92,13 @@ def ks(config: Mapping[str, Any]) -> list[int]:
     return list(range(channels)) if chosen == "all" else sorted({0, *chosen})
 
 
+def packs(config: Mapping[str, Any]) -> dict[str, list[int]]:
+    """The K of each evaluation job by its name: one K is named as itself, several by the first and the last."""
+    chosen, size = ks(config), config["sweep"]["ks_per_job"]
+    parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+    return {str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}": part for part in parts}
+
+
 def _unknown_keys(given: Any, schema: Mapping[str, Any], all_keys: list[str], prefix: str = "") -> Iterator[str]:
     if not isinstance(given, Mapping) or "properties" not in schema:
         return

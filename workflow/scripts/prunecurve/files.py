@@ -1,10 +1,12 @@
-"""Reading and writing artifacts: every write is atomic, nothing is ever unpickled."""
+"""Reading and writing artifacts: every write is atomic, nothing is ever unpickled.
+
+Every evaluation job imports this: no pathlib and nothing else that takes milliseconds and isn't needed here.
+"""
 
 import csv
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -12,26 +14,33 @@ from prunecurve.errors import StudyError
 
 
 @contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
+def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
     """Yield a temporary path in the folder of `path`; on success it takes the place of `path`, else it goes.
 
     The temporary name is this process's own: a job that outlived its killed driver may still be writing the same
     artifact. What processes of this machine left that are no more is cleared away.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    host = os.uname().nodename
-    for left in path.parent.glob(f".unfinished-{host}-*-{path.name}"):
-        if not _is_alive(int(left.name.removeprefix(f".unfinished-{host}-").split("-")[0])):
-            left.unlink(missing_ok=True)
+    folder, name = os.path.split(os.fspath(path))
+    os.makedirs(folder or ".", exist_ok=True)
+    own = f".unfinished-{os.uname().nodename}-"
+    for left in os.listdir(folder or "."):
+        if not left.startswith(own) or not left.endswith(f"-{name}"):
+            continue
+        if not _is_alive(int(left.removeprefix(own).split("-")[0])):
+            _remove(os.path.join(folder, left))
     # The suffix stays last: np.save and matplotlib look at it.
-    temporary = path.with_name(f".unfinished-{host}-{os.getpid()}-{path.name}")
+    temporary = os.path.join(folder, f"{own}{os.getpid()}-{name}")
     try:
         yield temporary
         os.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _is_alive(process: int) -> bool:
@@ -44,21 +53,25 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def save_array(path: str | Path, array: np.ndarray) -> None:
+def save_array(path: str | os.PathLike[str], array: np.ndarray) -> None:
     """Write one array as `.npy`."""
     with atomic(path) as temporary:
         np.save(temporary, array, allow_pickle=False)
 
 
-def load_array(path: str | Path, *, shape: Sequence[int | None] | None = None, mapped: bool = False) -> np.ndarray:
+def load_array(
+    path: str | os.PathLike[str], *, shape: Sequence[int | None] | None = None, mapped: bool = False
+) -> np.ndarray:
     """Read a `.npy` file, memory-mapped if `mapped`.
 
     `shape` is what the array must have, None standing for any length. Raises StudyError, naming the
     file, when it is missing, truncated, holds Python objects or has another shape.
     """
     try:
-        array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
-    except (OSError, ValueError, EOFError) as error:
+        # A record's header names all its fields, which takes more than numpy's usual 10,000 bytes for deep networks.
+        array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None, max_header_size=1_000_000)
+    # SyntaxError, TokenError, …: numpy lets through what parsing a damaged header raises.
+    except Exception as error:
         raise StudyError(f"{path} is not a readable .npy array ({error}); delete it and run again") from error
     if not isinstance(array, np.ndarray):
         raise StudyError(f"{path} is not a single .npy array; delete it and run again")
@@ -69,21 +82,24 @@ def load_array(path: str | Path, *, shape: Sequence[int | None] | None = None, m
     return array
 
 
-def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays as one uncompressed `.npz`; the same arrays give the same bytes."""
-    with atomic(path) as temporary:
-        np.savez(temporary, **arrays, allow_pickle=False)
+def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as one `.npy` of a single record, a field each; the same arrays give the same bytes.
+
+    Not as `.npz`: a job that reads one spends more time on importing zipfile than on evaluating.
+    """
+    fields = [(name, np.asarray(array).dtype, np.shape(array)) for name, array in arrays.items()]
+    record = np.zeros((), np.dtype(fields, align=True))
+    for name, array in arrays.items():
+        record[name] = array
+    save_array(path, record)
 
 
-def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Read all arrays of a `.npz` file; StudyError, naming the file, when that can't be done safely."""
-    import zipfile
-
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise StudyError(f"{path} is not a readable .npz archive ({error}); delete it and run again") from error
+def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read all arrays that `save_arrays` wrote; StudyError, naming the file, when that can't be done safely."""
+    record = load_array(path, shape=())
+    if record.dtype.names is None:
+        raise StudyError(f"{path} holds no named arrays; delete it and run again")
+    return {name: record[name] for name in record.dtype.names}
 
 
 def as_text(value: object) -> str:
@@ -91,7 +107,7 @@ def as_text(value: object) -> str:
     return repr(float(value)) if isinstance(value, (float, np.floating)) else str(value)
 
 
-def write_rows(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
+def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, object]]) -> None:
     """Write dictionaries with the same keys as a CSV file with a header."""
     with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -99,7 +115,7 @@ def write_rows(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
         writer.writerows([as_text(value) for value in row.values()] for row in rows)
 
 
-def read_rows(path: str | Path) -> list[dict[str, str]]:
+def read_rows(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     """Read a CSV file as dictionaries of text; StudyError, naming the file, when it is missing or has no rows."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -111,7 +127,7 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
     return rows
 
 
-def read_columns(path: str | Path, *names: str) -> list[np.ndarray]:
+def read_columns(path: str | os.PathLike[str], *names: str) -> list[np.ndarray]:
     """The named columns of a CSV file of numbers, as float64 arrays."""
     rows = read_rows(path)
     try:

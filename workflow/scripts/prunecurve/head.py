@@ -1,36 +1,186 @@
-"""The linear layers on stored features, for any subset of channels. Numpy alone: no torch in an evaluation."""
+"""The linear layers on stored features, for the first K channels of a ranking removed. Numpy alone: no torch.
 
-from collections.abc import Mapping
+What the first linear layer adds up is a sum over channels, and a ranking's networks are nested: the one for
+K holds the channels of the one for K + 1 and one more. So all K cost little more than one. Channels are added
+from the ranking's end, never subtracted, so nothing that was removed leaves a rounding error behind.
+
+For each K the additions have one fixed order: whole groups of GROUP places of the ranking from its end down,
+one matrix product each, then channel by channel. It depends neither on which other K are computed, nor on
+where the sum starts from (`partial_sums`), nor on threads, which divide pairs: the same bytes in every case.
+K = 0, the unpruned network, is summed in the order of channel numbers and so the same in every ranking.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from prunecurve.cost import layer_names
 
+# Places of a ranking that one matrix product adds up. More are faster for one K, fewer for all.
+GROUP = 8
+# Places between two stored sums, a multiple of GROUP: an evaluation adds up no more channels than these.
+STORED = 32
+# Pairs that are handled at once: what they need stays in a core's cache.
+ROWS = 512
 
-def first_linear(
-    weights: Mapping[str, np.ndarray], kept: np.ndarray, stand_in: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The first linear layer of the network with only the `kept` channels (sorted channel numbers).
 
-    stand_in: (P, h, w), the map in the place of each removed channel. Returns the weight
-    (outputs, kept · h · w), its column blocks sliced, and the bias with the stand-ins folded in.
+class Head:
+    """The linear layers of one network.
+
+    weights: those of `network.save_weights`; `linear1.weight` (H, P · h · w), flattened channel by channel.
     """
-    weight, bias = weights["linear1.weight"], weights["linear1.bias"]
-    channels = len(stand_in)
-    constant = stand_in.reshape(channels, -1).astype(np.float64)
-    constant[kept] = 0
-    folded = weight.astype(np.float64) @ constant.ravel()
-    blocks = weight.reshape(len(weight), channels, -1)
-    return np.take(blocks, kept, axis=1).reshape(len(weight), -1), (bias + folded).astype(np.float32)
+
+    def __init__(self, weights: Mapping[str, np.ndarray], channels: int) -> None:
+        first, *rest = layer_names(weights, "linear")
+        self.outputs = len(weights[f"{first}.weight"])
+        self.blocks = weights[f"{first}.weight"].reshape(self.outputs, channels, -1)
+        self.bias = weights[f"{first}.bias"]
+        self.rest = [(weights[f"{name}.weight"].T, weights[f"{name}.bias"]) for name in rest]
+
+    def ordered(self, channels: np.ndarray) -> np.ndarray:
+        """The first layer's weights of these channels, transposed: (channels · h · w, H), each row in one piece."""
+        # A view for a single channel, a copy for more: BLAS would add up the two in different orders.
+        return np.ascontiguousarray(self.blocks[:, channels].transpose(1, 2, 0).reshape(-1, self.outputs))
+
+    def biases(self, order: np.ndarray, stand_in: np.ndarray) -> np.ndarray:
+        """The first layer's bias for each K (P, H), with what stands in for the removed channels folded in.
+
+        stand_in: (P, h, w), the map in the place of each removed channel. Summed in float64.
+        """
+        folded = np.zeros((len(order), self.outputs))
+        if stand_in.any():
+            constants = stand_in.reshape(len(order), -1).astype(np.float64)
+            each = np.einsum("hcp,cp->ch", self.blocks.astype(np.float64), constants)
+            np.cumsum(each[order[:-1]], axis=0, out=folded[1:])
+        return (self.bias + folded).astype(np.float32)
+
+    def outputs_of(self, hidden: np.ndarray) -> np.ndarray:
+        """Logits (n, 2) of the first layer's outputs (n, H) before ReLU, which are overwritten."""
+        x = hidden
+        for weight, bias in self.rest:
+            x = np.maximum(x, 0, out=x) @ weight
+            x += bias
+        return x
+
+
+class _Sum:
+    """The running sum of the channels' contributions for some pairs, from the ranking's end down."""
+
+    def __init__(self, features: np.ndarray, order: np.ndarray, weights: np.ndarray, at: int, low: int) -> None:
+        """features (n, P, h · w); weights: those of `Head.ordered` for the places `low` to `at`, where it starts."""
+        self.features, self.order, self.weights, self.low = features, order, weights, low
+        self.area, outputs = features.shape[2], weights.shape[1]
+        # `whole` is the sum of all whole groups above place `at`, `partial` that and single channels down to `below`.
+        self.at, self.below = at, at
+        self.whole, self.partial, self.product = np.zeros((3, len(features), outputs), np.float32)
+        self.group: tuple[int, np.ndarray] = (-1, features)
+
+    def start_from(self, stored: np.ndarray) -> None:
+        """Take over a stored sum (n, H) of all channels above the starting place."""
+        self.whole[:] = stored
+        self.partial[:] = stored
+
+    def down_to(self, place: int) -> np.ndarray:
+        """The sum (n, H) over the places from `place` up; places must fall from call to call."""
+        boundary = min(-(-place // GROUP) * GROUP, self.at)
+        while self.at > boundary:
+            start = (self.at - 1) // GROUP * GROUP
+            self._add(self.whole, start, self.at)
+            self.at = start
+            self.partial[:] = self.whole
+            self.below = start
+        while self.below > place:
+            self.below -= 1
+            self._add(self.partial, self.below, self.below + 1)
+        return self.partial
+
+    def _add(self, total: np.ndarray, start: int, stop: int) -> None:
+        first = start // GROUP * GROUP
+        if self.group[0] != first:
+            # All products of a group read the same block of memory, whatever is asked for.
+            channels = self.order[first : min(first + GROUP, len(self.order))]
+            self.group = first, np.take(self.features, channels, axis=1).reshape(len(self.features), -1)
+        columns = slice((start - first) * self.area, (stop - first) * self.area)
+        rows = slice((start - self.low) * self.area, (stop - self.low) * self.area)
+        total += np.dot(self.group[1][:, columns], self.weights[rows], out=self.product)
+
+
+def over_pairs(work: Callable[[slice], object], pairs: int, threads: int = 1) -> Iterator[object]:
+    """Do the work for each block of ROWS pairs, in `threads` threads; numpy lets go of Python's lock in its loops."""
+    blocks = [slice(start, min(start + ROWS, pairs)) for start in range(0, pairs, ROWS)]
+    if threads == 1:
+        yield from map(work, blocks)
+    else:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(work, blocks)
+
+
+def starting_place(k: int, channels: int) -> int:
+    """The place whose stored sum the evaluation of K = k > 0 starts from; `channels` if it starts from nothing."""
+    return min(-(-k // STORED) * STORED, channels)
+
+
+def _flat(features: np.ndarray) -> np.ndarray:
+    return features.reshape(*features.shape[:2], -1)
+
+
+def partial_sums(features: np.ndarray, head: Head, order: np.ndarray, threads: int = 1) -> np.ndarray:
+    """The sums that evaluations start from: float32 (⌈P / STORED⌉ − 1, N, H).
+
+    The i-th is over the places from (i + 1) · STORED up. features: (N, P, h, w). order: a ranking (P,), the
+    first to be pruned first.
+    """
+    features, channels = _flat(features), len(order)
+    places = range(STORED, channels, STORED)
+    sums = np.empty((len(places), len(features), head.outputs), np.float32)
+    low = min(places, default=channels)
+    weights = head.ordered(order[low:])
+
+    def work(rows: slice) -> None:
+        total = _Sum(features[rows], order, weights, channels, low)
+        for place in reversed(places):
+            sums[place // STORED - 1, rows] = total.down_to(place)
+
+    list(over_pairs(work, len(features), threads))
+    return sums
 
 
 def logits(
-    features: np.ndarray, weights: Mapping[str, np.ndarray], kept: np.ndarray, stand_in: np.ndarray
+    features: np.ndarray,
+    head: Head,
+    order: np.ndarray,
+    ks: Sequence[int],
+    stand_in: np.ndarray,
+    stored: np.ndarray | None = None,
+    threads: int = 1,
 ) -> np.ndarray:
-    """Logits (N, 2), float32, of the head on the kept channels of features (N, P, h, w)."""
-    weight, bias = first_linear(weights, kept, stand_in)
-    # `take` copies whole maps into one block; indexing would leave them in another order, to be copied again.
-    x = np.take(features, kept, axis=1).reshape(len(features), -1) @ weight.T + bias
-    for name in layer_names(weights, "linear")[1:]:
-        x = np.maximum(x, 0) @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
-    return x
+    """Logits (len(ks), N, 2), float32, of the networks without the first k channels of a ranking, for each k of ks.
+
+    features: (N, P, h, w). order: (P,), the first to be pruned first. stand_in: (P, h, w), the map in the
+    place of each removed channel. stored: the `partial_sums` of the ranking, which save most of the additions.
+    """
+    features, channels = _flat(features), len(order)
+    biases = head.biases(order, stand_in)
+    found = np.empty((len(ks), len(features), 2), np.float32)
+    pruned = sorted((k for k in ks if k > 0), reverse=True)
+    place_of = {k: place for place, k in enumerate(ks)}
+    start = starting_place(pruned[0], channels) if pruned and stored is not None else channels
+    low = min(pruned, default=channels) // GROUP * GROUP
+    weights = head.ordered(order[low:start])
+    by_number = np.arange(channels)
+    unpruned = head.ordered(by_number) if 0 in place_of else None
+
+    def work(rows: slice) -> None:
+        total = _Sum(features[rows], order, weights, start, low)
+        if start < channels:
+            total.start_from(stored[start // STORED - 1, rows])
+        for k in pruned:
+            found[place_of[k], rows] = head.outputs_of(total.down_to(k) + biases[k])
+        if unpruned is not None:
+            everything = _Sum(features[rows], by_number, unpruned, channels, 0).down_to(0)
+            found[place_of[0], rows] = head.outputs_of(everything + biases[0])
+
+    list(over_pairs(work, len(features), threads))
+    return found

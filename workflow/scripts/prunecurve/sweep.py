@@ -1,11 +1,13 @@
-"""One evaluation: the network with the first K channels of a ranking removed. Imports numpy alone."""
+"""Evaluations: the networks with the first K channels of a ranking removed. Imports numpy alone."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from prunecurve.cost import cost, layer_names
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, load_arrays, read_columns
-from prunecurve.head import logits
+from prunecurve.head import STORED, Head, logits
 from prunecurve.metrics import measure
 from prunecurve.removal import REMOVALS
 
@@ -20,8 +22,6 @@ def read_order(path: str, channels: int) -> np.ndarray:
 
 def kept_channels(order: np.ndarray, k: int) -> np.ndarray:
     """The channels left after removing the first k of a ranking, sorted by number."""
-    if not 0 <= k < len(order):
-        raise StudyError(f"sweep.ks: K = {k} is outside 0 … {len(order) - 1} (the layer has {len(order)} channels)")
     return np.sort(order[k:])
 
 
@@ -45,32 +45,49 @@ class Evaluator:
         missing = np.full(self.features.shape[1:], np.nan, np.float32)
         self.mean_features = load_array(mean_features, shape=missing.shape) if mean_features else missing
         self.channels = self.features.shape[1]
+        self.head = Head(self.weights, self.channels)
 
-    def logits(self, kept: np.ndarray, removal: str) -> np.ndarray:
-        """Logits (N, 2) of the network that keeps these channels."""
+    def stored_sums(self, path: str) -> np.ndarray:
+        """A ranking's `head.partial_sums`, memory-mapped."""
+        count = -(-self.channels // STORED) - 1
+        return load_array(path, shape=(count, len(self.features), self.head.outputs), mapped=True)
+
+    def logits(
+        self, order: np.ndarray, ks: Sequence[int], removal: str, stored: np.ndarray | None = None, threads: int = 1
+    ) -> np.ndarray:
+        """Logits (len(ks), N, 2) of the networks without the first k channels of the ranking; see `head.logits`."""
+        for k in ks:
+            if not 0 <= k < self.channels:
+                last = self.channels - 1
+                raise StudyError(f"sweep.ks: K = {k} is outside 0 … {last} (the layer has {self.channels} channels)")
         stand_in = REMOVALS[removal].stand_in(self.weights, self.mean_features)
         if np.isnan(stand_in).any():
             raise StudyError(f"removal {removal} needs the mean pooled maps, and --mean-features gives none")
-        return logits(self.features, self.weights, kept, stand_in)
+        return logits(self.features, self.head, order, ks, stand_in, stored, threads)
 
-    def row(self, order: np.ndarray, k: int, removal: str) -> dict[str, object]:
-        """The row of K: the metrics, and the size of the network, from which compression and speed-up follow.
+    def rows(
+        self, order: np.ndarray, ks: Sequence[int], removal: str, stored: np.ndarray | None = None, threads: int = 1
+    ) -> list[dict[str, object]]:
+        """The row of each K: the metrics, and the size of the network.
 
         compression_ratio is parameters before over after, theoretical_speedup MACs before over after (Blalock 2020).
         """
-        kept = kept_channels(order, k)
-        metrics = measure(self.logits(kept, removal), self.labels)
+        found = self.logits(order, ks, removal, stored, threads)
         before = cost(self.weights, self.channels)
-        in_network = len(kept) if REMOVALS[removal].smaller else self.channels
-        after = cost(self.weights, in_network)
-        last = layer_names(self.weights, "conv")[-1]
-        shape = (in_network, *self.weights[f"{last}.weight"].shape[1:])
-        return {
-            "k": k,
-            "channels_left": len(kept),
-            **metrics,
-            **after,
-            "compression_ratio": before["params"] / after["params"],
-            "theoretical_speedup": before["macs"] / after["macs"],
-            "conv_weight_shape": "x".join(map(str, shape)),
-        }
+        filters = self.weights[f"{layer_names(self.weights, 'conv')[-1]}.weight"].shape[1:]
+        rows = []
+        for k, of_k in zip(ks, found):
+            in_network = self.channels - k if REMOVALS[removal].smaller else self.channels
+            after = cost(self.weights, in_network)
+            rows.append(
+                {
+                    "k": k,
+                    "channels_left": self.channels - k,
+                    **measure(of_k, self.labels),
+                    **after,
+                    "compression_ratio": before["params"] / after["params"],
+                    "theoretical_speedup": before["macs"] / after["macs"],
+                    "conv_weight_shape": "x".join(map(str, (in_network, *filters))),
+                }
+            )
+        return rows

@@ -51,21 +51,29 @@ def verify(
 ) -> Iterator[dict[str, object]]:
     """A row for each ranking, removal and checked K.
 
-    orders: the rankings (P,) by criterion. rows: the sweep's CSV by (criterion, removal, K). Networks
+    orders: the rankings (P,) by criterion. rows: the sweep's CSV with its row, by (criterion, removal, K). Networks
     with the same channels removed are the same network: each runs once.
     """
+    ks = checked_ks(evaluator.channels)
     surgical: dict[tuple[str, bytes], np.ndarray] = {}
     for criterion, order in orders.items():
         for removal in removals:
-            for k in checked_ks(evaluator.channels):
+            for k, swept in zip(ks, evaluator.logits(order, ks, removal)):
                 kept = kept_channels(order, k)
                 key = (removal, kept.tobytes())
                 if key not in surgical:
                     surgical[key] = all_logits(operated(model, kept, removal, evaluator.mean_features), split)
-                (stored,) = read_rows(rows[criterion, removal, k])
                 yield {"criterion": criterion, "removal": removal, "k": k} | compare(
-                    stored, evaluator.logits(kept, removal), surgical[key], evaluator.labels, tolerance
+                    _row_of(k, rows[criterion, removal, k]), swept, surgical[key], evaluator.labels, tolerance
                 )
+
+
+def _row_of(k: int, path: str) -> dict[str, str]:
+    """The row of one K in a file of rows."""
+    found = [row for row in read_rows(path) if row.get("k") == str(k)]
+    if len(found) != 1:
+        raise StudyError(f"{path} has {len(found)} rows for K = {k}, not one; delete it and run again")
+    return found[0]
 
 
 def require_agreement(rows: Sequence[Mapping[str, object]], tolerance: float, where: str) -> None:

@@ -1,0 +1,140 @@
+"""The sweep's sums: the same bytes on every way to them, right on every input, nothing left of what was removed."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prunecurve import head
+from prunecurve.head import GROUP, STORED, Head, logits, partial_sums
+from prunecurve.metrics import predict
+
+
+def layers(rng, channels, area, widths, integers=False):
+    """Random weights of linear layers; as whole numbers, whose float32 sums are exact in any order."""
+    sizes = [channels * area, *widths, 2]
+    weights = {}
+    for i, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
+        for name, shape in (("weight", (outputs, inputs)), ("bias", (outputs,))):
+            drawn = rng.integers(-2, 3, shape) if integers else rng.normal(0, 1 / np.sqrt(inputs), shape)
+            weights[f"linear{i}.{name}"] = drawn.astype(np.float32)
+    return weights
+
+
+def plain(features, weights, order, k, stand_in, dtype=np.float64):
+    """The same by definition: the removed channels' maps overwritten, every layer one product."""
+    x = features.astype(dtype)
+    x[:, order[:k]] = stand_in[order[:k]]
+    x = x.reshape(len(x), -1)
+    last = len(weights) // 2
+    for i in range(1, last + 1):
+        x = x @ weights[f"linear{i}.weight"].T.astype(dtype) + weights[f"linear{i}.bias"].astype(dtype)
+        x = np.maximum(x, 0) if i < last else x
+    return x
+
+
+def everything(seed, channels, pairs, side, widths, integers=False):
+    rng = np.random.default_rng(seed)
+    shape = (pairs, channels, side, side)
+    features = (rng.integers(0, 4, shape) if integers else rng.exponential(1, shape)).astype(np.float32)
+    weights = layers(rng, channels, side * side, widths, integers)
+    return features, weights, rng.permutation(channels), rng
+
+
+cases = st.tuples(
+    st.integers(0, 2**31),
+    st.sampled_from([2, 7, GROUP, GROUP + 1, STORED - 1, STORED, STORED + 1, 2 * STORED + 5]),
+    st.integers(1, 9),
+    st.integers(1, 3),
+    st.lists(st.integers(1, 9), min_size=1, max_size=2),
+)
+
+
+@given(cases, st.data())
+def test_every_way_to_a_k_gives_the_same_bytes(case, data):
+    features, weights, order, rng = everything(*case)
+    channels = len(order)
+    network, stand_in = Head(weights, channels), rng.normal(size=features.shape[1:])
+    together = logits(features, network, order, range(channels), stand_in)
+    stored = partial_sums(features, network, order)
+    assert stored.shape == (-(-channels // STORED) - 1, len(features), network.outputs)
+    ks = data.draw(st.lists(st.integers(0, channels - 1), min_size=1, max_size=6, unique=True))
+    for start in (None, stored):
+        assert np.array_equal(logits(features, network, order, ks, stand_in, start), together[ks])
+        for k in ks:
+            assert np.array_equal(logits(features, network, order, [k], stand_in, start)[0], together[k])
+
+
+def test_threads_give_the_same_bytes(monkeypatch):
+    monkeypatch.setattr(head, "ROWS", 16)
+    features, weights, order, _ = everything(3, 40, 100, 2, [12, 5])
+    network, stand_in = Head(weights, 40), np.zeros(features.shape[1:])
+    one, two = (logits(features, network, order, range(40), stand_in, threads=n) for n in (1, 2))
+    assert np.array_equal(one, two)
+    assert np.array_equal(*(partial_sums(features, network, order, threads=n) for n in (1, 2)))
+
+
+@given(cases)
+def test_close_to_the_definition_in_float64(case):
+    features, weights, order, rng = everything(*case)
+    stand_in = rng.normal(size=features.shape[1:])
+    found = logits(features, Head(weights, len(order)), order, range(len(order)), stand_in)
+    for k in range(len(order)):
+        assert found[k] == pytest.approx(plain(features, weights, order, k, stand_in), rel=1e-4, abs=1e-4)
+
+
+@given(cases)
+def test_ties_are_ties(case):
+    """Whole numbers, exact in any order: the two logits of many a pair are equal, and must be so at every K."""
+    features, weights, order, _ = everything(*case, integers=True)
+    # Differences of logits that are small whole numbers: zero is common.
+    weights[f"linear{len(weights) // 2}.weight"] //= 2
+    stand_in = np.zeros(features.shape[1:])
+    found = logits(features, Head(weights, len(order)), order, range(len(order)), stand_in)
+    for k in range(len(order)):
+        for dtype in (np.float32, np.float64):
+            expected = plain(features, weights, order, k, stand_in, dtype)
+            assert np.array_equal(found[k], expected)
+            assert np.array_equal(predict(found[k]), predict(expected))
+
+
+@pytest.mark.parametrize("size", [1e3, 1e7, 1e30])
+@pytest.mark.parametrize("channels", [GROUP * 2, STORED * 2 + 3])
+def test_nothing_is_left_of_what_was_removed(size, channels):
+    """The first channels to go are larger than the others by `size`: their rounding error must go with them.
+
+    Summing all and subtracting what is removed, in float32, fails this.
+    """
+    features, weights, order, _ = everything(5, channels, 200, 2, [16, 6])
+    gone = channels // 2
+    features[:, order[:gone]] *= np.float32(size)
+    stand_in = np.zeros(features.shape[1:])
+    network = Head(weights, channels)
+    swept = logits(features, network, order, range(channels), stand_in, partial_sums(features, network, order))
+    for k in range(gone, channels):
+        expected = plain(features, weights, order, k, stand_in)
+        assert swept[k] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+        clear = np.abs(expected[:, 1] - expected[:, 0]) > 1e-4
+        assert np.array_equal(predict(swept[k])[clear], predict(expected)[clear])
+    # The test can fail: subtracting does leave an error behind.
+    first, ranked = network.blocks, [order[:gone], order[gone:]]
+    lost, kept = (np.einsum("nca,hca->nh", features.reshape(200, channels, -1)[:, c], first[:, c]) for c in ranked)
+    if size > 1e5:
+        assert np.abs(((kept + lost) - lost) - kept).max() > 0.05
+
+
+@given(cases)
+def test_the_unpruned_network_is_the_same_in_every_ranking(case):
+    features, weights, order, _ = everything(*case)
+    network, stand_in = Head(weights, len(order)), np.zeros(features.shape[1:])
+    one, other = (logits(features, network, o, [0, 1], stand_in)[0] for o in (order, order[::-1]))
+    assert np.array_equal(one, other)
+
+
+def test_a_k_out_of_order_is_no_matter():
+    features, weights, order, _ = everything(9, 20, 5, 2, [4])
+    network, stand_in = Head(weights, 20), np.zeros(features.shape[1:])
+    up = logits(features, network, order, [3, 11, 17], stand_in)
+    down = logits(features, network, order, [17, 3, 11], stand_in)
+    assert np.array_equal(up[[2, 0, 1]], down)
