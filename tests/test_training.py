@@ -1,5 +1,6 @@
 """Training: it learns, the same config gives the same weights, the best validation epoch is kept."""
 
+import dataclasses
 import logging
 import struct
 
@@ -43,6 +44,41 @@ def test_it_learns(trained):
     assert measure(all_logits(model, fresh), fresh.pairs[:, 2].numpy())["balanced_accuracy"] > 0.97
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert rows[-1]["train_loss"] < rows[0]["train_loss"] / 2
+
+
+def test_it_learns_in_bfloat16_too_and_reproducibly(trained):
+    recipe = dataclasses.replace(RECIPE, precision="bfloat16")
+    weights = []
+    for _ in range(2):
+        model, rows = train(ARCHITECTURE, recipe, bars(0), bars(1), seed=0, device=CPU)
+        weights.append(model.state_dict())
+    assert rows[-1]["val_balanced_accuracy"] > 0.97
+    assert all(tensor.dtype != torch.bfloat16 for tensor in weights[0].values())
+    assert all(torch.equal(*tensors) for tensors in zip(weights[0].values(), weights[1].values()))
+    assert not torch.equal(weights[0]["conv1.weight"], trained[0].state_dict()["conv1.weight"])
+
+
+@given(st.integers(0, 2**31))
+def test_pooling_before_relu_changes_no_map_and_no_gradient(seed):
+    """The way of training against the definition, with windows that are dead and windows that tie."""
+    model, split = random_network(ARCHITECTURE, seed), random_split(ARCHITECTURE, seed)
+    (inputs, labels), *_ = split.batches(20)
+    inputs = torch.round(inputs * 2) / 2
+    model.train()
+
+    def gradients(logits):
+        torch.manual_seed(0)
+        loss = torch.nn.functional.cross_entropy(logits(), labels)
+        return torch.autograd.grad(loss, list(model.parameters()))
+
+    def defined():
+        x = inputs
+        for i in range(1, len(ARCHITECTURE.channels) + 1):
+            x = model.block(i, x)["pool"]
+        return model.head(x)
+
+    for one, other in zip(gradients(lambda: model(inputs)), gradients(defined)):
+        assert torch.equal(one, other)
 
 
 def test_the_best_validation_epoch_is_kept(trained):

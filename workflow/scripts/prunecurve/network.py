@@ -71,11 +71,18 @@ class PairNet(nn.Module):
         relu = torch.relu(bn)
         return {"conv": conv, "bn": bn, "relu": relu, "pool": self.pool(relu)}
 
+    def pooled(self, i: int, x: Tensor) -> Tensor:
+        """Block i's pooled maps alone: those of `block`, and the same gradients, from a quarter of ReLU's work.
+
+        ReLU keeps order, so the largest of a window's values may be taken before it.
+        """
+        return torch.relu(self.pool(getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x))))
+
     def last_block(self, x: Tensor) -> dict[str, Tensor]:
         """The last block's maps at each of POINTS for images x (n, in_channels, S, S)."""
         blocks = len(self.architecture.channels)
         for i in range(1, blocks):
-            x = self.block(i, x)["pool"]
+            x = self.pooled(i, x)
         return self.block(blocks, x)
 
     def head(self, pooled: Tensor) -> Tensor:
@@ -90,7 +97,9 @@ class PairNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, 2) of images (n, in_channels, S, S)."""
-        return self.head(self.last_block(x)["pool"])
+        for i in range(1, len(self.architecture.channels) + 1):
+            x = self.pooled(i, x)
+        return self.head(x)
 
 
 def prepare_torch(device: str, threads: int) -> torch.device:

@@ -24,6 +24,7 @@ def add_fields(to: argparse.ArgumentParser, settings: type, leave_out: tuple[str
             f"--{field.name.replace('_', '-')}",
             type=_boolean if kind is bool else kind,
             nargs="+" if several else None,
+            choices=field.metadata.get("choices"),
             required=needed,
             default=None if needed else field.default,
             help=field.metadata.get("help", " "),

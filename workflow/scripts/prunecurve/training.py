@@ -17,6 +17,9 @@ from prunecurve.seeding import stream, stream_seed
 
 log = logging.getLogger("prunecurve")
 
+# What forward and backward passes compute in; weights, their updates, and all evaluation are float32.
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -29,6 +32,9 @@ class Recipe:
     max_shift: int = dataclasses.field(metadata={"help": "each image is moved by up to so many pixels"})
     swap: bool = dataclasses.field(metadata={"help": "exchange the two images of half the pairs"})
     same_weight: float = dataclasses.field(metadata={"help": "loss weight of a same pair; a different one has 1"})
+    precision: str = dataclasses.field(
+        default="float32", metadata={"help": "what passes compute in", "choices": tuple(PRECISIONS)}
+    )
 
 
 class Augmenter:
@@ -86,7 +92,7 @@ def train(
     best, best_weights, started = (-math.inf, -math.inf), None, time.monotonic()
     for epoch in range(1, recipe.epochs + 1):
         rate = schedule.get_last_lr()[0]
-        loss = _one_epoch(model, augmenter, optimiser, schedule, weight, order, recipe.batch_size)
+        loss = _one_epoch(model, augmenter, optimiser, schedule, weight, order)
         if not math.isfinite(loss):
             raise StudyError(
                 f"training: the loss is {loss} in epoch {epoch}; lower training.learning_rate ({recipe.learning_rate})"
@@ -104,18 +110,24 @@ def train(
     return model.eval(), [row | {"kept": int(row["epoch"] == kept)} for row in rows]
 
 
-def _one_epoch(model, augmenter, optimiser, schedule, weight, order, batch_size) -> float:
+def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
     """One pass over the shuffled training pairs; returns the mean loss a pair."""
     model.train()
+    recipe = augmenter.recipe
+    precision = torch.autocast(
+        weight.device.type, PRECISIONS[recipe.precision], enabled=recipe.precision != "float32", cache_enabled=False
+    )
     total, count = torch.zeros((), dtype=torch.float64), len(augmenter.split.pairs)
     shuffled = torch.from_numpy(order.permutation(count)).to(weight.device)
-    for chosen in shuffled.split(batch_size):
+    for chosen in shuffled.split(recipe.batch_size):
         # Batch normalisation has no variance for a batch of one.
         if len(chosen) < 2:
             schedule.step()
             continue
         inputs, labels = augmenter.batch(chosen)
-        loss = nn.functional.cross_entropy(model(inputs), labels, weight=weight)
+        with precision:
+            logits = model(inputs)
+        loss = nn.functional.cross_entropy(logits.float(), labels, weight=weight)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
