@@ -21,7 +21,10 @@ MISTAKES = [
     ({"training": {"lr": 1}}, "training.lr: unknown key; known here: epochs, batch_size, learning_rate"),
     ({"xyz": 1}, "xyz: unknown key; known here: dataset, data_dir"),
     ({"dataset": "mnst"}, "dataset: 'mnst' is unknown; allowed: digits, mnist, fashion_mnist, kmnist, image_folder"),
-    ({"ranking": {"criteria": ["l1_nrm"]}}, "ranking.criteria.0: 'l1_nrm' is unknown; allowed: conv_abs_mean, l1_norm"),
+    (
+        {"ranking": {"criteria": ["l1_nrm"]}},
+        "ranking.criteria.0: 'l1_nrm' is unknown; allowed: conv_abs_mean, greedy, l1_norm",
+    ),
     ({"ranking": {"criteria": ["l1_nrm"]}}, "did you mean l1_norm?"),
     ({"sweep": {"removals": ["zero"]}}, "sweep.removals.0: 'zero' is unknown; allowed: structural, zero_weights"),
     ({"sweep": {"ks": [3, 64]}}, "sweep.ks: K = 64 is out of range; allowed: 0 to 63"),
@@ -81,7 +84,7 @@ def test_every_study_is_allowed(study):
 
 def test_schema_and_code_know_the_same_names():
     assert set(SCHEMA["properties"]["images"]["properties"]) == set(DATASETS)
-    assert set(ALL_KEYS["ranking.criteria"]["default"]) == set(criteria.names())
+    assert set(ALL_KEYS["ranking.criteria"]["default"]) < set(criteria.names())
 
 
 def test_options_of_the_code_are_keys_of_the_schema():

@@ -1,6 +1,7 @@
 """Each criterion against a direct computation in torch, and the order made of its scores."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from prunecurve import criteria
 from prunecurve.activations import collect
 from prunecurve.errors import StudyError
-from prunecurve.files import read_columns, read_rows
-from prunecurve.network import Architecture
+from prunecurve.files import load_arrays, read_columns, read_rows
+from prunecurve.network import Architecture, save_weights
 from prunecurve.seeding import stream
 
 ARCHITECTURE = Architecture(2, 14, (4, 9), 3, (8, 5), 0.5)
@@ -26,7 +27,10 @@ def layer(tmp_path_factory) -> criteria.Layer:
     collect(MODEL, SPLIT, 32, folder)
     names = list(read_rows(folder / "channels.csv")[0])
     statistics = dict(zip(names, read_columns(folder / "channels.csv", *names)))
-    return criteria.Layer(MODEL.last_conv.weight.detach().numpy(), statistics, stream(0, "ranking/random"))
+    save_weights(folder / "weights.npy", MODEL)
+    labels = SPLIT.pairs[:, 2].numpy()
+    examples = criteria.Examples(np.load(folder / "features.npy"), labels, load_arrays(folder / "weights.npy"), 2)
+    return criteria.Layer(MODEL.last_conv.weight.detach().numpy(), statistics, stream(0, "ranking/random"), examples)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,7 @@ DIRECT = {
 
 
 def test_every_criterion_is_tested():
-    assert set(DIRECT) | {"random"} == set(criteria.names())
+    assert set(DIRECT) | {"random", "greedy"} == set(criteria.names())
 
 
 @pytest.mark.parametrize("name", DIRECT)
@@ -88,3 +92,32 @@ def test_unknown_and_undefined_criteria_name_the_key(layer):
     broken = criteria.Layer(layer.filters, {"relu_mean": np.full(9, np.nan)}, layer.random)
     with pytest.raises(StudyError, match=r"ranking\.criteria: mean_activation gave no number"):
         criteria.scores("mean_activation", broken)
+
+
+def masked_loss(removed: list[int]) -> float:
+    """The class-balanced loss of MODEL on SPLIT with channels' maps set to zero, by torch."""
+    with torch.inference_mode():
+        inputs, labels = next(SPLIT.batches(1000))
+        pooled = MODEL.last_block(inputs)["pool"]
+        pooled[:, removed] = 0
+        losses = torch.nn.functional.cross_entropy(MODEL.head(pooled).double(), labels, reduction="none")
+        return float(losses[labels == 1].mean() + losses[labels == 0].mean()) / 2
+
+
+def test_greedy_equals_masked_forward_passes(layer):
+    """At each step all that are left, by brute force; no two are so close, unless equal, that rounding could decide."""
+    expected: list[int] = []
+    while len(expected) < 9:
+        left = [c for c in range(9) if c not in expected]
+        losses = sorted((masked_loss([*expected, c]), c) for c in left)
+        gaps = [other[0] - losses[0][0] for other in losses[1:]]
+        assert all(gap == 0 or gap > 1e-6 for gap in gaps)
+        expected.append(losses[0][1])
+    assert criteria.ranking(criteria.scores("greedy", layer)).tolist() == expected
+
+
+def test_only_greedy_reads_labels(layer):
+    assert [name for name in criteria.names() if criteria.reads_labels(name)] == ["greedy"]
+    blind = dataclasses.replace(layer, examples=None)
+    for name in DIRECT:
+        assert np.array_equal(criteria.scores(name, blind), criteria.scores(name, layer))

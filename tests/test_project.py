@@ -20,6 +20,7 @@ FLOORS = [
     {"activations"},
     {"cost", "removal"},
     {"head"},
+    {"losses"},
     {"criteria"},
     {"sweep"},
     {"surgery"},

@@ -232,7 +232,7 @@ def test_a_deleted_row_is_made_again_with_the_same_bytes(copied):
 WIDE = (
     TINY.replace("[4, 6, 8]", "[4, 6, 43]")
     .replace("epochs: 2", "epochs: 1")
-    .replace("[mean_activation, l1_norm]", "[random]")
+    .replace("[mean_activation, l1_norm]", "[greedy]")
 )
 
 
@@ -247,7 +247,7 @@ def test_the_curve_is_the_same_however_many_k_a_job_evaluates(tmp_path):
         assert study.plan("results/digits/curve.csv", *packed) == {"eval_pruned": len(names), "aggregate": 1}
         study.run("results/digits/curve.csv", "results/digits/seed0/verification.csv", *packed)
         assert study.path("curve.csv").read_bytes() == one, size
-        folder = study.path("seed0/sweep/random/structural")
+        folder = study.path("seed0/sweep/greedy/structural")
         assert sorted(path.stem for path in folder.glob("k*-*.csv") if path.stem in names) == names
         assert len(rows(study.path("seed0/verification.csv"))) == 2 * CHECKED
     # Rows of a file that doesn't hold the K that it should are not taken for another's.

@@ -79,6 +79,11 @@ def mean_features(removals):
     return f"results/{{dataset}}/seed{{seed}}/activations/{config['ranking']['split']}/mean_features.npy"
 
 
+def validation(path, criterion):
+    """A file of the validation pairs, as input of a criterion that reads their labels; none for the others."""
+    return f"results/{{dataset}}/seed{{seed}}/{path}" if criteria.reads_labels(criterion) else []
+
+
 ROWS = "results/{dataset}/seed{seed}/sweep/{criterion}/{removal}/k{ks}.csv"
 RANKING = "results/{dataset}/seed{seed}/ranking/{criterion}.csv"
 

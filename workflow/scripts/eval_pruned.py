@@ -10,9 +10,9 @@ gc.disable()
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 from prunecurve.commandline import parser, run
-from prunecurve.files import write_rows
+from prunecurve.files import read_order, write_rows
 from prunecurve.removal import REMOVALS
-from prunecurve.sweep import Evaluator, read_order
+from prunecurve.sweep import Evaluator
 
 
 def options() -> argparse.ArgumentParser:

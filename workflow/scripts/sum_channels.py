@@ -7,9 +7,8 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 from prunecurve.commandline import parser, run
-from prunecurve.files import load_array, load_arrays, save_array
+from prunecurve.files import load_array, load_arrays, read_order, save_array
 from prunecurve.head import Head, partial_sums
-from prunecurve.sweep import read_order
 
 
 def options() -> argparse.ArgumentParser:

@@ -9,9 +9,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ[
 
 from prunecurve.batches import Split
 from prunecurve.commandline import log, parser, run
-from prunecurve.files import load_array, write_rows
+from prunecurve.files import load_array, read_order, write_rows
 from prunecurve.network import load_model, prepare_torch
-from prunecurve.sweep import Evaluator, checked_ks, read_order
+from prunecurve.sweep import Evaluator, checked_ks
 from prunecurve.verification import require_agreement, verify
 
 

@@ -134,3 +134,11 @@ def read_columns(path: str | os.PathLike[str], *names: str) -> list[np.ndarray]:
         return [np.array([float(row[name]) for row in rows]) for name in names]
     except (KeyError, ValueError) as error:
         raise StudyError(f"{path} lacks a column or a number ({error}); delete it and run again") from error
+
+
+def read_order(path: str | os.PathLike[str], channels: int) -> np.ndarray:
+    """A ranking's channel numbers, the first to be pruned first; StudyError if it is no permutation."""
+    (order,) = read_columns(path, "channel")
+    if not np.array_equal(np.sort(order), np.arange(channels)):
+        raise StudyError(f"{path} is not a ranking of {channels} channels; delete it and run again")
+    return order.astype(np.int64)

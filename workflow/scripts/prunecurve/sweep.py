@@ -6,18 +6,10 @@ import numpy as np
 
 from prunecurve.cost import cost, layer_names
 from prunecurve.errors import StudyError
-from prunecurve.files import load_array, load_arrays, read_columns
+from prunecurve.files import load_array, load_arrays
 from prunecurve.head import STORED, Head, logits
 from prunecurve.metrics import measure
 from prunecurve.removal import REMOVALS
-
-
-def read_order(path: str, channels: int) -> np.ndarray:
-    """A ranking's channel numbers, the first to be pruned first; StudyError if it is no permutation."""
-    (order,) = read_columns(path, "channel")
-    if not np.array_equal(np.sort(order), np.arange(channels)):
-        raise StudyError(f"{path} is not a ranking of {channels} channels; delete it and run again")
-    return order.astype(np.int64)
 
 
 def kept_channels(order: np.ndarray, k: int) -> np.ndarray:

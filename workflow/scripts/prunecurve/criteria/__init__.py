@@ -2,6 +2,8 @@
 
 A criterion has `score(layer) -> float array (P,)`: the channel with the lowest score is removed first,
 ties in order of channel numbers. To add one, add a module with that function; nothing else changes.
+One that looks at single pairs and their labels says `READS_LABELS = True` and finds them in `layer.examples`:
+the validation pairs, whatever `ranking.split` is. Test labels are read by the evaluation alone.
 """
 
 import dataclasses
@@ -14,21 +16,42 @@ from prunecurve.errors import StudyError
 
 
 @dataclasses.dataclass(frozen=True)
+class Examples:
+    """The validation pairs as the linear layers see them.
+
+    features: float32 (N, P, h, w), pooled maps. labels: (N,), 1 for same. weights: the network's, by the names of
+    its state dict. threads: how many a criterion may use.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    weights: dict[str, np.ndarray]
+    threads: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
 class Layer:
     """What a criterion may look at: the pruned convolution, and what its channels do on the ranking split.
 
     filters: float32 (P, D, k, k), the convolution's weights. statistics: float64 arrays (P,) by the names of
     channels.csv's columns (`relu_mean`, `conv_std`, …). random: the criterion's own stream of chance.
+    examples: the validation pairs, for criteria that read labels.
     """
 
     filters: np.ndarray
     statistics: dict[str, np.ndarray]
     random: np.random.Generator
+    examples: Examples | None = None
 
 
 def names() -> list[str]:
     """The criteria there are, in alphabetical order."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def reads_labels(name: str) -> bool:
+    """Whether a criterion needs the validation pairs."""
+    return getattr(importlib.import_module(f"{__name__}.{name}"), "READS_LABELS", False)
 
 
 def scores(name: str, layer: Layer) -> np.ndarray:

@@ -1,0 +1,70 @@
+"""Losses without a channel, against their definition; ties, threads, and channels much larger than the others."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from prunecurve import losses as module
+from prunecurve.head import Head
+from prunecurve.losses import Losses, greedy_order
+from test_head import cases, everything, plain
+
+
+def balanced_loss(features, weights, removed, labels):
+    """By definition, in float64."""
+    order = np.array([*removed, *np.setdiff1d(np.arange(features.shape[1]), removed)])
+    logits = plain(features, weights, order, len(removed), np.zeros(features.shape[1:]))
+    each = np.logaddexp(0, (logits[:, 1] - logits[:, 0]) * np.where(labels == 1, -1, 1))
+    return sum(0.5 * each[labels == c].mean() for c in (0, 1) if (labels == c).any())
+
+
+@given(cases)
+def test_losses_without_each_channel(case):
+    features, weights, order, rng = everything(*case)
+    labels = rng.integers(0, 2, len(features))
+    removed = [int(c) for c in order[: len(order) // 2]]
+    with Losses(features, labels, Head(weights, len(order))) as losses:
+        for channel in removed:
+            losses.remove(channel)
+        found, now, left = losses.without_each(), losses.now(), losses.left
+    assert left == sorted(set(range(len(order))) - set(removed))
+    assert now == pytest.approx(balanced_loss(features, weights, removed, labels), rel=1e-5, abs=1e-6)
+    expected = [balanced_loss(features, weights, [*removed, c], labels) for c in left]
+    assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_threads_give_the_same_bytes(monkeypatch):
+    monkeypatch.setattr(module, "ROWS", 16)
+    features, weights, _, rng = everything(1, 20, 90, 2, [9, 5])
+    labels, found = rng.integers(0, 2, 90), []
+    for threads in (1, 2):
+        with Losses(features, labels, Head(weights, 20), threads) as losses:
+            found.append((losses.without_each().tobytes(), greedy_order(losses).tolist()))
+    assert found[0] == found[1]
+
+
+def test_ties_go_by_channel_number():
+    """Channels 1, 2, 3 and 4 are copies of one another; so are dead channels 0 and 5, which cost nothing."""
+    features, weights, _, rng = everything(2, 6, 40, 1, [7])
+    features[:, 2:5] = features[:, 1:2]
+    weights["linear1.weight"][:, 2:5] = weights["linear1.weight"][:, 1:2]
+    features[:, [0, 5]] = 0
+    with Losses(features, rng.integers(0, 2, 40), Head(weights, 6)) as losses:
+        each = losses.without_each()
+        order = greedy_order(losses).tolist()
+    assert len(set(each[1:5])) == 1 and each[0] == each[5]
+    assert order.index(0) < order.index(5)
+    assert [c for c in order if c in (1, 2, 3, 4)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("size", [1e4, 1e6])
+def test_a_huge_channel_leaves_nothing_behind(size):
+    features, weights, _, rng = everything(4, 12, 300, 2, [10, 6])
+    features[:, 7] *= np.float32(size)
+    labels = rng.integers(0, 2, 300)
+    with Losses(features, labels, Head(weights, 12)) as losses:
+        without = losses.without_each()[7]
+        losses.remove(7)
+        now = losses.now()
+    expected = balanced_loss(features, weights, [7], labels)
+    assert without == pytest.approx(expected, rel=1e-5)
+    assert now == pytest.approx(expected, rel=1e-5)
