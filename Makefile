@@ -2,6 +2,7 @@
 # make test     set up, then the tests
 # make unlock   after a hard kill or a power cut, so that the next make study goes on
 # make lint     set up, then ruff and snakefmt
+# make bench    set up, then measure against other ways to do the same (half an hour; DATA: the folder that holds MNIST)
 # make docs     set up, then write config/README.md's table from the schema
 # make clean    delete .venv (results stay)
 #
@@ -13,13 +14,15 @@ CORES ?= all
 STUDY ?= config.yaml
 ARGS ?=
 PYTEST_ARGS ?=
+DATA ?= data
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
 
 .DELETE_ON_ERROR:
-.PHONY: study unlock test lint docs clean
+.PHONY: study unlock test lint bench docs clean
 
 study: $(READY)
 	@test -f $(STUDY) || { echo "STUDY: there is no file $(STUDY); studies lie in config/" >&2; exit 1; }
@@ -37,6 +40,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+bench: $(READY)
+	$(BIN)/python benchmarks/bench.py --data-dir $(DATA) $(BENCH_ARGS)
 
 docs: $(READY)
 	$(BIN)/python workflow/scripts/document_config.py

@@ -26,7 +26,7 @@ class Losses:
         self.left = list(range(features.shape[1]))
         self.weights = [head.ordered(np.array([c])) for c in self.left]
         same = labels.astype(bool)
-        # A pair's loss is log(1 + exp(sign · margin)), and its share in the balanced mean one over twice its class's size.
+        # A pair's loss is log(1 + exp(sign · margin)); in the balanced mean it counts one over twice its class's size.
         self.sign = np.where(same, -1.0, 1.0)
         self.share = 0.5 / np.where(same, max(same.sum(), 1), max((~same).sum(), 1))
         self.blocks = [slice(start, start + ROWS) for start in range(0, len(labels), ROWS)]

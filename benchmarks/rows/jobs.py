@@ -1,0 +1,64 @@
+"""All K of one criterion as jobs of a real run, against jobs that do nothing but import numpy."""
+
+import shutil
+import statistics
+import time
+
+from measuring import Row, alternating, run_measured
+from study import Study, copy_project, environment
+
+FLOOR = "python -c 'import numpy' && touch {output:q}"
+# The least a Snakefile can be: no inputs, no parameters, no log.
+BARE = f"""
+rule all:
+    input: expand("out/k{{k}}.csv", k=range(1, int(config["channels"])))
+rule evaluate:
+    output: "out/k{{k}}.csv"
+    shell: {FLOOR!r}
+"""
+MOST = 1.5
+
+
+def emptied(rules: str) -> str:
+    """sweep.smk with the evaluation's command replaced by the floor's; all else as it is."""
+    start = rules.index("    shell:\n", rules.index("rule eval_pruned"))
+    return rules[:start] + f"    shell:\n        {FLOOR!r}\n"
+
+
+def rows(study: Study) -> list[Row]:
+    """Wall time of whole `snakemake` runs, Python's start included; what they wrote is removed before each."""
+    count = study.channels - 1
+    targets = [study.row(k) for k in range(1, study.channels)]
+    same, bare = study.folder.with_name("floor"), study.folder.with_name("bare")
+    shutil.rmtree(same, ignore_errors=True)
+    shutil.copytree(study.folder, same)
+    rules = same / "workflow" / "rules" / "sweep.smk"
+    rules.write_text(emptied(rules.read_text(encoding="utf-8")), encoding="utf-8")
+    copy_project(bare, study.config)
+    (bare / "Snakefile").write_text(BARE, encoding="utf-8")
+
+    def run(folder, *arguments: str) -> float:
+        shutil.rmtree(folder / f"results/{study.dataset}/seed0/sweep", ignore_errors=True)
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        seconds, _ = run_measured(study.snakemake(*arguments), folder, environment())
+        time.sleep(1)
+        return seconds
+
+    seconds = alternating(
+        study.rounds,
+        ours=lambda turn: run(study.folder, *targets),
+        numpy_same_rule=lambda turn: run(same, *targets),
+        numpy_bare=lambda turn: run(bare, "--config", f"channels={study.channels}"),
+    )
+
+    def row(name: str, other: list[float]) -> Row:
+        ratio = statistics.median(own / floor for own, floor in zip(seconds["ours"], other))
+        ours = statistics.median(seconds["ours"])
+        target = f"ours / other ≤ {MOST}"
+        return Row(
+            f"jobs: the sweep as {count} jobs", ours, name, statistics.median(other), ratio, target, ratio <= MOST
+        )
+
+    one = row(f"{count} jobs of `import numpy`, same rule otherwise", seconds["numpy_same_rule"])
+    other = row(f"{count} jobs of `import numpy`, a Snakefile of one rule", seconds["numpy_bare"])
+    return [one, Row(**vars(other) | {"name": f"{other.name}, the barest floor"})]

@@ -1,0 +1,28 @@
+"""Peak memory of one evaluation job."""
+
+import sys
+
+from measuring import Row, run_measured
+from study import Study, environment
+
+MOST_MEGABYTES = 250
+
+
+def rows(study: Study) -> list[Row]:
+    """The largest of several K, each a process as the workflow starts it, with and without the stored sums."""
+    command = [sys.executable, "workflow/scripts/eval_pruned.py", "--ranking", str(study.seed / "ranking/l1_norm.csv")]
+    command += [word for name, path in study.files().items() for word in (f"--{name}", path)]
+    command += f"--dataset {study.dataset} --seed 0 --criterion l1_norm --removal structural --output row.csv".split()
+    stored = ["--partial-sums", str(study.seed / "partial_sums" / "l1_norm.npy")]
+    peaks = {
+        (k, bool(more)): run_measured([*command, *more, "--k", str(k)], study.folder, environment())[1]
+        for k in sorted({0, 1, study.channels // 2, study.channels - 1})
+        for more in (stored, [])
+    }
+    for (k, with_sums), peak in peaks.items():
+        print(f"  K = {k}, {'from stored sums' if with_sums else 'from nothing'}: {peak:.0f} MB")
+    _, floor = run_measured([sys.executable, "-c", "import numpy"], study.folder, environment())
+    most = max(peaks.values())
+    met = most <= MOST_MEGABYTES
+    target = f"ours ≤ {MOST_MEGABYTES} MB"
+    return [Row("memory: peak of an evaluation in MB", most, "`import numpy`, in MB", floor, most / floor, target, met)]

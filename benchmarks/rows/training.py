@@ -1,0 +1,59 @@
+"""Pairs a second in training, against `Dataset` and `DataLoader`."""
+
+import dataclasses
+import os
+
+import numpy as np
+import torch
+
+import reference
+from measuring import Row, alternating, faster
+from prunecurve.batches import Split
+from prunecurve.files import load_array
+from prunecurve.network import load_model, prepare_torch
+from prunecurve.training import PRECISIONS, Recipe, train
+from study import Study
+
+RECIPE = Recipe(1, batch_size=64, learning_rate=1e-3, weight_decay=0.01, max_shift=1, swap=True, same_weight=1.0)
+PAIRS = 6400
+
+
+def rows(study: Study) -> list[Row]:
+    """An epoch of the same network on the same pairs, on the CPU with all cores and, where there is one, on a GPU."""
+    devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+    return [row for device in devices for row in on_device(study, device)]
+
+
+def on_device(study: Study, name: str) -> list[Row]:
+    """The rows of one device. Ours shifts and swaps the images besides, and evaluates a few validation pairs."""
+    device = prepare_torch(name, os.cpu_count())
+    images, pairs = (load_array(study.seed / kind / "train.npy") for kind in ("images", "pairs"))
+    pairs = pairs[np.random.default_rng(0).permutation(len(pairs))[:PAIRS]]
+    split, few = Split.of(images, pairs, device), Split.of(images, pairs[:64], device)
+    architecture = load_model(study.seed / "model.pt").architecture
+
+    def plain(turn: int) -> None:
+        # As a script that says nothing of it: torch's own defaults.
+        torch.use_deterministic_algorithms(False)
+        model = reference.plain_network(architecture).to(device)
+        reference.plain_epoch(model, images, pairs, RECIPE.batch_size, name)
+        torch.use_deterministic_algorithms(True)
+
+    def ours(precision: str) -> None:
+        train(architecture, dataclasses.replace(RECIPE, precision=precision), split, few, 0, device)
+
+    plain(0), ours("bfloat16")  # what torch sets up at its first use is nobody's
+    ways = {precision: lambda turn, precision=precision: ours(precision) for precision in PRECISIONS}
+    seconds = alternating(study.rounds, plain=plain, **ways)
+    cores = f"{os.cpu_count()} threads" if name == "cpu" else torch.cuda.get_device_name()
+    return [
+        faster(
+            f"training: {len(pairs):,} pairs, {precision}, {name}",
+            seconds[precision],
+            f"Dataset + DataLoader, float32, {cores}; pairs a second: ours "
+            f"{len(pairs) / np.median(seconds[precision]):,.0f}, other {len(pairs) / np.median(seconds['plain']):,.0f}",
+            seconds["plain"],
+            2 if name == "cpu" else None,
+        )
+        for precision in PRECISIONS
+    ]

@@ -1,0 +1,105 @@
+"""The study that is measured: a copy of the project with one trained network, made by the workflow itself."""
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+PROJECT = Path(__file__).parents[1]
+COPIED = ("Snakefile", "config.yaml", "config", "profiles", "workflow", "results/README.md")
+
+FULL = {
+    "seeds": [0],
+    "network": {"channels": [32, 64, 128], "hidden": [256, 64]},
+    "training": {"epochs": 2},
+    "ranking": {"criteria": ["l1_norm"]},
+    "threads": os.cpu_count(),
+}
+# Small enough for a test of the benchmark itself; its figures mean nothing.
+QUICK = {
+    "seeds": [0],
+    "images": {"digits": {"train": 150, "val": 80, "test": 80}},
+    "network": {"channels": [4, 6, 40], "hidden": [12, 6]},
+    "training": {"epochs": 1},
+    "ranking": {"criteria": ["l1_norm"]},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A copy of the project in which snakemake runs. rounds: how often two things are timed in turn."""
+
+    folder: Path
+    dataset: str
+    config: dict
+    rounds: int = 5
+    quick: bool = False
+
+    @property
+    def channels(self) -> int:
+        """P."""
+        return self.config["network"]["channels"][-1]
+
+    @property
+    def seed(self) -> Path:
+        """The folder of the one network."""
+        return self.folder / "results" / self.dataset / "seed0"
+
+    def files(self, split: str = "test") -> dict[str, str]:
+        """The inputs of an evaluation on a split, by the names of its script's options."""
+        return {
+            "features": str(self.seed / "activations" / split / "features.npy"),
+            "pairs": str(self.seed / "pairs" / f"{split}.npy"),
+            "weights": str(self.seed / "weights.npy"),
+        }
+
+    def snakemake(self, *arguments: str) -> list[str]:
+        """The command line of a run with all cores."""
+        return [sys.executable, "-m", "snakemake", *arguments, "--cores", str(os.cpu_count()), "--quiet", "rules"]
+
+    def row(self, k: int) -> str:
+        """The target of one evaluation."""
+        return f"results/{self.dataset}/seed0/sweep/l1_norm/structural/k{k}.csv"
+
+
+def environment() -> dict[str, str]:
+    """As a user has it: Python keeps its bytecode, and finds the project's `python` first; no threads are set."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "OPENBLAS_", "OMP_", "MKL_"))}
+    return kept | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+
+
+def copy_project(folder: Path, config: dict) -> None:
+    """A fresh copy of what a run needs, with another config."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in COPIED:
+        source, target = PROJECT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
+def prepare(scratch: Path, data_dir: Path, quick: bool) -> Study:
+    """Train a network and collect its features: on MNIST where torchvision's files are in data_dir, else on digits."""
+    mnist = (data_dir / "MNIST" / "raw").is_dir() and not quick
+    config = (QUICK if quick else FULL) | {
+        "dataset": "mnist" if mnist else "digits",
+        "data_dir": str(data_dir.resolve()),
+    }
+    study = Study(scratch / "study", config["dataset"], config, rounds=1 if quick else 5, quick=quick)
+    copy_project(study.folder, config)
+    targets = [
+        *(str(Path(study.files(split)["features"]).relative_to(study.folder)) for split in ("val", "test")),
+        f"results/{study.dataset}/seed0/partial_sums/l1_norm.npy",
+        study.row(0),
+    ]
+    print(f"a network on {study.dataset} …", flush=True)
+    done = subprocess.run(
+        study.snakemake(*targets), cwd=study.folder, env=environment(), capture_output=True, text=True
+    )
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    return study
