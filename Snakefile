@@ -1,7 +1,7 @@
 # How much of a convolution can be removed, in which order should its channels go, and why does the curve look so?
 #
-#   get_images → make_pairs → train → collect_activations → rank_channels → eval_pruned[K] → aggregate → plot
-#                                                                           └─ verify_surgery
+#   get_images → make_pairs → train → collect_activations → rank_channels → sum_channels → eval_pruned[K] → aggregate
+#                                                                                          └─ verify_surgery   └─ plot
 
 from snakemake.utils import min_version
 

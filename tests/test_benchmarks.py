@@ -1,0 +1,75 @@
+"""The benchmark runs, and compares what it says: on a tiny study, whose figures mean nothing."""
+
+import csv
+import subprocess
+import sys
+
+import pytest
+from conftest import PROJECT, environment
+from PIL import Image
+
+BENCHMARKS = PROJECT / "benchmarks"
+COLUMNS = ["name", "ours_seconds", "other", "other_seconds", "ratio", "target", "met", "machine", "date"]
+PARTS = ["sweep", "jobs", "scale", "training", "activations", "greedy", "memory"]
+
+
+def rows(path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """The folder of the results of all parts, in two calls."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    for parts in (PARTS[:1], PARTS):
+        subprocess.run(
+            [sys.executable, BENCHMARKS / "bench.py", "--quick", "--scratch", folder / "scratch", "--results", folder]
+            + ["--only", *parts],
+            env=environment(),
+            check=True,
+            capture_output=True,
+        )
+    return folder
+
+
+def test_every_part_has_its_rows_once(measured):
+    found = rows(measured / "results.csv")
+    assert list(found[0]) == COLUMNS
+    assert list(dict.fromkeys(row["name"].split(":")[0] for row in found)) == PARTS
+    assert len({row["name"] for row in found}) == len(found)
+    assert all(row["met"] in ("yes", "no") if row["target"] else row["met"] == "" for row in found)
+    assert all(float(row["other_seconds"]) > 0 and float(row["ours_seconds"]) > -1 for row in found)
+
+
+def test_the_sweeps_that_are_compared_count_the_same_at_every_k(measured):
+    found = [row["other"] for row in rows(measured / "results.csv") if "confusion counts" in row["other"]]
+    assert len(found) == 2
+    assert all("the same confusion counts at 39 of 39 K" in other for other in found)
+
+
+def test_memory_is_that_of_the_job_and_not_of_who_starts_it(measured):
+    (row,) = [row for row in rows(measured / "results.csv") if row["name"].startswith("memory")]
+    # torch, which the benchmark itself has loaded, would take some hundred.
+    assert 10 < float(row["other_seconds"]) <= float(row["ours_seconds"]) < 120
+
+
+def test_a_packed_study_has_fewer_jobs(measured):
+    found = rows(measured / "scratch" / "scale.csv")
+    single, packed = ({r["evaluations"]: int(r["jobs"]) for r in found if r["ks_per_job"] == n} for n in ("1", "16"))
+    assert len(single) == len(packed) == 2
+    assert all(packed[size] < single[size] for size in single)
+
+
+def test_the_figure_is_drawn(measured):
+    with Image.open(measured / "results.png") as picture:
+        assert picture.width > 1000
+
+
+def test_the_readmes_table_is_that_of_the_results():
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        from measuring import as_markdown
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    assert as_markdown(BENCHMARKS / "results.csv") in (PROJECT / "README.md").read_text(encoding="utf-8")
