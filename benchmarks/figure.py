@@ -1,25 +1,28 @@
 """The benchmark's figure: how many times faster, and how the driver's cost grows with the number of evaluations."""
 
+import textwrap
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from measuring import unit
 from prunecurve import figures
 from prunecurve.figures import style
 
 LINES = {
     "dry_run_seconds": ("dry run", style.COLOURS[0]),
-    "run_seconds": ("run, jobs that do nothing", style.COLOURS[1]),
+    "run_seconds": ("run of jobs that only touch", style.COLOURS[1]),
 }
+COLOUR_OF = {"yes": style.COLOURS[2], "no": style.COLOURS[1], "": style.GREY}
 
 
 def draw(results: Path, scale: Path, output: Path) -> None:
     """Write the figure from results.csv and, where it is there, scale.csv."""
-    table = pd.read_csv(results)
+    table = pd.read_csv(results, keep_default_na=False)
     with style.applied():
-        figure = Figure(figsize=(style.PAGE_WIDTH, 3.4))
+        figure = Figure(figsize=(style.PAGE_WIDTH, 4.2))
         left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
         _ratios(left, table)
         if scale.exists():
@@ -30,22 +33,19 @@ def draw(results: Path, scale: Path, output: Path) -> None:
 
 
 def _ratios(ax, table: pd.DataFrame) -> None:
-    # Where ours is to be the smaller part of another, or memory is compared, a bar of "times faster" would mislead.
-    target = table["target"].fillna("")
-    faster = table[~target.str.startswith("ours / other") & ~table["name"].str.contains("MB|seconds a job")].iloc[::-1]
-    places = range(len(faster))
-    colours = [style.GREY if met == "no" else style.COLOURS[0] for met in faster["met"].fillna("")]
-    ax.barh(places, faster["ratio"], color=colours, height=0.6)
-    for place, (_, row) in zip(places, faster.iterrows()):
-        ax.text(row["ratio"] * 1.15, place, f"{row['ratio']:,.3g}×", va="center", fontsize=6.5)
-        wanted = str(row["target"]).removeprefix("ratio ≥ ")
-        if wanted.isdigit():
-            ax.plot([float(wanted)] * 2, [place - 0.42, place + 0.42], color="black", lw=1)
-    ax.set_yticks(places, [_short(name) for name in faster["name"]], fontsize=6)
+    timed = table[[unit(name) == "s" for name in table["name"]]].iloc[::-1].reset_index()
+    ax.barh(timed.index, timed["ratio"] - 1, left=1, color=[COLOUR_OF[met] for met in timed["met"]], height=0.6)
+    for place, row in timed.iterrows():
+        side = 1.15 if row["ratio"] >= 1 else 1 / 1.15
+        ax.text(row["ratio"] * side, place, f"{row['ratio']:,.3g}", va="center", ha="left" if side > 1 else "right",
+                fontsize=6.5)  # fmt: skip
+    ax.set_yticks(timed.index, ["\n".join(textwrap.wrap(name, 52)) for name in timed["name"]], fontsize=5.5)
+    ax.axvline(1, color="black", lw=0.6)
     ax.set_xscale("log")
-    ax.set_xlim(0.8, faster["ratio"].max() * 5)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    ax.set_xlabel("times faster than the other way (bar: target)")
+    if len(timed):
+        ax.set_xlim(min(0.3, timed["ratio"].min() / 3), max(10, timed["ratio"].max() * 5))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+    ax.set_xlabel("other / ours (green: target met; red: missed)")
 
 
 def _growth(ax, table: pd.DataFrame) -> None:
@@ -60,14 +60,7 @@ def _growth(ax, table: pd.DataFrame) -> None:
     ax.plot(ends, [first["run_seconds"] * e / first["evaluations"] for e in ends], color=style.GREY, lw=0.7, ls=":")
     ax.annotate("proportional", (ends[1], first["run_seconds"] * ends[1] / ends[0]), (0, 3), fontsize=6, ha="right",
                 textcoords="offset points", color=style.GREY)  # fmt: skip
-    ax.set(xscale="log", yscale="log", xlabel="evaluations in the study", ylabel="seconds of Snakemake's own")
+    ax.set(xscale="log", yscale="log", xlabel="evaluations in the study", ylabel="wall seconds")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
     ax.legend(fontsize=6)
-
-
-def _short(name: str) -> str:
-    """A row's name in two lines."""
-    words = name.replace("sweep in process, ", "sweep, ").split(" ")
-    middle = next((i for i in range(len(words)) if len(" ".join(words[: i + 1])) > len(name) / 2), len(words))
-    return " ".join(words[: middle + 1]) + "\n" + " ".join(words[middle + 1 :])

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import os
 import platform
 import statistics
@@ -14,10 +15,10 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A comparison: ours and other in seconds, or in megabytes where the name says so.
+    """A comparison: ours and other in seconds, or in megabytes where the name ends in "in MB".
 
-    ratio: other / ours, how many times faster ours is, unless the target says ours / other. target: what is
-    to be reached, in words; empty where there is none.
+    ratio: other / ours, how many times less ours takes. target: what is to be reached, in words; empty where
+    there is none.
     """
 
     name: str
@@ -28,7 +29,7 @@ class Row:
     target: str = ""
     met: bool | None = None
 
-    def cells(self, machine: str) -> dict[str, str]:
+    def cells(self) -> dict[str, str]:
         """The row as results.csv has it."""
         return {
             "name": self.name,
@@ -38,18 +39,40 @@ class Row:
             "ratio": f"{self.ratio:.3g}",
             "target": self.target,
             "met": "" if self.met is None else ("yes" if self.met else "no"),
-            "machine": machine,
+            "machine": machine(),
             "date": time.strftime("%Y-%m-%d"),
         }
 
 
-def faster(
-    name: str, ours: Sequence[float], other_name: str, other: Sequence[float], least: float | None = None
-) -> Row:
-    """How many times faster ours is: the median over rounds of other / ours, each round's two measured in turn."""
+def compared(name: str, ours: Sequence[float], other_name: str, other: Sequence[float]) -> Row:
+    """Medians over rounds, and of other / ours in each round, whose two were measured in turn."""
     ratio = statistics.median(theirs / own for own, theirs in zip(ours, other, strict=True))
-    target, met = ("", None) if least is None else (f"ratio ≥ {least:g}", ratio >= least)
-    return Row(name, statistics.median(ours), other_name, statistics.median(other), ratio, target, met)
+    return Row(name, statistics.median(ours), other_name, statistics.median(other), ratio)
+
+
+def at_least(row: Row, ratio: float) -> Row:
+    """The row with the target of a ratio."""
+    return dataclasses.replace(row, target=f"ratio ≥ {ratio:g}", met=row.ratio >= ratio)
+
+
+def at_most(row: Row, share: float) -> Row:
+    """The row with the target that ours takes at most so many times what the other does."""
+    return dataclasses.replace(row, target=f"ours ≤ {share:g} × other", met=row.ratio >= 1 / share)
+
+
+def at_most_absolute(row: Row, most: float) -> Row:
+    """The row with the target that ours takes at most so much, in its unit."""
+    return dataclasses.replace(row, target=f"ours ≤ {most:g} {unit(row.name)}", met=row.ours <= most)
+
+
+def unit(name: str) -> str:
+    """What a row of this name is measured in."""
+    return "MB" if name.endswith(" in MB") else "s"
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def alternating(rounds: int, **ways: Callable[[int], float | None]) -> dict[str, list[float]]:
@@ -86,30 +109,37 @@ def run_measured(command: Sequence[str], folder: Path, environment: Mapping[str,
     return time.perf_counter() - started, int(peak.read_text()) / 1024
 
 
+@functools.cache
 def machine() -> str:
     """Processor, cores and memory of this machine."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, {memory:.0f} GiB"
+    return f"{name}, {cores()} cores, {memory:.0f} GiB"
 
 
-def write_results(path: Path, part: str, rows: Sequence[Row]) -> None:
-    """Write a part's rows into results.csv in the place of its old ones; those of other parts stay."""
+def write_results(path: Path, parts: Sequence[str], part: str, rows: Sequence[Row]) -> None:
+    """Write a part's rows into results.csv in the place of its old ones, all in the order of the parts."""
     old = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
-    kept = [row for row in old if row["name"].split(":")[0] != part]
-    write_table(path, [*kept, *(row.cells(machine()) for row in rows)])
+    merged = [row for row in old if _part(row) != part] + [row.cells() for row in rows]
+    write_table(path, sorted(merged, key=lambda row: parts.index(_part(row))))
+
+
+def _part(row: Mapping[str, str]) -> str:
+    return row["name"].split(":")[0]
 
 
 def as_markdown(path: Path) -> str:
-    """results.csv as a table for the README."""
+    """results.csv as a table for the README, with where and when it was measured."""
+    rows = list(csv.DictReader(path.open(encoding="utf-8")))
     lines = ["| what | ours | other | | ratio | target | met |", "|---|---|---|---|---|---|---|"]
-    for row in csv.DictReader(path.open(encoding="utf-8")):
-        ours, other = (f"{row[n]} {'MB' if 'MB' in row['name'] else 's'}" for n in ("ours_seconds", "other_seconds"))
+    for row in rows:
+        ours, other = (f"{row[name]} {unit(row['name'])}" for name in ("ours_seconds", "other_seconds"))
         lines.append(
             f"| {row['name']} | {ours} | {other} | {row['other']} | {row['ratio']} | {row['target']} | {row['met']} |"
         )
-    return "\n".join(lines) + "\n"
+    where = dict.fromkeys(f"{row['machine']}, {row['date']}" for row in rows)
+    return "\n".join(lines) + f"\n\nMeasured on {'; '.join(where)}.\n"
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

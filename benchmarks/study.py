@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from measuring import cores
+
 PROJECT = Path(__file__).parents[1]
 COPIED = ("Snakefile", "config.yaml", "config", "profiles", "workflow", "results/README.md")
 
@@ -17,7 +19,7 @@ FULL = {
     "network": {"channels": [32, 64, 128], "hidden": [256, 64]},
     "training": {"epochs": 2},
     "ranking": {"criteria": ["l1_norm"]},
-    "threads": os.cpu_count(),
+    "threads": cores(),
 }
 # Small enough for a test of the benchmark itself; its figures mean nothing.
 QUICK = {
@@ -31,11 +33,15 @@ QUICK = {
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """A copy of the project in which snakemake runs. rounds: how often two things are timed in turn."""
+    """A copy of the project in which snakemake runs.
+
+    rounds: how often two things are timed in turn. results: the folder of the tables.
+    """
 
     folder: Path
     dataset: str
     config: dict
+    results: Path
     rounds: int = 5
     quick: bool = False
 
@@ -59,7 +65,7 @@ class Study:
 
     def snakemake(self, *arguments: str) -> list[str]:
         """The command line of a run with all cores."""
-        return [sys.executable, "-m", "snakemake", *arguments, "--cores", str(os.cpu_count()), "--quiet", "rules"]
+        return [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores()), "--quiet", "rules"]
 
     def row(self, k: int) -> str:
         """The target of one evaluation."""
@@ -82,14 +88,14 @@ def copy_project(folder: Path, config: dict) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
-def prepare(scratch: Path, data_dir: Path, quick: bool) -> Study:
+def prepare(scratch: Path, data_dir: Path, results: Path, quick: bool) -> Study:
     """Train a network and collect its features: on MNIST where torchvision's files are in data_dir, else on digits."""
     mnist = (data_dir / "MNIST" / "raw").is_dir() and not quick
     config = (QUICK if quick else FULL) | {
         "dataset": "mnist" if mnist else "digits",
         "data_dir": str(data_dir.resolve()),
     }
-    study = Study(scratch / "study", config["dataset"], config, rounds=1 if quick else 5, quick=quick)
+    study = Study(scratch / "study", config["dataset"], config, results, rounds=1 if quick else 5, quick=quick)
     copy_project(study.folder, config)
     targets = [
         *(str(Path(study.files(split)["features"]).relative_to(study.folder)) for split in ("val", "test")),

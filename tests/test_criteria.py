@@ -119,5 +119,7 @@ def test_greedy_equals_masked_forward_passes(layer):
 def test_only_greedy_reads_labels(layer):
     assert [name for name in criteria.names() if criteria.reads_labels(name)] == ["greedy"]
     blind = dataclasses.replace(layer, examples=None)
+    with pytest.raises(StudyError, match="greedy reads labels"):
+        criteria.scores("greedy", blind)
     for name in DIRECT:
         assert np.array_equal(criteria.scores(name, blind), criteria.scores(name, layer))

@@ -58,12 +58,26 @@ def test_every_way_to_a_k_gives_the_same_bytes(case, data):
     network, stand_in = Head(weights, channels), rng.normal(size=features.shape[1:])
     together = logits(features, network, order, range(channels), stand_in)
     stored = partial_sums(features, network, order)
-    assert stored.shape == (-(-channels // STORED) - 1, len(features), network.outputs)
+    assert stored.shape == (-(-channels // STORED) - 1, len(features), network.hidden)
     ks = data.draw(st.lists(st.integers(0, channels - 1), min_size=1, max_size=6, unique=True))
     for start in (None, stored):
         assert np.array_equal(logits(features, network, order, ks, stand_in, start), together[ks])
         for k in ks:
             assert np.array_equal(logits(features, network, order, [k], stand_in, start)[0], together[k])
+
+
+def test_the_same_bytes_at_the_sizes_of_mnist():
+    """BLAS chooses its kernels by size: the reference network's layers, a whole block of pairs and part of one."""
+    features, weights, order, _ = everything(0, 128, head.ROWS + 77, 3, [256, 64])
+    network, stand_in = Head(weights, 128), np.zeros(features.shape[1:])
+    together = logits(features, network, order, range(128), stand_in, threads=2)
+    stored = partial_sums(features, network, order)
+    for k in range(128):
+        assert np.array_equal(logits(features, network, order, [k], stand_in, stored)[0], together[k]), k
+    for k in (0, 1, 31, 32, 33, 95, 96, 120, 127):
+        assert np.array_equal(logits(features, network, order, [k], stand_in)[0], together[k]), k
+    packs = [logits(features, network, order, range(k, k + 16), stand_in, stored) for k in range(0, 128, 16)]
+    assert np.array_equal(np.concatenate(packs), together)
 
 
 def test_threads_give_the_same_bytes(monkeypatch):

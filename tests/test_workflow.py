@@ -109,7 +109,7 @@ def test_the_summary_is_printed(finished):
 
 
 def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
-    """Scripts are command-line tools of their own: no Snakemake, another folder, more BLAS threads, no stored sums."""
+    """Scripts are command-line tools of their own: no Snakemake, another folder, more BLAS threads."""
     seed = finished.path("seed0")
     options = {
         "features": seed / "activations/test/features.npy",
@@ -153,6 +153,13 @@ def test_a_further_criterion_runs_its_own_jobs(copied):
         "plot": 2,
         "all": 1,
     }
+
+
+def test_fewer_k_need_no_evaluation_and_no_proof_anew(finished):
+    """A K that the proof alone asks for is the same job as one of the study."""
+    planned = finished.plan("--config", "sweep={ks: [2, 5]}")
+    assert "aggregate" in planned
+    assert not {"eval_pruned", "verify_surgery"} & set(planned)
 
 
 def test_a_network_needs_nothing_new_where_the_data_lie_elsewhere(finished):
@@ -252,9 +259,18 @@ def test_the_curve_is_the_same_however_many_k_a_job_evaluates(tmp_path):
         assert len(rows(study.path("seed0/verification.csv"))) == 2 * CHECKED
     # Rows of a file that doesn't hold the K that it should are not taken for another's.
     (folder / "k0-42.csv").write_bytes((folder / "k16-31.csv").read_bytes())
-    study.path("seed0/verification.csv").unlink()
-    told = study.run("results/digits/seed0/verification.csv", *packed, succeed=False).stdout
-    assert "k0-42.csv has 0 rows for K = 0" in told
+    for target, message in (
+        ("seed0/verification.csv", "k0-42.csv has 0 rows for K = 0"),
+        ("curve.csv", "sweep/greedy/structural: the rows are not one for each K of the study"),
+    ):
+        study.path(target).unlink()
+        assert message in study.run(f"results/digits/{target}", *packed, succeed=False).stdout
+    # Labels are read of the validation pairs alone.
+    ranking = "results/digits/seed0/ranking/greedy.csv"
+    told = study.run(ranking, "-n", "--printshellcmds", "--forcerun", "rank_channels").stdout
+    command = next(line for line in told.splitlines() if "rank_channels.py" in line and "--criterion greedy" in line)
+    assert "activations/val/features.npy" in command and "pairs/val.npy" in command
+    assert "pairs/test.npy" not in command
 
 
 def test_one_core_gives_the_same_bytes_as_two(finished, study):

@@ -1,16 +1,15 @@
 """Features and statistics in one pass over the pairs, against two; and how memory grows with their number."""
 
-import os
 import statistics
 import sys
 
 import numpy as np
 import torch
 
-from measuring import Row, alternating, faster, run_measured
+from measuring import Row, alternating, at_most, compared, cores, run_measured
 from prunecurve.activations import ChannelStatistics, collect
 from prunecurve.batches import Split
-from prunecurve.files import load_array, save_array
+from prunecurve.files import load_array, save_array, streamed_array, write_rows
 from prunecurve.network import POINTS, load_model, prepare_torch
 from study import Study, environment
 
@@ -19,23 +18,31 @@ BATCH = 250
 
 @torch.inference_mode()
 def in_two_passes(model, split: Split, folder) -> None:
-    """One pass for the features, one for what the channels do at each point: the same numbers."""
-    features = np.concatenate([model.last_block(inputs)["pool"].numpy() for inputs, _ in split.batches(BATCH)])
-    save_array(folder / "features.npy", features)
-    measured = {point: ChannelStatistics() for point in POINTS}
-    sums = {"relu": 0, "pool": 0}
+    """One pass for the features, streamed too, and one for what the channels do at each point."""
+    blocks, count, done, total = len(model.architecture.channels), len(split.pairs), 0, 0
+    shape = (count, model.architecture.channels[-1], model.architecture.map_size, model.architecture.map_size)
+    with streamed_array(folder / "features.npy", shape) as features:
+        for x, _ in split.batches(BATCH):
+            for i in range(1, blocks + 1):
+                x = model.pooled(i, x)
+            features[done : done + len(x)] = x.numpy()
+            total = total + x.double().sum(0)
+            done += len(x)
+    save_array(folder / "mean_features.npy", (total / count).numpy())
+    measured, total = {point: ChannelStatistics() for point in POINTS}, 0
     for inputs, _ in split.batches(BATCH):
         maps = model.last_block(inputs)
         for point in POINTS:
             measured[point].add(maps[point])
-        sums = {point: sums[point] + maps[point].double().sum(0) for point in sums}
-    for point in POINTS:
-        measured[point].columns()
+        total = total + maps["relu"].double().sum(0)
+    save_array(folder / "mean_maps.npy", (total / count).numpy())
+    columns = {f"{point}_{name}": v for point in POINTS for name, v in measured[point].columns().items()}
+    write_rows(folder / "channels.csv", [{name: v[c] for name, v in columns.items()} for c in range(shape[1])])
 
 
 def rows(study: Study) -> list[Row]:
     """Time in this process; memory of whole jobs for the pairs and for four times as many, each pair repeated."""
-    prepare_torch("cpu", os.cpu_count())
+    prepare_torch("cpu", cores())
     model = load_model(study.seed / "model.pt")
     images, pairs = (load_array(study.seed / kind / "test.npy") for kind in ("images", "pairs"))
     split, folder = Split.of(images, pairs, "cpu"), study.folder / "collected"
@@ -51,21 +58,16 @@ def rows(study: Study) -> list[Row]:
     for times in (1, 4):
         save_array(folder / "pairs.npy", np.tile(pairs, (times, 1)))
         # What the allocator keeps differs by some ten MB from run to run.
-        runs = [run_measured([str(word) for word in command], study.folder, environment())[1] for _ in range(3)]
+        runs = [
+            run_measured([str(word) for word in command], study.folder, environment())[1] for _ in range(study.rounds)
+        ]
         peaks.append(statistics.median(runs))
         sizes.append((folder / "features.npy").stat().st_size / 2**20)
         print(f"  {times * len(pairs)} pairs: peak {peaks[-1]:.0f} MB, features.npy {sizes[-1]:.0f} MB")
-    grown, artifact = peaks[1] - peaks[0], sizes[1] - sizes[0]
-    ratio = grown / artifact
+    name = f"activations: {study.dataset}, {len(pairs):,} pairs"
+    grown = f"activations: more at peak for {4 * len(pairs):,} pairs than for {len(pairs):,}, in MB"
+    artifact = "how much larger features.npy is, whose pages count while it is written"
     return [
-        faster(f"activations: {len(pairs):,} pairs in one pass", seconds["one"], "two passes", seconds["two"]),
-        Row(
-            f"activations: MB more at peak for {4 * len(pairs):,} pairs than for {len(pairs):,}",
-            grown,
-            "MB that features.npy is larger, whose pages count while it is written",
-            artifact,
-            ratio,
-            "ours / other ≤ 1.1",
-            ratio <= 1.1,
-        ),
+        compared(f"{name} in one pass", seconds["one"], "two passes", seconds["two"]),
+        at_most(compared(grown, [peaks[1] - peaks[0]], artifact, [sizes[1] - sizes[0]]), 1.1),
     ]

@@ -2,7 +2,8 @@
 
 import sys
 
-from measuring import Row, run_measured
+from measuring import Row, at_most_absolute, compared, run_measured
+from prunecurve.files import load_array
 from study import Study, environment
 
 MOST_MEGABYTES = 250
@@ -22,7 +23,6 @@ def rows(study: Study) -> list[Row]:
     for (k, with_sums), peak in peaks.items():
         print(f"  K = {k}, {'from stored sums' if with_sums else 'from nothing'}: {peak:.0f} MB")
     _, floor = run_measured([sys.executable, "-c", "import numpy"], study.folder, environment())
-    most = max(peaks.values())
-    met = most <= MOST_MEGABYTES
-    target = f"ours ≤ {MOST_MEGABYTES} MB"
-    return [Row("memory: peak of an evaluation in MB", most, "`import numpy`, in MB", floor, most / floor, target, met)]
+    most, pairs = max(peaks.values()), len(load_array(study.files()["pairs"]))
+    name = f"memory: peak of an evaluation job, {study.dataset}, {pairs:,} pairs, in MB"
+    return [at_most_absolute(compared(name, [most], "a process that imports numpy", [floor]), MOST_MEGABYTES)]

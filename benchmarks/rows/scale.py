@@ -1,15 +1,16 @@
 """How Snakemake's own time and memory grow with the number of evaluations: every job's command replaced by `touch`."""
 
-import os
 import re
 import shutil
+import statistics
 import sys
 from pathlib import Path
 
-from measuring import Row, run_measured, write_table
+from measuring import Row, compared, cores, run_measured, write_table
 from study import Study, copy_project, environment
 
-SIZES = (500, 5_000, 25_000)
+# Evaluations, and how often they are run, with one K and with several a job in turn.
+SIZES = {500: 3, 5_000: 3, 25_000: 1}
 CRITERIA = ["mean_activation", "conv_abs_mean", "l1_norm", "random"]
 REMOVALS = ["structural", "zero_weights", "mean_replacement"]
 PACKED = 16
@@ -26,30 +27,30 @@ main(sys.argv[1:])
 
 
 def rows(study: Study) -> list[Row]:
-    """No comparison but a table, scale.csv: two rows of results.csv are made of it."""
-    sizes = (100, 200) if study.quick else SIZES
-    folder = study.folder.with_name("scale")
-    table = [measured(folder, size, packed) for size in sizes for packed in (1, PACKED)]
-    target = study.folder.parent if study.quick else Path(__file__).parents[1]
-    write_table(target / "scale.csv", table)
-    found = {(line["evaluations"], line["ks_per_job"]): line for line in table}
-    small, large = (found[count, 1] for count in (table[0]["evaluations"], table[-1]["evaluations"]))
-    packed = found[large["evaluations"], PACKED]
-    per_job = [line["run_seconds"] / line["jobs"] for line in (small, large)]
+    """A table of its own, scale.csv, of which the rows of results.csv are made."""
+    sizes = {100: 1, 200: 1} if study.quick else SIZES
+    folder, lines = study.folder.with_name("scale"), []
+    for size, runs in sizes.items():
+        measured = [(packed, run(folder, size, packed)) for _ in range(runs) for packed in (1, PACKED)]
+        for packed in (1, PACKED):
+            own = [line for p, line in measured if p == packed]
+            medians = {name: statistics.median(line[name] for line in own) for name in own[0]}
+            lines.append(medians | {"ks_per_job": packed, "runs": runs})
+    write_table(study.results / "scale.csv", lines)
+    singles, packs = ([line for line in lines if line["ks_per_job"] == packed] for packed in (1, PACKED))
+    small, large = singles[0], singles[-1]
     return [
-        Row(
-            f"scale: driver, seconds a job, {large['jobs']:,} jobs",
-            per_job[1],
-            f"{small['jobs']:,} jobs (start included)",
-            per_job[0],
-            per_job[1] / per_job[0],
+        compared(
+            f"scale: a job's share of a run of {large['jobs']:,} jobs that only touch",
+            [large["run_seconds"] / large["jobs"]],
+            f"of {small['jobs']:,} jobs, start included",
+            [small["run_seconds"] / small["jobs"]],
         ),
-        Row(
-            f"scale: driver, {large['evaluations']:,} evaluations, ks_per_job {PACKED}",
-            packed["run_seconds"],
-            "ks_per_job 1",
-            large["run_seconds"],
-            large["run_seconds"] / packed["run_seconds"],
+        compared(
+            f"scale: a run of {large['evaluations']:,} evaluations that only touch, {PACKED} K a job",
+            [packs[-1]["run_seconds"]],
+            "1 K a job",
+            [large["run_seconds"]],
         ),
     ]
 
@@ -66,23 +67,25 @@ def config_of(evaluations: int) -> dict:
     }
 
 
-def measured(folder: Path, evaluations: int, packed: int) -> dict[str, object]:
-    """One line of scale.csv: the dry run's and the run's wall seconds, driver CPU seconds and driver peak MB."""
+def run(folder: Path, evaluations: int, packed: int) -> dict[str, float]:
+    """The dry run's and the run's wall seconds, the driver's own CPU seconds and its peak MB."""
     config = config_of(evaluations)
     config["sweep"]["ks_per_job"] = packed
     copy_project(folder, config)
     for path in (folder / "workflow" / "rules").glob("*.smk"):
         text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace('"python {params.script:q}', '"touch {output:q} # '), encoding="utf-8")
-    line: dict[str, object] = {}
+        replaced = text.replace('"python {params.script:q}', '"touch {output:q} # ')
+        assert replaced.count('"touch') == text.count("    shell:\n"), f"{path.name}: a command is no longer a script's"
+        path.write_text(replaced, encoding="utf-8")
     count = len(config["seeds"]) * len(CRITERIA) * len(REMOVALS) * len(config["sweep"]["ks"])
-    cores = ["--cores", str(os.cpu_count()), "--quiet", "rules"]
-    for name, arguments in (("dry_run", ["-n", *cores]), ("run", cores)):
+    line: dict[str, float] = {"evaluations": count}
+    options = ["--cores", str(cores()), "--quiet", "rules"]
+    for name, arguments in (("dry_run", ["-n", *options]), ("run", options)):
         seconds, peak = run_measured([sys.executable, "-c", DRIVER, *arguments], folder, environment())
         cpu = float((folder / "driver.txt").read_text())
         line |= {f"{name}_seconds": round(seconds, 2), f"{name}_cpu": round(cpu, 2), f"{name}_peak_mb": round(peak)}
         if name == "dry_run":
-            jobs = int(re.search(r"^total\s+(\d+)", (folder / "benchmark.log").read_text(), re.M).group(1))
+            line["jobs"] = int(re.search(r"^total\s+(\d+)", (folder / "benchmark.log").read_text(), re.M).group(1))
         print(f"  {count} evaluations, {packed} a job, {name}: {seconds:.1f} s, {peak:.0f} MB", flush=True)
     shutil.rmtree(folder)
-    return {"evaluations": count, "ks_per_job": packed, "jobs": jobs} | line
+    return line

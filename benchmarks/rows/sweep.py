@@ -1,10 +1,10 @@
 """All K of one criterion in one process, against a forward pass for every K."""
 
-import os
+import dataclasses
 import time
 
 import reference
-from measuring import Row, alternating, faster
+from measuring import Row, alternating, at_least, compared, cores
 from prunecurve.activations import collect
 from prunecurve.batches import Split
 from prunecurve.files import load_array, read_order
@@ -12,6 +12,7 @@ from prunecurve.network import load_model, prepare_torch
 from prunecurve.sweep import Evaluator
 from study import Study
 
+LEAST = 400
 WAYS = {
     "zero_weights": "copy, zero the weights, forward all pairs",
     "structural": "Torch-Pruning removes the channels, forward all pairs",
@@ -20,8 +21,7 @@ WAYS = {
 
 def rows(study: Study) -> list[Row]:
     """Round r of R runs every R-th K of the other ways, so that all K are run once; their time is scaled to all K."""
-    cores = os.cpu_count()
-    prepare_torch("cpu", cores)
+    prepare_torch("cpu", cores())
     files, channels = study.files(), study.channels
     model = load_model(study.seed / "model.pt")
     split = Split.of(load_array(study.seed / "images" / "test.npy"), load_array(files["pairs"]), "cpu")
@@ -45,12 +45,12 @@ def rows(study: Study) -> list[Row]:
         return (time.perf_counter() - started) / len(chosen) * len(ks)
 
     def ours(removal: str) -> None:
-        evaluator.rows(order, ks, removal, threads=cores)
+        evaluator.rows(order, ks, removal, threads=cores())
 
     def from_images(turn: int) -> None:
         collect(model, split, 250, study.folder / "collected")
         Evaluator(str(study.folder / "collected" / "features.npy"), files["pairs"], files["weights"]).rows(
-            order, ks, "structural", threads=cores
+            order, ks, "structural", threads=cores()
         )
 
     seconds = alternating(
@@ -63,19 +63,16 @@ def rows(study: Study) -> list[Row]:
     )
     for removal, found in differing.items():
         print(f"  {removal}: confusion counts differ at {len(found)} of {len(ks)} K {sorted(found)}")
-    name = f"sweep: in process, all {len(ks)} K on {len(split.pairs):,} pairs"
+    name = f"sweep: all {len(ks)} K in process, {study.dataset}, {len(split.pairs):,} pairs, {cores()} threads"
 
-    def told(removal: str) -> str:
+    def row(own: str, other: str, removal: str) -> Row:
         same = len(ks) - len(differing[removal])
-        return f"{WAYS[removal]}; the same confusion counts at {same} of {len(ks)} K"
+        told = f"{WAYS[removal]}; the same confusion counts at {same} of {len(ks)} K"
+        made = at_least(compared(f"{name}, {removal}", seconds[own], told, seconds[other]), LEAST)
+        target = f"{made.target}, the same counts"
+        return dataclasses.replace(made, target=target, met=made.met and same == len(ks))
 
-    return [
-        faster(f"{name}, zero_weights", seconds["ours_zero"], told("zero_weights"), seconds["zero"], 400),
-        faster(f"{name}, structural", seconds["ours_structural"], told("structural"), seconds["pruning"], 400),
-        faster(
-            f"{name}, structural, from the images",
-            seconds["ours_from_images"],
-            WAYS["structural"],
-            seconds["pruning"],
-        ),
-    ]
+    from_images_too = compared(
+        f"{name}, structural, from the images", seconds["ours_from_images"], WAYS["structural"], seconds["pruning"]
+    )
+    return [row("ours_zero", "zero", "zero_weights"), row("ours_structural", "pruning", "structural"), from_images_too]

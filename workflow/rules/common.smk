@@ -13,7 +13,7 @@ sys.path.insert(0, str(SCRIPTS.resolve()))
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 from prunecurve import criteria, figures
-from prunecurve.config import check, load_schema, packs
+from prunecurve.config import check, ks, load_schema, packs
 from prunecurve.errors import StudyError
 from prunecurve.datasets import fingerprint
 from prunecurve.pairs import SPLITS
@@ -30,6 +30,7 @@ except StudyError as error:
 
 CRITERIA = config["ranking"]["criteria"]
 REMOVALS = config["sweep"]["removals"]
+KS = ks(config)
 # Evaluation jobs: their names, by which their files are called, and the K of each.
 PACKS = packs(config)
 PACK_OF = {k: name for name, several in PACKS.items() for k in several}

@@ -19,9 +19,10 @@ rule aggregate:
         criteria=CRITERIA,
         removals=REMOVALS,
         packs=list(PACKS),
+        ks=KS,
     shell:
         "python {params.script:q} --rows {params.rows:q} --seeds {params.seeds:q} --criteria {params.criteria:q}"
-        " --removals {params.removals:q} --packs {params.packs:q} --curve {output.curve:q} --summary {output.summary:q}"
+        " --removals {params.removals:q} --packs {params.packs:q} --ks {params.ks} --curve {output.curve:q} --summary {output.summary:q}"
         " --log {log:q}"
 
 

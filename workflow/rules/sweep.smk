@@ -42,7 +42,7 @@ rule eval_pruned:
         criterion="{criterion}",
         removal="{removal}",
         # A K that isn't the study's is asked for by the proof alone.
-        ks=lambda w: PACKS.get(w.ks, w.ks),
+        ks=lambda w: PACKS[w.ks] if w.ks in PACKS else [int(w.ks)],
     shell:
         "python {params.script:q} --features {input.features:q} --pairs {input.pairs:q} --weights {input.weights:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"

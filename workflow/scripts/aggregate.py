@@ -2,9 +2,11 @@
 
 import argparse
 import itertools
+import os
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
+from prunecurve.errors import StudyError
 from prunecurve.files import atomic, read_rows, write_rows
 from prunecurve.statistics import read_table, summarise
 
@@ -17,23 +19,28 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--criteria", nargs="+", required=True)
     made.add_argument("--removals", nargs="+", required=True)
     made.add_argument("--packs", nargs="+", required=True, help="what stands for {ks}, in rising order")
+    made.add_argument("--ks", nargs="+", required=True, help="the K that each curve must have")
     made.add_argument("--curve", type=Path, required=True, help="output: all rows")
     made.add_argument("--summary", type=Path, required=True, help="output: a row for each criterion and removal")
     return made
 
 
-def work(arguments: argparse.Namespace) -> None:
-    axes = {
-        "seed": arguments.seeds,
-        "criterion": arguments.criteria,
-        "removal": arguments.removals,
-        "ks": arguments.packs,
-    }
-    paths = [arguments.rows.format(**dict(zip(axes, values))) for values in itertools.product(*axes.values())]
-    # As text, so that no number is rounded or written in another form on its way.
+def one_curve(paths: list[str], ks: list[str]) -> list[dict[str, str]]:
+    """The rows of these files, as text, so that no number changes its form; StudyError unless one for each K."""
     rows = [row for path in paths for row in read_rows(path)]
+    if [row.get("k") for row in rows] != ks:
+        folder = os.path.dirname(paths[0])
+        raise StudyError(f"{folder}: the rows are not one for each K of the study; delete the folder and run again")
+    return rows
+
+
+def work(arguments: argparse.Namespace) -> None:
+    rows = []
+    for seed, criterion, removal in itertools.product(arguments.seeds, arguments.criteria, arguments.removals):
+        pattern = arguments.rows.format(seed=seed, criterion=criterion, removal=removal, ks="{ks}")
+        rows += one_curve([pattern.format(ks=pack) for pack in arguments.packs], arguments.ks)
     write_rows(arguments.curve, rows)
-    log.info("%d rows from %d files", len(rows), len(paths))
+    log.info("%d rows", len(rows))
     with atomic(arguments.summary) as temporary:
         summarise(read_table(arguments.curve)).to_csv(temporary, index=False, lineterminator="\n")
 

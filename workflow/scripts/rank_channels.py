@@ -31,7 +31,7 @@ def options() -> argparse.ArgumentParser:
 
 def examples(arguments: argparse.Namespace, weights: dict) -> criteria.Examples | None:
     """The validation pairs, if the criterion gets them."""
-    if arguments.features is None:
+    if arguments.features is None or arguments.pairs is None:
         return None
     features = load_array(arguments.features, shape=(None, None, None, None), mapped=True)
     labels = load_array(arguments.pairs, shape=(len(features), 3))[:, 2]

@@ -7,8 +7,8 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 from prunecurve.commandline import parser, run
-from prunecurve.files import load_array, load_arrays, read_order, save_array
-from prunecurve.head import Head, partial_sums
+from prunecurve.files import load_array, load_arrays, read_order, streamed_array
+from prunecurve.head import Head, partial_sums, partial_sums_shape
 
 
 def options() -> argparse.ArgumentParser:
@@ -24,7 +24,9 @@ def work(arguments: argparse.Namespace) -> None:
     features = load_array(arguments.features, shape=(None, None, None, None), mapped=True)
     channels = features.shape[1]
     head = Head(load_arrays(arguments.weights), channels)
-    save_array(arguments.output, partial_sums(features, head, read_order(arguments.ranking, channels)))
+    order = read_order(arguments.ranking, channels)
+    with streamed_array(arguments.output, partial_sums_shape(features, head)) as sums:
+        partial_sums(features, head, order, out=sums)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from prunecurve.batches import Split
-from prunecurve.files import atomic, save_array, write_rows
+from prunecurve.files import save_array, streamed_array, write_rows
 from prunecurve.network import POINTS, PairNet
 
 
@@ -57,8 +57,7 @@ def collect(model: PairNet, split: Split, batch_size: int, folder: str | Path) -
     relu_sum: Tensor | int = 0
     pool_sum: Tensor | int = 0
     shape = (count, architecture.channels[-1], architecture.map_size, architecture.map_size)
-    with atomic(folder / "features.npy") as temporary:
-        features = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+    with streamed_array(folder / "features.npy", shape) as features:
         done = 0
         for inputs, _ in split.batches(batch_size):
             maps = model.last_block(inputs)
@@ -68,8 +67,6 @@ def collect(model: PairNet, split: Split, batch_size: int, folder: str | Path) -
             pool_sum = pool_sum + maps["pool"].double().sum(0)
             features[done : done + len(inputs)] = maps["pool"].cpu().numpy()
             done += len(inputs)
-        features.flush()
-        del features
     save_array(folder / "mean_features.npy", (pool_sum / count).cpu().numpy().astype(np.float32))
     save_array(folder / "mean_maps.npy", (relu_sum / count).cpu().numpy().astype(np.float32))
     columns = {f"{point}_{name}": values for point in POINTS for name, values in statistics[point].columns().items()}

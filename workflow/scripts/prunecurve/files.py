@@ -59,8 +59,25 @@ def save_array(path: str | os.PathLike[str], array: np.ndarray) -> None:
         np.save(temporary, array, allow_pickle=False)
 
 
+@contextmanager
+def streamed_array(path: str | os.PathLike[str], shape: Sequence[int]) -> Iterator[np.ndarray]:
+    """A float32 array on disk, to be filled piece by piece: the system, and not this process, keeps it in memory."""
+    with atomic(path) as temporary:
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=tuple(shape))
+        yield array
+        array.flush()
+
+
+# A record's header names all its fields: more bytes than numpy parses of one by default, enough for any network.
+RECORD_HEADER = 1_000_000
+
+
 def load_array(
-    path: str | os.PathLike[str], *, shape: Sequence[int | None] | None = None, mapped: bool = False
+    path: str | os.PathLike[str],
+    *,
+    shape: Sequence[int | None] | None = None,
+    mapped: bool = False,
+    longest_header: int = 10_000,
 ) -> np.ndarray:
     """Read a `.npy` file, memory-mapped if `mapped`.
 
@@ -68,8 +85,7 @@ def load_array(
     file, when it is missing, truncated, holds Python objects or has another shape.
     """
     try:
-        # A record's header names all its fields, which takes more than numpy's usual 10,000 bytes for deep networks.
-        array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None, max_header_size=1_000_000)
+        array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None, max_header_size=longest_header)
     # SyntaxError, TokenError, …: numpy lets through what parsing a damaged header raises.
     except Exception as error:
         raise StudyError(f"{path} is not a readable .npy array ({error}); delete it and run again") from error
@@ -96,7 +112,7 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) 
 
 def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Read all arrays that `save_arrays` wrote; StudyError, naming the file, when that can't be done safely."""
-    record = load_array(path, shape=())
+    record = load_array(path, shape=(), longest_header=RECORD_HEADER)
     if record.dtype.names is None:
         raise StudyError(f"{path} holds no named arrays; delete it and run again")
     return {name: record[name] for name in record.dtype.names}

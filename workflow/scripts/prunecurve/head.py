@@ -10,7 +10,7 @@ where the sum starts from (`partial_sums`), nor on threads, which divide pairs: 
 K = 0, the unpruned network, is summed in the order of channel numbers and so the same in every ranking.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from prunecurve.cost import layer_names
 
 # Places of a ranking that one matrix product adds up. More are faster for one K, fewer for all.
 GROUP = 8
-# Places between two stored sums, a multiple of GROUP: an evaluation adds up no more channels than these.
+# Places between two stored sums, a multiple of GROUP: from one, an evaluation of K > 0 adds up no more than these.
 STORED = 32
 # Pairs that are handled at once: what they need stays in a core's cache.
 ROWS = 512
@@ -32,29 +32,29 @@ class Head:
 
     def __init__(self, weights: Mapping[str, np.ndarray], channels: int) -> None:
         first, *rest = layer_names(weights, "linear")
-        self.outputs = len(weights[f"{first}.weight"])
-        self.blocks = weights[f"{first}.weight"].reshape(self.outputs, channels, -1)
+        self.hidden = len(weights[f"{first}.weight"])
+        self.blocks = weights[f"{first}.weight"].reshape(self.hidden, channels, -1)
         self.bias = weights[f"{first}.bias"]
         self.rest = [(weights[f"{name}.weight"].T, weights[f"{name}.bias"]) for name in rest]
 
-    def ordered(self, channels: np.ndarray) -> np.ndarray:
+    def weights_of(self, channels: np.ndarray) -> np.ndarray:
         """The first layer's weights of these channels, transposed: (channels · h · w, H), each row in one piece."""
-        # A view for a single channel, a copy for more: BLAS would add up the two in different orders.
-        return np.ascontiguousarray(self.blocks[:, channels].transpose(1, 2, 0).reshape(-1, self.outputs))
+        # Else a single channel would give a transposed view and several a copy: BLAS adds these up in different orders.
+        return np.ascontiguousarray(self.blocks[:, channels].transpose(1, 2, 0).reshape(-1, self.hidden))
 
     def biases(self, order: np.ndarray, stand_in: np.ndarray) -> np.ndarray:
         """The first layer's bias for each K (P, H), with what stands in for the removed channels folded in.
 
         stand_in: (P, h, w), the map in the place of each removed channel. Summed in float64.
         """
-        folded = np.zeros((len(order), self.outputs))
+        folded = np.zeros((len(order), self.hidden))
         if stand_in.any():
             constants = stand_in.reshape(len(order), -1).astype(np.float64)
             each = np.einsum("hcp,cp->ch", self.blocks.astype(np.float64), constants)
             np.cumsum(each[order[:-1]], axis=0, out=folded[1:])
         return (self.bias + folded).astype(np.float32)
 
-    def outputs_of(self, hidden: np.ndarray) -> np.ndarray:
+    def logits_of(self, hidden: np.ndarray) -> np.ndarray:
         """Logits (n, 2) of the first layer's outputs (n, H) before ReLU, which are overwritten."""
         x = hidden
         for weight, bias in self.rest:
@@ -67,7 +67,7 @@ class _Sum:
     """The running sum of the channels' contributions for some pairs, from the ranking's end down."""
 
     def __init__(self, features: np.ndarray, order: np.ndarray, weights: np.ndarray, at: int, low: int) -> None:
-        """features (n, P, h · w); weights: those of `Head.ordered` for the places `low` to `at`, where it starts."""
+        """features (n, P, h · w); weights: those of `Head.weights_of` for the places `low` to `at`, where it starts."""
         self.features, self.order, self.weights, self.low = features, order, weights, low
         self.area, outputs = features.shape[2], weights.shape[1]
         # `whole` is the sum of all whole groups above place `at`, `partial` that and single channels down to `below`.
@@ -105,16 +105,18 @@ class _Sum:
         total += np.dot(self.group[1][:, columns], self.weights[rows], out=self.product)
 
 
-def over_pairs(work: Callable[[slice], object], pairs: int, threads: int = 1) -> Iterator[object]:
+def over_pairs(work: Callable[[slice], None], pairs: int, threads: int = 1) -> None:
     """Do the work for each block of ROWS pairs, in `threads` threads; numpy lets go of Python's lock in its loops."""
     blocks = [slice(start, min(start + ROWS, pairs)) for start in range(0, pairs, ROWS)]
     if threads == 1:
-        yield from map(work, blocks)
+        for block in blocks:
+            work(block)
     else:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(threads) as pool:
-            yield from pool.map(work, blocks)
+            # Taking the results raises what a thread raised.
+            list(pool.map(work, blocks))
 
 
 def starting_place(k: int, channels: int) -> int:
@@ -126,24 +128,32 @@ def _flat(features: np.ndarray) -> np.ndarray:
     return features.reshape(*features.shape[:2], -1)
 
 
-def partial_sums(features: np.ndarray, head: Head, order: np.ndarray, threads: int = 1) -> np.ndarray:
-    """The sums that evaluations start from: float32 (⌈P / STORED⌉ − 1, N, H).
+def partial_sums_shape(features: np.ndarray, head: Head) -> tuple[int, int, int]:
+    """(⌈P / STORED⌉ − 1, N, H)."""
+    pairs, channels = features.shape[:2]
+    return -(-channels // STORED) - 1, pairs, head.hidden
+
+
+def partial_sums(
+    features: np.ndarray, head: Head, order: np.ndarray, threads: int = 1, out: np.ndarray | None = None
+) -> np.ndarray:
+    """The sums that evaluations start from, float32 of `partial_sums_shape`; `out`, if given, takes them in.
 
     The i-th is over the places from (i + 1) · STORED up. features: (N, P, h, w). order: a ranking (P,), the
     first to be pruned first.
     """
+    sums = np.empty(partial_sums_shape(features, head), np.float32) if out is None else out
     features, channels = _flat(features), len(order)
     places = range(STORED, channels, STORED)
-    sums = np.empty((len(places), len(features), head.outputs), np.float32)
     low = min(places, default=channels)
-    weights = head.ordered(order[low:])
+    weights = head.weights_of(order[low:])
 
     def work(rows: slice) -> None:
         total = _Sum(features[rows], order, weights, channels, low)
         for place in reversed(places):
             sums[place // STORED - 1, rows] = total.down_to(place)
 
-    list(over_pairs(work, len(features), threads))
+    over_pairs(work, len(features), threads)
     return sums
 
 
@@ -168,19 +178,19 @@ def logits(
     place_of = {k: place for place, k in enumerate(ks)}
     start = starting_place(pruned[0], channels) if pruned and stored is not None else channels
     low = min(pruned, default=channels) // GROUP * GROUP
-    weights = head.ordered(order[low:start])
+    weights = head.weights_of(order[low:start])
     by_number = np.arange(channels)
-    unpruned = head.ordered(by_number) if 0 in place_of else None
+    unpruned = head.weights_of(by_number) if 0 in place_of else None
 
     def work(rows: slice) -> None:
         total = _Sum(features[rows], order, weights, start, low)
         if start < channels:
             total.start_from(stored[start // STORED - 1, rows])
         for k in pruned:
-            found[place_of[k], rows] = head.outputs_of(total.down_to(k) + biases[k])
+            found[place_of[k], rows] = head.logits_of(total.down_to(k) + biases[k])
         if unpruned is not None:
             everything = _Sum(features[rows], by_number, unpruned, channels, 0).down_to(0)
-            found[place_of[0], rows] = head.outputs_of(everything + biases[0])
+            found[place_of[0], rows] = head.logits_of(everything + biases[0])
 
-    list(over_pairs(work, len(features), threads))
+    over_pairs(work, len(features), threads)
     return found

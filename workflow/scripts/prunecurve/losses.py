@@ -24,7 +24,7 @@ class Losses:
         self.head = head
         self.features = features.reshape(*features.shape[:2], -1)
         self.left = list(range(features.shape[1]))
-        self.weights = [head.ordered(np.array([c])) for c in self.left]
+        self.weights = [head.weights_of(np.array([c])) for c in self.left]
         same = labels.astype(bool)
         # A pair's loss is log(1 + exp(sign · margin)); in the balanced mean it counts one over twice its class's size.
         self.sign = np.where(same, -1.0, 1.0)
@@ -49,7 +49,7 @@ class Losses:
             self.total[rows] += self._contribution(channel, rows)
 
     def _loss(self, hidden: np.ndarray, rows: slice) -> float:
-        found = self.head.outputs_of(hidden)
+        found = self.head.logits_of(hidden)
         margin = (found[:, 1] - found[:, 0]).astype(np.float64) * self.sign[rows]
         return float(np.logaddexp(0.0, margin) @ self.share[rows])
 

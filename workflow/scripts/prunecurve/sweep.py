@@ -7,7 +7,7 @@ import numpy as np
 from prunecurve.cost import cost, layer_names
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, load_arrays
-from prunecurve.head import STORED, Head, logits
+from prunecurve.head import Head, logits, partial_sums_shape
 from prunecurve.metrics import measure
 from prunecurve.removal import REMOVALS
 
@@ -41,13 +41,14 @@ class Evaluator:
 
     def stored_sums(self, path: str) -> np.ndarray:
         """A ranking's `head.partial_sums`, memory-mapped."""
-        count = -(-self.channels // STORED) - 1
-        return load_array(path, shape=(count, len(self.features), self.head.outputs), mapped=True)
+        return load_array(path, shape=partial_sums_shape(self.features, self.head), mapped=True)
 
     def logits(
         self, order: np.ndarray, ks: Sequence[int], removal: str, stored: np.ndarray | None = None, threads: int = 1
     ) -> np.ndarray:
         """Logits (len(ks), N, 2) of the networks without the first k channels of the ranking; see `head.logits`."""
+        if len(set(ks)) < len(ks):
+            raise StudyError(f"sweep.ks: some K are given twice: {', '.join(map(str, ks))}")
         for k in ks:
             if not 0 <= k < self.channels:
                 last = self.channels - 1

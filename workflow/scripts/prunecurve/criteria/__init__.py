@@ -58,6 +58,8 @@ def scores(name: str, layer: Layer) -> np.ndarray:
     """The scores (P,), float64, of a criterion; StudyError for an unknown name or a score that is no number."""
     if name not in names():
         raise StudyError(f"ranking.criteria: {name!r} is unknown; allowed: {', '.join(names())}")
+    if reads_labels(name) and layer.examples is None:
+        raise StudyError(f"ranking.criteria: {name} reads labels: give --features and --pairs of the validation pairs")
     found = np.asarray(importlib.import_module(f"{__name__}.{name}").score(layer), dtype=np.float64)
     if found.shape != (len(layer.filters),) or np.isnan(found).any():
         raise StudyError(f"ranking.criteria: {name} gave no number for some channel; is the network trained?")
