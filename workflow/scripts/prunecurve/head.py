@@ -10,7 +10,8 @@ where the sum starts from (`partial_sums`), nor on threads, which divide pairs: 
 K = 0, the unpruned network, is summed in the order of channel numbers and so the same in every ranking.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ GROUP = 8
 STORED = 32
 # Pairs that are handled at once: what they need stays in a core's cache.
 ROWS = 512
+
+Result = TypeVar("Result")
 
 
 class Head:
@@ -42,46 +45,51 @@ class Head:
         # Else a single channel would give a transposed view and several a copy: BLAS adds these up in different orders.
         return np.ascontiguousarray(self.blocks[:, channels].transpose(1, 2, 0).reshape(-1, self.hidden))
 
-    def biases(self, order: np.ndarray, stand_in: np.ndarray) -> np.ndarray:
-        """The first layer's bias for each K (P, H), with what stands in for the removed channels folded in.
+    def folded(self, order: np.ndarray, stand_in: np.ndarray) -> np.ndarray | None:
+        """What the removed channels' stand-ins add to the first layer's outputs for each K (P, H); None if nothing.
 
         stand_in: (P, h, w), the map in the place of each removed channel. Summed in float64.
         """
-        folded = np.zeros((len(order), self.hidden))
-        if stand_in.any():
-            constants = stand_in.reshape(len(order), -1).astype(np.float64)
-            each = np.einsum("hcp,cp->ch", self.blocks.astype(np.float64), constants)
-            np.cumsum(each[order[:-1]], axis=0, out=folded[1:])
-        return (self.bias + folded).astype(np.float32)
+        if not stand_in.any():
+            return None
+        constants = stand_in.reshape(len(order), -1).astype(np.float64)
+        each = np.einsum("hcp,cp->ch", self.blocks.astype(np.float64), constants)
+        added = np.zeros((len(order), self.hidden))
+        np.cumsum(each[order[:-1]], axis=0, out=added[1:])
+        return added.astype(np.float32)
 
-    def logits_of(self, hidden: np.ndarray) -> np.ndarray:
-        """Logits (n, 2) of the first layer's outputs (n, H) before ReLU, which are overwritten."""
-        x = hidden
-        for weight, bias in self.rest:
-            x = np.maximum(x, 0, out=x) @ weight
+    def logits_of(self, hidden: np.ndarray, buffer: np.ndarray) -> np.ndarray:
+        """Logits (n, 2) of the first layer's outputs (n, H) before ReLU; `buffer` (n, H) may be the same array."""
+        x = np.maximum(hidden, 0, out=buffer)
+        for i, (weight, bias) in enumerate(self.rest, start=1):
+            x = x @ weight
             x += bias
+            if i < len(self.rest):
+                np.maximum(x, 0, out=x)
         return x
 
 
 class _Sum:
-    """The running sum of the channels' contributions for some pairs, from the ranking's end down."""
+    """The first layer's outputs for some pairs: its bias and, from the ranking's end down, what channels contribute."""
 
-    def __init__(self, features: np.ndarray, order: np.ndarray, weights: np.ndarray, at: int, low: int) -> None:
-        """features (n, P, h · w); weights: those of `Head.weights_of` for the places `low` to `at`, where it starts."""
+    def __init__(
+        self, features: np.ndarray, order: np.ndarray, weights: np.ndarray, low: int, at: int, start: np.ndarray
+    ) -> None:
+        """features: (n, P, h · w). weights: those of `Head.weights_of` for the places from `low` up to `at`.
+
+        start: the sum (n, H), or one for all pairs, that holds the places from `at` up already.
+        """
         self.features, self.order, self.weights, self.low = features, order, weights, low
         self.area, outputs = features.shape[2], weights.shape[1]
         # `whole` is the sum of all whole groups above place `at`, `partial` that and single channels down to `below`.
         self.at, self.below = at, at
-        self.whole, self.partial, self.product = np.zeros((3, len(features), outputs), np.float32)
+        self.whole, self.partial, self.product = np.empty((3, len(features), outputs), np.float32)
+        self.whole[:] = start
+        self.partial[:] = start
         self.group: tuple[int, np.ndarray] = (-1, features)
 
-    def start_from(self, stored: np.ndarray) -> None:
-        """Take over a stored sum (n, H) of all channels above the starting place."""
-        self.whole[:] = stored
-        self.partial[:] = stored
-
     def down_to(self, place: int) -> np.ndarray:
-        """The sum (n, H) over the places from `place` up; places must fall from call to call."""
+        """The sum (n, H) with the places from `place` up; places must fall from call to call."""
         boundary = min(-(-place // GROUP) * GROUP, self.at)
         while self.at > boundary:
             start = (self.at - 1) // GROUP * GROUP
@@ -105,18 +113,20 @@ class _Sum:
         total += np.dot(self.group[1][:, columns], self.weights[rows], out=self.product)
 
 
-def over_pairs(work: Callable[[slice], None], pairs: int, threads: int = 1) -> None:
-    """Do the work for each block of ROWS pairs, in `threads` threads; numpy lets go of Python's lock in its loops."""
-    blocks = [slice(start, min(start + ROWS, pairs)) for start in range(0, pairs, ROWS)]
+def in_threads(work: Callable[..., Result], threads: int, *arguments: Iterable) -> list[Result]:
+    """`map`'s results in order, from `threads` threads; numpy lets go of Python's lock in its loops."""
     if threads == 1:
-        for block in blocks:
-            work(block)
-    else:
-        from concurrent.futures import ThreadPoolExecutor
+        return list(map(work, *arguments))
+    # Imported here: the evaluation jobs have one thread, and no time for this.
+    from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(threads) as pool:
-            # Taking the results raises what a thread raised.
-            list(pool.map(work, blocks))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, *arguments))
+
+
+def over_pairs(work: Callable[[slice], None], pairs: int, threads: int = 1) -> None:
+    """Do the work for each block of ROWS pairs, in `threads` threads."""
+    in_threads(work, threads, [slice(start, min(start + ROWS, pairs)) for start in range(0, pairs, ROWS)])
 
 
 def starting_place(k: int, channels: int) -> int:
@@ -139,7 +149,7 @@ def partial_sums(
 ) -> np.ndarray:
     """The sums that evaluations start from, float32 of `partial_sums_shape`; `out`, if given, takes them in.
 
-    The i-th is over the places from (i + 1) · STORED up. features: (N, P, h, w). order: a ranking (P,), the
+    The i-th is the bias and the places from (i + 1) · STORED up. features: (N, P, h, w). order: a ranking (P,), the
     first to be pruned first.
     """
     sums = np.empty(partial_sums_shape(features, head), np.float32) if out is None else out
@@ -149,7 +159,7 @@ def partial_sums(
     weights = head.weights_of(order[low:])
 
     def work(rows: slice) -> None:
-        total = _Sum(features[rows], order, weights, channels, low)
+        total = _Sum(features[rows], order, weights, low, channels, head.bias)
         for place in reversed(places):
             sums[place // STORED - 1, rows] = total.down_to(place)
 
@@ -172,7 +182,7 @@ def logits(
     place of each removed channel. stored: the `partial_sums` of the ranking, which save most of the additions.
     """
     features, channels = _flat(features), len(order)
-    biases = head.biases(order, stand_in)
+    folded = head.folded(order, stand_in)
     found = np.empty((len(ks), len(features), 2), np.float32)
     pruned = sorted((k for k in ks if k > 0), reverse=True)
     place_of = {k: place for place, k in enumerate(ks)}
@@ -183,14 +193,19 @@ def logits(
     unpruned = head.weights_of(by_number) if 0 in place_of else None
 
     def work(rows: slice) -> None:
-        total = _Sum(features[rows], order, weights, start, low)
-        if start < channels:
-            total.start_from(stored[start // STORED - 1, rows])
+        begun = head.bias if start == channels else stored[start // STORED - 1, rows]
+        total = _Sum(features[rows], order, weights, low, start, begun)
+        buffer = np.empty_like(total.partial)
+
+        def result(k: int, hidden: np.ndarray) -> None:
+            if folded is not None:
+                hidden = np.add(hidden, folded[k], out=buffer)
+            found[place_of[k], rows] = head.logits_of(hidden, buffer)
+
         for k in pruned:
-            found[place_of[k], rows] = head.logits_of(total.down_to(k) + biases[k])
+            result(k, total.down_to(k))
         if unpruned is not None:
-            everything = _Sum(features[rows], by_number, unpruned, channels, 0).down_to(0)
-            found[place_of[0], rows] = head.logits_of(everything + biases[0])
+            result(0, _Sum(features[rows], by_number, unpruned, 0, channels, head.bias).down_to(0))
 
     over_pairs(work, len(features), threads)
     return found

@@ -49,7 +49,7 @@ class Losses:
             self.total[rows] += self._contribution(channel, rows)
 
     def _loss(self, hidden: np.ndarray, rows: slice) -> float:
-        found = self.head.logits_of(hidden)
+        found = self.head.logits_of(hidden, hidden)
         margin = (found[:, 1] - found[:, 0]).astype(np.float64) * self.sign[rows]
         return float(np.logaddexp(0.0, margin) @ self.share[rows])
 

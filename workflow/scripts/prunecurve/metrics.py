@@ -28,25 +28,27 @@ def _ratio(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator else 0.0
 
 
-def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Area under the ROC curve: the share of (same, different) couples in the right order, ties counting half."""
-    positives = labels.astype(bool)
-    _, group, sizes = np.unique(scores, return_inverse=True, return_counts=True)
-    # Ranks from 1; the members of a tie share the mean of their ranks.
-    ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[group]
-    n, p = len(scores), int(positives.sum())
-    return _ratio(float(ranks[positives].sum()) - p * (p + 1) / 2, p * (n - p))
+def ranked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At each threshold, from the highest score down: how many pairs lie above it, and how many of them are same.
 
-
-def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Σ over thresholds of (recall gained) × precision, without interpolation, as scikit-learn defines it."""
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(labels[order].astype(np.int64))
-    # A threshold stands after the last member of each group of equal scores.
+    A threshold stands after the last of each group of equal scores, so the order within a group is no matter.
+    """
+    order = np.argsort(-scores)
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    precision = hits[last] / (last + 1)
-    gained = np.diff(hits[last], prepend=0)
-    return _ratio(float(np.sum(gained * precision)), float(hits[-1]))
+    return last + 1, np.cumsum(labels[order].astype(np.int64))[last]
+
+
+def auroc(above: np.ndarray, hits: np.ndarray) -> float:
+    """Area under the ROC curve, of `ranked`: the share of (same, different) couples in the right order, ties half."""
+    misses = above - hits
+    # Each group's different pairs lie below the same pairs above the group, and tie with those in it.
+    couples = np.diff(misses, prepend=0) * (hits + np.append(0, hits[:-1]))
+    return _ratio(float(couples.sum()) / 2, float(hits[-1]) * float(misses[-1]))
+
+
+def average_precision(above: np.ndarray, hits: np.ndarray) -> float:
+    """Σ over thresholds, of `ranked`, of (recall gained) × precision, not interpolated, as scikit-learn defines it."""
+    return _ratio(float(np.sum(np.diff(hits, prepend=0) * (hits / above))), float(hits[-1]))
 
 
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -64,7 +66,7 @@ def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     counts = confusion(predicted, labels)
     tp, fp, tn, fn = counts.values()
     recall_same, recall_different = _ratio(tp, tp + fn), _ratio(tn, tn + fp)
-    scores = logits[:, 1] - logits[:, 0]
+    above, hits = ranked(logits[:, 1] - logits[:, 0], labels)
     return {
         "accuracy": _ratio(tp + tn, len(labels)),
         "balanced_accuracy": (recall_same + recall_different) / 2,
@@ -73,8 +75,8 @@ def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "precision_same": _ratio(tp, tp + fp),
         "f1_same": _ratio(2 * tp, 2 * tp + fp + fn),
         "mcc": _ratio(tp * tn - fp * fn, float((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5),
-        "auroc": auroc(scores, labels),
-        "average_precision": average_precision(scores, labels),
+        "auroc": auroc(above, hits),
+        "average_precision": average_precision(above, hits),
         "log_loss": log_loss(logits, labels),
         "predicted_same_rate": _ratio(tp + fp, len(labels)),
         **counts,

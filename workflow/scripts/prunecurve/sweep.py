@@ -7,7 +7,7 @@ import numpy as np
 from prunecurve.cost import cost, layer_names
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, load_arrays
-from prunecurve.head import Head, logits, partial_sums_shape
+from prunecurve.head import Head, in_threads, logits, partial_sums_shape
 from prunecurve.metrics import measure
 from prunecurve.removal import REMOVALS
 
@@ -68,19 +68,18 @@ class Evaluator:
         found = self.logits(order, ks, removal, stored, threads)
         before = cost(self.weights, self.channels)
         filters = self.weights[f"{layer_names(self.weights, 'conv')[-1]}.weight"].shape[1:]
-        rows = []
-        for k, of_k in zip(ks, found):
+
+        def row(k: int, of_k: np.ndarray) -> dict[str, object]:
             in_network = self.channels - k if REMOVALS[removal].smaller else self.channels
             after = cost(self.weights, in_network)
-            rows.append(
-                {
-                    "k": k,
-                    "channels_left": self.channels - k,
-                    **measure(of_k, self.labels),
-                    **after,
-                    "compression_ratio": before["params"] / after["params"],
-                    "theoretical_speedup": before["macs"] / after["macs"],
-                    "conv_weight_shape": "x".join(map(str, (in_network, *filters))),
-                }
-            )
-        return rows
+            return {
+                "k": k,
+                "channels_left": self.channels - k,
+                **measure(of_k, self.labels),
+                **after,
+                "compression_ratio": before["params"] / after["params"],
+                "theoretical_speedup": before["macs"] / after["macs"],
+                "conv_weight_shape": "x".join(map(str, (in_network, *filters))),
+            }
+
+        return in_threads(row, threads, ks, found)
