@@ -1,7 +1,6 @@
 """What ours is measured against: the reference experiment's way, written as plainly as one would.
 
-Where a choice could flatter us, the faster one is made for it: the pairs are gathered once, layers are
-channels-last, no gradients are kept.
+And the same with what we know: channels-last layers, ReLU after pooling, inputs gathered once.
 """
 
 import copy
@@ -27,20 +26,32 @@ def counts(model: nn.Module, batches: list[Tensor], labels: np.ndarray) -> dict[
     return confusion(predict(torch.cat([model(inputs) for inputs in batches]).numpy()), labels)
 
 
-def zero_the_weights(model: PairNet, removed: np.ndarray) -> nn.Module:
+@torch.no_grad()
+def plain_counts(model: nn.Module, loader: torch.utils.data.DataLoader, labels: np.ndarray) -> dict[str, int]:
+    """The same by the plain loop."""
+    return confusion(torch.cat([model(inputs).argmax(1) for inputs, _ in loader]).numpy(), labels)
+
+
+def last_conv(model: nn.Module) -> nn.Conv2d:
+    """The convolution whose channels are pruned."""
+    return [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)][-1]
+
+
+def zero_the_weights(model: nn.Module, removed: np.ndarray) -> nn.Module:
     """The reference experiment: a copy of the network with the filters of the removed channels set to 0."""
     copied = copy.deepcopy(model)
     with torch.no_grad():
-        copied.last_conv.weight[removed] = 0
+        last_conv(copied).weight[removed] = 0
     return copied
 
 
-def prune_physically(model: PairNet, removed: np.ndarray, example: Tensor) -> nn.Module:
+def prune_physically(model: nn.Module, removed: np.ndarray, example: Tensor) -> nn.Module:
     """The same with Torch-Pruning, which finds what depends on the channels and takes them out."""
     copied = copy.deepcopy(model)
     graph = torch_pruning.DependencyGraph().build_dependency(copied, example_inputs=example)
-    graph.get_pruning_group(copied.last_conv, torch_pruning.prune_conv_out_channels, idxs=removed.tolist()).prune()
-    return copied.to(memory_format=torch.channels_last)
+    prune = torch_pruning.prune_conv_out_channels
+    graph.get_pruning_group(last_conv(copied), prune, idxs=removed.tolist()).prune()
+    return copied
 
 
 class Pairs(torch.utils.data.Dataset):
@@ -75,6 +86,17 @@ def plain_network(architecture: Architecture) -> nn.Sequential:
         layers += [nn.Linear(inputs, outputs), nn.ReLU()] + ([nn.Dropout(architecture.dropout)] if i == 0 else [])
         inputs = outputs
     return nn.Sequential(*layers, nn.Linear(inputs, 2))
+
+
+def plain_copy(model: PairNet) -> nn.Sequential:
+    """A trained network in that form."""
+    plain = plain_network(model.architecture)
+    layers = [layer for layer in plain if list(layer.parameters())]
+    names = [f"{kind}{i}" for i in range(1, len(model.architecture.channels) + 1) for kind in ("conv", "bn")]
+    names += [f"linear{i}" for i in range(1, len(model.architecture.hidden) + 2)]
+    for layer, name in zip(layers, names, strict=True):
+        layer.load_state_dict(getattr(model, name).state_dict())
+    return plain.eval()
 
 
 def plain_epoch(model: nn.Module, images: np.ndarray, pairs: np.ndarray, batch_size: int, device: str) -> None:

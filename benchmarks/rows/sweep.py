@@ -2,6 +2,10 @@
 
 import dataclasses
 import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
 
 import reference
 from measuring import Row, alternating, at_least, compared, cores
@@ -13,66 +17,80 @@ from prunecurve.sweep import Evaluator
 from study import Study
 
 LEAST = 400
+SAMPLE = 5  # K timed a round where all K are not run
 WAYS = {
-    "zero_weights": "copy, zero the weights, forward all pairs",
-    "structural": "Torch-Pruning removes the channels, forward all pairs",
+    "zero_weights": "copy the model, zero the weights, forward all pairs",
+    "structural": "copy the model, prune with Torch-Pruning, forward all pairs",
 }
 
 
 def rows(study: Study) -> list[Row]:
-    """Round r of R runs every R-th K of the other ways, so that all K are run once; their time is scaled to all K."""
+    """Round r of R runs every R-th K of the plain ways, so that all K are run once; times are scaled to all K."""
     prepare_torch("cpu", cores())
     files, channels = study.files(), study.channels
     model = load_model(study.seed / "model.pt")
-    split = Split.of(load_array(study.seed / "images" / "test.npy"), load_array(files["pairs"]), "cpu")
-    batches, order = reference.gathered(split), read_order(study.seed / "ranking" / "l1_norm.csv", channels)
-    evaluator, ks = Evaluator(**files), range(1, channels)
+    images, pairs = load_array(study.seed / "images" / "test.npy"), load_array(files["pairs"])
+    split = Split.of(images, pairs, "cpu")
+    order, ks = read_order(study.seed / "ranking" / "l1_norm.csv", channels), range(1, channels)
+    evaluator = Evaluator(**files)
+    labels = evaluator.labels
     swept = {removal: {row["k"]: row for row in evaluator.rows(order, ks, removal)} for removal in WAYS}
-    differing: dict[str, list[int]] = {removal: [] for removal in WAYS}
+    differing: dict[str, set[int]] = {removal: set() for removal in WAYS}
 
-    def forward(removal: str, turn: int) -> float:
-        chosen = ks[turn :: study.rounds]
+    plain, batches = reference.plain_copy(model), reference.gathered(split)
+    loader = torch.utils.data.DataLoader(reference.Pairs(images, pairs), batch_size=100)
+
+    def pruned(network, removal: str, removed: np.ndarray):
+        if removal == "zero_weights":
+            return reference.zero_the_weights(network, removed)
+        return reference.prune_physically(network, removed, batches[0][:2])
+
+    def timed(removal: str, network, chosen: Sequence[int], count: Callable) -> float:
         started = time.perf_counter()
         for k in chosen:
-            removed = order[:k].copy()
-            if removal == "structural":
-                pruned = reference.prune_physically(model, removed, batches[0][:2])
-            else:
-                pruned = reference.zero_the_weights(model, removed)
-            found = reference.counts(pruned, batches, evaluator.labels)
-            if any(swept[removal][k][name] != count for name, count in found.items()):
-                differing[removal].append(k)
+            found = count(pruned(network, removal, order[:k].copy()))
+            if any(swept[removal][k][name] != number for name, number in found.items()):
+                differing[removal].add(k)
         return (time.perf_counter() - started) / len(chosen) * len(ks)
 
-    def ours(removal: str) -> None:
-        evaluator.rows(order, ks, removal, threads=cores())
+    def by_plain_loop(removal: str, turn: int) -> float:
+        count = lambda network: reference.plain_counts(network, loader, labels)  # noqa: E731
+        return timed(removal, plain, ks[turn :: study.rounds], count)
+
+    def by_fast_loop(removal: str, turn: int) -> float:
+        def count(network) -> dict[str, int]:
+            return reference.counts(network.to(memory_format=torch.channels_last), batches, labels)
+
+        return timed(removal, model, ks[turn * 2 :: len(ks) // SAMPLE][:SAMPLE], count)
 
     def from_images(turn: int) -> None:
         collect(model, split, 250, study.folder / "collected")
-        Evaluator(str(study.folder / "collected" / "features.npy"), files["pairs"], files["weights"]).rows(
-            order, ks, "structural", threads=cores()
-        )
+        features = str(study.folder / "collected" / "features.npy")
+        Evaluator(features, files["pairs"], files["weights"]).rows(order, ks, "structural", threads=cores())
 
-    seconds = alternating(
-        study.rounds,
-        ours_zero=lambda turn: ours("zero_weights"),
-        zero=lambda turn: forward("zero_weights", turn),
-        ours_structural=lambda turn: ours("structural"),
-        pruning=lambda turn: forward("structural", turn),
-        ours_from_images=from_images,
-    )
-    for removal, found in differing.items():
-        print(f"  {removal}: confusion counts differ at {len(found)} of {len(ks)} K {sorted(found)}")
-    name = f"sweep: all {len(ks)} K in process, {study.dataset}, {len(split.pairs):,} pairs, {cores()} threads"
+    ways: dict[str, Callable] = {}
+    for removal in WAYS:
+        ways[f"ours_{removal}"] = lambda turn, r=removal: evaluator.rows(order, ks, r, threads=cores()) and None
+        ways[f"plain_{removal}"] = lambda turn, r=removal: by_plain_loop(r, turn)
+        ways[f"fast_{removal}"] = lambda turn, r=removal: by_fast_loop(r, turn)
+    seconds = alternating(study.rounds, **ways, from_images=from_images)
+    name = f"sweep: all {len(ks)} K in process, {study.dataset}, {len(pairs):,} pairs, {cores()} threads"
 
-    def row(own: str, other: str, removal: str) -> Row:
+    def against_plain(removal: str) -> Row:
         same = len(ks) - len(differing[removal])
-        told = f"{WAYS[removal]}; the same confusion counts at {same} of {len(ks)} K"
-        made = at_least(compared(f"{name}, {removal}", seconds[own], told, seconds[other]), LEAST)
-        target = f"{made.target}, the same counts"
-        return dataclasses.replace(made, target=target, met=made.met and same == len(ks))
+        told = f"{WAYS[removal]} (Dataset, DataLoader); the same confusion counts at {same} of {len(ks)} K"
+        row = at_least(
+            compared(f"{name}, {removal}", seconds[f"ours_{removal}"], told, seconds[f"plain_{removal}"]), LEAST
+        )
+        return dataclasses.replace(row, target=f"{row.target}, the same counts", met=row.met and same == len(ks))
 
-    from_images_too = compared(
-        f"{name}, structural, from the images", seconds["ours_from_images"], WAYS["structural"], seconds["pruning"]
-    )
-    return [row("ours_zero", "zero", "zero_weights"), row("ours_structural", "pruning", "structural"), from_images_too]
+    def against_fast(removal: str) -> Row:
+        told = f"{WAYS[removal]}, with our forward pass and the inputs in memory"
+        return compared(f"{name}, {removal}, fast passes", seconds[f"ours_{removal}"], told, seconds[f"fast_{removal}"])
+
+    whole = f"{WAYS['structural']} (Dataset, DataLoader)"
+    return [
+        *(against_plain(removal) for removal in WAYS),
+        *(against_fast(removal) for removal in WAYS),
+        compared(f"{name}, structural, from the images", seconds["from_images"], whole, seconds["plain_structural"]),
+    ]
