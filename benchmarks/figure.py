@@ -45,7 +45,7 @@ def _ratios(ax, table: pd.DataFrame) -> None:
     if len(timed):
         ax.set_xlim(min(0.3, timed["ratio"].min() / 3), max(10, timed["ratio"].max() * 5))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
-    ax.set_xlabel("other / ours (green: target met; red: missed)")
+    ax.set_xlabel("other / ours (green: target met, orange: missed, grey: none)")
 
 
 def _growth(ax, table: pd.DataFrame) -> None:
@@ -58,9 +58,13 @@ def _growth(ax, table: pd.DataFrame) -> None:
     first = table[table["ks_per_job"] == 1].iloc[0]
     ends = table["evaluations"].min(), table["evaluations"].max()
     ax.plot(ends, [first["run_seconds"] * e / first["evaluations"] for e in ends], color=style.GREY, lw=0.7, ls=":")
-    ax.annotate("proportional", (ends[1], first["run_seconds"] * ends[1] / ends[0]), (0, 3), fontsize=6, ha="right",
+    middle = (ends[0] * ends[1]) ** 0.5
+    ax.annotate("proportional", (middle, first["run_seconds"] * middle / ends[0]), (-4, 4), fontsize=6, ha="right",
                 textcoords="offset points", color=style.GREY)  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="evaluations in the study", ylabel="wall seconds")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
-    ax.legend(fontsize=6)
+    bottom, top = ax.get_ylim()
+    # Room for the legend above the lines.
+    ax.set_ylim(bottom, top * 8)
+    ax.legend(loc="upper left", fontsize=6)

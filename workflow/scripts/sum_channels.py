@@ -1,4 +1,4 @@
-"""Add up what channels contribute to the first linear layer, in a ranking's order: where evaluations start from."""
+"""Add up the first linear layer's outputs channel by channel, in a ranking's order: where evaluations start from."""
 
 import argparse
 import os
