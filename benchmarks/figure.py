@@ -45,7 +45,7 @@ def _ratios(ax, table: pd.DataFrame) -> None:
     if len(timed):
         ax.set_xlim(min(0.3, timed["ratio"].min() / 3), max(10, timed["ratio"].max() * 5))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
-    ax.set_xlabel("other / ours (green: target met, orange: missed, grey: none)")
+    ax.set_xlabel("other / ours (green: target met, orange: missed)")
 
 
 def _growth(ax, table: pd.DataFrame) -> None:
