@@ -6,7 +6,9 @@
 # make docs     set up, then write config/README.md's table from the schema
 # make clean    delete .venv (results stay)
 #
-# STUDY is a config that is read over config.yaml; ARGS goes to snakemake; CORES is how many cores it may use:
+# STUDY is a config that is read over config.yaml; ARGS goes to snakemake; CORES is how many cores it may use
+# (several, read one over another: STUDY="config/mnist.yaml config/all_criteria.yaml")
+#
 #   make study STUDY=config/mnist.yaml ARGS="--config data_dir=FOLDER" CORES=4
 
 PYTHON ?= python3
@@ -25,7 +27,8 @@ READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
 .PHONY: study unlock test lint bench docs clean
 
 study: $(READY)
-	@test -f $(STUDY) || { echo "STUDY: there is no file $(STUDY); studies lie in config/" >&2; exit 1; }
+	@for file in $(STUDY); do \
+	  test -f $$file || { echo "STUDY: there is no file $$file; studies lie in config/" >&2; exit 1; }; done
 	$(BIN)/snakemake --configfile $(STUDY) --quiet rules --cores $(CORES) $(ARGS)
 	@$(if $(filter -n --dry-run --dryrun,$(ARGS)),true,$(BIN)/python) workflow/scripts/show_summary.py --configfile config.yaml $(STUDY) $(ARGS)
 

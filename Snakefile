@@ -22,11 +22,23 @@ include: "workflow/rules/statistics.smk"
 include: "workflow/rules/figures.smk"
 
 
-# Everything: the curve and its summary, the proof, the figures.
+# Everything: the curve and what it says over networks, the proof, the figures.
 rule all:
     default_target: True
     input:
-        expand(rules.aggregate.output, dataset=config["dataset"]),
-        expand(rules.verify_surgery.output, dataset=config["dataset"], seed=config["seeds"]),
-        expand(rules.plot.output, dataset=config["dataset"], figure=STUDY_FIGURES),
-        expand(rules.plot_network.output, dataset=config["dataset"], figure=NETWORK_FIGURES, seed=config["seeds"]),
+        tables_and_figures(DATASET),
+        expand(rules.verify_surgery.output, dataset=DATASET, seed=SEEDS, layer=LAYER, proof=""),
+        expand(rules.plot_network.output, dataset=DATASET, figure=NETWORK_FIGURES, seed=SEEDS, layer=LAYER),
+
+
+# The tables and figures of those networks alone whose evaluations are done: results/{dataset}/partial.
+rule partial:
+    input:
+        lambda w: tables_and_figures(f"{DATASET}/partial"),
+
+
+# Accuracy over the share of channels removed, a line a convolution, and the proof for each.
+rule sensitivity:
+    input:
+        expand(rules.plot.output, study=DATASET, figure=figures.of("of_sensitivity")),
+        expand(rules.verify_surgery.output, dataset=DATASET, seed=SEEDS, layer=LAYERS, proof="_sensitivity"),

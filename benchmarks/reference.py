@@ -81,7 +81,7 @@ def plain_network(architecture: Architecture) -> nn.Sequential:
         ]
         inputs = outputs
     layers.append(nn.Flatten())
-    inputs *= architecture.map_size**2
+    inputs *= architecture.size_after(architecture.blocks) ** 2
     for i, outputs in enumerate(architecture.hidden):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()] + ([nn.Dropout(architecture.dropout)] if i == 0 else [])
         inputs = outputs

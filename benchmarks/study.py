@@ -55,10 +55,20 @@ class Study:
         """The folder of the one network."""
         return self.folder / "results" / self.dataset / "seed0"
 
+    @property
+    def layer(self) -> str:
+        """The pruned convolution: the last."""
+        return f"conv{len(self.config['network']['channels'])}"
+
+    @property
+    def in_layer(self) -> Path:
+        """The folder of what is known of that convolution."""
+        return self.seed / self.layer
+
     def files(self, split: str = "test") -> dict[str, str]:
         """The inputs of an evaluation on a split, by the names of its script's options."""
         return {
-            "features": str(self.seed / "activations" / split / "features.npy"),
+            "features": str(self.in_layer / "activations" / split / "features.npy"),
             "pairs": str(self.seed / "pairs" / f"{split}.npy"),
             "weights": str(self.seed / "weights.npy"),
         }
@@ -69,7 +79,7 @@ class Study:
 
     def row(self, k: int) -> str:
         """The target of one evaluation."""
-        return f"results/{self.dataset}/seed0/sweep/l1_norm/structural/k{k}.csv"
+        return f"results/{self.dataset}/seed0/{self.layer}/sweep/l1_norm/structural/k{k}.csv"
 
 
 def environment() -> dict[str, str]:
@@ -99,7 +109,7 @@ def prepare(scratch: Path, data_dir: Path, results: Path, quick: bool) -> Study:
     copy_project(study.folder, config)
     targets = [
         *(str(Path(study.files(split)["features"]).relative_to(study.folder)) for split in ("val", "test")),
-        f"results/{study.dataset}/seed0/partial_sums/l1_norm.npy",
+        f"results/{study.dataset}/seed0/{study.layer}/partial_sums/l1_norm.npy",
         study.row(0),
     ]
     print(f"a network on {study.dataset} …", flush=True)

@@ -14,7 +14,7 @@ STATISTICS = {
     "std": lambda x: x.std(axis=(0, 2, 3)),
     "min": lambda x: x.min(axis=(0, 2, 3)),
     "max": lambda x: x.max(axis=(0, 2, 3)),
-    "zero_share": lambda x: (x == 0).mean(axis=(0, 2, 3)),
+    "inactive_share": lambda x: (x <= 0).mean(axis=(0, 2, 3)),
 }
 
 
@@ -23,12 +23,12 @@ def collected(tmp_path_factory):
     model, split = random_network(ARCHITECTURE, 3), random_split(ARCHITECTURE, 3, pairs=50)
     with torch.no_grad():
         # One dead channel: batch normalisation pushes it far below zero.
-        model.last_bn.bias[2] = -1e4
+        model.bn(2).bias[2] = -1e4
     folder = tmp_path_factory.mktemp("activations")
-    collect(model, split, 16, folder)
+    collect(model, 2, split, 16, folder)
     with torch.inference_mode():
         inputs = torch.cat([inputs for inputs, _ in split.batches(16)])
-        maps = {point: array.numpy() for point, array in model.last_block(inputs).items()}
+        maps = {point: array.numpy() for point, array in model.maps(2, inputs).items()}
     return folder, maps, model, inputs
 
 
@@ -54,7 +54,7 @@ def test_maps_and_features(collected):
 
 def test_a_dead_channel_shows(collected):
     folder, maps, _, _ = collected
-    channel, highest, zeros = read_columns(folder / "channels.csv", "channel", "relu_max", "relu_zero_share")
+    channel, highest, zeros = read_columns(folder / "channels.csv", "channel", "relu_max", "relu_inactive_share")
     assert channel.tolist() == [0, 1, 2, 3, 4]
     assert (highest == 0).tolist() == [not maps["relu"][:, c].any() for c in range(5)]
     assert highest[2] == 0 and highest.any()

@@ -6,7 +6,7 @@ from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve import criteria
-from prunecurve.config import check, filled, keys, ks, load_schema
+from prunecurve.config import check, filled, keys, ks, layers, load_schema, packs, pruned_layer
 from prunecurve.datasets import DATASETS
 from prunecurve.errors import StudyError
 
@@ -23,15 +23,15 @@ MISTAKES = [
     ({"dataset": "mnst"}, "dataset: 'mnst' is unknown; allowed: digits, mnist, fashion_mnist, kmnist, image_folder"),
     (
         {"ranking": {"criteria": ["l1_nrm"]}},
-        "ranking.criteria.0: 'l1_nrm' is unknown; allowed: conv_abs_mean, greedy, l1_norm",
+        "ranking.criteria.0: 'l1_nrm' is unknown; allowed: activation_std, apoz, bn_scale, chip, conv_abs_mean",
     ),
     ({"ranking": {"criteria": ["l1_nrm"]}}, "did you mean l1_norm?"),
     ({"sweep": {"removals": ["zero"]}}, "sweep.removals.0: 'zero' is unknown; allowed: structural, zero_weights"),
     ({"sweep": {"ks": [3, 64]}}, "sweep.ks: K = 64 is out of range; allowed: 0 to 63"),
     ({"sweep": {"ks": [-1]}}, "sweep.ks"),
     ({"sweep": {"ks": "every"}}, "sweep.ks: 'every' is not allowed; allowed: all or a list of: whole number ≥ 0"),
-    ({"seeds": 3}, "seeds: 3 is not allowed; allowed: a list, such as [0, 1, 2], of: whole number ≥ 0"),
-    ({"seeds": [1, 1]}, "seeds: [1, 1] is not allowed; allowed: a list, such as [0, 1, 2], of: whole number"),
+    ({"seeds": 3}, "seeds: 3 is not allowed; allowed: a list, such as [0, 1, 2, 3, 4], of: whole number ≥ 0"),
+    ({"seeds": [1, 1]}, "seeds: [1, 1] is not allowed; allowed: a list, such as [0, 1, 2, 3, 4], of: whole number"),
     ({"seeds": []}, "seeds: [] is not allowed"),
     ({"training": {"learning_rate": "fast"}}, "training.learning_rate: 'fast' is not allowed; allowed: number > 0"),
     ({"training": {"learning_rate": "nan"}}, "training.learning_rate: nan is not a finite number"),
@@ -46,6 +46,19 @@ MISTAKES = [
         "network.channels: 5 blocks each halve the image, and image_size is 28; allowed",
     ),
     ({"network": {"channels": [4, 1]}}, "network.channels: the last block has 1 channel; allowed: at least 2"),
+    ({"layer": "conv4"}, "layer: conv4 is not in the network; allowed: last, conv1, conv2, conv3"),
+    (
+        {"layer": "linear1"},
+        "layer: 'linear1' is not allowed; allowed: last or conv1 or conv2, …",
+    ),
+    ({"layer": "conv1", "network": {"channels": [1, 4]}}, "layer: conv1 has 1 channel (network.channels)"),
+    (
+        {"layer": "conv1", "sweep": {"ks": [16]}},
+        "K = 16 is out of range; allowed: 0 to 15, since conv1 has 16",
+    ),
+    ({"ranking": {"criteria": ["reversed-random"]}}, "'reversed-random' is unknown; allowed"),
+    ({"ranking": {"measure_at": "head"}}, "ranking.measure_at: 'head' is unknown; allowed: conv, bn, relu, pool"),
+    ({"sensitivity": {"criteria": ["l3_norm"]}}, "sensitivity.criteria.0: 'l3_norm' is unknown"),
     ({"network": {"kernel_size": 4}}, "network.kernel_size: 4 is even; allowed: odd numbers"),
     ({"images": {"digits": {"val": 10}}}, "images.digits.val: 10 images are fewer than one pairing needs"),
 ]
@@ -82,6 +95,11 @@ def test_every_study_is_allowed(study):
     check(yaml.safe_load((PROJECT / "config.yaml").read_text()) | yaml.safe_load(study.read_text()), SCHEMA)
 
 
+def test_the_study_of_all_criteria_names_all():
+    named = yaml.safe_load((PROJECT / "config" / "all_criteria.yaml").read_text())["ranking"]["criteria"]
+    assert {name for name in named if not name.startswith("reversed-")} == set(criteria.names())
+
+
 def test_schema_and_code_know_the_same_names():
     assert set(SCHEMA["properties"]["images"]["properties"]) == set(DATASETS)
     assert set(ALL_KEYS["ranking.criteria"]["default"]) < set(criteria.names())
@@ -100,9 +118,30 @@ def test_options_of_the_code_are_keys_of_the_schema():
 
 
 def test_ks_always_hold_the_control():
-    config = check({"sweep": {"ks": [9, 3, 3]}}, SCHEMA)
-    assert ks(config) == [0, 3, 9]
-    assert ks(check({}, SCHEMA)) == list(range(64))
+    config = check({"sweep": {"ks": [9, 3, 20, 3]}}, SCHEMA)
+    assert ks(config, "conv3") == [0, 3, 9, 20]
+    assert ks(config, "conv1") == [0, 3, 9], "a smaller layer's are those that it can lose"
+    assert ks(check({}, SCHEMA), "conv3") == list(range(64))
+
+
+def test_layers_and_their_jobs():
+    config = check({"sweep": {"ks_per_job": 48}}, SCHEMA)
+    assert layers(config) == {"conv1": 16, "conv2": 32, "conv3": 64}
+    assert pruned_layer(config) == "conv3"
+    assert pruned_layer(check({"layer": "conv2"}, SCHEMA)) == "conv2"
+    assert list(packs(config, "conv3")) == ["0-47", "48-63"]
+    assert list(packs(check({}, SCHEMA), "conv2")) == ["0-31"], "an earlier layer's sweep is one job"
+
+
+def test_points_are_those_of_the_network():
+    from prunecurve.network import POINTS
+
+    assert ALL_KEYS["ranking.measure_at"]["enum"] == list(POINTS)
+
+
+def test_every_knob_of_a_criterion_is_a_key():
+    for name in criteria.names():
+        assert all(f"ranking.{knob}" in ALL_KEYS for knob in criteria.knobs(name)), name
 
 
 def test_text_is_read_as_the_number_that_is_wanted():
@@ -117,9 +156,23 @@ def test_text_is_read_as_the_number_that_is_wanted():
     assert (config["training"]["learning_rate"], config["training"]["swap"]) == (0.001, False)
 
 
+@pytest.mark.parametrize("given", ["3", 3.0, 3])
+def test_a_choice_of_a_word_or_a_number_takes_both(given):
+    assert repr(check({"verification": {"rankings": given}}, SCHEMA)["verification"]["rankings"]) == "3"
+    assert check({"verification": {"rankings": "all"}}, SCHEMA)["verification"]["rankings"] == "all"
+    with pytest.raises(
+        StudyError, match=r"verification\.rankings: .* is not allowed; allowed: all or whole number ≥ 1"
+    ):
+        check({"verification": {"rankings": "some"}}, SCHEMA)
+
+
 def test_whole_numbers_written_with_a_point_are_whole():
     config = check({"training": {"epochs": 3.0}, "seeds": [1.0], "sweep": {"ks": [5.0]}}, SCHEMA)
-    assert (repr(config["training"]["epochs"]), repr(config["seeds"]), repr(ks(config))) == ("3", "[1]", "[0, 5]")
+    assert (repr(config["training"]["epochs"]), repr(config["seeds"]), repr(ks(config, "conv3"))) == (
+        "3",
+        "[1]",
+        "[0, 5]",
+    )
 
 
 values = st.recursive(

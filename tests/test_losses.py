@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from prunecurve import losses as module
-from prunecurve.head import Head
-from prunecurve.losses import Losses, greedy_order
+from prunecurve.examples import Examples
+from prunecurve.losses import Losses
+from prunecurve.orders import backward
 from test_head import cases, everything, plain
 
 
@@ -17,12 +18,17 @@ def balanced_loss(features, weights, removed, labels):
     return sum(0.5 * each[labels == c].mean() for c in (0, 1) if (labels == c).any())
 
 
+def losses_of(features, labels, weights, threads=1):
+    # A network of one convolution, which is its last.
+    return Losses(Examples(features, labels, weights | {"conv1.weight": features}, "conv1", threads))
+
+
 @given(cases)
 def test_losses_without_each_channel(case):
     features, weights, order, rng = everything(*case)
     labels = rng.integers(0, 2, len(features))
     removed = [int(c) for c in order[: len(order) // 2]]
-    with Losses(features, labels, Head(weights, len(order))) as losses:
+    with losses_of(features, labels, weights) as losses:
         for channel in removed:
             losses.remove(channel)
         found, now, left = losses.without_each(), losses.now(), losses.left
@@ -32,13 +38,32 @@ def test_losses_without_each_channel(case):
     assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
+@given(cases)
+def test_losses_with_a_channel_put_back_and_along_an_order(case):
+    features, weights, order, rng = everything(*case)
+    labels = rng.integers(0, 2, len(features))
+    removed = [int(c) for c in order[: len(order) // 2 + 1]]
+    with losses_of(features, labels, weights) as losses:
+        for channel in removed:
+            losses.remove(channel)
+        back, along = losses.with_each(removed), losses.along(np.array([order, order[::-1]]))
+        losses.restore(removed[-1])
+        now = losses.now()
+    expected = [balanced_loss(features, weights, [c for c in removed if c != back], labels) for back in removed]
+    assert back == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert now == pytest.approx(expected[-1], rel=1e-5, abs=1e-6)
+    for found, ranked in zip(along, (order, order[::-1])):
+        expected = [balanced_loss(features, weights, ranked[:k], labels) for k in range(len(order) + 1)]
+        assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
 def test_threads_give_the_same_bytes(monkeypatch):
     monkeypatch.setattr(module, "ROWS", 16)
     features, weights, _, rng = everything(1, 20, 90, 2, [9, 5])
     labels, found = rng.integers(0, 2, 90), []
     for threads in (1, 2):
-        with Losses(features, labels, Head(weights, 20), threads) as losses:
-            found.append((losses.without_each().tobytes(), greedy_order(losses).tolist()))
+        with losses_of(features, labels, weights, threads) as losses:
+            found.append((losses.without_each().tobytes(), backward(losses)))
     assert found[0] == found[1]
 
 
@@ -48,9 +73,9 @@ def test_ties_go_by_channel_number():
     features[:, 2:5] = features[:, 1:2]
     weights["linear1.weight"][:, 2:5] = weights["linear1.weight"][:, 1:2]
     features[:, [0, 5]] = 0
-    with Losses(features, rng.integers(0, 2, 40), Head(weights, 6)) as losses:
+    with losses_of(features, rng.integers(0, 2, 40), weights) as losses:
         each = losses.without_each()
-        order = greedy_order(losses).tolist()
+        order = backward(losses)
     assert len(set(each[1:5])) == 1 and each[0] == each[5]
     assert order.index(0) < order.index(5)
     assert [c for c in order if c in (1, 2, 3, 4)] == [1, 2, 3, 4]
@@ -61,7 +86,7 @@ def test_a_huge_channel_leaves_nothing_behind(size):
     features, weights, _, rng = everything(4, 12, 300, 2, [10, 6])
     features[:, 7] *= np.float32(size)
     labels = rng.integers(0, 2, 300)
-    with Losses(features, labels, Head(weights, 12)) as losses:
+    with losses_of(features, labels, weights) as losses:
         without = losses.without_each()[7]
         losses.remove(7)
         now = losses.now()

@@ -12,20 +12,25 @@ PACKAGE = PROJECT / "workflow" / "scripts" / "prunecurve"
 
 # The house: a module imports only modules of its own floor or those below it.
 FLOORS = [
-    {"errors", "source", "settings"},
+    {"errors", "source", "settings", "naming"},
     {"files", "seeding", "metrics", "commandline"},
+    {"curves"},
     {"datasets", "pairs"},
     {"network", "batches"},
     {"training"},
     {"activations"},
     {"cost", "removal"},
+    {"examples"},
     {"head"},
-    {"losses"},
+    {"losses", "tail"},
+    {"orders"},
     {"criteria"},
     {"sweep"},
+    {"early"},
     {"surgery"},
     {"verification"},
     {"statistics"},
+    {"comparisons", "shape"},
     {"figures"},
     {"config"},
 ]

@@ -70,7 +70,7 @@ def test_an_edit_changes_the_digest_of_what_uses_it_alone(tmp_path):
     def changed(file):
         return {name for name, value in edited(file).items() if value != before[name]}
 
-    assert changed("prunecurve/metrics.py") == {"train", "eval_pruned", "verify_surgery"}
+    assert changed("prunecurve/metrics.py") == {"train", "eval_pruned", "eval_early", "verify_surgery"}
     assert changed("prunecurve/surgery.py") == {"verify_surgery"}
     assert changed("prunecurve/datasets.py") == {"get_images"}
     assert changed("prunecurve/criteria/__init__.py") == {"rank_channels"}

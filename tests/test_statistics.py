@@ -4,13 +4,31 @@ import numpy as np
 import pandas as pd
 import pytest
 from prunecurve.errors import StudyError
-from prunecurve.statistics import interval, largest_k_within, normalised_area, over_seeds, read_table, summarise
+from prunecurve.statistics import (
+    BOOTSTRAP_FROM,
+    bootstrap_interval,
+    interval,
+    largest_k_within,
+    networks,
+    normalised_area,
+    over_seeds,
+    read_table,
+    summarise,
+)
 from scipy import stats
 
 
-def curve(accuracy: dict[int, list[float]], criterion: str = "l1_norm") -> pd.DataFrame:
+def curve(accuracy: dict[int, list[float]], criterion: str = "l1_norm", removal: str = "structural") -> pd.DataFrame:
     rows = [
-        {"dataset": "d", "seed": seed, "criterion": criterion, "removal": "structural", "k": k, "accuracy": value}
+        {
+            "dataset": "d",
+            "seed": seed,
+            "layer": "conv3",
+            "criterion": criterion,
+            "removal": removal,
+            "k": k,
+            "accuracy": value,
+        }
         for seed, values in accuracy.items()
         for k, value in enumerate(values)
     ]
@@ -31,10 +49,11 @@ def test_largest_k_within_a_point():
 
 
 def test_summary_over_seeds():
-    table = summarise(pd.concat([curve({0: [0.9, 0.8, 0.5], 1: [0.95, 0.945, 0.7]}), curve({0: [1, 1, 1]}, "random")]))
-    assert table["criterion"].tolist() == ["l1_norm", "random"]
+    table = summarise(pd.concat([curve({0: [0.9, 0.8, 0.5], 1: [0.95, 0.945, 0.7]}), curve({0: [1, 1, 1]}, "apoz")]))
+    assert table["criterion"].tolist() == ["l1_norm", "apoz"]
     row = table.iloc[0]
     assert row["seeds"] == 2
+    assert row["interval"] == "Student t 95%" and row["bootstrap"] == "none: fewer than 10 seeds"
     assert row["control_accuracy_mean"] == pytest.approx(0.925)
     assert row["control_balanced_accuracy_mean"] == pytest.approx(0.825)
     assert row["control_accuracy_std"] == pytest.approx(0.05 / np.sqrt(2))
@@ -42,7 +61,30 @@ def test_summary_over_seeds():
     assert row["largest_k_accuracy_mean"] == pytest.approx(0.5)
     assert (row["control_accuracy_low"], row["control_accuracy_high"]) == pytest.approx((0.925 - 0.3177, 1), abs=1e-4)
     assert (row["largest_k_accuracy_low"], row["largest_k_accuracy_high"]) == (0, 2)
+    assert np.isnan(row["accuracy_area_bootstrap_low"])
     assert np.isnan(table.iloc[1]["control_accuracy_low"])
+
+
+def test_draws_of_random_are_averaged_before_anything_over_networks():
+    """Two draws each of two networks: two values, not four, whose spread is that of networks."""
+    draws = {"random-1": {0: [0.9, 0.5], 1: [0.8, 0.6]}, "random-2": {0: [0.9, 0.1], 1: [0.8, 0.4]}}
+    table = pd.concat(curve(values, name) for name, values in draws.items())
+    found = networks(table)
+    assert found["criterion"].tolist() == ["random"] * 2
+    assert found["accuracy_area"].tolist() == pytest.approx([0.6, 0.65])
+    (row,) = summarise(table).to_dict("records")
+    assert (row["criterion"], row["seeds"], row["draws"]) == ("random", 2, 2)
+    assert row["accuracy_area_std"] == pytest.approx(0.05 / np.sqrt(2))
+    line = over_seeds(table, "accuracy")
+    assert line["mean"].tolist() == pytest.approx([0.85, 0.4])
+    expected = stats.ttest_1samp([0.3, 0.5], 0).confidence_interval(0.95)
+    assert line["low"].iloc[1] == pytest.approx(max(expected.low, 0))
+    assert line["high"].iloc[1] == pytest.approx(min(expected.high, 1))
+
+
+def test_criteria_keep_the_order_of_the_curve():
+    table = pd.concat([curve({0: [1, 1]}, name) for name in ("random-1", "apoz", "random-2", "chip")])
+    assert summarise(table)["criterion"].tolist() == ["random", "apoz", "chip"]
 
 
 def test_the_interval_is_students():
@@ -52,6 +94,20 @@ def test_the_interval_is_students():
 
 def test_the_interval_of_one_network_is_none():
     assert np.isnan(interval(pd.Series([0.5]))).all()
+
+
+def test_the_bootstrap_needs_enough_networks_and_is_the_same_each_time():
+    values = pd.Series(np.random.default_rng(0).normal(0.8, 0.1, BOOTSTRAP_FROM))
+    assert np.isnan(bootstrap_interval(values[:-1])).all()
+    low, high = bootstrap_interval(values)
+    assert (low, high) == bootstrap_interval(values)
+    assert low < values.mean() < high
+    # About as wide as Student's on values that are normal.
+    assert high - low == pytest.approx(np.diff(interval(values))[0], rel=0.35)
+    assert bootstrap_interval(pd.Series([0.5] * BOOTSTRAP_FROM)) == (0.5, 0.5)
+    (row,) = summarise(curve({seed: [v, v] for seed, v in enumerate(values.clip(0, 1))})).to_dict("records")
+    assert row["bootstrap"] == "BCa 95%"
+    assert row["accuracy_area_bootstrap_low"] == pytest.approx(bootstrap_interval(values.clip(0, 1))[0])
 
 
 def test_over_seeds_is_clipped_to_what_a_share_can_be():

@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.activations import collect
 from prunecurve.cost import cost
+from prunecurve.errors import StudyError
 from prunecurve.head import Head, logits
 from prunecurve.network import Architecture, save_weights
 from prunecurve.files import load_arrays
 from prunecurve.removal import REMOVALS
 from prunecurve.surgery import operated, physically_smaller
+from prunecurve.tail import Tail, model_of
+from prunecurve.early import EarlyEvaluator
 from prunecurve.sweep import Evaluator, kept_channels
 from prunecurve.batches import all_logits
 
@@ -28,67 +31,83 @@ architectures = st.builds(
     hidden=st.lists(st.integers(2, 9), min_size=1, max_size=3).map(tuple),
     dropout=st.just(0.5),
 )
-cases = st.tuples(architectures, st.integers(0, 2**31), st.floats(0, 1, exclude_max=True))
+cases = st.tuples(architectures, st.integers(0, 2**31), st.floats(0, 1, exclude_max=True), st.integers(0, 2))
 
 
-def unpack(case):
-    """A random network, its pairs, its weights as arrays, its features, a ranking, the channels kept and removed."""
-    architecture, seed, share = case
-    model, split = random_network(architecture, seed), random_split(architecture, seed)
-    channels = architecture.channels[-1]
-    order = np.random.default_rng(seed).permutation(channels)
-    k = int(share * channels)
-    with torch.inference_mode():
-        pooled = torch.cat([model.last_block(inputs)["pool"] for inputs, _ in split.batches(5)])
-    state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    weights = state | {"image_size": np.array(architecture.image_size), "bn_eps": np.array(model.last_bn.eps)}
-    return model, split, weights, pooled.numpy(), order, kept_channels(order, k), np.sort(order[:k])
+class Case:
+    """A random network, its pairs, one of its convolutions, a ranking of that one's channels, how many go."""
+
+    def __init__(self, case):
+        architecture, seed, share, which = case
+        self.model, self.split = random_network(architecture, seed), random_split(architecture, seed)
+        self.i = which % architecture.blocks + 1
+        self.layer, self.in_last = f"conv{self.i}", self.i == architecture.blocks
+        channels = architecture.channels[self.i - 1]
+        self.order = np.random.default_rng(seed).permutation(channels)
+        self.k = int(share * channels)
+        self.kept, self.removed = kept_channels(self.order, self.k), np.sort(self.order[: self.k])
+        self.features = self.pooled(self.model)
+        state = {name: tensor.numpy() for name, tensor in self.model.state_dict().items()}
+        eps = np.array(self.model.bn(1).eps)
+        self.weights = state | {"image_size": np.array(architecture.image_size), "bn_eps": eps}
+
+    @torch.inference_mode()
+    def pooled(self, model) -> np.ndarray:
+        return torch.cat([model.maps(self.i, inputs)["pool"] for inputs, _ in self.split.batches(5)]).numpy()
+
+    def stand_in(self, removal: str) -> np.ndarray:
+        return REMOVALS[removal].stand_in(self.weights, self.layer, self.features.mean(axis=0))
+
+    def swept(self, removal: str) -> np.ndarray:
+        if self.in_last:
+            head = Head(self.weights, len(self.order))
+            return logits(self.features, head, self.order, [self.k], self.stand_in(removal))[0]
+        with torch.inference_mode():
+            tail = Tail(self.weights, self.layer, 1)
+            maps = torch.from_numpy(self.features)
+            return tail.logits(maps, self.order[: self.k], self.stand_in(removal)).numpy()
 
 
 @given(cases, st.sampled_from(sorted(REMOVALS)))
 def test_sweep_equals_surgery(case, removal):
-    model, split, weights, features, order, kept, removed = unpack(case)
-    mean_features = features.mean(axis=0)
-    stand_in = REMOVALS[removal].stand_in(weights, mean_features)
-    (swept,) = logits(features, Head(weights, len(order)), order, [len(removed)], stand_in)
-    cut = all_logits(operated(model, kept, removal, mean_features), split)
-    assert swept == pytest.approx(cut, rel=1e-4, abs=1e-4)
+    c = Case(case)
+    cut = all_logits(operated(c.model, c.i, c.kept, removal, c.features.mean(axis=0)), c.split)
+    assert c.swept(removal) == pytest.approx(cut, rel=1e-4, abs=1e-4)
 
 
 @given(cases)
 def test_structural_equals_zeroing_the_map_after_relu(case):
-    model, split, _, features, _, kept, removed = unpack(case)
-    masked = torch.from_numpy(features.copy())
-    masked[:, removed] = 0
+    c = Case(case)
+    masked = torch.from_numpy(c.features.copy())
+    masked[:, c.removed] = 0
     with torch.inference_mode():
-        expected = model.head(masked).numpy()
-    assert all_logits(physically_smaller(model, kept), split) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+        expected = c.model.after(c.i, masked).numpy()
+    assert all_logits(physically_smaller(c.model, c.i, c.kept), c.split) == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 @given(cases)
 def test_zero_weights_equals_structural_plus_the_folded_constant(case):
-    model, split, weights, features, _, kept, removed = unpack(case)
-    zeroed = operated(model, kept, "zero_weights", features.mean(axis=0))
-    with torch.inference_mode():
-        pooled = torch.cat([zeroed.last_block(inputs)["pool"] for inputs, _ in split.batches(5)]).numpy()
-    constants = REMOVALS["zero_weights"].stand_in(weights, features.mean(axis=0))
-    assert pooled[:, removed] == pytest.approx(np.broadcast_to(constants[removed], pooled[:, removed].shape), abs=1e-5)
-    assert np.array_equal(pooled[:, kept], features[:, kept])
+    c = Case(case)
+    pooled = c.pooled(operated(c.model, c.i, c.kept, "zero_weights", c.features.mean(axis=0)))
+    constants = c.stand_in("zero_weights")
+    expected = np.broadcast_to(constants[c.removed], pooled[:, c.removed].shape)
+    assert pooled[:, c.removed] == pytest.approx(expected, abs=1e-5)
+    assert np.array_equal(pooled[:, c.kept], c.features[:, c.kept])
 
 
 @given(cases)
 def test_physically_smaller_equals_torch_pruning(case):
     """Against an independent tool that finds what depends on a channel by tracing the network."""
-    model, split, _, _, _, kept, removed = unpack(case)
-    inputs, _ = next(split.batches(100))
-    expected = random_network(model.architecture, 0)
-    expected.load_state_dict(model.state_dict())
-    if len(removed):
+    c = Case(case)
+    inputs, _ = next(c.split.batches(100))
+    expected = random_network(c.model.architecture, 0)
+    expected.load_state_dict(c.model.state_dict())
+    if len(c.removed):
         graph = torch_pruning.DependencyGraph().build_dependency(expected, example_inputs=inputs)
         graph.get_pruning_group(
-            expected.last_conv, torch_pruning.prune_conv_out_channels, idxs=removed.tolist()
+            expected.conv(c.i), torch_pruning.prune_conv_out_channels, idxs=c.removed.tolist()
         ).prune()
-    small = physically_smaller(model, kept)
+    small = physically_smaller(c.model, c.i, c.kept)
     assert {n: t.shape for n, t in small.state_dict().items()} == {n: t.shape for n, t in expected.state_dict().items()}
     with torch.inference_mode():
         assert small(inputs).numpy() == pytest.approx(expected.eval()(inputs).numpy(), rel=1e-4, abs=1e-4)
@@ -97,8 +116,8 @@ def test_physically_smaller_equals_torch_pruning(case):
 @given(cases)
 def test_cost_equals_torchs_own_count(case):
     """Parameters counted by torch, MACs by a hook on every layer, of the network that was really cut."""
-    model, _, weights, _, _, kept, _ = unpack(case)
-    small, counted = physically_smaller(model, kept), []
+    c = Case(case)
+    small, counted = physically_smaller(c.model, c.i, c.kept), []
 
     def count(layer, inputs, output):
         positions = output[0].numel() // output.shape[1]
@@ -107,20 +126,29 @@ def test_cost_equals_torchs_own_count(case):
     for layer in small.modules():
         if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
             layer.register_forward_hook(count)
-    size = model.architecture.image_size
-    small(torch.zeros(1, model.architecture.in_channels, size, size))
+    size = c.model.architecture.image_size
+    small(torch.zeros(1, c.model.architecture.in_channels, size, size))
     expected = {"params": sum(p.numel() for p in small.parameters()), "macs": sum(counted)}
-    assert cost(weights, len(kept)) == expected
+    assert cost(c.weights, c.layer, len(c.kept)) == expected
+
+
+@given(cases)
+def test_the_network_is_rebuilt_from_its_plain_arrays(case):
+    c = Case(case)
+    rebuilt = model_of(c.weights)
+    assert dataclasses.replace(c.model.architecture, dropout=0.0) == rebuilt.architecture
+    assert np.array_equal(all_logits(rebuilt, c.split), all_logits(c.model, c.split))
 
 
 def test_evaluator_gives_one_row_for_each_k(tmp_path):
     """From files as the workflow writes them; all columns, and other numbers at another K."""
     architecture = Architecture(2, 12, (3, 8), 3, (9, 5), 0.5)
     model, split = random_network(architecture, 4), random_split(architecture, 4, pairs=400, images=40)
-    collect(model, split, 64, tmp_path)
+    collect(model, 2, split, 64, tmp_path)
     save_weights(tmp_path / "weights.npy", model)
     np.save(tmp_path / "pairs.npy", split.pairs.numpy().astype(np.int32))
-    evaluator = Evaluator(*(tmp_path / f for f in ("features.npy", "pairs.npy", "weights.npy", "mean_features.npy")))
+    files = (tmp_path / f for f in ("features.npy", "pairs.npy", "weights.npy"))
+    evaluator = Evaluator(*files, "conv2", tmp_path / "mean_features.npy")
     order = np.arange(8)[::-1]
     rows = evaluator.rows(order, range(8), "structural")
     assert [row["channels_left"] for row in rows] == list(range(8, 0, -1))
@@ -136,3 +164,25 @@ def test_evaluator_gives_one_row_for_each_k(tmp_path):
     assert rows[0]["compression_ratio"] == 1.0 < rows[1]["compression_ratio"] < rows[7]["compression_ratio"]
     assert load_arrays(tmp_path / "weights.npy")["conv2.weight"].shape == (8, 3, 3, 3)
     assert dataclasses.asdict(architecture)["channels"] == (3, 8)
+
+
+def test_an_earlier_convolution_has_the_same_rows(tmp_path):
+    """Each K, each removal: as the networks that were operated on; a dead end of no channels is never evaluated."""
+    architecture = Architecture(2, 12, (5, 4), 3, (9,), 0.5)
+    model, split = random_network(architecture, 6), random_split(architecture, 6, pairs=300, images=40)
+    collect(model, 1, split, 64, tmp_path)
+    save_weights(tmp_path / "weights.npy", model)
+    np.save(tmp_path / "pairs.npy", split.pairs.numpy().astype(np.int32))
+    files = (tmp_path / f for f in ("features.npy", "pairs.npy", "weights.npy"))
+    evaluator, order = EarlyEvaluator(*files, "conv1", tmp_path / "mean_features.npy"), np.array([3, 0, 4, 1, 2])
+    for removal in REMOVALS:
+        rows = evaluator.rows(order, [4, 0, 2, 1, 3], removal)
+        assert [row["k"] for row in rows] == [4, 0, 2, 1, 3]
+        for row in rows:
+            kept = kept_channels(order, row["k"])
+            cut = all_logits(operated(model, 1, kept, removal, evaluator.mean_features), split)
+            loss = torch.nn.functional.cross_entropy(torch.from_numpy(cut), split.pairs[:, 2])
+            assert row["log_loss"] == pytest.approx(loss.item(), rel=1e-4)
+            assert row["conv_weight_shape"] == ("5x2x3x3" if removal == "zero_weights" else f"{len(kept)}x2x3x3")
+    with pytest.raises(StudyError, match=r"K = 5 is outside 0 … 4"):
+        evaluator.rows(order, [5], "structural")

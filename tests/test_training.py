@@ -75,10 +75,10 @@ def test_pooling_before_relu_changes_no_logit_and_no_gradient(seed):
     def defined():
         x = inputs
         for i in range(1, len(ARCHITECTURE.channels) + 1):
-            x = model.block(i, x)["pool"]
+            x = model.pool(torch.relu(model.bn(i)(model.conv(i)(x))))
         return model.head(x)
 
-    relu = model.block(1, inputs)["relu"]
+    relu = model.maps(1, inputs)["relu"]
     windows = relu.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
     assert (windows.amax(-1) == 0).any() and ((windows == windows.amax(-1, keepdim=True)).sum(-1) > 1).any()
     for one, other in zip(gradients(lambda: model(inputs)), gradients(defined)):

@@ -11,16 +11,27 @@ import numpy as np
 import pytest
 from conftest import TINY, Study, environment, heeds_interrupts
 from PIL import Image
+from prunecurve import criteria
 
 P = 8
 CHECKED = 6  # K that surgery checks: 0, 1, 2, 4, 6, 7
 CRITERIA = ["mean_activation", "l1_norm"]
-STUDY_FIGURES = ["accuracy_vs_k", "activation_levels", "class_accuracy_vs_k"]
-FIGURES = [*STUDY_FIGURES, "mean_feature_maps_seed0", "mean_feature_maps_shared_scale_seed0"]
+STUDY_FIGURES = [
+    "accuracy_vs_k",
+    "activation_levels",
+    "areas",
+    "balanced_accuracy_vs_k",
+    "class_accuracy_vs_k",
+    "rank_agreement",
+    "shape",
+]
+FIGURES = [*STUDY_FIGURES, "mean_feature_maps_conv3_seed0", "mean_feature_maps_shared_scale_conv3_seed0"]
+# The proof evaluates zeroed weights at K of its own; the figure of the shape shows all removals of the first criterion.
+EVALUATIONS = len(CRITERIA) * P + (P + CHECKED) + P
 
 
 COLUMNS = """
-    dataset seed criterion removal k channels_left accuracy balanced_accuracy recall_same recall_different
+    dataset seed layer criterion removal k channels_left accuracy balanced_accuracy recall_same recall_different
     precision_same f1_same mcc auroc average_precision log_loss predicted_same_rate tp fp tn fn params macs
     compression_ratio theoretical_speedup conv_weight_shape
 """.split()  # noqa: SIM905 (as the documents have it)
@@ -63,7 +74,7 @@ def test_two_different_k_give_different_rows(finished):
 
 
 def test_surgery_agrees_at_every_checked_k(finished):
-    found = rows(finished.path("seed0/verification.csv"))
+    found = rows(finished.path("seed0/conv3/verification.csv"))
     assert len(found) == len(CRITERIA) * 2 * CHECKED
     assert {row["removal"] for row in found} == {"structural", "zero_weights"}
     assert all(row["agrees"] == "True" and float(row["max_logit_difference"]) < 1e-4 for row in found)
@@ -71,7 +82,7 @@ def test_surgery_agrees_at_every_checked_k(finished):
 
 def test_rankings_are_permutations_in_the_order_of_scores(finished):
     for criterion in CRITERIA:
-        found = rows(finished.path(f"seed0/ranking/{criterion}.csv"))
+        found = rows(finished.path(f"seed0/conv3/ranking/{criterion}.csv"))
         assert [int(row["order"]) for row in found] == list(range(P))
         assert sorted(int(row["channel"]) for row in found) == list(range(P))
         scores = [float(row["score"]) for row in found]
@@ -89,7 +100,7 @@ def test_no_temporary_file_is_left_and_every_job_has_a_log(finished):
     results = finished.folder / "results"
     assert not list(results.rglob(".unfinished-*"))
     logs = [path.relative_to(results).as_posix() for path in results.rglob("*.log")]
-    assert len([path for path in logs if "/eval_pruned/" in path]) == len(CRITERIA) * (P + CHECKED)
+    assert len([path for path in logs if "/eval_pruned/" in path]) == EVALUATIONS
     assert "train seed 0: epoch 2/2" in finished.path("seed0/logs/train.log").read_text()
 
 
@@ -112,11 +123,12 @@ def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
     """Scripts are command-line tools of their own: no Snakemake, another folder, more BLAS threads."""
     seed = finished.path("seed0")
     options = {
-        "features": seed / "activations/test/features.npy",
+        "features": seed / "conv3/activations/test/features.npy",
         "pairs": seed / "pairs/test.npy",
         "weights": seed / "weights.npy",
-        "mean-features": seed / "activations/test/mean_features.npy",
-        "ranking": seed / "ranking/l1_norm.csv",
+        "mean-features": seed / "conv3/activations/test/mean_features.npy",
+        "layer": "conv3",
+        "ranking": seed / "conv3/ranking/l1_norm.csv",
         "removal": "structural",
         "k": 3,
         "dataset": "digits",
@@ -131,7 +143,7 @@ def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
         env=environment() | {"OPENBLAS_NUM_THREADS": "2"},
         check=True,
     )
-    assert (tmp_path / "row.csv").read_bytes() == (seed / "sweep/l1_norm/structural/k3.csv").read_bytes()
+    assert (tmp_path / "row.csv").read_bytes() == (seed / "conv3/sweep/l1_norm/structural/k3.csv").read_bytes()
 
 
 # ---- what runs again, and what doesn't
@@ -142,15 +154,21 @@ def test_a_second_run_does_nothing(finished):
 
 
 def test_a_further_criterion_runs_its_own_jobs(copied):
-    replace(copied, "[mean_activation, l1_norm]", "[mean_activation, l1_norm, random]")
+    """Two draws of random and a criterion backwards; the third ranking is proved like the first two."""
+    replace(
+        copied, "[mean_activation, l1_norm]", "[mean_activation, l1_norm, random, reversed-l1_norm], random_draws: 2"
+    )
     assert copied.plan() == {
-        "rank_channels": 1,
-        "eval_pruned": P + CHECKED,
+        "rank_channels": 2,
+        "reverse_ranking": 1,
+        "eval_pruned": 3 * P + CHECKED,
         "verify_surgery": 1,
-        "sum_channels": 1,
+        "sum_channels": 3,
         "aggregate": 1,
-        # Those of the curve; activations and mean maps are what they were.
-        "plot": 2,
+        "compare_rankings": 1,
+        "explain_shape": 1,
+        # All but activations and mean maps, which are what they were.
+        "plot": len(STUDY_FIGURES) - 1,
         "all": 1,
     }
 
@@ -168,8 +186,19 @@ def test_a_network_needs_nothing_new_where_the_data_lie_elsewhere(finished):
 
 def test_another_ranking_split_leaves_what_looks_at_weights_alone(copied):
     replace(copied, "criteria: [mean_activation, l1_norm]", "criteria: [mean_activation, l1_norm], split: val")
-    copied.run("results/digits/seed0/ranking/l1_norm.csv", "results/digits/seed0/ranking/mean_activation.csv")
-    assert copied.plan()["eval_pruned"] == P + CHECKED
+    planned = copied.plan()
+    assert planned["rank_channels"] == 1
+    assert planned["eval_pruned"] == EVALUATIONS - (P + CHECKED)
+
+
+def test_another_point_of_measurement_ranks_by_activations_alone_again(copied):
+    """l1_norm looks at weights; conv_abs_mean, which is always of the convolution, is ranked for the first time."""
+    replace(copied, "[mean_activation, l1_norm]", "[mean_activation, conv_abs_mean, l1_norm]")
+    copied.run("results/digits/seed0/conv3/ranking/conv_abs_mean.csv")
+    replace(copied, "conv_abs_mean, l1_norm]", "conv_abs_mean, l1_norm], measure_at: pool")
+    planned = copied.plan()
+    assert planned["rank_channels"] == 1
+    assert not {"collect_activations", "train"} & set(planned)
 
 
 def test_a_further_seed_runs_its_own_network(copied):
@@ -178,7 +207,11 @@ def test_a_further_seed_runs_its_own_network(copied):
     for rule in ("make_pairs", "train", "collect_activations", "verify_surgery"):
         assert planned[rule] == 1, rule
     assert planned["rank_channels"] == len(CRITERIA)
-    assert planned["eval_pruned"] == len(CRITERIA) * (P + CHECKED)
+    assert planned["eval_pruned"] == EVALUATIONS
+    assert "compare" not in planned, "neither random nor greedy is there to compare with"
+    replace(copied, "[mean_activation, l1_norm]", "[mean_activation, l1_norm, greedy]")
+    planned = copied.plan()
+    assert (planned["compare"], planned["plot"]) == (1, len(STUDY_FIGURES) + 1)
     assert "get_images" not in planned
 
 
@@ -202,13 +235,17 @@ def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, spared):
     [
         ("prunecurve/surgery.py", {"verify_surgery": 1}),
         ("prunecurve/criteria/l1_norm.py", {"rank_channels": 1}),
-        ("prunecurve/figures/of_curve/accuracy_vs_k.py", {"plot": 1}),
-        ("prunecurve/figures/style.py", {"plot": 3, "plot_network": 2}),
+        ("prunecurve/figures/of_curve/accuracy_vs_k.py", {"plot": 2}),
+        ("prunecurve/figures/of_curve/class_accuracy_vs_k.py", {"plot": 1}),
+        ("prunecurve/figures/style.py", {"plot": len(STUDY_FIGURES), "plot_network": 2}),
         (
             "prunecurve/head.py",
-            {"sum_channels": len(CRITERIA), "eval_pruned": len(CRITERIA) * (P + CHECKED), "verify_surgery": 1},
+            {"sum_channels": len(CRITERIA), "eval_pruned": EVALUATIONS, "verify_surgery": 1},
         ),
         ("aggregate.py", {"aggregate": 1}),
+        ("prunecurve/shape.py", {"explain_shape": 1, "plot": 1}),
+        ("prunecurve/tail.py", {}),
+        ("prunecurve/comparisons.py", {"compare_rankings": 1, "aggregate": None}),
         ("make_pairs.py", {"make_pairs": 1, "train": 1}),
         ("prunecurve/network.py", {"train": 1, "collect_activations": 1}),
     ],
@@ -224,12 +261,101 @@ def test_an_edit_runs_what_uses_it(copied, module, expected):
 
 
 def test_a_deleted_row_is_made_again_with_the_same_bytes(copied):
-    path = copied.path("seed0/sweep/l1_norm/structural/k5.csv")
+    path = copied.path("seed0/conv3/sweep/l1_norm/structural/k5.csv")
     before, curve = path.read_bytes(), copied.path("curve.csv").read_bytes()
     path.unlink()
     copied.path("curve.csv").unlink()
     copied.run("results/digits/curve.csv")
     assert (path.read_bytes(), copied.path("curve.csv").read_bytes()) == (before, curve)
+
+
+# ---- every criterion; parts of a study; other layers
+
+
+def test_test_labels_change_no_ranking(tmp_path):
+    """All criteria there are, ranked with the test pairs' labels as they are and turned round: the same bytes."""
+    every = [name for name in criteria.allowed() if name != "random"]
+    config = TINY.replace("[mean_activation, l1_norm]", f"[{', '.join(every)}], sampled_pairs: 60")
+    study = Study(tmp_path / "study", config.replace("[4, 6, 8]", "[4, 6, 5]"))
+    targets = [f"results/digits/seed0/conv3/ranking/{name}.csv" for name in [*every, "random-1"]]
+    study.run(*targets)
+    before = {target: (study.folder / target).read_bytes() for target in targets}
+    pairs = study.path("seed0/pairs/test.npy")
+    turned = np.load(pairs)
+    turned[:, 2] = 1 - turned[:, 2]
+    np.save(pairs, turned)
+    planned = study.plan(*targets)
+    assert planned["collect_activations"] == 1
+    study.run(*targets, "--forcerun", "rank_channels")
+    assert {target: (study.folder / target).read_bytes() for target in targets} == before
+    # They would have changed, had the validation pairs' labels been turned round.
+    pairs = study.path("seed0/pairs/val.npy")
+    turned = np.load(pairs)
+    turned[:, 2] = 1 - turned[:, 2]
+    np.save(pairs, turned)
+    study.run(*targets, "--allowed-rules", "rank_channels", "reverse_ranking", "--forcerun", "rank_channels")
+    after = {target for target in targets if (study.folder / target).read_bytes() != before[target]}
+    names = {target.split("/")[-1].removesuffix(".csv").removeprefix("reversed-") for target in after}
+    assert names == {name for name in criteria.names() if "labels" in criteria.reads(name)}
+    assert [row["channel"] for row in rows(study.path("seed0/conv3/ranking/reversed-apoz.csv"))] == [
+        row["channel"] for row in reversed(rows(study.path("seed0/conv3/ranking/apoz.csv")))
+    ]
+    assert "channels share their score" in study.path("seed0/logs/rank_channels/conv3/hrank.log").read_text()
+    assert all(float(row["standard_error"]) > 0 for row in rows(study.path("seed0/conv3/ranking/shapley.csv")))
+
+
+def test_a_part_of_a_study_takes_the_seeds_that_are_done_and_says_which_are_missing(copied):
+    """One of three networks is there: its tables and figures, nothing trained, ranked or evaluated."""
+    replace(copied, "seeds: [0]", "seeds: [0, 5, 7]")
+    tables = {"aggregate", "aggregate_channels", "compare_rankings", "explain_shape", "plot", "partial"}
+    assert set(copied.plan("partial")) == tables
+    assert "partial: seeds 0 are in it; missing: 5, 7" in copied.run("partial").stdout
+    assert copied.path("partial/curve.csv").read_bytes() == copied.path("curve.csv").read_bytes()
+    assert copied.path("partial/figures/accuracy_vs_k.png").exists()
+    told = copied.run("-n", "partial").stdout
+    assert "missing: 5, 7" in told and "Nothing to be done" in told
+    for made in ("seed0/conv3/sweep/l1_norm/structural/k5.csv", "seed0/model.pt"):
+        copied.path(made).rename(copied.path("away"))
+        assert "no seed of the study has all its evaluations" in copied.run("partial", succeed=False).stdout
+        copied.path("away").rename(copied.path(made))
+
+
+def test_sensitivity_and_an_earlier_layer(copied):
+    """Every convolution's curve, proved by surgery; then the study of conv2, which reads the same files."""
+    replace(copied, "threads: 2", "threads: 2\nsensitivity: {criteria: [l2_norm]}")
+    planned = copied.plan("sensitivity")
+    # Nothing of the study's own criteria: three layers, of the last one's K those of the proof too.
+    assert (planned["rank_channels"], planned["eval_pruned"], planned["eval_early"]) == (3, P + CHECKED, 4)
+    copied.run("sensitivity")
+    found = rows(copied.path("sensitivity.csv"))
+    assert [(row["layer"], int(row["k"])) for row in found] == [
+        (layer, k) for layer, channels in (("conv1", 4), ("conv2", 6), ("conv3", 8)) for k in range(channels)
+    ]
+    assert [float(row["share_removed"]) for row in found][4:7] == pytest.approx([0, 1 / 6, 2 / 6])
+    assert found[5]["conv_weight_shape"] == "5x4x3x3"
+    # The unpruned network is the same one, whichever layer's maps it is evaluated from.
+    unpruned = [row for row in found if row["k"] == "0"]
+    assert len({row["tp"] + "/" + row["fp"] for row in unpruned}) == 1
+    assert len({row["params"] for row in unpruned}) == 1
+    for layer in ("conv1", "conv2", "conv3"):
+        proved = rows(copied.path(f"seed0/{layer}/verification_sensitivity.csv"))
+        assert {row["criterion"] for row in proved} == {"l2_norm"}
+        assert {row["removal"] for row in proved} == {"structural", "zero_weights"}
+        assert all(row["agrees"] == "True" for row in proved)
+    assert copied.path("figures/sensitivity.png").exists()
+    replace(copied, "[mean_activation, l1_norm]", "[l2_norm, loss_oracle]")
+    replace(copied, "threads: 2", "threads: 2\nlayer: conv2")
+    planned = copied.plan()
+    assert not {"train", "eval_pruned"} & set(planned)
+    # l2_norm's mean replacement for the figure of the shape, the oracle's two that are proved.
+    assert (planned["rank_channels"], planned["eval_early"]) == (1, 3)
+    copied.run()
+    found = rows(copied.path("curve.csv"))
+    assert [(row["criterion"], int(row["k"])) for row in found] == [
+        (name, k) for name in ("l2_norm", "loss_oracle") for k in range(6)
+    ]
+    assert {row["layer"] for row in found} == {"conv2"}
+    assert copied.path("figures/mean_feature_maps_conv2_seed0.png").exists()
 
 
 # ---- the same numbers whatever the circumstances
@@ -252,21 +378,21 @@ def test_the_curve_is_the_same_however_many_k_a_job_evaluates(tmp_path):
     for size, names in ((16, ["k0-15", "k16-31", "k32-42"]), (43, ["k0-42"])):
         packed = ["--config", f"sweep={{ks_per_job: {size}}}"]
         assert study.plan("results/digits/curve.csv", *packed) == {"eval_pruned": len(names), "aggregate": 1}
-        study.run("results/digits/curve.csv", "results/digits/seed0/verification.csv", *packed)
+        study.run("results/digits/curve.csv", "results/digits/seed0/conv3/verification.csv", *packed)
         assert study.path("curve.csv").read_bytes() == one, size
-        folder = study.path("seed0/sweep/greedy/structural")
+        folder = study.path("seed0/conv3/sweep/greedy/structural")
         assert sorted(path.stem for path in folder.glob("k*-*.csv") if path.stem in names) == names
-        assert len(rows(study.path("seed0/verification.csv"))) == 2 * CHECKED
+        assert len(rows(study.path("seed0/conv3/verification.csv"))) == 2 * CHECKED
     # Rows of a file that doesn't hold the K that it should are not taken for another's.
     (folder / "k0-42.csv").write_bytes((folder / "k16-31.csv").read_bytes())
     for target, message in (
-        ("seed0/verification.csv", "k0-42.csv has 0 rows for K = 0"),
+        ("seed0/conv3/verification.csv", "k0-42.csv has 0 rows for K = 0"),
         ("curve.csv", "sweep/greedy/structural: the rows are not one for each K of the study"),
     ):
         study.path(target).unlink()
         assert message in study.run(f"results/digits/{target}", *packed, succeed=False).stdout
     # Labels are read of the validation pairs alone.
-    ranking = "results/digits/seed0/ranking/greedy.csv"
+    ranking = "results/digits/seed0/conv3/ranking/greedy.csv"
     told = study.run(ranking, "-n", "--printshellcmds", "--forcerun", "rank_channels").stdout
     command = next(line for line in told.splitlines() if "rank_channels.py" in line and "--criterion greedy" in line)
     assert "activations/val/features.npy" in command and "pairs/val.npy" in command
@@ -274,13 +400,13 @@ def test_the_curve_is_the_same_however_many_k_a_job_evaluates(tmp_path):
 
 
 def test_one_core_gives_the_same_bytes_as_two(finished, study):
-    study.run("results/digits/curve.csv", "results/digits/seed0/verification.csv", cores=1)
+    study.run("results/digits/curve.csv", "results/digits/seed0/conv3/verification.csv", cores=1)
     for name in (
         "curve.csv",
-        "seed0/verification.csv",
+        "seed0/conv3/verification.csv",
         "seed0/weights.npy",
-        "seed0/partial_sums/l1_norm.npy",
-        "seed0/activations/test/features.npy",
+        "seed0/conv3/partial_sums/l1_norm.npy",
+        "seed0/conv3/activations/test/features.npy",
         "seed0/pairs/train.npy",
     ):
         assert study.path(name).read_bytes() == finished.path(name).read_bytes(), name
@@ -304,7 +430,7 @@ def test_killed_and_resumed_gives_the_same_bytes(finished, study):
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
     done = {path: path.stat().st_mtime_ns for path in study.folder.glob("results/**/k*.csv")}
-    assert 5 <= len(done) < len(CRITERIA) * (P + CHECKED), log.read_text()
+    assert 5 <= len(done) < EVALUATIONS, log.read_text()
     refused = study.run(succeed=False)
     assert "--unlock" in refused.stdout
     study.run("--unlock")
@@ -340,29 +466,29 @@ def test_interrupted_goes_on_with_the_same_command(finished, study, number):
 
 
 def test_a_failing_job_says_why_and_leaves_no_artifact(copied):
-    features = copied.path("seed0/activations/test/features.npy")
+    features = copied.path("seed0/conv3/activations/test/features.npy")
     features.write_bytes(features.read_bytes()[:-100])
-    row = copied.path("seed0/sweep/l1_norm/structural/k5.csv")
+    row = copied.path("seed0/conv3/sweep/l1_norm/structural/k5.csv")
     row.unlink()
-    told = copied.run("results/digits/seed0/sweep/l1_norm/structural/k5.csv", succeed=False).stdout
+    told = copied.run("results/digits/seed0/conv3/sweep/l1_norm/structural/k5.csv", succeed=False).stdout
     assert "features.npy is not a readable .npy array" in told
     assert not row.exists()
     assert not list((copied.folder / "results").rglob(".unfinished-*"))
-    log = copied.path("seed0/logs/sum_channels/l1_norm.log").read_text()
+    log = copied.path("seed0/logs/sum_channels/conv3/l1_norm.log").read_text()
     assert "Traceback" in log and "features.npy is not a readable .npy array" in log
 
 
 def test_a_sweep_that_lies_is_found_out(copied):
     """A row is falsified; surgery says which K, which criterion."""
-    row = copied.path("seed0/sweep/l1_norm/structural/k4.csv")
+    row = copied.path("seed0/conv3/sweep/l1_norm/structural/k4.csv")
     text = row.read_text()
     tp, fp = rows(row)[0]["tp"], rows(row)[0]["fp"]
     row.write_text(text.replace(f",{tp},{fp},", f",{int(tp) + 1},{fp},"))
     assert row.read_text() != text
-    copied.path("seed0/verification.csv").unlink()
-    told = copied.run("results/digits/seed0/verification.csv", succeed=False).stdout
+    copied.path("seed0/conv3/verification.csv").unlink()
+    told = copied.run("results/digits/seed0/conv3/verification.csv", succeed=False).stdout
     assert "disagree in 1 cases: K = 4, l1_norm, structural" in told
-    assert not copied.path("seed0/verification.csv").exists()
+    assert not copied.path("seed0/conv3/verification.csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -420,7 +546,7 @@ def test_own_colour_images_through_the_whole_chain(tmp_path):
     ]
     weights = np.load(results / "seed0" / "weights.npy")
     assert weights["conv1.weight"].shape == (4, 6, 3, 3)
-    assert {row["removal"] for row in rows(results / "seed0" / "verification.csv")} == {
+    assert {row["removal"] for row in rows(results / "seed0" / "conv3" / "verification.csv")} == {
         "structural",
         "mean_replacement",
         "zero_weights",

@@ -21,19 +21,20 @@ TIMES = 8
 @torch.inference_mode()
 def in_two_passes(model, split: Split, folder) -> None:
     """One pass for the features, streamed too, and one for what the channels do at each point."""
-    blocks, count, done, total = len(model.architecture.channels), len(split.pairs), 0, 0
-    shape = (count, model.architecture.channels[-1], model.architecture.map_size, model.architecture.map_size)
+    blocks, count, done, total = model.architecture.blocks, len(split.pairs), 0, 0
+    size = model.architecture.size_after(blocks)
+    shape = (count, model.architecture.channels[-1], size, size)
     with streamed_array(folder / "features.npy", shape) as features:
         for x, _ in split.batches(BATCH):
             for i in range(1, blocks + 1):
-                x = model.pooled(i, x)
+                x = model.pooled(i, model.conv(i)(x))
             features[done : done + len(x)] = x.numpy()
             total = total + x.double().sum(0)
             done += len(x)
     save_array(folder / "mean_features.npy", (total / count).numpy())
     measured, total = {point: ChannelStatistics() for point in POINTS}, 0
     for inputs, _ in split.batches(BATCH):
-        maps = model.last_block(inputs)
+        maps = model.maps(blocks, inputs)
         for point in POINTS:
             measured[point].add(maps[point])
         total = total + maps["relu"].double().sum(0)
@@ -50,13 +51,13 @@ def rows(study: Study) -> list[Row]:
     split, folder = Split.of(images, pairs, "cpu"), study.folder / "collected"
     seconds = alternating(
         study.rounds,
-        one=lambda turn: collect(model, split, BATCH, folder),
+        one=lambda turn: collect(model, model.architecture.blocks, split, BATCH, folder),
         two=lambda turn: in_two_passes(model, split, folder),
     )
     peaks, sizes = [], []
     command = [sys.executable, "workflow/scripts/collect_activations.py", "--model", study.seed / "model.pt"]
     command += ["--images", study.seed / "images" / "test.npy", "--pairs", folder / "pairs.npy"]
-    command += ["--batch-size", BATCH, "--folder", folder, "--device", "cpu"]
+    command += ["--layer", study.layer, "--batch-size", BATCH, "--folder", folder, "--device", "cpu"]
     for times in (1, TIMES):
         save_array(folder / "pairs.npy", np.tile(pairs, (times, 1)))
         runs = [

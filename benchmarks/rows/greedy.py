@@ -7,10 +7,10 @@ import torch
 
 from measuring import Row, alternating, at_most_absolute, compared, cores
 from prunecurve.batches import Split
+from prunecurve.examples import Examples
 from prunecurve.files import load_array, load_arrays
-from prunecurve.head import Head
-from prunecurve.losses import Losses, greedy_order
 from prunecurve.network import load_model, prepare_torch
+from prunecurve.orders import backward, losses_of
 from study import Study
 
 PAIRS = 2000
@@ -24,18 +24,19 @@ def rows(study: Study) -> list[Row]:
     files, channels = study.files("val"), study.channels
     features = load_array(files["features"], mapped=True)[:PAIRS]
     pairs = load_array(files["pairs"])[: len(features)]
-    head = Head(load_arrays(files["weights"]), channels)
+    examples = Examples(features, pairs[:, 2], load_arrays(files["weights"]), study.layer, cores())
     model = load_model(study.seed / "model.pt")
     split = Split.of(load_array(study.seed / "images" / "val.npy"), pairs, "cpu")
     batches = [inputs for inputs, _ in split.batches(500)]
     stored = torch.from_numpy(np.array(features))
     labels = torch.from_numpy(pairs[:, 2].astype(np.int64))
+    blocks = model.architecture.blocks
     candidates = channels * (channels + 1) // 2 - 1
     random = np.random.default_rng(0)
 
     def ours(turn: int) -> None:
-        with Losses(features, pairs[:, 2], head, cores()) as losses:
-            greedy_order(losses)
+        with losses_of(examples) as losses:
+            backward(losses)
 
     @torch.inference_mode()
     def masked(pooled) -> float:
@@ -53,7 +54,7 @@ def rows(study: Study) -> list[Row]:
     seconds = alternating(
         study.rounds,
         ours=ours,
-        whole_network=lambda turn: masked(lambda: (model.last_block(inputs)["pool"] for inputs in batches)),
+        whole_network=lambda turn: masked(lambda: (model.maps(blocks, inputs)["pool"] for inputs in batches)),
         linear_layers=lambda turn: masked(lambda: [stored]),
     )
     name = f"greedy: order of {channels} channels, {study.dataset}, {len(pairs):,} pairs, {cores()} threads"

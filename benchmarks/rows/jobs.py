@@ -22,8 +22,9 @@ MOST = 1.5
 def emptied(rules: str) -> str:
     """sweep.smk with the evaluation's command replaced by the floor's; all else as it is."""
     start = rules.index("    shell:\n", rules.index("rule eval_pruned"))
-    assert "\nrule " not in rules[start:], "eval_pruned is no longer the last rule of the file"
-    return rules[:start] + f"    shell:\n        {FLOOR!r}\n"
+    # Two empty lines end a rule.
+    end = rules.find("\n\n\n", start)
+    return rules[:start] + f"    shell:\n        {FLOOR!r}\n" + (rules[end:] if end >= 0 else "")
 
 
 def rows(study: Study) -> list[Row]:
@@ -39,7 +40,7 @@ def rows(study: Study) -> list[Row]:
     (bare / "Snakefile").write_text(BARE, encoding="utf-8")
 
     def run(folder, *arguments: str) -> float:
-        shutil.rmtree(folder / f"results/{study.dataset}/seed0/sweep", ignore_errors=True)
+        shutil.rmtree(folder / study.in_layer.relative_to(study.folder) / "sweep", ignore_errors=True)
         shutil.rmtree(folder / "out", ignore_errors=True)
         seconds, _ = run_measured(study.snakemake(*arguments), folder, environment())
         time.sleep(1)

@@ -11,10 +11,16 @@ MOST_MEGABYTES = 250
 
 def rows(study: Study) -> list[Row]:
     """The largest of several K, each a process as the workflow starts it, with and without the stored sums."""
-    command = [sys.executable, "workflow/scripts/eval_pruned.py", "--ranking", str(study.seed / "ranking/l1_norm.csv")]
+    command = [
+        sys.executable,
+        "workflow/scripts/eval_pruned.py",
+        "--ranking",
+        str(study.in_layer / "ranking/l1_norm.csv"),
+    ]
     command += [word for name, path in study.files().items() for word in (f"--{name}", path)]
-    command += f"--dataset {study.dataset} --seed 0 --criterion l1_norm --removal structural --output row.csv".split()
-    stored = ["--partial-sums", str(study.seed / "partial_sums" / "l1_norm.npy")]
+    command += f"--dataset {study.dataset} --seed 0 --layer {study.layer} --criterion l1_norm".split()
+    command += ["--removal", "structural", "--output", "row.csv"]
+    stored = ["--partial-sums", str(study.in_layer / "partial_sums" / "l1_norm.npy")]
     peaks = {
         (k, bool(more)): run_measured([*command, *more, "--k", str(k)], study.folder, environment())[1]
         for k in sorted({0, 1, study.channels // 2, study.channels - 1})

@@ -62,7 +62,7 @@ def config_of(evaluations: int) -> dict:
     return {
         "seeds": list(range(seeds)),
         "network": {"channels": [32, 64, 128], "hidden": [256, 64]},
-        "ranking": {"criteria": CRITERIA},
+        "ranking": {"criteria": CRITERIA, "random_draws": 1},
         "sweep": {"removals": REMOVALS, "ks": list(range(min(128, round(evaluations / curves / seeds))))},
     }
 

@@ -31,8 +31,8 @@ def rows(study: Study) -> list[Row]:
     model = load_model(study.seed / "model.pt")
     images, pairs = load_array(study.seed / "images" / "test.npy"), load_array(files["pairs"])
     split = Split.of(images, pairs, "cpu")
-    order, ks = read_order(study.seed / "ranking" / "l1_norm.csv", channels), range(1, channels)
-    evaluator = Evaluator(**files)
+    order, ks = read_order(study.in_layer / "ranking" / "l1_norm.csv", channels), range(1, channels)
+    evaluator = Evaluator(**files, layer=study.layer)
     labels = evaluator.labels
     swept = {removal: {row["k"]: row for row in evaluator.rows(order, ks, removal)} for removal in WAYS}
     differing: dict[str, set[int]] = {removal: set() for removal in WAYS}
@@ -64,9 +64,10 @@ def rows(study: Study) -> list[Row]:
         return timed(removal, model, ks[turn * 2 :: len(ks) // SAMPLE][:SAMPLE], count)
 
     def from_images(turn: int) -> None:
-        collect(model, split, 250, study.folder / "collected")
+        collect(model, model.architecture.blocks, split, 250, study.folder / "collected")
         features = str(study.folder / "collected" / "features.npy")
-        Evaluator(features, files["pairs"], files["weights"]).rows(order, ks, "structural", threads=cores())
+        again = Evaluator(features, files["pairs"], files["weights"], study.layer)
+        again.rows(order, ks, "structural", threads=cores())
 
     ways: dict[str, Callable] = {}
     for removal in WAYS:

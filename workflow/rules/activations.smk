@@ -1,18 +1,18 @@
-# From a network to what its last block does on a split.
+# From a network to what a convolution of it does on a split.
 
 
 rule collect_activations:
     input:
         model=rules.train.output.model,
-        images="results/{dataset}/seed{seed}/images/{split}.npy",
-        pairs="results/{dataset}/seed{seed}/pairs/{split}.npy",
+        images=f"{SEED}/images/{{split}}.npy",
+        pairs=f"{SEED}/pairs/{{split}}.npy",
     output:
-        features="results/{dataset}/seed{seed}/activations/{split}/features.npy",
-        mean_features="results/{dataset}/seed{seed}/activations/{split}/mean_features.npy",
-        mean_maps="results/{dataset}/seed{seed}/activations/{split}/mean_maps.npy",
-        channels="results/{dataset}/seed{seed}/activations/{split}/channels.csv",
+        features=f"{IN_LAYER}/activations/{{split}}/features.npy",
+        mean_features=f"{IN_LAYER}/activations/{{split}}/mean_features.npy",
+        mean_maps=f"{IN_LAYER}/activations/{{split}}/mean_maps.npy",
+        channels=f"{IN_LAYER}/activations/{{split}}/channels.csv",
     log:
-        "results/{dataset}/seed{seed}/logs/collect_activations/{split}.log",
+        f"{SEED}/logs/collect_activations/{{layer}}/{{split}}.log",
     priority: 1
     conda:
         "../envs/torch.yaml"
@@ -23,8 +23,38 @@ rule collect_activations:
         batch=options(config["activations"]),
         device=config["device"],
         torch_threads=config["threads"],
-        folder="results/{dataset}/seed{seed}/activations/{split}",
+        layer="{layer}",
+        folder=f"{IN_LAYER}/activations/{{split}}",
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --pairs {input.pairs:q}"
-        " {params.batch:q} --device {params.device} --threads {params.torch_threads} --folder {params.folder:q}"
-        " --log {log:q}"
+        " --layer {params.layer} {params.batch:q} --device {params.device} --threads {params.torch_threads}"
+        " --folder {params.folder:q} --log {log:q}"
+
+
+# Single maps of some pairs: criteria that look at each one cost more than statistics over all.
+rule sample_maps:
+    input:
+        model=rules.train.output.model,
+        images=f"{SEED}/images/{{split}}.npy",
+        pairs=f"{SEED}/pairs/{{split}}.npy",
+    output:
+        f"{IN_LAYER}/activations/{{split}}/maps_{{point}}.npy",
+    log:
+        f"{SEED}/logs/sample_maps/{{layer}}/{{split}}_{{point}}.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: config["threads"]
+    params:
+        script=script("sample_maps"),
+        code=code("sample_maps"),
+        batch=options(config["activations"]),
+        device=config["device"],
+        torch_threads=config["threads"],
+        layer="{layer}",
+        point="{point}",
+        sampled=config["ranking"]["sampled_pairs"],
+        seed="{seed}",
+    shell:
+        "python {params.script:q} --model {input.model:q} --images {input.images:q} --pairs {input.pairs:q}"
+        " --layer {params.layer} --point {params.point} --count {params.sampled} --seed {params.seed} {params.batch:q}"
+        " --device {params.device} --threads {params.torch_threads} --output {output:q} --log {log:q}"

@@ -1,8 +1,11 @@
 # What the rules share: the checked config, the files a script runs, options from a section of the config.
 
+import functools
 import os
 import sys
 from pathlib import Path
+
+from snakemake.logging import logger
 
 # Relative to where the workflow runs, so that a study can be moved without being run again.
 WORKFLOW = Path(os.path.relpath(Path(workflow.current_basedir).parent))
@@ -13,9 +16,10 @@ sys.path.insert(0, str(SCRIPTS.resolve()))
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 from prunecurve import criteria, figures
-from prunecurve.config import check, ks, load_schema, packs
-from prunecurve.errors import StudyError
+from prunecurve.config import check, layers, load_schema, packs, pruned_layer
 from prunecurve.datasets import fingerprint
+from prunecurve.errors import StudyError
+from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
 from prunecurve.pairs import SPLITS
 from prunecurve.removal import REMOVALS as REMOVAL_NAMES
 from prunecurve.source import digest
@@ -28,20 +32,30 @@ try:
 except StudyError as error:
     raise WorkflowError(str(error)) from None
 
+DATASET, SEEDS = config["dataset"], config["seeds"]
 CRITERIA = config["ranking"]["criteria"]
+# Rankings: one a criterion, several of `random`.
+ORDERS = orders(CRITERIA, config["ranking"]["random_draws"])
+SENSITIVITY_ORDERS = orders(config["sensitivity"]["criteria"], config["ranking"]["random_draws"])
+SPLIT, POINT = config["ranking"]["split"], config["ranking"]["measure_at"]
 REMOVALS = config["sweep"]["removals"]
-KS = ks(config)
-# Evaluation jobs: their names, by which their files are called, and the K of each.
-PACKS = packs(config)
-PACK_OF = {k: name for name, several in PACKS.items() for k in several}
+# The convolutions and their channels; the last one's sweep needs no torch.
+LAYERS = layers(config)
+LAYER, LAST = pruned_layer(config), list(LAYERS)[-1]
+# For each layer, its evaluation jobs: their names, by which their files are called, and the K of each.
+PACKS = {layer: packs(config, layer) for layer in LAYERS}
 
 # Surgery proves what the study shows, and in any case the two ways of removal that the reference experiment confuses.
 VERIFIED_REMOVALS = list(dict.fromkeys([*REMOVALS, "structural", "zero_weights"]))
-VERIFIED_PACKS = [PACK_OF.get(k, str(k)) for k in checked_ks(config["network"]["channels"][-1])]
 
 NETWORK_FIGURES = figures.of("of_network")
-STUDY_FIGURES = {name: "curve.csv" for name in figures.of("of_curve")}
-STUDY_FIGURES |= {name: "channels.csv" for name in figures.of("of_channels")}
+# A figure lies in a folder that is called after its data.
+STUDY_FIGURES = {
+    name: f"{folder.removeprefix('of_')}.csv"
+    for folder in figures.folders()
+    for name in figures.of(folder)
+    if folder != "of_network"
+}
 
 
 def script(name):
@@ -68,32 +82,101 @@ def options(settings):
 
 def template(path, **known):
     """A path with the wildcards left that a script fills in: for a job that reads thousands of files."""
-    for name, value in {"dataset": config["dataset"], **known}.items():
+    for name, value in {"dataset": DATASET, **known}.items():
         path = path.replace(f"{{{name}}}", value)
     return path
 
 
+SEED = "results/{dataset}/seed{seed}"
+IN_LAYER = f"{SEED}/{{layer}}"
+FEATURES = f"{IN_LAYER}/activations/test/features.npy"
+RANKING = f"{IN_LAYER}/ranking/{{criterion}}.csv"
+ROWS = f"{IN_LAYER}/sweep/{{criterion}}/{{removal}}/k{{ks}}.csv"
+
+
 def mean_features(removals):
     """The input of a job that puts mean maps in the place of channels; none where no removal does."""
-    if "mean_replacement" not in removals:
-        return []
-    return f"results/{{dataset}}/seed{{seed}}/activations/{config['ranking']['split']}/mean_features.npy"
+    return f"{IN_LAYER}/activations/{SPLIT}/mean_features.npy" if "mean_replacement" in removals else []
 
 
-def validation(path, criterion):
-    """A file of the validation pairs, as input of a criterion that reads their labels; none for the others."""
-    return f"results/{{dataset}}/seed{{seed}}/{path}" if criteria.reads_labels(criterion) else []
+def read_by(criterion, what, path):
+    """An input of a criterion that reads it; none for the others."""
+    return path if what in criteria.reads(criterion) else []
 
 
-ROWS = "results/{dataset}/seed{seed}/sweep/{criterion}/{removal}/k{ks}.csv"
-RANKING = "results/{dataset}/seed{seed}/ranking/{criterion}.csv"
+def knobs(criterion):
+    """The config's numbers that a criterion wants, as KEY=NUMBER."""
+    return [f"{key}={config['ranking'][key]}" for key in criteria.knobs(criterion)]
+
+
+def ks_of(layer, name):
+    """The K of an evaluation job; one that isn't the study's is asked for by the proof alone."""
+    return PACKS[layer].get(name) or [int(name)]
+
+
+def verified_orders(proof):
+    """The rankings that a proof checks: the study's, or those of the target sensitivity."""
+    most = config["verification"]["rankings"]
+    return (SENSITIVITY_ORDERS if proof else ORDERS)[: None if most == "all" else most]
+
+
+def verified_packs(layer):
+    """For each K that surgery checks, the job that evaluates it."""
+    job_of = {k: name for name, several in PACKS[layer].items() for k in several}
+    return [job_of.get(k, str(k)) for k in checked_ks(LAYERS[layer])]
+
+
+def rows(seeds, orders, removals, layer):
+    """All rows of some rankings."""
+    return expand(ROWS, seed=seeds, layer=layer, criterion=orders, removal=removals, ks=PACKS[layer], dataset=DATASET)
+
+
+@functools.cache
+def seeds_of(study):
+    """The networks that a study's folder tells of: all, or in its part `partial` those whose evaluations are done."""
+    if study == DATASET:
+        return SEEDS
+    done = [seed for seed in SEEDS if all(map(os.path.exists, made_of(seed)))]
+    missing = [str(seed) for seed in SEEDS if seed not in done]
+    if not done:
+        raise WorkflowError("partial: no seed of the study has all its evaluations yet")
+    logger.warning(f"partial: seeds {', '.join(map(str, done))} are in it; missing: {', '.join(missing) or 'none'}")
+    return done
+
+
+def made_of(seed):
+    """What a seed's part of the tables and figures is made of, and what that was made of."""
+    known = {"dataset": DATASET, "seed": seed, "layer": LAYER}
+    sources = [
+        *rules.make_pairs.output,
+        *rules.train.output,
+        *expand(rules.collect_activations.output, split="test", **known),
+    ]
+    return expand(sources, **known) + expand(RANKING, criterion=ORDERS, **known) + rows([seed], ORDERS, REMOVALS, LAYER)
+
+
+def tables_and_figures(study):
+    """What a study's folder holds: the curve, what it says over networks, and their figures."""
+    left_out = {"sensitivity.csv"}
+    made = [*rules.aggregate.output, *rules.compare_rankings.output, *rules.explain_shape.output]
+    # Differences over networks need two of them, and two criteria, one of which is a baseline.
+    if len(seeds_of(study)) > 1 and len(CRITERIA) > 1 and set(BASELINES) & set(CRITERIA):
+        made += rules.compare.output
+    else:
+        left_out.add("comparisons.csv")
+    drawn = [name for name in STUDY_FIGURES if STUDY_FIGURES[name] not in left_out]
+    return expand(made, study=study) + expand(rules.plot.output, study=study, figure=drawn)
 
 
 wildcard_constraints:
     # A study has one data set; asking for another one's files needs that one's config.
-    dataset=config["dataset"],
+    dataset=DATASET,
+    study=f"{DATASET}|{DATASET}/partial",
     seed=r"\d+",
     split="|".join(SPLITS),
-    criterion="|".join(criteria.names()),
+    layer="|".join(LAYERS),
+    point="conv|bn|relu|pool",
+    proof="(_sensitivity)?",
+    criterion="|".join([*criteria.allowed(), r"random-\d+"]),
     removal="|".join(REMOVAL_NAMES),
-    ks="|".join([r"\d+", *(name for name in PACKS if "-" in name)]),
+    ks="|".join([r"\d+", *{name for several in PACKS.values() for name in several if "-" in name}]),

@@ -3,12 +3,12 @@
 
 rule plot:
     input:
-        data=lambda w: f"results/{w.dataset}/{STUDY_FIGURES[w.figure]}",
+        data=lambda w: f"results/{w.study}/{STUDY_FIGURES[w.figure]}",
     output:
-        png=report("results/{dataset}/figures/{figure}.png", category="Study", caption="../report/figure.rst"),
-        svg="results/{dataset}/figures/{figure}.svg",
+        png=report("results/{study}/figures/{figure}.png", category="Study", caption="../report/figure.rst"),
+        svg="results/{study}/figures/{figure}.svg",
     log:
-        "results/{dataset}/logs/plot/{figure}.log",
+        "results/{study}/logs/plot/{figure}.log",
     wildcard_constraints:
         figure="|".join(STUDY_FIGURES),
     conda:
@@ -16,8 +16,8 @@ rule plot:
     params:
         script=script("plot"),
         code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}"),
-        # In the config's order, for figures of the curve; the others don't depend on them.
-        criteria=lambda w: CRITERIA if STUDY_FIGURES[w.figure] == "curve.csv" else [],
+        # In the config's order; figures of channels don't depend on them.
+        criteria=lambda w: [] if STUDY_FIGURES[w.figure] == "channels.csv" else CRITERIA,
         dpi=config["figures"]["dpi"],
     shell:
         "python {params.script:q} --figure {wildcards.figure} --data {input.data:q} --criteria {params.criteria:q}"
@@ -26,16 +26,18 @@ rule plot:
 
 rule plot_network:
     input:
-        data="results/{dataset}/seed{seed}/activations/test/channels.csv",
-        ranking=f"results/{{dataset}}/seed{{seed}}/ranking/{CRITERIA[0]}.csv",
-        mean_maps="results/{dataset}/seed{seed}/activations/test/mean_maps.npy",
+        data=f"{IN_LAYER}/activations/test/channels.csv",
+        ranking=expand(RANKING, criterion=ORDERS[0], allow_missing=True),
+        mean_maps=f"{IN_LAYER}/activations/test/mean_maps.npy",
     output:
         png=report(
-            "results/{dataset}/figures/{figure}_seed{seed}.png", category="Networks", caption="../report/figure.rst"
+            "results/{dataset}/figures/{figure}_{layer}_seed{seed}.png",
+            category="Networks",
+            caption="../report/figure.rst",
         ),
-        svg="results/{dataset}/figures/{figure}_seed{seed}.svg",
+        svg="results/{dataset}/figures/{figure}_{layer}_seed{seed}.svg",
     log:
-        "results/{dataset}/logs/plot/{figure}_seed{seed}.log",
+        "results/{dataset}/logs/plot/{figure}_{layer}_seed{seed}.log",
     wildcard_constraints:
         figure="|".join(NETWORK_FIGURES),
     conda:
@@ -43,10 +45,11 @@ rule plot_network:
     params:
         script=script("plot"),
         code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}"),
-        criterion=CRITERIA[0],
+        criterion=ORDERS[0],
         dpi=config["figures"]["dpi"],
         seed="{seed}",
+        layer="{layer}",
     shell:
-        "python {params.script:q} --figure {wildcards.figure} --dataset {wildcards.dataset} --seed {params.seed}"
+        "python {params.script:q} --figure {wildcards.figure} --dataset {wildcards.dataset} --seed {params.seed} --layer {params.layer}"
         " --data {input.data:q} --mean-maps {input.mean_maps:q} --ranking {input.ranking:q}"
         " --criteria {params.criterion} --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"

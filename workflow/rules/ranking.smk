@@ -3,25 +3,55 @@
 
 rule rank_channels:
     input:
-        # The criterion's own file and no other's: an edit to one runs that one again.
-        channels=f"results/{{dataset}}/seed{{seed}}/activations/{config['ranking']['split']}/channels.csv",
         weights=rules.train.output.weights,
-        # Criteria that read labels read those of the validation pairs, never of the test pairs.
-        features=lambda w: expand(validation("activations/val/features.npy", w.criterion), **w),
-        pairs=lambda w: expand(validation("pairs/val.npy", w.criterion), **w),
+        # Each criterion gets what it reads and no more: labels are those of the validation pairs, never of the test pairs.
+        channels=lambda w: read_by(w.criterion, "statistics", f"{IN_LAYER}/activations/{SPLIT}/channels.csv"),
+        maps=lambda w: read_by(w.criterion, "maps", f"{IN_LAYER}/activations/{SPLIT}/maps_{POINT}.npy"),
+        features=lambda w: read_by(w.criterion, "labels", f"{IN_LAYER}/activations/val/features.npy"),
+        pairs=lambda w: read_by(w.criterion, "labels", f"{SEED}/pairs/val.npy"),
     output:
         RANKING,
     log:
-        "results/{dataset}/seed{seed}/logs/rank_channels/{criterion}.log",
+        f"{SEED}/logs/rank_channels/{{layer}}/{{criterion}}.log",
+    wildcard_constraints:
+        criterion="|".join([*criteria.names(), r"random-\d+"]),
+    # Those that look at single pairs take longest, and much waits for them.
+    priority: lambda w: 1 if {"maps", "labels"} & set(criteria.reads(w.criterion)) else 0
     conda:
-        "../envs/sweep.yaml"
-    threads: lambda w: config["threads"] if criteria.reads_labels(w.criterion) else 1
+        # Criteria that read labels need torch where convolutions follow.
+        "../envs/torch.yaml"
+    threads: lambda w: config["threads"] if "labels" in criteria.reads(w.criterion) else 1
     params:
         script=script("rank_channels"),
-        code=lambda w: code("rank_channels", f"criteria.{w.criterion}"),
+        # The criterion's own file and no other's: an edit to one runs that one again.
+        code=lambda w: code("rank_channels", f"criteria.{criterion_of(w.criterion)}"),
         seed="{seed}",
+        layer="{layer}",
         criterion="{criterion}",
+        # Where none is measured there, that the point changed is no reason to rank again.
+        point=lambda w: criteria.point(w.criterion, POINT),
+        torch_threads=lambda w: config["threads"] if "labels" in criteria.reads(w.criterion) else 1,
+        knobs=lambda w: knobs(w.criterion),
     shell:
-        "python {params.script:q} --criterion {params.criterion} --channels {input.channels:q}"
-        " --weights {input.weights:q} --features {input.features:q} --pairs {input.pairs:q}"
-        " --threads {threads} --seed {params.seed} --output {output:q} --log {log:q}"
+        "python {params.script:q} --criterion {params.criterion} --weights {input.weights:q} --layer {params.layer}"
+        " --point {params.point} --channels {input.channels:q} --maps {input.maps:q} --features {input.features:q}"
+        " --pairs {input.pairs:q} --knobs {params.knobs:q} --threads {params.torch_threads} --seed {params.seed}"
+        " --output {output:q} --log {log:q}"
+
+
+rule reverse_ranking:
+    input:
+        RANKING,
+    output:
+        f"{IN_LAYER}/ranking/{REVERSED}{{criterion}}.csv",
+    log:
+        f"{SEED}/logs/rank_channels/{{layer}}/{REVERSED}{{criterion}}.log",
+    wildcard_constraints:
+        criterion="|".join(criteria.names()),
+    conda:
+        "../envs/sweep.yaml"
+    params:
+        script=script("reverse_ranking"),
+        code=code("reverse_ranking"),
+    shell:
+        "python {params.script:q} --ranking {input:q} --output {output:q} --log {log:q}"

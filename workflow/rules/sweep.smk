@@ -3,13 +3,13 @@
 
 rule sum_channels:
     input:
-        features="results/{dataset}/seed{seed}/activations/test/features.npy",
+        features=FEATURES,
         weights=rules.train.output.weights,
         ranking=RANKING,
     output:
-        "results/{dataset}/seed{seed}/partial_sums/{criterion}.npy",
+        f"{IN_LAYER}/partial_sums/{{criterion}}.npy",
     log:
-        "results/{dataset}/seed{seed}/logs/sum_channels/{criterion}.log",
+        f"{SEED}/logs/sum_channels/{{layer}}/{{criterion}}.log",
     conda:
         "../envs/sweep.yaml"
     params:
@@ -22,16 +22,18 @@ rule sum_channels:
 
 rule eval_pruned:
     input:
-        features="results/{dataset}/seed{seed}/activations/test/features.npy",
-        pairs="results/{dataset}/seed{seed}/pairs/test.npy",
+        features=FEATURES,
+        pairs=f"{SEED}/pairs/test.npy",
         weights=rules.train.output.weights,
-        mean_features=lambda w: expand(mean_features([w.removal]), **w),
+        mean_features=lambda w: mean_features([w.removal]),
         ranking=RANKING,
         partial_sums=rules.sum_channels.output,
     output:
         ROWS,
     log:
-        "results/{dataset}/seed{seed}/logs/eval_pruned/{criterion}/{removal}/k{ks}.log",
+        f"{SEED}/logs/eval_pruned/{{layer}}/{{criterion}}/{{removal}}/k{{ks}}.log",
+    wildcard_constraints:
+        layer=LAST,
     conda:
         "../envs/sweep.yaml"
     params:
@@ -39,12 +41,45 @@ rule eval_pruned:
         code=code("eval_pruned"),
         # Also what tells two evaluations apart: their inputs are the same files.
         seed="{seed}",
+        layer="{layer}",
         criterion="{criterion}",
         removal="{removal}",
-        # A K that isn't the study's is asked for by the proof alone.
-        ks=lambda w: PACKS[w.ks] if w.ks in PACKS else [int(w.ks)],
+        ks=lambda w: ks_of(w.layer, w.ks),
     shell:
         "python {params.script:q} --features {input.features:q} --pairs {input.pairs:q} --weights {input.weights:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"
-        " --dataset {wildcards.dataset} --seed {params.seed} --criterion {params.criterion}"
+        " --dataset {wildcards.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
+        " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q}"
+
+
+# An earlier convolution is followed by others: its networks run in torch, from its stored maps.
+rule eval_early:
+    input:
+        features=FEATURES,
+        pairs=f"{SEED}/pairs/test.npy",
+        weights=rules.train.output.weights,
+        mean_features=lambda w: mean_features([w.removal]),
+        ranking=RANKING,
+    output:
+        ROWS,
+    log:
+        f"{SEED}/logs/eval_early/{{layer}}/{{criterion}}/{{removal}}/k{{ks}}.log",
+    wildcard_constraints:
+        layer="|".join([layer for layer in LAYERS if layer != LAST]) or "(?!)",
+    conda:
+        "../envs/torch.yaml"
+    threads: config["threads"]
+    params:
+        script=script("eval_early"),
+        code=code("eval_early"),
+        torch_threads=config["threads"],
+        seed="{seed}",
+        layer="{layer}",
+        criterion="{criterion}",
+        removal="{removal}",
+        ks=lambda w: ks_of(w.layer, w.ks),
+    shell:
+        "python {params.script:q} --features {input.features:q} --pairs {input.pairs:q} --weights {input.weights:q}"
+        " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --threads {params.torch_threads}"
+        " --dataset {wildcards.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
         " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q}"

@@ -5,18 +5,22 @@ rule verify_surgery:
     input:
         model=rules.train.output.model,
         weights=rules.train.output.weights,
-        images="results/{dataset}/seed{seed}/images/test.npy",
-        pairs="results/{dataset}/seed{seed}/pairs/test.npy",
-        features="results/{dataset}/seed{seed}/activations/test/features.npy",
+        images=f"{SEED}/images/test.npy",
+        pairs=f"{SEED}/pairs/test.npy",
+        features=FEATURES,
         mean_features=mean_features(VERIFIED_REMOVALS),
-        rankings=expand(RANKING, criterion=CRITERIA, allow_missing=True),
-        rows=expand(
-            ROWS, criterion=CRITERIA, removal=VERIFIED_REMOVALS, ks=sorted(set(VERIFIED_PACKS)), allow_missing=True
+        rankings=lambda w: expand(RANKING, criterion=verified_orders(w.proof), **w),
+        rows=lambda w: expand(
+            ROWS,
+            criterion=verified_orders(w.proof),
+            removal=VERIFIED_REMOVALS,
+            ks=sorted(set(verified_packs(w.layer))),
+            **w,
         ),
     output:
-        "results/{dataset}/seed{seed}/verification.csv",
+        f"{IN_LAYER}/verification{{proof}}.csv",
     log:
-        "results/{dataset}/seed{seed}/logs/verify_surgery.log",
+        f"{SEED}/logs/verify_surgery/{{layer}}{{proof}}.log",
     conda:
         "../envs/torch.yaml"
     threads: config["threads"]
@@ -24,16 +28,17 @@ rule verify_surgery:
         script=script("verify_surgery"),
         code=code("verify_surgery"),
         # Patterns and not the files, of which a command line holds no more than some thousands.
-        rankings=lambda w: template(RANKING, seed=w.seed),
-        rows=lambda w: template(ROWS, seed=w.seed),
-        criteria=CRITERIA,
+        rankings=lambda w: template(RANKING, seed=w.seed, layer=w.layer),
+        rows=lambda w: template(ROWS, seed=w.seed, layer=w.layer),
+        layer="{layer}",
+        criteria=lambda w: verified_orders(w.proof),
         removals=VERIFIED_REMOVALS,
-        packs=VERIFIED_PACKS,
+        packs=lambda w: verified_packs(w.layer),
         tolerance=config["verification"]["tolerance"],
         torch_threads=config["threads"],
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --pairs {input.pairs:q}"
-        " --features {input.features:q} --weights {input.weights:q} --mean-features {input.mean_features:q}"
-        " --ranking {params.rankings:q} --rows {params.rows:q} --criteria {params.criteria:q}"
-        " --removals {params.removals:q} --packs {params.packs:q} --tolerance {params.tolerance} --threads {params.torch_threads}"
-        " --output {output:q} --log {log:q}"
+        " --features {input.features:q} --weights {input.weights:q} --layer {params.layer}"
+        " --mean-features {input.mean_features:q} --ranking {params.rankings:q} --rows {params.rows:q}"
+        " --criteria {params.criteria:q} --removals {params.removals:q} --packs {params.packs:q}"
+        " --tolerance {params.tolerance} --threads {params.torch_threads} --output {output:q} --log {log:q}"

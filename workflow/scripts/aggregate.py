@@ -1,13 +1,11 @@
 """Gather all rows of all seeds, criteria and removals into the curve, and sum it up."""
 
 import argparse
-import itertools
-import os
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.errors import StudyError
-from prunecurve.files import atomic, read_rows, write_rows
+from prunecurve.curves import gather
+from prunecurve.files import atomic, write_rows
 from prunecurve.statistics import read_table, summarise
 
 
@@ -25,20 +23,9 @@ def options() -> argparse.ArgumentParser:
     return made
 
 
-def one_curve(paths: list[str], ks: list[str]) -> list[dict[str, str]]:
-    """The rows of these files, as text, so that no number changes its form; StudyError unless one for each K."""
-    rows = [row for path in paths for row in read_rows(path)]
-    if [row.get("k") for row in rows] != ks:
-        folder = os.path.dirname(paths[0])
-        raise StudyError(f"{folder}: the rows are not one for each K of the study; delete the folder and run again")
-    return rows
-
-
 def work(arguments: argparse.Namespace) -> None:
-    rows = []
-    for seed, criterion, removal in itertools.product(arguments.seeds, arguments.criteria, arguments.removals):
-        pattern = arguments.rows.format(seed=seed, criterion=criterion, removal=removal, ks="{ks}")
-        rows += one_curve([pattern.format(ks=pack) for pack in arguments.packs], arguments.ks)
+    chosen = arguments.seeds, arguments.criteria, arguments.removals
+    rows = gather(arguments.rows, *chosen, arguments.packs, arguments.ks)
     write_rows(arguments.curve, rows)
     log.info("%d rows", len(rows))
     with atomic(arguments.summary) as temporary:

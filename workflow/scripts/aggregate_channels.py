@@ -11,6 +11,7 @@ def options() -> argparse.ArgumentParser:
     made = parser(__doc__)
     made.add_argument("--channels", required=True, help="path of a network's statistics, with {seed} in it")
     made.add_argument("--dataset", required=True)
+    made.add_argument("--layer", required=True)
     made.add_argument("--seeds", nargs="+", required=True)
     made.add_argument("--output", type=Path, required=True, help="output: a row for each channel of each network")
     return made
@@ -18,7 +19,7 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     rows = [
-        {"dataset": arguments.dataset, "seed": seed} | row
+        {"dataset": arguments.dataset, "seed": seed, "layer": arguments.layer} | row
         for seed in arguments.seeds
         for row in read_rows(arguments.channels.format(seed=seed))
     ]

@@ -9,36 +9,20 @@ gc.disable()
 # One thread, before numpy loads its BLAS: the row must not depend on how many cores there are.
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
-from prunecurve.commandline import parser, run
-from prunecurve.files import read_order, write_rows
-from prunecurve.removal import REMOVALS
-from prunecurve.sweep import Evaluator
+from prunecurve.commandline import run
+from prunecurve.sweep import Evaluator, write_curve
+from prunecurve.sweep import options as evaluation_options
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--features", required=True, help="the split's pooled maps")
-    made.add_argument("--pairs", required=True, help="the split's pairs, with the labels")
-    made.add_argument("--weights", required=True, help="the network's weights")
-    made.add_argument("--mean-features", nargs="?", help="mean pooled maps, for mean_replacement")
-    made.add_argument("--ranking", required=True)
+    made = evaluation_options(__doc__)
     made.add_argument("--partial-sums", help="the ranking's stored sums; without them the same, slower")
-    made.add_argument("--removal", choices=REMOVALS, required=True)
-    made.add_argument("--k", type=int, nargs="+", required=True, help="numbers of channels removed")
-    made.add_argument("--dataset", required=True, help="for the row's first columns, as seed and criterion")
-    made.add_argument("--seed", type=int, required=True)
-    made.add_argument("--criterion", required=True)
-    made.add_argument("--output", required=True, help="output: a CSV file with a row for each K")
     return made
 
 
 def work(arguments: argparse.Namespace) -> None:
-    evaluator = Evaluator(arguments.features, arguments.pairs, arguments.weights, arguments.mean_features)
-    order = read_order(arguments.ranking, evaluator.channels)
-    stored = evaluator.stored_sums(arguments.partial_sums) if arguments.partial_sums else None
-    rows = evaluator.rows(order, arguments.k, arguments.removal, stored)
-    identity = {name: getattr(arguments, name) for name in ("dataset", "seed", "criterion", "removal")}
-    write_rows(arguments.output, [identity | row for row in rows])
+    files = arguments.features, arguments.pairs, arguments.weights, arguments.layer, arguments.mean_features
+    write_curve(Evaluator(*files), arguments, arguments.partial_sums)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--figure", choices=figures.names(), required=True)
     made.add_argument("--data", type=Path, required=True, help="curve.csv or channels.csv")
     made.add_argument("--criteria", nargs="*", default=[], help="the study's criteria, in the order of its config")
-    made.add_argument("--dataset", help="for the figures of one network: which, as --seed")
+    made.add_argument("--dataset", help="for the figures of one network: which, as --seed and --layer")
     made.add_argument("--seed", type=int)
+    made.add_argument("--layer")
     made.add_argument("--ranking", type=Path, help="for the figures of one network: its order by the first criterion")
     made.add_argument("--mean-maps", type=Path, help="for the figures of one network: its mean maps")
     made.add_argument("--dpi", type=int, default=300, help="of the PNG")
@@ -28,7 +29,8 @@ def work(arguments: argparse.Namespace) -> None:
     table, maps = read_table(arguments.data), None
     if arguments.mean_maps:
         rank = read_table(arguments.ranking).set_index("channel")["order"] + 1
-        table = table.assign(dataset=arguments.dataset, seed=arguments.seed, rank=table["channel"].map(rank))
+        network = {"dataset": arguments.dataset, "seed": arguments.seed, "layer": arguments.layer}
+        table = table.assign(**network, rank=table["channel"].map(rank))
         maps = load_array(arguments.mean_maps, shape=(len(table), None, None))
     figure = figures.draw(arguments.figure, figures.Data(table, tuple(arguments.criteria), maps))
     figures.save(figure, arguments.dpi, arguments.png, arguments.svg)

@@ -9,6 +9,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ[
 
 from prunecurve.batches import Split
 from prunecurve.commandline import log, parser, run
+from prunecurve.cost import block_of
+from prunecurve.early import EarlyEvaluator
 from prunecurve.files import load_array, read_order, write_rows
 from prunecurve.network import load_model, prepare_torch
 from prunecurve.sweep import Evaluator, checked_ks
@@ -22,6 +24,7 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--pairs", type=Path, required=True)
     made.add_argument("--features", type=Path, required=True)
     made.add_argument("--weights", type=Path, required=True)
+    made.add_argument("--layer", required=True, help="the pruned convolution: conv3")
     made.add_argument("--mean-features", type=Path, nargs="?", help="mean pooled maps, for mean_replacement")
     made.add_argument("--ranking", required=True, help="path of a ranking, with {criterion} in it")
     made.add_argument("--rows", required=True, help="path of rows, with {criterion}, {removal} and {ks} in it")
@@ -37,7 +40,10 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     # On the CPU, whatever computed the features: a second device is one more proof.
     prepare_torch("cpu", arguments.threads)
-    evaluator = Evaluator(arguments.features, arguments.pairs, arguments.weights, arguments.mean_features)
+    model = load_model(arguments.model)
+    files = arguments.features, arguments.pairs, arguments.weights, arguments.layer, arguments.mean_features
+    in_last = block_of(arguments.layer) == model.architecture.blocks
+    evaluator = Evaluator(*files) if in_last else EarlyEvaluator(*files, threads=arguments.threads)
     split = Split.of(load_array(arguments.images), load_array(arguments.pairs), "cpu")
     orders = {c: read_order(arguments.ranking.format(criterion=c), evaluator.channels) for c in arguments.criteria}
     paths = {
@@ -46,7 +52,6 @@ def work(arguments: argparse.Namespace) -> None:
         for removal in arguments.removals
         for k, pack in zip(checked_ks(evaluator.channels), arguments.packs, strict=True)
     }
-    model = load_model(arguments.model)
     rows = list(verify(model, split, evaluator, orders, arguments.removals, paths, arguments.tolerance))
     for row in rows:
         log.info("%s", row)

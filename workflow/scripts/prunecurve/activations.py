@@ -1,4 +1,4 @@
-"""What the last convolution's channels do on a split: features for the head, mean maps, statistics. One pass."""
+"""What a convolution's channels do on a split: pooled maps for the next layer, mean maps, statistics, single maps."""
 
 from pathlib import Path
 
@@ -25,42 +25,40 @@ class ChannelStatistics:
         over = (0, 2, 3)
         wide = maps.double()
         self.count += maps.numel() // maps.shape[1]
-        self.sums = self.sums + torch.stack([wide.sum(over), wide.square().sum(over), (maps == 0).sum(over).double()])
+        self.sums = self.sums + torch.stack([wide.sum(over), wide.square().sum(over), (maps <= 0).sum(over).double()])
         low, high = maps.amin(over), maps.amax(over)
         self.lowest = low if self.lowest is None else torch.minimum(self.lowest, low)
         self.highest = high if self.highest is None else torch.maximum(self.highest, high)
 
     def columns(self) -> dict[str, np.ndarray]:
-        """float64 arrays (P,): mean, standard deviation, extremes, and the share of exact zeros."""
-        mean, square, zeros = (self.sums / self.count).cpu().numpy()
+        """float64 arrays (P,): mean, standard deviation, extremes, and the share that is not above zero."""
+        mean, square, inactive = (self.sums / self.count).cpu().numpy()
         return {
             "mean": mean,
             "std": np.sqrt(np.maximum(square - mean**2, 0)),
             "min": self.lowest.cpu().numpy().astype(np.float64),
             "max": self.highest.cpu().numpy().astype(np.float64),
-            "zero_share": zeros,
+            "inactive_share": inactive,
         }
 
 
 @torch.inference_mode()
-def collect(model: PairNet, split: Split, batch_size: int, folder: str | Path) -> None:
-    """Run the network over a split's pairs once and write what its last block does into `folder`.
+def collect(model: PairNet, i: int, split: Split, batch_size: int, folder: str | Path) -> None:
+    """Run the network over a split's pairs once and write what its block i does into `folder`.
 
-    features.npy: float32 (N, P, h, w), the pooled maps that the head sees, streamed to disk.
+    features.npy: float32 (N, P, h, w), the pooled maps that the next layer sees, streamed to disk.
     mean_features.npy: float32 (P, h, w), their mean. mean_maps.npy: float32 (P, M, N), the mean map
     after ReLU, before pooling. channels.csv: a row a channel, `{point}_{statistic}` columns.
     """
     folder, model = Path(folder), model.eval()
-    count = len(split.pairs)
-    architecture = model.architecture
+    count, channels, size = len(split.pairs), model.architecture.channels[i - 1], model.architecture.size_after(i)
     statistics = {point: ChannelStatistics() for point in POINTS}
     relu_sum: Tensor | int = 0
     pool_sum: Tensor | int = 0
-    shape = (count, architecture.channels[-1], architecture.map_size, architecture.map_size)
-    with streamed_array(folder / "features.npy", shape) as features:
+    with streamed_array(folder / "features.npy", (count, channels, size, size)) as features:
         done = 0
         for inputs, _ in split.batches(batch_size):
-            maps = model.last_block(inputs)
+            maps = model.maps(i, inputs)
             for point in POINTS:
                 statistics[point].add(maps[point])
             relu_sum = relu_sum + maps["relu"].double().sum(0)
@@ -72,5 +70,17 @@ def collect(model: PairNet, split: Split, batch_size: int, folder: str | Path) -
     columns = {f"{point}_{name}": values for point in POINTS for name, values in statistics[point].columns().items()}
     write_rows(
         folder / "channels.csv",
-        [{"channel": c} | {name: values[c] for name, values in columns.items()} for c in range(shape[1])],
+        [{"channel": c} | {name: values[c] for name, values in columns.items()} for c in range(channels)],
     )
+
+
+def some_pairs(pairs: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` of the pairs (N, 3), drawn without replacement and in their order; all of them if there are fewer."""
+    return pairs[np.sort(rng.permutation(len(pairs))[:count])]
+
+
+@torch.inference_mode()
+def single_maps(model: PairNet, i: int, point: str, split: Split, batch_size: int) -> np.ndarray:
+    """The maps, float32 (n, P, M, N), of each pair of a split at one of POINTS of block i."""
+    model.eval()
+    return np.concatenate([model.maps(i, inputs)[point].cpu().numpy() for inputs, _ in split.batches(batch_size)])

@@ -11,6 +11,7 @@ import yaml
 from prunecurve import criteria
 from prunecurve.datasets import DATASETS
 from prunecurve.errors import StudyError
+from prunecurve.naming import REVERSED
 from prunecurve.pairs import SPLITS
 from prunecurve.removal import REMOVALS
 
@@ -20,7 +21,8 @@ def load_schema(path: str | Path) -> dict[str, Any]:
     schema = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     keys = schema["properties"]
     keys["dataset"]["enum"] = list(DATASETS)
-    keys["ranking"]["properties"]["criteria"]["items"]["enum"] = criteria.names()
+    keys["ranking"]["properties"]["criteria"]["items"]["enum"] = criteria.allowed()
+    keys["sensitivity"]["properties"]["criteria"]["items"]["enum"] = criteria.allowed()
     keys["sweep"]["properties"]["removals"]["items"]["enum"] = list(REMOVALS)
     return schema
 
@@ -33,12 +35,14 @@ def parsed(schema: Mapping[str, Any], given: Any) -> Any:
     if isinstance(given, Mapping):
         known = schema.get("properties", {})
         return {name: parsed(known.get(name, {}), value) for name, value in given.items()}
-    for choice in schema.get("anyOf", [schema]):
+    choices = schema.get("anyOf", [schema])
+    for choice in choices:
         if isinstance(given, list) and "items" in choice:
             return [parsed(choice["items"], value) for value in given]
-    if isinstance(given, str) and schema.get("type") == "boolean":
+    kinds = {choice.get("type") for choice in choices}
+    if isinstance(given, str) and "boolean" in kinds:
         return {"true": True, "false": False}.get(given.lower(), given)
-    if isinstance(given, str) and schema.get("type") in ("integer", "number"):
+    if isinstance(given, str) and kinds & {"integer", "number"}:
         for number in (int, float):
             try:
                 return number(given)
@@ -52,7 +56,7 @@ def filled(schema: Mapping[str, Any], given: Any) -> Any:
     for choice in schema.get("anyOf", [schema]):
         if isinstance(given, list) and "items" in choice:
             return [filled(choice["items"], value) for value in given]
-    if schema.get("type") == "integer":
+    if isinstance(given, float) and any(choice.get("type") == "integer" for choice in schema.get("anyOf", [schema])):
         return int(given)
     if "properties" not in schema:
         return given
@@ -85,16 +89,30 @@ def check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]
     return config
 
 
-def ks(config: Mapping[str, Any]) -> list[int]:
-    """The K that the sweep evaluates, in rising order: those of the config and 0, the unpruned control."""
-    channels = config["network"]["channels"][-1]
-    chosen = config["sweep"]["ks"]
-    return list(range(channels)) if chosen == "all" else sorted({0, *chosen})
+def layers(config: Mapping[str, Any]) -> dict[str, int]:
+    """The convolutions, in order, and how many channels each has."""
+    return {f"conv{i}": channels for i, channels in enumerate(config["network"]["channels"], start=1)}
 
 
-def packs(config: Mapping[str, Any]) -> dict[str, list[int]]:
-    """The K of each evaluation job by its name: one K is named as itself, several by the first and the last."""
-    chosen, size = ks(config), config["sweep"]["ks_per_job"]
+def pruned_layer(config: Mapping[str, Any]) -> str:
+    """The convolution whose channels the study removes."""
+    return list(layers(config))[-1] if config["layer"] == "last" else config["layer"]
+
+
+def ks(config: Mapping[str, Any], layer: str) -> list[int]:
+    """The K that a layer's sweep evaluates, in rising order: those of the config and 0, the unpruned control."""
+    channels, chosen = layers(config)[layer], config["sweep"]["ks"]
+    # What a smaller layer than the study's can't lose is left out.
+    return list(range(channels)) if chosen == "all" else sorted({0, *(k for k in chosen if k < channels)})
+
+
+def packs(config: Mapping[str, Any], layer: str) -> dict[str, list[int]]:
+    """The K of each evaluation job by its name: one K is named as itself, several by the first and the last.
+
+    An earlier layer has one job a ranking: importing torch and reading its maps takes longer than an evaluation.
+    """
+    chosen = ks(config, layer)
+    size = config["sweep"]["ks_per_job"] if layer == list(layers(config))[-1] else len(chosen)
     parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
     return {str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}": part for part in parts}
 
@@ -132,7 +150,7 @@ def _told(error: Any) -> str:
     if error.validator == "enum":
         near = difflib.get_close_matches(str(value), map(str, error.validator_value), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        return f"{key}: {value!r} is unknown; allowed: {', '.join(map(str, error.validator_value))}{hint}"
+        return f"{key}: {value!r} is unknown; allowed: {describe(allowed)}{hint}"
     return f"{key}: {value!r} is not allowed; allowed: {describe(allowed)}"
 
 
@@ -142,8 +160,11 @@ def _yaml(value: Any) -> str:
 
 def describe(schema: Mapping[str, Any]) -> str:
     """In words, which values a part of the schema allows."""
+    if "examples" in schema:
+        return " or ".join(map(str, schema["examples"])) + ", …"
     if "enum" in schema:
-        return ", ".join(map(str, schema["enum"]))
+        plain = [str(value) for value in schema["enum"] if not str(value).startswith(REVERSED)]
+        return ", ".join(plain) + (f", {REVERSED}NAME" if len(plain) < len(schema["enum"]) else "")
     if "anyOf" in schema:
         return " or ".join(describe(choice) for choice in schema["anyOf"])
     if "const" in schema:
@@ -173,7 +194,7 @@ def describe(schema: Mapping[str, Any]) -> str:
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Mistakes that no single key shows."""
     network, size = config["network"], config["image_size"]
-    blocks, channels = len(network["channels"]), network["channels"][-1]
+    blocks, last = len(network["channels"]), network["channels"][-1]
     if size >> blocks < 1:
         yield (
             f"network.channels: {blocks} blocks each halve the image, and image_size is {size}; "
@@ -181,14 +202,20 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         )
     if network["kernel_size"] % 2 == 0:
         yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the map's size"
-    if channels < 2:
-        yield f"network.channels: the last block has {channels} channel; allowed: at least 2, so that one can go"
+    if pruned_layer(config) not in layers(config):
+        yield f"layer: {config['layer']} is not in the network; allowed: last, {', '.join(layers(config))}"
+        return
+    channels = layers(config)[pruned_layer(config)]
+    if last < 2:
+        yield f"network.channels: the last block has {last} channel; allowed: at least 2, so that one can go"
+    elif channels < 2:
+        yield f"layer: {config['layer']} has {channels} channel (network.channels); allowed: at least 2"
     if config["sweep"]["ks"] != "all":
         for k in config["sweep"]["ks"]:
             if not 0 <= k < channels:
                 yield (
                     f"sweep.ks: K = {k} is out of range; allowed: 0 to {channels - 1}, "
-                    f"since the last of network.channels is {channels}"
+                    f"since {pruned_layer(config)} has {channels} of network.channels"
                 )
     pairs = config["pairs_per_image"]
     for split in SPLITS:

@@ -11,26 +11,32 @@ def layer_names(weights: Mapping[str, np.ndarray], kind: str) -> list[str]:
     return [f"{kind}{i}" for i in range(1, count + 1)]
 
 
-def cost(weights: Mapping[str, np.ndarray], channels: int) -> dict[str, int]:
-    """Parameters, and MACs for one pair, of the network whose last convolution keeps `channels` channels.
+def block_of(layer: str) -> int:
+    """The number of the block, from 1, that a convolution stands in: 2 for `conv2`."""
+    return int(layer.removeprefix("conv"))
+
+
+def cost(weights: Mapping[str, np.ndarray], layer: str, channels: int) -> dict[str, int]:
+    """Parameters, and MACs for one pair, of the network whose convolution `layer` keeps `channels` channels.
 
     Counted are all trainable parameters (batch normalisation's scale and shift too), and the MACs of
     convolutions and linear layers; batch normalisation, which folds into the convolution, and biases
     count none, as is usual.
     """
-    convs, linears = layer_names(weights, "conv"), layer_names(weights, "linear")
     size, params, macs = int(weights["image_size"]), 0, 0
-    for conv in convs:
-        outputs, inputs, height, width = weights[f"{conv}.weight"].shape
-        outputs = channels if conv == convs[-1] else outputs
-        filters = outputs * inputs * height * width
+    left = weights["conv1.weight"].shape[1]
+    for conv in layer_names(weights, "conv"):
+        outputs, _, height, width = weights[f"{conv}.weight"].shape
+        outputs = channels if conv == layer else outputs
+        filters = outputs * left * height * width
         # Each filter has a bias, a scale and a shift.
         params += filters + 3 * outputs
         macs += filters * size * size
-        size //= 2
-    for linear in linears:
-        outputs, inputs = weights[f"{linear}.weight"].shape
-        inputs = channels * size * size if linear == linears[0] else inputs
-        params += outputs * inputs + outputs
-        macs += outputs * inputs
+        size, left = size // 2, outputs
+    left *= size * size
+    for linear in layer_names(weights, "linear"):
+        outputs = len(weights[f"{linear}.weight"])
+        params += outputs * left + outputs
+        macs += outputs * left
+        left = outputs
     return {"params": params, "macs": macs}

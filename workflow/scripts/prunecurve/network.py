@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from prunecurve.errors import StudyError
 from prunecurve.files import atomic, save_arrays
 
-# The places in the last block where a channel can be measured, in the order data passes them.
+# The places in a block where a channel can be measured, in the order data passes them.
 POINTS = ("conv", "bn", "relu", "pool")
 
 
@@ -29,9 +29,13 @@ class Architecture:
     dropout: float = dataclasses.field(metadata={"help": "share dropped after the first hidden layer"})
 
     @property
-    def map_size(self) -> int:
-        """Height and width of the last block's maps after pooling, each block halving them, rounded down."""
-        return self.image_size >> len(self.channels)
+    def blocks(self) -> int:
+        """How many convolutions there are; block i, from 1, holds conv{i}."""
+        return len(self.channels)
+
+    def size_after(self, i: int) -> int:
+        """Height and width of block i's maps after pooling, each block halving them, rounded down."""
+        return self.image_size >> i
 
 
 class PairNet(nn.Module):
@@ -48,42 +52,41 @@ class PairNet(nn.Module):
             kernel = architecture.kernel_size
             self.add_module(f"conv{i}", nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
             self.add_module(f"bn{i}", nn.BatchNorm2d(outputs))
-        features = (widths[-1] * architecture.map_size**2, *architecture.hidden, 2)
+        features = (widths[-1] * architecture.size_after(architecture.blocks) ** 2, *architecture.hidden, 2)
         for i, (inputs, outputs) in enumerate(pairwise(features), start=1):
             self.add_module(f"linear{i}", nn.Linear(inputs, outputs))
         self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout(architecture.dropout)
 
-    @property
-    def last_conv(self) -> nn.Conv2d:
-        """The convolution whose channels are pruned."""
-        return getattr(self, f"conv{len(self.architecture.channels)}")
+    def conv(self, i: int) -> nn.Conv2d:
+        """Block i's convolution."""
+        return getattr(self, f"conv{i}")
 
-    @property
-    def last_bn(self) -> nn.BatchNorm2d:
-        """The batch normalisation of the pruned convolution."""
-        return getattr(self, f"bn{len(self.architecture.channels)}")
+    def bn(self, i: int) -> nn.BatchNorm2d:
+        """Block i's batch normalisation."""
+        return getattr(self, f"bn{i}")
 
-    def block(self, i: int, x: Tensor) -> dict[str, Tensor]:
-        """The maps at each of POINTS of block i (from 1), for its input x (n, D, H, W)."""
-        conv = getattr(self, f"conv{i}")(x)
-        bn = getattr(self, f"bn{i}")(conv)
+    def maps(self, i: int, x: Tensor) -> dict[str, Tensor]:
+        """Block i's maps at each of POINTS for images x (n, in_channels, S, S)."""
+        for earlier in range(1, i):
+            x = self.pooled(earlier, self.conv(earlier)(x))
+        conv = self.conv(i)(x)
+        bn = self.bn(i)(conv)
         relu = torch.relu(bn)
         return {"conv": conv, "bn": bn, "relu": relu, "pool": self.pool(relu)}
 
-    def pooled(self, i: int, x: Tensor) -> Tensor:
-        """Block i's pooled maps alone: those of `block`, and the same gradients, from a quarter of ReLU's work.
+    def pooled(self, i: int, conv: Tensor) -> Tensor:
+        """Block i's pooled maps from its convolution's output: those of `maps`, and the same gradients.
 
-        ReLU keeps order, so the largest of a window's values may be taken before it.
+        ReLU keeps order, so the largest of a window's values may be taken before it: a quarter of ReLU's work.
         """
-        return torch.relu(self.pool(getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x))))
+        return torch.relu(self.pool(self.bn(i)(conv)))
 
-    def last_block(self, x: Tensor) -> dict[str, Tensor]:
-        """The last block's maps at each of POINTS for images x (n, in_channels, S, S)."""
-        blocks = len(self.architecture.channels)
-        for i in range(1, blocks):
-            x = self.pooled(i, x)
-        return self.block(blocks, x)
+    def after(self, i: int, pooled: Tensor) -> Tensor:
+        """Logits (n, 2) of block i's pooled maps; of images for i = 0."""
+        for later in range(i + 1, self.architecture.blocks + 1):
+            pooled = self.pooled(later, self.conv(later)(pooled))
+        return self.head(pooled)
 
     def head(self, pooled: Tensor) -> Tensor:
         """Logits (n, 2) of the last block's pooled maps (n, P, h, w), flattened channel by channel."""
@@ -97,9 +100,7 @@ class PairNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, 2) of images (n, in_channels, S, S)."""
-        for i in range(1, len(self.architecture.channels) + 1):
-            x = self.pooled(i, x)
-        return self.head(x)
+        return self.after(0, x)
 
 
 def prepare_torch(device: str, threads: int) -> torch.device:
@@ -152,5 +153,5 @@ def save_weights(path: str | Path, model: PairNet) -> None:
     arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in model.state_dict().items()}
     arrays = {name: array for name, array in arrays.items() if not name.endswith("num_batches_tracked")}
     arrays["image_size"] = np.array(model.architecture.image_size)
-    arrays["bn_eps"] = np.array(model.last_bn.eps)
+    arrays["bn_eps"] = np.array(model.bn(1).eps)
     save_arrays(path, arrays)

@@ -14,24 +14,24 @@ from prunecurve.network import PairNet
 
 
 @torch.no_grad()
-def physically_smaller(model: PairNet, kept: np.ndarray) -> PairNet:
-    """The network with only the kept channels (sorted numbers) in its last convolution.
+def physically_smaller(model: PairNet, i: int, kept: np.ndarray) -> PairNet:
+    """The network with only the kept channels (sorted numbers) in the convolution of block i.
 
-    Convolution (P−K, D, k, k), batch normalisation P−K, first linear layer (P−K)·h·w inputs; all other
-    layers are copies.
+    Convolution (P−K, D, k, k) and batch normalisation P−K; of the next layer's inputs, those of the kept channels:
+    (D', P−K, k, k) of a convolution, (P−K)·h·w of the first linear layer. All other layers are copies.
     """
     old = model.architecture
-    small = PairNet(dataclasses.replace(old, channels=(*old.channels[:-1], len(kept)))).eval()
-    area = old.map_size**2
+    channels = (*old.channels[: i - 1], len(kept), *old.channels[i:])
+    small = PairNet(dataclasses.replace(old, channels=channels)).eval()
+    area = old.size_after(i) ** 2
     columns = np.concatenate([np.arange(c * area, (c + 1) * area) for c in kept])
-    last = len(old.channels)
-    rows_of = {f"conv{last}", f"bn{last}"}
     state = {}
     for name, tensor in model.state_dict().items():
-        layer = name.split(".")[0]
-        if layer in rows_of and tensor.ndim > 0:
+        if name.split(".")[0] in (f"conv{i}", f"bn{i}") and tensor.ndim > 0:
             tensor = tensor[kept]
-        elif name == "linear1.weight":
+        elif name == f"conv{i + 1}.weight":
+            tensor = tensor[:, kept]
+        elif name == "linear1.weight" and i == old.blocks:
             tensor = tensor[:, columns]
         state[name] = tensor
     small.load_state_dict(state)
@@ -39,33 +39,36 @@ def physically_smaller(model: PairNet, kept: np.ndarray) -> PairNet:
 
 
 @torch.no_grad()
-def zeroed(model: PairNet, removed: np.ndarray) -> PairNet:
+def zeroed(model: PairNet, i: int, removed: np.ndarray) -> PairNet:
     """The reference experiment's pruning: a copy of the network with `conv.weight[c] = 0` for removed channels."""
     copied = copy.deepcopy(model).eval()
-    copied.last_conv.weight[removed] = 0
+    copied.conv(i).weight[removed] = 0
     return copied
 
 
 class _Replaced(nn.Module):
-    """A network whose pooled maps of some channels are overwritten by constants before the head."""
+    """A network whose pooled maps of some channels of block i are overwritten by constants."""
 
-    def __init__(self, model: PairNet, removed: np.ndarray, maps: Tensor) -> None:
+    def __init__(self, model: PairNet, i: int, removed: np.ndarray, maps: Tensor) -> None:
         super().__init__()
-        self.model, self.removed, self.maps = model, removed, maps
+        self.model, self.i, self.removed, self.maps = model, i, removed, maps
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = self.model.last_block(x)["pool"].clone()
+        pooled = self.model.maps(self.i, x)["pool"].clone()
         pooled[:, self.removed] = self.maps
-        return self.model.head(pooled)
+        return self.model.after(self.i, pooled)
 
 
-def operated(model: PairNet, kept: np.ndarray, removal: str, mean_features: np.ndarray) -> nn.Module:
-    """The torch network after a removal of all but the kept channels; mean_features (P, h, w) for mean_replacement."""
-    removed = np.setdiff1d(np.arange(model.architecture.channels[-1]), kept)
+def operated(model: PairNet, i: int, kept: np.ndarray, removal: str, mean_features: np.ndarray) -> nn.Module:
+    """The torch network after a removal of all but the kept channels of block i.
+
+    mean_features: (P, h, w), for mean_replacement.
+    """
+    removed = np.setdiff1d(np.arange(model.architecture.channels[i - 1]), kept)
     if removal == "structural":
-        return physically_smaller(model, kept)
+        return physically_smaller(model, i, kept)
     if removal == "zero_weights":
-        return zeroed(model, removed)
+        return zeroed(model, i, removed)
     if removal == "mean_replacement":
-        return _Replaced(model, removed, torch.from_numpy(mean_features[removed]))
+        return _Replaced(model, i, removed, torch.from_numpy(mean_features[removed]))
     raise ValueError(f"no surgery for removal {removal!r}")

@@ -1,12 +1,14 @@
 """Evaluations: the networks with the first K channels of a ranking removed. Imports numpy alone."""
 
+import argparse
 from collections.abc import Sequence
 
 import numpy as np
 
-from prunecurve.cost import cost, layer_names
+from prunecurve.commandline import parser
+from prunecurve.cost import cost
 from prunecurve.errors import StudyError
-from prunecurve.files import load_array, load_arrays
+from prunecurve.files import load_array, load_arrays, read_order, write_rows
 from prunecurve.head import Head, in_threads, logits, partial_sums_shape
 from prunecurve.metrics import measure
 from prunecurve.removal import REMOVALS
@@ -23,21 +25,25 @@ def checked_ks(channels: int) -> list[int]:
 
 
 class Evaluator:
-    """All that the evaluations of one network share, read from its artifacts.
+    """All that the evaluations of one network share, read from its artifacts; here those of the last convolution.
 
-    features: the split's pooled maps (N, P, h, w), memory-mapped; pairs: (N, 3) with the labels;
-    mean_features: (P, h, w) over the ranking split, for mean_replacement alone.
+    features: the split's pooled maps (N, P, h, w), memory-mapped; pairs: (N, 3) with the labels; layer: the
+    convolution (`conv3`); mean_features: (P, h, w) over the ranking split, for mean_replacement alone.
     """
 
-    def __init__(self, features: str, pairs: str, weights: str, mean_features: str | None = None) -> None:
-        self.weights = load_arrays(weights)
+    def __init__(self, features: str, pairs: str, weights: str, layer: str, mean_features: str | None = None) -> None:
+        self.weights, self.layer = load_arrays(weights), layer
         self.features = load_array(features, shape=(None, None, None, None), mapped=True)
         self.labels = load_array(pairs, shape=(len(self.features), 3))[:, 2]
         # Not a number where there are none, so that a removal that needs them can't go on without.
         missing = np.full(self.features.shape[1:], np.nan, np.float32)
         self.mean_features = load_array(mean_features, shape=missing.shape) if mean_features else missing
         self.channels = self.features.shape[1]
-        self.head = Head(self.weights, self.channels)
+
+    @property
+    def head(self) -> Head:
+        """The linear layers."""
+        return Head(self.weights, self.channels)
 
     def stored_sums(self, path: str) -> np.ndarray:
         """A ranking's `head.partial_sums`, memory-mapped."""
@@ -53,9 +59,14 @@ class Evaluator:
             if not 0 <= k < self.channels:
                 last = self.channels - 1
                 raise StudyError(f"sweep.ks: K = {k} is outside 0 … {last} (the layer has {self.channels} channels)")
-        stand_in = REMOVALS[removal].stand_in(self.weights, self.mean_features)
+        stand_in = REMOVALS[removal].stand_in(self.weights, self.layer, self.mean_features)
         if np.isnan(stand_in).any():
             raise StudyError(f"removal {removal} needs the mean pooled maps, and --mean-features gives none")
+        return self._logits(order, ks, stand_in, stored, threads)
+
+    def _logits(
+        self, order: np.ndarray, ks: Sequence[int], stand_in: np.ndarray, stored: np.ndarray | None, threads: int
+    ) -> np.ndarray:
         return logits(self.features, self.head, order, ks, stand_in, stored, threads)
 
     def rows(
@@ -66,12 +77,12 @@ class Evaluator:
         compression_ratio is parameters before over after, theoretical_speedup MACs before over after (Blalock 2020).
         """
         found = self.logits(order, ks, removal, stored, threads)
-        before = cost(self.weights, self.channels)
-        filters = self.weights[f"{layer_names(self.weights, 'conv')[-1]}.weight"].shape[1:]
+        before = cost(self.weights, self.layer, self.channels)
+        filters = self.weights[f"{self.layer}.weight"].shape[1:]
 
         def row(k: int, of_k: np.ndarray) -> dict[str, object]:
             in_network = self.channels - k if REMOVALS[removal].smaller else self.channels
-            after = cost(self.weights, in_network)
+            after = cost(self.weights, self.layer, in_network)
             return {
                 "k": k,
                 "channels_left": self.channels - k,
@@ -83,3 +94,30 @@ class Evaluator:
             }
 
         return in_threads(row, threads, ks, found)
+
+
+def options(description: str | None) -> argparse.ArgumentParser:
+    """What every script that evaluates is told."""
+    made = parser(description)
+    made.add_argument("--features", required=True, help="the split's pooled maps")
+    made.add_argument("--pairs", required=True, help="the split's pairs, with the labels")
+    made.add_argument("--weights", required=True, help="the network's weights")
+    made.add_argument("--mean-features", nargs="?", help="mean pooled maps, for mean_replacement")
+    made.add_argument("--layer", required=True, help="the pruned convolution: conv3")
+    made.add_argument("--ranking", required=True)
+    made.add_argument("--removal", choices=REMOVALS, required=True)
+    made.add_argument("--k", type=int, nargs="+", required=True, help="numbers of channels removed")
+    made.add_argument("--dataset", required=True, help="for the row's first columns, as seed and criterion")
+    made.add_argument("--seed", type=int, required=True)
+    made.add_argument("--criterion", required=True)
+    made.add_argument("--output", required=True, help="output: a CSV file with a row for each K")
+    return made
+
+
+def write_curve(evaluator: Evaluator, arguments: argparse.Namespace, sums: str | None = None) -> None:
+    """Evaluate what `options` say and write the rows; sums: the path of the ranking's stored sums, if there are any."""
+    order = read_order(arguments.ranking, evaluator.channels)
+    stored = evaluator.stored_sums(sums) if sums else None
+    rows = evaluator.rows(order, arguments.k, arguments.removal, stored)
+    identity = {name: getattr(arguments, name) for name in ("dataset", "seed", "layer", "criterion", "removal")}
+    write_rows(arguments.output, [identity | row for row in rows])

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from prunecurve.batches import Split, all_logits
+from prunecurve.cost import block_of
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows
 from prunecurve.metrics import confusion, predict
@@ -62,7 +63,8 @@ def verify(
                 kept = kept_channels(order, k)
                 key = (removal, kept.tobytes())
                 if key not in surgical:
-                    surgical[key] = all_logits(operated(model, kept, removal, evaluator.mean_features), split)
+                    cut = operated(model, block_of(evaluator.layer), kept, removal, evaluator.mean_features)
+                    surgical[key] = all_logits(cut, split)
                 yield {"criterion": criterion, "removal": removal, "k": k} | compare(
                     _row_of(k, rows[criterion, removal, k]), swept, surgical[key], evaluator.labels, tolerance
                 )

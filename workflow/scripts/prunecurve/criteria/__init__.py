@@ -2,46 +2,55 @@
 
 A criterion has `score(layer) -> float array (P,)`: the channel with the lowest score is removed first,
 ties in order of channel numbers. To add one, add a module with that function; nothing else changes.
-One that looks at single pairs and their labels says `READS_LABELS = True` and finds them in `layer.examples`:
-the validation pairs, whatever `ranking.split` is. Test labels are read by the evaluation alone.
+What it looks at beside the weights it says in `READS`, and gets nothing else:
+
+    "statistics"   each channel's statistics over the pairs of `ranking.split`
+    "maps"         the single maps of some pairs of `ranking.split`
+    "labels"       the validation pairs with their labels, whatever `ranking.split` is
+
+Test labels are read by the evaluation alone. `KNOBS` names the keys under `ranking` that it wants,
+`POINT` the one place in the block where it measures, whatever the config says.
 """
 
 import dataclasses
 import importlib
 import pkgutil
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from prunecurve.errors import StudyError
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples:
-    """The validation pairs as the linear layers see them.
-
-    features: float32 (N, P, h, w), pooled maps. labels: (N,), 1 for same. weights: the network's, by the names of
-    its state dict. threads: how many a criterion may use.
-    """
-
-    features: np.ndarray
-    labels: np.ndarray
-    weights: dict[str, np.ndarray]
-    threads: int = 1
+from prunecurve.examples import Examples
+from prunecurve.naming import REVERSED, criterion_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """What a criterion may look at: the pruned convolution, and what its channels do on the ranking split.
+    """What a criterion may look at: the pruned convolution, and what its channels do.
 
-    filters: float32 (P, D, k, k), the convolution's weights. statistics: float64 arrays (P,) by the names of
-    channels.csv's columns (`relu_mean`, `conv_std`, …). random: the criterion's own stream of chance.
-    examples: the validation pairs, for criteria that read labels.
+    filters: float32 (P, D, k, k), the convolution's weights. scale: (P,), batch normalisation's γ.
+    random: the criterion's own stream of chance. point: where activations are measured (conv, bn, relu, pool).
+    statistics: float64 arrays (P,) by the names of channels.csv's columns (`relu_mean`, `conv_std`, …).
+    maps: float32 (n, P, M, N), maps at `point` of some pairs. examples: the validation pairs. knobs: numbers from
+    the config, by key. What isn't in the criterion's `READS` or `KNOBS` is not there.
     """
 
     filters: np.ndarray
-    statistics: dict[str, np.ndarray]
+    scale: np.ndarray
     random: np.random.Generator
+    point: str = "relu"
+    statistics: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    maps: np.ndarray | None = None
     examples: Examples | None = None
+    knobs: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+class Estimate(NamedTuple):
+    """Scores that were estimated by sampling, and their standard errors, both (P,)."""
+
+    scores: np.ndarray
+    standard_error: np.ndarray
 
 
 def names() -> list[str]:
@@ -49,21 +58,53 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def reads_labels(name: str) -> bool:
-    """Whether a criterion needs the validation pairs."""
-    return getattr(importlib.import_module(f"{__name__}.{name}"), "READS_LABELS", False)
+def allowed() -> list[str]:
+    """What the config may name: each criterion, and each backwards."""
+    return [*names(), *(f"{REVERSED}{name}" for name in names() if name != "random")]
 
 
-def scores(name: str, layer: Layer) -> np.ndarray:
-    """The scores (P,), float64, of a criterion; StudyError for an unknown name or a score that is no number."""
-    if name not in names():
+def _module(name: str):
+    return importlib.import_module(f"{__name__}.{criterion_of(name)}")
+
+
+def reads(name: str) -> tuple[str, ...]:
+    """What a criterion looks at beside the weights."""
+    return getattr(_module(name.removeprefix(REVERSED)), "READS", ())
+
+
+def point(name: str, chosen: str) -> str:
+    """Where a criterion measures activations: its own `POINT`, or the chosen one; nowhere is "none"."""
+    measures = {"statistics", "maps"} & set(reads(name))
+    return getattr(_module(name), "POINT", chosen) if measures else "none"
+
+
+def knobs(name: str) -> tuple[str, ...]:
+    """The keys under `ranking` that a criterion wants."""
+    return getattr(_module(name), "KNOBS", ())
+
+
+def scores(name: str, layer: Layer) -> Estimate | np.ndarray:
+    """The scores (P,), float64, of a criterion, with their standard errors if it samples.
+
+    StudyError for an unknown name, something that it needs and doesn't get, or a score that is no number.
+    """
+    if criterion_of(name) not in names():
         raise StudyError(f"ranking.criteria: {name!r} is unknown; allowed: {', '.join(names())}")
-    if reads_labels(name) and layer.examples is None:
-        raise StudyError(f"ranking.criteria: {name} reads labels: give --features and --pairs of the validation pairs")
-    found = np.asarray(importlib.import_module(f"{__name__}.{name}").score(layer), dtype=np.float64)
-    if found.shape != (len(layer.filters),) or np.isnan(found).any():
+    given = {"statistics": layer.statistics, "maps": layer.maps is not None, "labels": layer.examples}
+    for needed in reads(name):
+        if not given[needed]:
+            raise StudyError(f"ranking.criteria: {name} reads {needed}, and the script was given none")
+    found = _module(name).score(layer)
+    values = np.asarray(found.scores if isinstance(found, Estimate) else found, dtype=np.float64)
+    if values.shape != (len(layer.filters),) or np.isnan(values).any():
         raise StudyError(f"ranking.criteria: {name} gave no number for some channel; is the network trained?")
-    return found
+    return Estimate(values, found.standard_error) if isinstance(found, Estimate) else values
+
+
+def ties(scores: np.ndarray) -> int:
+    """How many channels share their score with another."""
+    _, counts = np.unique(scores, return_counts=True)
+    return int(counts[counts > 1].sum())
 
 
 def ranking(scores: np.ndarray) -> np.ndarray:

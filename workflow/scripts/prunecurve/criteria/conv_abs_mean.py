@@ -7,7 +7,10 @@ import numpy as np
 
 from prunecurve.criteria import Layer
 
+READS = ("statistics",)
+POINT = "conv"
+
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): |mean of z over pairs and positions|, at least 0."""
-    return np.abs(layer.statistics["conv_mean"])
+    """(P,): |mean of z over pairs and positions|, at least 0; whatever `ranking.measure_at` is."""
+    return np.abs(layer.statistics[f"{POINT}_mean"])

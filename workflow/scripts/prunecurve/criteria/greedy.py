@@ -3,15 +3,12 @@
 import numpy as np
 
 from prunecurve.criteria import Layer
-from prunecurve.head import Head
-from prunecurve.losses import Losses, greedy_order
+from prunecurve.orders import backward, losses_of
 
-READS_LABELS = True
+READS = ("labels",)
 
 
 def score(layer: Layer) -> np.ndarray:
     """(P,): the channel's place in the order; the class-balanced loss is that of structural removal."""
-    examples = layer.examples
-    head = Head(examples.weights, len(layer.filters))
-    with Losses(examples.features, examples.labels, head, examples.threads) as losses:
-        return np.argsort(greedy_order(losses))
+    with losses_of(layer.examples) as losses:
+        return np.argsort(backward(losses))

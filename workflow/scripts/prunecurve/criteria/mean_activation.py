@@ -4,7 +4,9 @@ import numpy as np
 
 from prunecurve.criteria import Layer
 
+READS = ("statistics",)
+
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): mean of a, at least 0; a dead channel has 0."""
-    return layer.statistics["relu_mean"]
+    """(P,): mean of a, at least 0 after ReLU, where a dead channel has 0."""
+    return layer.statistics[f"{layer.point}_mean"]

@@ -1,6 +1,6 @@
 """Figures: each module in a folder here is one, named as its file, drawn from the data that the folder names.
 
-of_curve: curve.csv; of_channels: channels.csv of the study; of_network: one network's channels.csv, ranks
+of_curve: the study's curve.csv, of_summary: its summary.csv, and so on; of_network: one network's channels.csv, ranks
 and mean maps. A figure has `draw(data) -> matplotlib Figure`. To add one, add a module; nothing else changes.
 """
 
@@ -31,18 +31,19 @@ def of(folder: str) -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules([str(Path(__path__[0]) / folder)]))
 
 
+def folders() -> list[str]:
+    """The folders of figures: `of_curve`, …."""
+    return sorted(folder.name for folder in Path(__path__[0]).glob("of_*"))
+
+
 def folder_of(name: str) -> str:
-    """The folder (`of_curve`, …) that a figure's module lies in."""
-    return next(folder.name for folder in _folders() if name in of(folder.name))
+    """The folder that a figure's module lies in."""
+    return next(folder for folder in folders() if name in of(folder))
 
 
 def names() -> list[str]:
     """All figures there are."""
-    return [name for folder in _folders() for name in of(folder.name)]
-
-
-def _folders() -> list[Path]:
-    return sorted(Path(__path__[0]).glob("of_*"))
+    return [name for folder in folders() for name in of(folder)]
 
 
 def draw(name: str, data: Data) -> "Figure":

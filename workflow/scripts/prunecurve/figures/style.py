@@ -54,6 +54,24 @@ def label(name: str) -> str:
     return name.replace("_", " ")
 
 
+def told_seeds(table: pd.DataFrame) -> str:
+    """What lines and bands are, for a figure's heading: data set and layer, how many networks, how many random orders.
+
+    table: rows of curves, each ranking's name in `order` (`statistics.by_criterion`).
+    """
+    seeds = table["seed"].nunique()
+    what = f"mean of {seeds} networks (seeds), band: 95 % Student t interval, cut off at 0 and 1"
+    told = f"{where(table)}: {'one network (seed)' if seeds == 1 else what}"
+    draws = table.loc[table["criterion"] == "random", "order"].nunique()
+    return f"{told}; random: mean of {draws} orders a network" if draws > 1 else told
+
+
+def where(table: pd.DataFrame) -> str:
+    """The data set and the pruned convolution (or all of them)."""
+    layers = table["layer"].unique()
+    return f"{table['dataset'].iloc[0]}, {layers[0] if len(layers) == 1 else 'all convolutions'}"
+
+
 def panels(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     """A page-wide figure of `count` panels of a height in inches, axes shared, in rows of at most `columns`."""
     columns = min(count, columns)
@@ -76,13 +94,11 @@ def line_with_band(ax: Axes, line: pd.DataFrame, label: str, colour: object, das
 
 def legend(figure: Figure, ax: Axes, table: pd.DataFrame) -> None:
     """The legend of a panel's lines above all panels, headed by the data set and what lines and bands are."""
-    dataset, seeds = table["dataset"].iloc[0], table["seed"].nunique()
-    what = f"mean of {seeds} networks (seeds), band: 95 % Student t interval, cut off at 0 and 1"
     figure.legend(
         *ax.get_legend_handles_labels(),
         loc="outside upper left",
         ncols=4,
-        title=f"{dataset}: {'one network (seed)' if seeds == 1 else what}",
+        title=told_seeds(table),
         alignment="left",
         title_fontsize=7,
     )

@@ -20,10 +20,10 @@ def draw(data: Data) -> Figure:
         if dead:
             ax.plot(place[:dead], levels[:dead], "x", color=looks[str(seed)]["color"], ms=4, clip_on=False)
     ax.set(
-        xlabel="channels of the last convolution, from the least to the most active",
+        xlabel="channels, from the least to the most active",
         ylabel="mean activation after ReLU",
         xlim=(1, len(levels)),
     )
     ax.set_ylim(bottom=0)
-    ax.legend(loc="upper left", title=data.table["dataset"].iloc[0], alignment="left", title_fontsize=7)
+    ax.legend(loc="upper left", title=style.where(data.table), alignment="left", title_fontsize=7)
     return figure

@@ -76,15 +76,15 @@ def _mark_unseen(ax: Axes, left: float, top: float, height: int, width: int) -> 
 def _explain(figure, ax, data, channels, size, highest, shared_scale) -> None:
     """The title and, under the maps, a colour bar."""
     dead = int((channels["relu_max"] == 0).sum())
-    dataset, seed = channels["dataset"].iloc[0], channels["seed"].iloc[0]
+    seed = channels["seed"].iloc[0]
     told = [
-        f"{dataset}, seed {seed}: mean of each of the {len(channels)} channels ({size[0]}×{size[1]}) after ReLU, over "
-        "all test pairs",
+        f"{style.where(data.table)}, seed {seed}: mean of each of the {len(channels)} channels ({size[0]}×{size[1]}) "
+        "after ReLU, over all test pairs",
         f"bold: channel number; r: rank by {style.label(data.criteria[0])}, removed for every K ≥ r; "
         f"crossed out: dead, zero everywhere ({dead})",
     ]
     if size[0] % 2 or size[1] % 2:
-        told.append("beyond the white lines: left out by the pooling, so never seen by the linear layers")
+        told.append("beyond the white lines: left out by the pooling, so never seen by what follows")
     ax.set_title("\n".join(told), loc="left", fontsize=7)
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, highest if shared_scale else 1), COLOURMAP),

@@ -1,0 +1,95 @@
+"""Paired differences and rank agreement, against scipy on the values themselves and Holm's procedure by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from prunecurve.comparisons import QUANTITIES, agreement, paired
+from scipy import stats
+from test_statistics import curve
+
+SEEDS = range(6)
+
+
+def study(names: dict[str, float], removals=("structural",)) -> pd.DataFrame:
+    """Curves whose areas are about the number given, the same chance for every criterion of a network."""
+    rng = np.random.default_rng(0)
+    chance, own = rng.normal(0, 0.05, len(SEEDS)), rng.normal(0, 0.01, (len(names), len(SEEDS)))
+    return pd.concat(
+        curve({s: [0.95, level + chance[s] + own[i, s]] for s in SEEDS}, name, removal)
+        for removal in removals
+        for i, (name, level) in enumerate(names.items())
+    )
+
+
+def test_differences_are_those_of_the_paired_t_test():
+    table = paired(study({"apoz": 0.5, "greedy": 0.9, "random-1": 0.48, "random-2": 0.55}))
+    assert len(table) == len(QUANTITIES) * 4
+    row = table.query("quantity == 'accuracy_area' and criterion == 'apoz' and baseline == 'random'").iloc[0]
+    curves = study({"apoz": 0.5, "greedy": 0.9, "random-1": 0.48, "random-2": 0.55}).query("k == 1")
+    last = curves.pivot(index="seed", columns="criterion", values="accuracy")
+    # The area is the mean of the two heights, the first of which is the same everywhere.
+    expected = stats.ttest_rel(last["apoz"] / 2, (last["random-1"] + last["random-2"]) / 4)
+    assert (row["seeds"], row["p"]) == (6, pytest.approx(expected.pvalue))
+    assert (row["low"], row["high"]) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert row["mean"] == pytest.approx((last["apoz"] / 2 - (last["random-1"] + last["random-2"]) / 4).mean())
+    assert set(table["criterion"]) == {"apoz", "greedy", "random"}
+    assert not (table["criterion"] == table["baseline"]).any()
+
+
+def test_holm_corrects_for_all_comparisons_of_a_quantity():
+    """Per removal: two criteria against two baselines, and the baselines against each other, once."""
+    names = {"apoz": 0.5, "chip": 0.52, "greedy": 0.9, "random-1": 0.48}
+    table = paired(study(names, ("structural", "zero_weights")))
+    assert (table["comparisons"] == 2 * 5).all()
+    for _, rows in table.groupby("quantity"):
+        assert len(rows) == 2 * 6
+        both = rows[rows["criterion"].isin(["random", "greedy"])]
+        assert both.groupby("removal")[["p", "p_holm"]].nunique().to_numpy().tolist() == [[1, 1]] * 2
+        tested = rows[~((rows["criterion"] == "random") & (rows["baseline"] == "greedy"))].sort_values("p")
+        by_hand = np.minimum(np.maximum.accumulate(tested["p"].to_numpy() * np.arange(10, 0, -1)), 1)
+        assert tested["p_holm"].to_numpy() == pytest.approx(by_hand)
+
+
+def test_what_cannot_be_tested_is_told_as_such():
+    same = pd.concat([curve({0: [0.9, 0.5], 1: [0.8, 0.4]}, name) for name in ("apoz", "random-1")])
+    row = paired(same).query("quantity == 'accuracy_area'").iloc[0]
+    assert (row["mean"], row["p"], row["p_holm"]) == (0, 1, 1)
+    shifted = pd.concat([curve({0: [0.9, 0.7], 1: [0.8, 0.6]}, "chip"), same])
+    rows = paired(shifted).query("quantity == 'largest_k_accuracy' or quantity == 'accuracy_area'")
+    row = rows.query("quantity == 'accuracy_area' and criterion == 'chip'").iloc[0]
+    assert row["mean"] == pytest.approx(0.1) and np.isnan([row["p"], row["p_holm"]]).all()
+    assert row["comparisons"] == 2, "it counts, though nothing can be said of it"
+    one = pd.concat([curve({0: [0.9, 0.5]}, name) for name in ("apoz", "random-1")])
+    row = paired(one).iloc[0]
+    assert row["seeds"] == 1 and np.isnan([row["p"], row["p_holm"], row["low"]]).all() and row["comparisons"] == 0
+    assert paired(curve({0: [0.9, 0.5]}, "apoz")).empty
+
+
+def rankings(**scores) -> pd.DataFrame:
+    """scores: by criterion, for each seed the channels' scores."""
+    return pd.DataFrame(
+        {"seed": seed, "criterion": name.replace("_draw_", "-"), "channel": channel, "score": score}
+        for name, seeds in scores.items()
+        for seed, values in enumerate(seeds)
+        for channel, score in enumerate(values)
+    )
+
+
+def test_agreement_is_scipys_over_networks():
+    a, b = [[1, 2, 3, 4], [4, 3, 2, 1]], [[1, 3, 2, 4], [1, 1, 2, 2]]
+    table = agreement(rankings(apoz=a, chip=b)).set_index(["criterion", "other"])
+    for method in ("kendalltau", "spearmanr"):
+        expected = [getattr(stats, method)(one, other).statistic for one, other in zip(a, b)]
+        name = "spearman" if method == "spearmanr" else "kendall"
+        assert table.loc[("apoz", "chip"), f"{name}_mean"] == pytest.approx(np.mean(expected))
+        assert table.loc[("chip", "apoz"), f"{name}_std"] == pytest.approx(np.std(expected, ddof=1))
+        assert table.loc[("apoz", "apoz"), f"{name}_mean"] == pytest.approx(1)
+    assert (table["seeds"] == 2).all()
+
+
+def test_randoms_agreement_with_itself_is_that_of_different_draws():
+    draws = {"random_draw_1": [[1, 2, 3]], "random_draw_2": [[3, 2, 1]], "random_draw_3": [[1, 2, 3]]}
+    table = agreement(rankings(apoz=[[1, 2, 3]], **draws)).set_index(["criterion", "other"])["kendall_mean"]
+    assert table["random", "random"] == pytest.approx(np.mean([-1, 1, -1]))
+    assert table["apoz", "random"] == table["random", "apoz"] == pytest.approx(np.mean([1, -1, 1]))
+    assert table["apoz", "apoz"] == 1

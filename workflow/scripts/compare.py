@@ -1,0 +1,25 @@
+"""Compare the criteria with random and with greedy removal, network by network."""
+
+import argparse
+from pathlib import Path
+
+from prunecurve.commandline import parser, run
+from prunecurve.comparisons import paired
+from prunecurve.files import atomic
+from prunecurve.statistics import read_table
+
+
+def options() -> argparse.ArgumentParser:
+    made = parser(__doc__)
+    made.add_argument("--curve", type=Path, required=True)
+    made.add_argument("--output", type=Path, required=True, help="output: a row for each comparison")
+    return made
+
+
+def work(arguments: argparse.Namespace) -> None:
+    with atomic(arguments.output) as temporary:
+        paired(read_table(arguments.curve)).to_csv(temporary, index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    run(work, options().parse_args())

@@ -1,0 +1,37 @@
+"""How alike the criteria's rankings are: rank correlations of each two, over the networks."""
+
+import argparse
+import itertools
+from pathlib import Path
+
+import pandas as pd
+
+from prunecurve.commandline import parser, run
+from prunecurve.comparisons import agreement
+from prunecurve.files import atomic
+from prunecurve.statistics import read_table
+
+
+def options() -> argparse.ArgumentParser:
+    made = parser(__doc__)
+    made.add_argument("--rankings", required=True, help="path of a ranking, with {seed} and {criterion} in it")
+    made.add_argument("--dataset", required=True)
+    made.add_argument("--layer", required=True)
+    made.add_argument("--seeds", nargs="+", required=True)
+    made.add_argument("--criteria", nargs="+", required=True)
+    made.add_argument("--output", type=Path, required=True, help="output: a row for each two criteria")
+    return made
+
+
+def work(arguments: argparse.Namespace) -> None:
+    rankings = pd.concat(
+        read_table(arguments.rankings.format(seed=seed, criterion=criterion)).assign(seed=seed, criterion=criterion)
+        for seed, criterion in itertools.product(arguments.seeds, arguments.criteria)
+    )
+    where = {"dataset": arguments.dataset, "layer": arguments.layer}
+    with atomic(arguments.output) as temporary:
+        agreement(rankings).assign(**where).to_csv(temporary, index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    run(work, options().parse_args())

@@ -1,0 +1,23 @@
+"""Evaluate networks with the first K channels of a ranking of an earlier convolution removed: a row for each K."""
+
+import argparse
+
+from prunecurve.commandline import run
+from prunecurve.early import EarlyEvaluator
+from prunecurve.sweep import options as evaluation_options
+from prunecurve.sweep import write_curve
+
+
+def options() -> argparse.ArgumentParser:
+    made = evaluation_options(__doc__)
+    made.add_argument("--threads", type=int, default=1)
+    return made
+
+
+def work(arguments: argparse.Namespace) -> None:
+    files = arguments.features, arguments.pairs, arguments.weights, arguments.layer, arguments.mean_features
+    write_curve(EarlyEvaluator(*files, threads=arguments.threads), arguments)
+
+
+if __name__ == "__main__":
+    run(work, options().parse_args())

@@ -1,0 +1,10 @@
+"""Scale of batch normalisation: |γ_c| (Liu et al. 2017, network slimming, here without its sparsity penalty)."""
+
+import numpy as np
+
+from prunecurve.criteria import Layer
+
+
+def score(layer: Layer) -> np.ndarray:
+    """(P,): the absolute value of each channel's γ; its sign is no matter."""
+    return np.abs(layer.scale).astype(np.float64)

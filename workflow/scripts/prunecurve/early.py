@@ -1,0 +1,29 @@
+"""Evaluations without channels of a convolution that isn't the last: the same rows, through the tail in torch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from prunecurve.sweep import Evaluator
+from prunecurve.tail import BATCH, Tail, batch_of
+
+
+class EarlyEvaluator(Evaluator):
+    """An `Evaluator` for the convolution `layer`, with torch; threads are those of the tail."""
+
+    def __init__(self, *files: str | None, threads: int = 1) -> None:
+        super().__init__(*files)
+        self.tail = Tail(self.weights, self.layer, threads)
+
+    @torch.inference_mode()
+    def _logits(
+        self, order: np.ndarray, ks: Sequence[int], stand_in: np.ndarray, stored: np.ndarray | None, threads: int
+    ) -> np.ndarray:
+        # There are no stored sums, and torch's own threads were told in the beginning.
+        found = np.empty((len(ks), len(self.labels), 2), np.float32)
+        for start in range(0, len(self.labels), BATCH):
+            maps = batch_of(self.features, start)
+            for place, k in enumerate(ks):
+                found[place, start : start + BATCH] = self.tail.logits(maps, order[:k], stand_in).numpy()
+        return found
