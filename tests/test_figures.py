@@ -290,6 +290,16 @@ def test_the_caption_of_the_shape_is_made_from_its_numbers():
     assert "less structural’s: accuracy +0.100, balanced accuracy +0.000, AUROC −" in zeroed
 
 
+def test_the_caption_stays_on_the_page():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = figures.draw("shape", curve(REMOVALS, orders=("mean_activation",)))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    box = figure._supxlabel.get_window_extent(canvas.get_renderer())
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+
+
 def test_an_answer_at_a_single_k_is_shaded():
     rows = three_networks()
     rows.loc[(rows["seed"] == 0) & (rows["k"].isin([2, 3])), "predicted_same_rate"] = 0.5

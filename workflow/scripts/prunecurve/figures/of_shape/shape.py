@@ -49,7 +49,7 @@ def draw(data: Data) -> Figure:
         alignment="left",
         title_fontsize=7,
     )
-    told = "\n".join(textwrap.fill(paragraph, 142) for paragraph in caption(rows))
+    told = "\n".join(textwrap.fill(paragraph, 128) for paragraph in caption(rows))
     figure.supxlabel(told, x=0.01, ha="left", fontsize=7)
     return figure
 
