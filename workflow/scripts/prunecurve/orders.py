@@ -59,8 +59,7 @@ def backward_forward(examples: Examples) -> np.ndarray:
     with losses_of(examples) as losses:
         removed = backward(losses)
         candidates = [removed]
-        for channel in losses.left:
-            losses.remove(channel)
+        losses.remove(removed[-1])
         for part in (2, 4, 8, 16):
             first, last = removed[: -len(removed) // part], removed[-len(removed) // part :]
             candidates.append(first + forward(losses, last)[::-1])
