@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,15 @@ from prunecurve.files import (
     read_rows,
     save_array,
     save_arrays,
+    streamed_array,
     write_rows,
 )
+from prunecurve.statistics import read_table
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.csv"
-    write_rows(path, [{"k": 1}])
+    write_rows(path, [{"k": 1}], sealed=False)
     with pytest.raises(RuntimeError), atomic(path) as temporary:
         Path(temporary).write_text("half")
         raise RuntimeError
@@ -69,18 +72,25 @@ def test_numbers_in_csv_are_exact(number):
     assert float(as_text(number)) == number
 
 
+def write_sealed(path: Path, array: np.ndarray) -> None:
+    """Objects under a seal that fits: a checksum is no defence against who means harm."""
+    np.save(path, array, allow_pickle=True)
+    content = path.read_bytes()
+    path.write_bytes(content + f"\ncrc32 {zlib.crc32(content):08x}\n".encode())
+
+
 def test_objects_are_neither_written_nor_read(tmp_path):
     objects = np.array([{"a": 1}], dtype=object)
     with pytest.raises(ValueError, match="allow_pickle"):
         save_array(tmp_path / "a.npy", objects)
-    np.save(tmp_path / "b.npy", objects, allow_pickle=True)
-    with pytest.raises(StudyError, match=r"b\.npy .* delete it"):
+    write_sealed(tmp_path / "b.npy", objects)
+    with pytest.raises(StudyError, match=r"b\.npy is not a readable .* delete it"):
         load_array(tmp_path / "b.npy")
-    with pytest.raises(StudyError, match=r"b\.npy .* delete it"):
+    with pytest.raises(StudyError, match=r"b\.npy is not a readable .* delete it"):
         load_arrays(tmp_path / "b.npy")
     record = np.zeros((), [("a", object)])
-    np.save(tmp_path / "c.npy", record, allow_pickle=True)
-    with pytest.raises(StudyError, match=r"c\.npy .* delete it"):
+    write_sealed(tmp_path / "c.npy", record)
+    with pytest.raises(StudyError, match=r"c\.npy is not a readable .* delete it"):
         load_arrays(tmp_path / "c.npy")
 
 
@@ -143,6 +153,67 @@ def test_an_array_is_no_record(tmp_path):
     save_array(tmp_path / "a.npy", np.array(3))
     with pytest.raises(StudyError, match=r"a\.npy holds no named arrays"):
         load_arrays(tmp_path / "a.npy")
+
+
+def flip(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+@given(data=st.data(), mapped=st.booleans())
+def test_one_flipped_bit_of_an_array_is_found(tmp_path_factory, data, mapped):
+    """Anywhere: in the header, in the numbers, in the seal; whoever wrote it, at once or piece by piece."""
+    path = tmp_path_factory.mktemp("flipped") / "a.npy"
+    array = np.arange(60, dtype=np.float32).reshape(3, 20)
+    if data.draw(st.booleans()):
+        save_array(path, array)
+    else:
+        with streamed_array(path, (3, 20)) as streamed:
+            streamed[:] = array
+    assert np.array_equal(load_array(path, shape=(3, None), mapped=mapped), array)
+    assert np.array_equal(np.load(path), array), "numpy reads it as it is"
+    flip(path, data.draw(st.integers(0, 8 * path.stat().st_size - 1)))
+    with pytest.raises(StudyError, match=r"a\.npy is damaged.*; delete it and run again"):
+        load_array(path, mapped=mapped)
+
+
+@given(data=st.data())
+def test_one_flipped_bit_of_a_row_is_found(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("flipped") / "k3.csv"
+    rows = [{"criterion": "l1_norm", "k": 3, "loss": 0.12345}, {"criterion": "l1_norm", "k": 4, "loss": 1e-7}]
+    write_rows(path, rows)
+    assert read_rows(path) == [{name: str(value) for name, value in row.items()} for row in rows]
+    assert list(read_table(path)) == ["criterion", "k", "loss"]
+    content = path.read_bytes()
+    bit = data.draw(st.integers(0, 8 * len(content) - 1))
+    flip(path, bit)
+    try:
+        found = read_rows(path)
+    except StudyError as error:
+        assert "k3.csv" in str(error)
+    else:
+        # A line feed that became a carriage return ends the line all the same.
+        assert found == [{name: str(value) for name, value in row.items()} for row in rows], bit
+
+
+@pytest.mark.parametrize("cut", [1, 15, 16, 17, 100, 10_000])
+def test_a_file_cut_off_anywhere_or_not_sealed_is_named(tmp_path, cut):
+    path = tmp_path / "a.npy"
+    save_array(path, np.arange(40))
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(StudyError, match=r"a\.npy is damaged"):
+        load_array(path)
+    np.save(path, np.arange(40))
+    with pytest.raises(StudyError, match=r"a\.npy is damaged"):
+        load_array(path)
+
+
+def test_a_csv_of_other_origin_is_refused(tmp_path):
+    (tmp_path / "k3.csv").write_text("k,loss\n3,0.5\n")
+    assert read_rows(tmp_path / "k3.csv", sealed=False) == [{"k": "3", "loss": "0.5"}]
+    with pytest.raises(StudyError, match=r"k3\.csv is damaged: line 2"):
+        read_rows(tmp_path / "k3.csv")
 
 
 @given(st.binary(min_size=1, max_size=40), st.integers(0, 300))

@@ -14,7 +14,7 @@ from prunecurve.cost import cost
 from prunecurve.errors import StudyError
 from prunecurve.head import Head, logits
 from prunecurve.network import Architecture, save_weights
-from prunecurve.files import load_arrays
+from prunecurve.files import load_arrays, save_array
 from prunecurve.removal import REMOVALS
 from prunecurve.surgery import operated, physically_smaller
 from prunecurve.tail import Tail, model_of
@@ -146,7 +146,7 @@ def test_evaluator_gives_one_row_for_each_k(tmp_path):
     model, split = random_network(architecture, 4), random_split(architecture, 4, pairs=400, images=40)
     collect(model, 2, split, 64, tmp_path)
     save_weights(tmp_path / "weights.npy", model)
-    np.save(tmp_path / "pairs.npy", split.pairs.numpy().astype(np.int32))
+    save_array(tmp_path / "pairs.npy", split.pairs.numpy().astype(np.int32))
     files = (tmp_path / f for f in ("features.npy", "pairs.npy", "weights.npy"))
     evaluator = Evaluator(*files, "conv2", tmp_path / "mean_features.npy")
     order = np.arange(8)[::-1]
@@ -172,7 +172,7 @@ def test_an_earlier_convolution_has_the_same_rows(tmp_path):
     model, split = random_network(architecture, 6), random_split(architecture, 6, pairs=300, images=40)
     collect(model, 1, split, 64, tmp_path)
     save_weights(tmp_path / "weights.npy", model)
-    np.save(tmp_path / "pairs.npy", split.pairs.numpy().astype(np.int32))
+    save_array(tmp_path / "pairs.npy", split.pairs.numpy().astype(np.int32))
     files = (tmp_path / f for f in ("features.npy", "pairs.npy", "weights.npy"))
     evaluator, order = EarlyEvaluator(*files, "conv1", tmp_path / "mean_features.npy"), np.array([3, 0, 4, 1, 2])
     for removal in REMOVALS:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_network, random_split
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
 from prunecurve.metrics import measure
@@ -174,6 +174,24 @@ def test_a_broken_model_is_named(tmp_path, content):
     (tmp_path / "model.pt").write_bytes(content)
     with pytest.raises(StudyError, match=r"model\.pt"):
         load_model(tmp_path / "model.pt")
+
+
+@given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@settings(max_examples=150)
+def test_one_flipped_bit_of_a_model_is_found_or_changes_nothing(tmp_path_factory, where, bit):
+    """An archive has bytes that mean nothing: padding, times. In any other it is told."""
+    path = tmp_path_factory.mktemp("flipped") / "model.pt"
+    model = random_network(ARCHITECTURE, 0)
+    save_model(path, model)
+    content = bytearray(path.read_bytes())
+    content[int(where * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    try:
+        found = load_model(path).state_dict()
+    except StudyError as error:
+        assert "model.pt is not a model of this workflow" in str(error) and "delete it" in str(error)
+    else:
+        assert all(torch.equal(tensor, found[name]) for name, tensor in model.state_dict().items())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -12,6 +12,7 @@ import pytest
 from conftest import TINY, Study, environment, heeds_interrupts
 from PIL import Image
 from prunecurve import criteria
+from prunecurve.files import read_rows, save_array, write_rows
 
 P = 8
 CHECKED = 6  # K that surgery checks: 0, 1, 2, 4, 6, 7
@@ -283,7 +284,7 @@ def test_test_labels_change_no_ranking(tmp_path):
     pairs = study.path("seed0/pairs/test.npy")
     turned = np.load(pairs)
     turned[:, 2] = 1 - turned[:, 2]
-    np.save(pairs, turned)
+    save_array(pairs, turned)
     planned = study.plan(*targets)
     assert planned["collect_activations"] == 1
     study.run(*targets, "--forcerun", "rank_channels")
@@ -292,7 +293,7 @@ def test_test_labels_change_no_ranking(tmp_path):
     pairs = study.path("seed0/pairs/val.npy")
     turned = np.load(pairs)
     turned[:, 2] = 1 - turned[:, 2]
-    np.save(pairs, turned)
+    save_array(pairs, turned)
     study.run(*targets, "--allowed-rules", "rank_channels", "reverse_ranking", "--forcerun", "rank_channels")
     after = {target for target in targets if (study.folder / target).read_bytes() != before[target]}
     names = {target.split("/")[-1].removesuffix(".csv").removeprefix("reversed-") for target in after}
@@ -471,20 +472,18 @@ def test_a_failing_job_says_why_and_leaves_no_artifact(copied):
     row = copied.path("seed0/conv3/sweep/l1_norm/structural/k5.csv")
     row.unlink()
     told = copied.run("results/digits/seed0/conv3/sweep/l1_norm/structural/k5.csv", succeed=False).stdout
-    assert "features.npy is not a readable .npy array" in told
+    assert "features.npy is damaged: it is cut off" in told
     assert not row.exists()
     assert not list((copied.folder / "results").rglob(".unfinished-*"))
     log = copied.path("seed0/logs/sum_channels/conv3/l1_norm.log").read_text()
-    assert "Traceback" in log and "features.npy is not a readable .npy array" in log
+    assert "Traceback" in log and "features.npy is damaged" in log
 
 
 def test_a_sweep_that_lies_is_found_out(copied):
     """A row is falsified; surgery says which K, which criterion."""
     row = copied.path("seed0/conv3/sweep/l1_norm/structural/k4.csv")
-    text = row.read_text()
-    tp, fp = rows(row)[0]["tp"], rows(row)[0]["fp"]
-    row.write_text(text.replace(f",{tp},{fp},", f",{int(tp) + 1},{fp},"))
-    assert row.read_text() != text
+    (found,) = read_rows(row)
+    write_rows(row, [found | {"tp": int(found["tp"]) + 1}])
     copied.path("seed0/conv3/verification.csv").unlink()
     told = copied.run("results/digits/seed0/conv3/verification.csv", succeed=False).stdout
     assert "disagree in 1 cases: K = 4, l1_norm, structural" in told

@@ -26,7 +26,7 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     chosen = arguments.seeds, arguments.criteria, arguments.removals
     rows = gather(arguments.rows, *chosen, arguments.packs, arguments.ks)
-    write_rows(arguments.curve, rows)
+    write_rows(arguments.curve, rows, sealed=False)
     log.info("%d rows", len(rows))
     with atomic(arguments.summary) as temporary:
         summarise(read_table(arguments.curve)).to_csv(temporary, index=False, lineterminator="\n")

@@ -23,7 +23,7 @@ def work(arguments: argparse.Namespace) -> None:
         for seed in arguments.seeds
         for row in read_rows(arguments.channels.format(seed=seed))
     ]
-    write_rows(arguments.output, rows)
+    write_rows(arguments.output, rows, sealed=False)
 
 
 if __name__ == "__main__":

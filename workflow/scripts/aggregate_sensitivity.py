@@ -32,7 +32,7 @@ def work(arguments: argparse.Namespace) -> None:
         chosen = arguments.seeds, arguments.criteria, [arguments.removal]
         found = gather(pattern, *chosen, packs.split(","), ks.split(","))
         rows += [row | {"share_removed": int(row["k"]) / channels} for row in found]
-    write_rows(arguments.output, rows)
+    write_rows(arguments.output, rows, sealed=False)
 
 
 if __name__ == "__main__":

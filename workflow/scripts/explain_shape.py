@@ -28,7 +28,7 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     chosen = arguments.seeds, [arguments.criterion], arguments.removals
-    write_rows(arguments.shown, gather(arguments.rows, *chosen, arguments.packs, arguments.ks))
+    write_rows(arguments.shown, gather(arguments.rows, *chosen, arguments.packs, arguments.ks), sealed=False)
     everything = pd.concat([read_table(arguments.curve), read_table(arguments.shown)]).drop_duplicates(
         ["seed", "criterion", "removal", "k"]
     )

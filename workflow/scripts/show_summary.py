@@ -40,7 +40,7 @@ def show(folder: Path) -> None:
     if not path.exists():
         print(f"There is no {path} yet.")
         return
-    rows = read_rows(path)
+    rows = read_rows(path, sealed=False)
     first, written = rows[0], time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
     print(f"\nFigures: {folder / 'figures'}/")
     seeds = int(first["seeds"])

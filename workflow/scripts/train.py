@@ -41,7 +41,7 @@ def work(arguments: argparse.Namespace) -> None:
     log.info("best validation balanced accuracy %.4f in epoch %d", best["val_balanced_accuracy"], best["epoch"])
     save_model(arguments.model, model)
     save_weights(arguments.weights, model)
-    write_rows(arguments.history, rows)
+    write_rows(arguments.history, rows, sealed=False)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def work(arguments: argparse.Namespace) -> None:
     for row in rows:
         log.info("%s", row)
     require_agreement(rows, arguments.tolerance, f"verification of {arguments.model}")
-    write_rows(arguments.output, rows)
+    write_rows(arguments.output, rows, sealed=False)
     worst = max(row["max_logit_difference"] for row in rows)
     log.info("%d comparisons agree; the largest difference of a logit is %.3g", len(rows), worst)
 

@@ -1,10 +1,15 @@
-"""Reading and writing artifacts: every write is atomic, nothing is ever unpickled.
+"""Reading and writing artifacts: every write is atomic, what jobs hand on is sealed, nothing is ever unpickled.
+
+A seal is a CRC-32 of the content, written with it and checked by whoever reads: a bit that flips on a disk, or a block
+that a power cut left empty, is found before it becomes a result.
 
 Every evaluation job imports this: no pathlib and nothing else that takes milliseconds and isn't needed here.
 """
 
 import csv
+import mmap
 import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
@@ -53,10 +58,47 @@ def _is_alive(process: int) -> bool:
     return True
 
 
+# What an array's file ends with. Whoever reads `.npy` reads as many bytes as its header tells, and doesn't see it.
+SEAL = "\ncrc32 {:08x}\n"
+SEAL_LENGTH = len(SEAL.format(0))
+
+
+def _crc_of_file(path: str | os.PathLike[str], end: int) -> int:
+    """The CRC-32 of the first `end` bytes, at least one, of a file."""
+    with (
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ) as content,
+    ):
+        return zlib.crc32(content)
+
+
+def _seal(path: str) -> None:
+    seal = SEAL.format(_crc_of_file(path, os.path.getsize(path)))
+    with open(path, "ab") as file:
+        file.write(seal.encode())
+
+
+def _check_seal(path: str | os.PathLike[str]) -> None:
+    """Raise StudyError, naming the file, unless it is what was sealed, byte for byte."""
+    try:
+        end = os.path.getsize(path) - SEAL_LENGTH
+        with open(path, "rb") as file:
+            file.seek(max(end, 0))
+            found = file.read()
+        intact = end > 0 and found == SEAL.format(_crc_of_file(path, end)).encode()
+    except OSError as error:
+        raise StudyError(f"{path} is not a readable .npy array ({error}); delete it and run again") from error
+    if not intact:
+        raise StudyError(
+            f"{path} is damaged: it is cut off, or its checksum doesn't fit its content; delete it and run again"
+        )
+
+
 def save_array(path: str | os.PathLike[str], array: np.ndarray) -> None:
-    """Write one array as `.npy`."""
+    """Write one array as `.npy`, sealed."""
     with atomic(path) as temporary:
         np.save(temporary, array, allow_pickle=False)
+        _seal(temporary)
 
 
 @contextmanager
@@ -64,8 +106,13 @@ def streamed_array(path: str | os.PathLike[str], shape: Sequence[int]) -> Iterat
     """A float32 array on disk, to be filled piece by piece: the system, and not this process, keeps it in memory."""
     with atomic(path) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=tuple(shape))
+        # On a full disk, writing to mapped pages would end the process without a word; this is an error, and is told.
+        if hasattr(os, "posix_fallocate"):
+            with open(temporary, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
         yield array
         array.flush()
+        _seal(temporary)
 
 
 # A record's header names all its fields: more bytes than numpy parses of one by default, enough for any network.
@@ -79,11 +126,12 @@ def load_array(
     mapped: bool = False,
     longest_header: int = 10_000,
 ) -> np.ndarray:
-    """Read a `.npy` file, memory-mapped if `mapped`.
+    """Read a sealed `.npy` file, memory-mapped if `mapped`.
 
     `shape` is what the array must have, None standing for any length. Raises StudyError, naming the
-    file, when it is missing, truncated, holds Python objects or has another shape.
+    file, when it is missing, truncated or changed, holds Python objects or has another shape.
     """
+    _check_seal(path)
     try:
         array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None, max_header_size=longest_header)
     # SyntaxError, TokenError, …: numpy lets through what parsing a damaged header raises.
@@ -123,16 +171,33 @@ def as_text(value: object) -> str:
     return repr(float(value)) if isinstance(value, (float, np.floating)) else str(value)
 
 
-def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, object]]) -> None:
-    """Write dictionaries with the same keys as a CSV file with a header."""
+# The column of a sealed CSV file, each row's over the header and the row.
+CHECKSUM = "crc32"
+
+
+def _checksum(names: Sequence[str], cells: Sequence[str]) -> str:
+    return f"{zlib.crc32('|'.join([*names, *cells]).encode()):08x}"
+
+
+def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, object]], *, sealed: bool = True) -> None:
+    """Write dictionaries with the same keys as a CSV file with a header.
+
+    sealed: with a last column `crc32`; tables that no job takes numbers from, only people and figures, have none.
+    """
+    names = list(rows[0])
     with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(rows[0])
-        writer.writerows([as_text(value) for value in row.values()] for row in rows)
+        writer.writerow([*names, CHECKSUM] if sealed else names)
+        for row in rows:
+            cells = [as_text(value) for value in row.values()]
+            writer.writerow([*cells, _checksum(names, cells)] if sealed else cells)
 
 
-def read_rows(path: str | os.PathLike[str]) -> list[dict[str, str]]:
-    """Read a CSV file as dictionaries of text; StudyError, naming the file, when it is missing or has no rows."""
+def read_rows(path: str | os.PathLike[str], *, sealed: bool = True) -> list[dict[str, str]]:
+    """Read a CSV file as dictionaries of text, without the column of checksums, which are checked.
+
+    Raises StudyError, naming the file, when it is missing, has no rows, or a row isn't what was written.
+    """
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -140,6 +205,10 @@ def read_rows(path: str | os.PathLike[str]) -> list[dict[str, str]]:
         raise StudyError(f"{path} is not a readable CSV file ({error}); delete it and run again") from error
     if not rows or any(None in row or None in row.values() for row in rows):
         raise StudyError(f"{path} is empty or cut off; delete it and run again")
+    for line, row in enumerate(rows, start=2) if sealed else ():
+        checksum = row.pop(CHECKSUM, None)
+        if checksum != _checksum(list(row), list(row.values())):
+            raise StudyError(f"{path} is damaged: line {line} isn't what was written; delete it and run again")
     return rows
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pickle
+import zipfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -132,6 +133,10 @@ def save_model(path: str | Path, model: PairNet) -> None:
 def load_model(path: str | Path) -> PairNet:
     """Rebuild the network that `save_model` wrote, in eval mode; StudyError, naming the file, if it can't be."""
     try:
+        # torch doesn't look at the checksums that its archives have.
+        with zipfile.ZipFile(path) as members:
+            if damaged := members.testzip():
+                raise zipfile.BadZipFile(f"the checksum of {damaged} doesn't fit its content")
         stored = torch.load(path, map_location="cpu", weights_only=True)
         numbers = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in stored["architecture"].items()}
         model = PairNet(Architecture(**numbers))

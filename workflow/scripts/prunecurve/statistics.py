@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from prunecurve.errors import StudyError
+from prunecurve.files import CHECKSUM, read_rows
 from prunecurve.naming import criterion_of
 
 CONFIDENCE = 0.95
@@ -21,11 +22,15 @@ GROUP = ["dataset", "layer", "criterion", "removal"]
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a CSV file of the workflow; StudyError, naming the file, when it is missing or broken."""
+    """Read a CSV file of the workflow, its seal checked if it has one; StudyError, naming it, when it is broken."""
     try:
-        return pd.read_csv(path)
+        table = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise StudyError(f"{path} is not a readable CSV file ({error}); delete it and run again") from error
+    if CHECKSUM not in table:
+        return table
+    read_rows(path)
+    return table.drop(columns=CHECKSUM)
 
 
 def normalised_area(k: np.ndarray, values: np.ndarray) -> float:
