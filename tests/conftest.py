@@ -6,7 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -41,6 +43,9 @@ threads: 2
 class Study:
     """A copy of the project with a small config; `run` is a user's `snakemake` in it."""
 
+    # Of the environment that `run` works in.
+    variables: Mapping[str, str] = MappingProxyType({})
+
     def __init__(self, folder: Path, config: str = TINY) -> None:
         self.folder = folder
         shutil.copytree(PROJECT, folder, ignore=NOT_CLONED)
@@ -61,7 +66,7 @@ class Study:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=environment(),
+            env=environment() | self.variables,
         )
         if succeed is not None:
             assert (done.returncode == 0) is succeed, done.stdout

@@ -11,10 +11,10 @@ from prunecurve.datasets import DATASETS, fingerprint
 from prunecurve.errors import StudyError
 
 
-def write_idx(folder, train=30, test=20, size=28):
+def write_idx(folder, train=30, test=20, size=28, seed=0):
     """Files as MNIST's are: train and t10k, images and labels."""
     folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for part, count in (("train", train), ("t10k", test)):
         images, labels = rng.integers(0, 256, (count, size, size), np.uint8), np.arange(count, dtype=np.uint8) % 10
         (folder / f"{part}-images-idx3-ubyte").write_bytes(
@@ -53,6 +53,14 @@ def test_a_truncated_file_names_the_folder(tmp_path, name):
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(StudyError, match=r"data_dir: a file of MNIST in .*raw is truncated"):
         DATASETS["mnist"](tmp_path, 28)
+
+
+def test_other_data_than_the_published_have_a_fingerprint_wherever_they_lie(tmp_path):
+    assert fingerprint("mnist", tmp_path) == "", "still to be downloaded"
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        write_idx(tmp_path / folder / "MNIST" / "raw", seed=seed)
+    a, b, c = (fingerprint("mnist", tmp_path / folder) for folder in "abc")
+    assert a == b != c and a and c
 
 
 def test_images_and_labels_of_other_lengths_are_told(tmp_path):

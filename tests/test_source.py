@@ -3,10 +3,11 @@
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from conftest import PROJECT
-from prunecurve.source import digest, files_of
+from prunecurve.source import digest, files_of, version
 
 SCRIPTS = PROJECT / "workflow" / "scripts"
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
@@ -46,6 +47,29 @@ def test_an_evaluation_imports_numpy_and_no_more():
     packages = {line.split("|")[-1].strip().split(".")[0] for line in imported.splitlines()}
     assert "numpy" in packages
     assert not packages & {"torch", "pandas", "matplotlib", "scipy", "sklearn", "PIL", "yaml", "jsonschema"}
+
+
+def test_another_version_of_a_library_changes_the_digest_of_what_imports_it(monkeypatch):
+    names = ["train", "eval_pruned", "verify_surgery", "plot", "reverse_ranking"]
+
+    def digests():
+        digest.cache_clear()
+        version.cache_clear()
+        return {name: digest(SCRIPTS / f"{name}.py") for name in names}
+
+    before, installed = digests(), metadata.version
+    assert version("PIL") == installed("pillow") and version("no_such_library") == ""
+
+    def changed(upgraded):
+        monkeypatch.setattr(metadata, "version", lambda name: "99" if name == upgraded else installed(name))
+        found = digests()
+        monkeypatch.undo()
+        return {name for name in names if found[name] != before[name]}
+
+    assert changed("torch") == {"train", "verify_surgery"}
+    assert changed("pandas") == {"plot"}
+    assert changed("numpy") == set(names)
+    assert digests() == before
 
 
 def test_an_edit_changes_the_digest_of_what_uses_it_alone(tmp_path):

@@ -13,6 +13,7 @@ rule collect_activations:
         channels=f"{IN_LAYER}/activations/{{split}}/channels.csv",
     log:
         f"{SEED}/logs/collect_activations/{{layer}}/{{split}}.log",
+    cache: CACHED
     priority: 1
     conda:
         "../envs/torch.yaml"
@@ -41,6 +42,7 @@ rule sample_maps:
         f"{IN_LAYER}/activations/{{split}}/maps_{{point}}.npy",
     log:
         f"{SEED}/logs/sample_maps/{{layer}}/{{split}}_{{point}}.log",
+    cache: CACHED
     conda:
         "../envs/torch.yaml"
     threads: config["threads"]

@@ -45,6 +45,9 @@ LAYER, LAST = pruned_layer(config), list(LAYERS)[-1]
 # For each layer, its evaluation jobs: their names, by which their files are called, and the K of each.
 PACKS = {layer: packs(config, layer) for layer in LAYERS}
 
+# Whoever names a place for it shares with other checkouts all that takes long (--cache); tables and figures don't.
+CACHED = bool(os.environ.get("SNAKEMAKE_OUTPUT_CACHE"))
+
 # Surgery proves what the study shows, and in any case the two ways of removal that the reference experiment confuses.
 VERIFIED_REMOVALS = list(dict.fromkeys([*REMOVALS, "structural", "zero_weights"]))
 
@@ -64,7 +67,9 @@ def script(name):
 
 
 def code(name, *plugins):
-    """A digest of the script and of every module it runs, none of which Snakemake tracks: an edit runs the rule again.
+    """A digest of the script, of every module it runs and of the versions of the libraries it imports.
+
+    Snakemake tracks none of them: an edit or another version runs the rule again.
 
     As a parameter and not as input files: a sweep has thousands of jobs, and each input file costs every one.
     """

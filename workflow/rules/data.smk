@@ -8,6 +8,7 @@ rule get_images:
         held_out="results/{dataset}/source/held_out.npy",
     log:
         "results/{dataset}/logs/get_images.log",
+    cache: CACHED
     conda:
         "../envs/torch.yaml"
     resources:
@@ -16,11 +17,12 @@ rule get_images:
     params:
         script=script("get_images"),
         code=code("get_images"),
+        dataset="{dataset}",
         image_size=config["image_size"],
-        # A folder of images isn't an input of Snakemake's (it may hold very many): a change in it shows here.
+        # The data aren't an input of Snakemake's (a folder of images may hold very many): other data show here.
         content=DATA_CONTENT,
     shell:
-        "python {params.script:q} --dataset {wildcards.dataset} --data-dir {resources.data_dir:q}"
+        "python {params.script:q} --dataset {params.dataset} --data-dir {resources.data_dir:q}"
         " --image-size {params.image_size} --log {log:q}"
         " --images {output.images:q} --labels {output.labels:q} --held-out {output.held_out:q}"
 
@@ -31,11 +33,15 @@ rule make_pairs:
         labels=rules.get_images.output.labels,
         held_out=rules.get_images.output.held_out,
     output:
-        images=expand("results/{{dataset}}/seed{{seed}}/images/{split}.npy", split=SPLITS),
-        labels=expand("results/{{dataset}}/seed{{seed}}/labels/{split}.npy", split=SPLITS),
-        pairs=expand("results/{{dataset}}/seed{{seed}}/pairs/{split}.npy", split=SPLITS),
+        # A name each: without, Snakemake couldn't share them between checkouts.
+        **{
+            f"{kind}_{split}": f"{SEED}/{kind}/{split}.npy"
+            for kind in ("images", "labels", "pairs")
+            for split in SPLITS
+        },
     log:
         "results/{dataset}/seed{seed}/logs/make_pairs.log",
+    cache: CACHED
     conda:
         "../envs/sweep.yaml"
     params:

@@ -15,6 +15,7 @@ rule rank_channels:
         f"{SEED}/logs/rank_channels/{{layer}}/{{criterion}}.log",
     wildcard_constraints:
         criterion="|".join([*criteria.names(), r"random-\d+"]),
+    cache: CACHED
     # Those that look at single pairs take longest, and much waits for them.
     priority: lambda w: 1 if {"maps", "labels"} & set(criteria.reads(w.criterion)) else 0
     conda:
@@ -48,6 +49,7 @@ rule reverse_ranking:
         f"{SEED}/logs/rank_channels/{{layer}}/{REVERSED}{{criterion}}.log",
     wildcard_constraints:
         criterion="|".join(criteria.names()),
+    cache: CACHED
     conda:
         "../envs/sweep.yaml"
     params:

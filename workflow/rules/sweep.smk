@@ -10,6 +10,7 @@ rule sum_channels:
         f"{IN_LAYER}/partial_sums/{{criterion}}.npy",
     log:
         f"{SEED}/logs/sum_channels/{{layer}}/{{criterion}}.log",
+    cache: CACHED
     conda:
         "../envs/sweep.yaml"
     params:
@@ -34,12 +35,14 @@ rule eval_pruned:
         f"{SEED}/logs/eval_pruned/{{layer}}/{{criterion}}/{{removal}}/k{{ks}}.log",
     wildcard_constraints:
         layer=LAST,
+    cache: CACHED
     conda:
         "../envs/sweep.yaml"
     params:
         script=script("eval_pruned"),
         code=code("eval_pruned"),
         # Also what tells two evaluations apart: their inputs are the same files.
+        dataset="{dataset}",
         seed="{seed}",
         layer="{layer}",
         criterion="{criterion}",
@@ -48,7 +51,7 @@ rule eval_pruned:
     shell:
         "python {params.script:q} --features {input.features:q} --pairs {input.pairs:q} --weights {input.weights:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"
-        " --dataset {wildcards.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
+        " --dataset {params.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
         " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q}"
 
 
@@ -66,6 +69,7 @@ rule eval_early:
         f"{SEED}/logs/eval_early/{{layer}}/{{criterion}}/{{removal}}/k{{ks}}.log",
     wildcard_constraints:
         layer="|".join([layer for layer in LAYERS if layer != LAST]) or "(?!)",
+    cache: CACHED
     conda:
         "../envs/torch.yaml"
     threads: config["threads"]
@@ -73,6 +77,7 @@ rule eval_early:
         script=script("eval_early"),
         code=code("eval_early"),
         torch_threads=config["threads"],
+        dataset="{dataset}",
         seed="{seed}",
         layer="{layer}",
         criterion="{criterion}",
@@ -81,5 +86,5 @@ rule eval_early:
     shell:
         "python {params.script:q} --features {input.features:q} --pairs {input.pairs:q} --weights {input.weights:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --threads {params.torch_threads}"
-        " --dataset {wildcards.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
+        " --dataset {params.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
         " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q}"

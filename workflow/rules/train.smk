@@ -13,6 +13,7 @@ rule train:
         history="results/{dataset}/seed{seed}/training.csv",
     log:
         "results/{dataset}/seed{seed}/logs/train.log",
+    cache: CACHED
     # The longest jobs first: evaluations of the networks that are done fill the cores beside the last one.
     priority: 2
     conda:

@@ -21,6 +21,7 @@ rule verify_surgery:
         f"{IN_LAYER}/verification{{proof}}.csv",
     log:
         f"{SEED}/logs/verify_surgery/{{layer}}{{proof}}.log",
+    cache: CACHED
     conda:
         "../envs/torch.yaml"
     threads: config["threads"]

@@ -18,6 +18,13 @@ import numpy as np
 from prunecurve.errors import StudyError
 
 
+def mend(path: str | os.PathLike[str]) -> str:
+    """What to do about a broken artifact; what is a link into a cache comes back unless the cached file goes too."""
+    if os.path.islink(path):
+        return f"delete it, and what it links to, {os.path.realpath(path)}, and run again"
+    return "delete it and run again"
+
+
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
     """Yield a temporary path in the folder of `path`; on success it takes the place of `path`, else it goes.
@@ -87,11 +94,9 @@ def _check_seal(path: str | os.PathLike[str]) -> None:
             found = file.read()
         intact = end > 0 and found == SEAL.format(_crc_of_file(path, end)).encode()
     except OSError as error:
-        raise StudyError(f"{path} is not a readable .npy array ({error}); delete it and run again") from error
+        raise StudyError(f"{path} is not a readable .npy array ({error}); {mend(path)}") from error
     if not intact:
-        raise StudyError(
-            f"{path} is damaged: it is cut off, or its checksum doesn't fit its content; delete it and run again"
-        )
+        raise StudyError(f"{path} is damaged: it is cut off, or its checksum doesn't fit its content; {mend(path)}")
 
 
 def save_array(path: str | os.PathLike[str], array: np.ndarray) -> None:
@@ -136,13 +141,13 @@ def load_array(
         array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None, max_header_size=longest_header)
     # SyntaxError, TokenError, …: numpy lets through what parsing a damaged header raises.
     except Exception as error:
-        raise StudyError(f"{path} is not a readable .npy array ({error}); delete it and run again") from error
+        raise StudyError(f"{path} is not a readable .npy array ({error}); {mend(path)}") from error
     if not isinstance(array, np.ndarray):
-        raise StudyError(f"{path} is not a single .npy array; delete it and run again")
+        raise StudyError(f"{path} is not a single .npy array; {mend(path)}")
     wanted = array.shape if shape is None else tuple(shape)
     if len(wanted) != array.ndim or any(w not in (None, n) for w, n in zip(wanted, array.shape)):
         expected = " × ".join("any" if n is None else str(n) for n in wanted)
-        raise StudyError(f"{path} has shape {array.shape}, expected {expected}; delete it and run again")
+        raise StudyError(f"{path} has shape {array.shape}, expected {expected}; {mend(path)}")
     return array
 
 
@@ -162,7 +167,7 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Read all arrays that `save_arrays` wrote; StudyError, naming the file, when that can't be done safely."""
     record = load_array(path, shape=(), longest_header=RECORD_HEADER)
     if record.dtype.names is None:
-        raise StudyError(f"{path} holds no named arrays; delete it and run again")
+        raise StudyError(f"{path} holds no named arrays; {mend(path)}")
     return {name: record[name] for name in record.dtype.names}
 
 
@@ -202,13 +207,13 @@ def read_rows(path: str | os.PathLike[str], *, sealed: bool = True) -> list[dict
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StudyError(f"{path} is not a readable CSV file ({error}); delete it and run again") from error
+        raise StudyError(f"{path} is not a readable CSV file ({error}); {mend(path)}") from error
     if not rows or any(None in row or None in row.values() for row in rows):
-        raise StudyError(f"{path} is empty or cut off; delete it and run again")
+        raise StudyError(f"{path} is empty or cut off; {mend(path)}")
     for line, row in enumerate(rows, start=2) if sealed else ():
         checksum = row.pop(CHECKSUM, None)
         if checksum != _checksum(list(row), list(row.values())):
-            raise StudyError(f"{path} is damaged: line {line} isn't what was written; delete it and run again")
+            raise StudyError(f"{path} is damaged: line {line} isn't what was written; {mend(path)}")
     return rows
 
 
@@ -218,12 +223,12 @@ def read_columns(path: str | os.PathLike[str], *names: str) -> list[np.ndarray]:
     try:
         return [np.array([float(row[name]) for row in rows]) for name in names]
     except (KeyError, ValueError) as error:
-        raise StudyError(f"{path} lacks a column or a number ({error}); delete it and run again") from error
+        raise StudyError(f"{path} lacks a column or a number ({error}); {mend(path)}") from error
 
 
 def read_order(path: str | os.PathLike[str], channels: int) -> np.ndarray:
     """A ranking's channel numbers, the first to be pruned first; StudyError if it is no permutation."""
     (order,) = read_columns(path, "channel")
     if not np.array_equal(np.sort(order), np.arange(channels)):
-        raise StudyError(f"{path} is not a ranking of {channels} channels; delete it and run again")
+        raise StudyError(f"{path} is not a ranking of {channels} channels; {mend(path)}")
     return order.astype(np.int64)

@@ -3,10 +3,14 @@
 import ast
 import functools
 import hashlib
+import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 PACKAGE = "prunecurve"
+# Libraries that are installed under another name than they are imported by.
+INSTALLED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 
 def files_of(script: str | Path, *plugins: str) -> list[Path]:
@@ -27,12 +31,30 @@ def files_of(script: str | Path, *plugins: str) -> list[Path]:
 
 @functools.cache
 def digest(script: str | Path, *plugins: str) -> str:
-    """A digest of the names and contents of `files_of`: another one means that the script may do something else."""
+    """A digest of the names and contents of `files_of` and of the versions of the libraries that they import.
+
+    Another one means that the script may do something else.
+    """
     scripts = Path(script).parent
     content = hashlib.sha256()
-    for file in files_of(script, *plugins):
+    files = files_of(script, *plugins)
+    for file in files:
         content.update(f"{file.relative_to(scripts).as_posix()}\0{len(_read(file))}\0".encode() + _read(file))
+    for library in sorted({library for file in files for library in _libraries(file)}):
+        content.update(f"{library} {version(library)}\0".encode())
     return content.hexdigest()[:16]
+
+
+@functools.cache
+def version(library: str) -> str:
+    """The installed version of a library by the name it is imported by; empty where there is none.
+
+    None is where jobs have environments of their own (conda) and this process hasn't.
+    """
+    try:
+        return metadata.version(INSTALLED_AS.get(library, library))
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 @functools.cache
@@ -43,6 +65,18 @@ def _read(file: Path) -> bytes:
 @functools.cache
 def _imports(file: Path, scripts: Path) -> tuple[Path, ...]:
     return tuple(_imported(file, scripts))
+
+
+@functools.cache
+def _libraries(file: Path) -> frozenset[str]:
+    """The libraries that a file imports, by name, those of Python itself left out."""
+    names = set()
+    for node in ast.walk(ast.parse(_read(file))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return frozenset(names - sys.stdlib_module_names - {PACKAGE})
 
 
 def _imported(file: Path, scripts: Path) -> Iterator[Path]:

@@ -1,0 +1,140 @@
+"""Results shared between checkouts by Snakemake's cache: what is fetched is what would have been computed."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY, Study
+from test_datasets import write_idx
+
+# Few K, so that a variant is quick.
+FEW = TINY + "sweep: {ks: [2, 5]}\n"
+CURVE = "results/digits/curve.csv"
+PROOF = "results/digits/seed0/conv3/verification.csv"
+# By a part of their outputs' paths, in the order data flows.
+RULES = {
+    "/source/": "get_images",
+    "/pairs/": "make_pairs",
+    "model.pt": "train",
+    "/activations/": "collect_activations",
+    "/ranking/": "rank_channels",
+    "/partial_sums/": "sum_channels",
+    "/sweep/": "eval_pruned",
+    "verification": "verify_surgery",
+}
+SHARED = list(RULES.values())[:-1]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """A cache that holds the study FEW."""
+    folder = tmp_path_factory.mktemp("cache")
+    first = checkout(tmp_path_factory.mktemp("first") / "study", folder)
+    assert computed(first.run(CURVE, PROOF, "--cache").stdout) == set(RULES.values())
+    return folder
+
+
+def checkout(folder: Path, cache: Path) -> Study:
+    made = Study(folder, FEW)
+    made.variables = {"SNAKEMAKE_OUTPUT_CACHE": str(cache)}
+    return made
+
+
+def computed(told: str) -> set[str]:
+    """The rules that did their work themselves and put it into the cache."""
+    moved = re.findall(r"Moving output file (\S+) to cache", told)
+    return {rule for part, rule in RULES.items() if any(part in path for path in moved)}
+
+
+def test_a_second_checkout_computes_nothing_again(cache, tmp_path):
+    second = checkout(tmp_path / "study", cache)
+    told = second.run(CURVE, PROOF, "--cache").stdout
+    assert computed(told) == set()
+    assert told.count("Symlinking output file") > 40
+    rows = sorted(second.folder.glob("results/digits/seed0/conv3/sweep/*/*/*.csv"))
+    entries = [row.resolve() for row in rows]
+    assert len(set(entries)) == len(rows) > 10, "each row has an entry of its own"
+    assert {entry.parent for entry in entries} == {cache}
+    assert second.plan(CURVE, PROOF, "--cache") == {}
+    alone = Study(tmp_path / "alone", FEW)
+    alone.run(CURVE, PROOF)
+    for name in ("curve.csv", "seed0/weights.npy", "seed0/conv3/verification.csv"):
+        assert alone.path(name).read_bytes() == second.path(name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        ("sweep={ks: [3, 5], removals: [mean_replacement, zero_weights]}", {"eval_pruned"}),
+        ("ranking={criteria: [l2_norm, l1_norm]}", {"rank_channels", "sum_channels", "eval_pruned"}),
+        (
+            "ranking={criteria: [mean_activation], split: val}",
+            {"collect_activations", "rank_channels", "sum_channels", "eval_pruned"},
+        ),
+        ("training={epochs: 3}", set(SHARED[2:])),
+        ("seeds=[1]", set(SHARED[1:])),
+    ],
+)
+def test_another_config_gets_its_own_results(cache, tmp_path, change, again):
+    """With what others left in the cache the same bytes as without; only what the change concerns is computed."""
+    shared = checkout(tmp_path / "shared", cache)
+    assert computed(shared.run(CURVE, "--cache", "--config", change).stdout) == again
+    alone = Study(tmp_path / "alone", FEW)
+    alone.run(CURVE, "--config", change)
+    assert alone.path("curve.csv").read_bytes() == shared.path("curve.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("module", "again"),
+    [
+        ("prunecurve/head.py", {"sum_channels", "eval_pruned"}),
+        ("prunecurve/activations.py", {"collect_activations", "rank_channels", "sum_channels", "eval_pruned"}),
+        ("prunecurve/criteria/l1_norm.py", {"rank_channels", "sum_channels", "eval_pruned"}),
+    ],
+)
+def test_an_edited_module_is_not_served_from_before_the_edit(cache, tmp_path, module, again):
+    edited = checkout(tmp_path / "study", cache)
+    with (edited.folder / "workflow" / "scripts" / module).open("a") as file:
+        file.write("\n# edited\n")
+    assert computed(edited.run(CURVE, "--cache").stdout) == again
+
+
+def test_data_sets_share_nothing_but_their_shape(cache, tmp_path):
+    """The same config but for the name, and the same name with other files in data_dir."""
+    found = []
+    for dataset, folder, seed in (("kmnist", "a", 1), ("fashion_mnist", "a", 2), ("mnist", "a", 3), ("mnist", "b", 4)):
+        class_name = {"kmnist": "KMNIST", "fashion_mnist": "FashionMNIST", "mnist": "MNIST"}[dataset]
+        write_idx(tmp_path / folder / class_name / "raw", seed=seed)
+        study = checkout(tmp_path / f"study{seed}", cache)
+        images = study.folder / "results" / dataset / "source" / "images.npy"
+        study.run(
+            str(images.relative_to(study.folder)),
+            *("--cache", "--config", f"dataset={dataset}", f"data_dir={tmp_path / folder}"),
+        )
+        found.append(np.load(images).tobytes())
+    assert len(set(found)) == 4
+
+
+def test_a_damaged_entry_is_named_and_goes_with_its_link(cache, tmp_path):
+    study = checkout(tmp_path / "study", cache)
+    study.run(CURVE, "--cache")
+    features, sums = (
+        study.path(f"seed0/conv3/{name}") for name in ("activations/test/features.npy", "partial_sums/l1_norm.npy")
+    )
+    intact, entry = features.read_bytes(), features.resolve()
+    content = bytearray(intact)
+    content[1000] ^= 1
+    entry.write_bytes(content)
+    try:
+        sums.unlink()
+        told = study.run(str(sums.relative_to(study.folder)), succeed=False).stdout
+        assert "features.npy is damaged" in told
+        assert f"delete it, and what it links to, {entry}, and run again" in told
+        features.unlink()
+        entry.unlink()
+        study.run(str(sums.relative_to(study.folder)), "--cache")
+        assert features.resolve() == entry and entry.read_bytes() == intact
+    finally:
+        # Other tests share the cache.
+        entry.write_bytes(intact)
