@@ -1,5 +1,8 @@
 # make study    set up, run a study, print where its figures lie and the numbers that matter
 # make test     set up, then the tests
+# make figures  set up, then draw the figures of a frozen study (ARCHIVE) anew, without a run (CONFIG: keys of its own)
+# make archive  set up, then freeze a study into archive/NAME (without NAME: as its data set is called)
+# make compare  tell two studies apart, A and B, each a folder of results/ or archive/
 # make unlock   after a hard kill or a power cut, so that the next make study goes on
 # make lint     set up, then ruff and snakefmt
 # make bench    set up, then measure against other ways to do the same (half an hour; DATA: the folder that holds MNIST)
@@ -15,22 +18,48 @@ PYTHON ?= python3
 CORES ?= all
 STUDY ?= config.yaml
 ARGS ?=
+ARCHIVE ?= mnist
+CONFIG ?=
+NAME ?=
+A ?=
+B ?=
 PYTEST_ARGS ?=
+ARCHIVE ?= mnist
+CONFIG ?=
+NAME ?=
+A ?=
+B ?=
 DATA ?= data
 BENCH_ARGS ?=
+ARCHIVE ?= mnist
+CONFIG ?=
+NAME ?=
+A ?=
+B ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
 
 .DELETE_ON_ERROR:
-.PHONY: study unlock test lint bench docs clean
+.PHONY: study figures archive compare unlock test lint bench docs clean
 
 study: $(READY)
 	@for file in $(STUDY); do \
 	  test -f $$file || { echo "STUDY: there is no file $$file; studies lie in config/" >&2; exit 1; }; done
 	$(BIN)/snakemake --configfile $(STUDY) --quiet rules --cores $(CORES) $(ARGS)
 	@$(if $(filter -n --dry-run --dryrun,$(ARGS)),true,$(BIN)/python) workflow/scripts/show_summary.py --configfile config.yaml $(STUDY) $(ARGS)
+
+figures: $(READY)
+	$(BIN)/snakemake figures --cores $(CORES) --quiet rules $(ARGS) --config archive=$(ARCHIVE) $(CONFIG)
+	@echo "Figures: results/archive/$(ARCHIVE)/figures/"
+
+archive: $(READY)
+	$(BIN)/snakemake $(if $(NAME),archive/$(NAME)/manifest.json,archive) --configfile $(STUDY) --quiet rules --cores $(CORES) $(ARGS)
+
+# As diff does, the script ends with 1 if they differ, which is no error of make's.
+compare: $(READY)
+	@$(BIN)/python workflow/scripts/compare_studies.py $(A) $(B) || test $$? = 1
 
 unlock: $(READY)
 	$(BIN)/snakemake --unlock --configfile $(STUDY) $(ARGS)

@@ -20,21 +20,26 @@ include: "workflow/rules/sweep.smk"
 include: "workflow/rules/verification.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/archive.smk"
 
 
 # Everything: the curve and what it says over networks, the proof, the figures.
 rule all:
     default_target: True
     input:
-        tables_and_figures(DATASET),
-        expand(rules.verify_surgery.output, dataset=DATASET, seed=SEEDS, layer=LAYER, proof=""),
-        expand(rules.plot_network.output, dataset=DATASET, figure=NETWORK_FIGURES, seed=SEEDS, layer=LAYER),
+        everything(),
+
+
+# The figures alone; with `--config archive=NAME` from a frozen study, without any run.
+rule figures:
+    input:
+        all_figures(STUDY),
 
 
 # The tables and figures of those networks alone whose evaluations are done: results/{dataset}/partial.
 rule partial:
     input:
-        lambda w: tables_and_figures(f"{DATASET}/partial"),
+        lambda w: tables(f"{DATASET}/partial") + study_figures(f"{DATASET}/partial"),
 
 
 # Accuracy over the share of channels removed, a line a convolution, and the proof for each.
@@ -42,3 +47,9 @@ rule sensitivity:
     input:
         expand(rules.plot.output, study=DATASET, figure=figures.of("of_sensitivity")),
         expand(rules.verify_surgery.output, dataset=DATASET, seed=SEEDS, layer=LAYERS, proof="_sensitivity"),
+
+
+# The study frozen in archive/{dataset}; `snakemake archive/NAME/manifest.json` gives it another name.
+rule archive:
+    input:
+        f"archive/{DATASET}/manifest.json",

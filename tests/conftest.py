@@ -20,7 +20,7 @@ from prunecurve.batches import Split
 PROJECT = Path(__file__).parents[1]
 # What a clone holds, as opposed to what lies about in a folder that was worked in.
 NOT_CLONED = shutil.ignore_patterns(
-    ".git", ".venv", ".snakemake", "results", "__pycache__", ".*_cache", ".hypothesis", "data"
+    ".git", ".venv", ".snakemake", "results", "archive", "__pycache__", ".*_cache", ".hypothesis", "data"
 )
 
 # Networks are built in every example; how long that takes says nothing about the property.

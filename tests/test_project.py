@@ -13,6 +13,7 @@ PACKAGE = PROJECT / "workflow" / "scripts" / "prunecurve"
 # The house: a module imports only modules of its own floor or those below it.
 FLOORS = [
     {"errors", "source", "settings", "naming"},
+    {"archive"},
     {"files", "seeding", "metrics", "commandline"},
     {"curves"},
     {"datasets", "pairs"},
@@ -30,7 +31,7 @@ FLOORS = [
     {"surgery"},
     {"verification"},
     {"statistics"},
-    {"comparisons", "shape"},
+    {"comparisons", "shape", "differences"},
     {"figures"},
     {"config"},
 ]

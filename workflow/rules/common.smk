@@ -1,6 +1,7 @@
 # What the rules share: the checked config, the files a script runs, options from a section of the config.
 
 import functools
+import json
 import os
 import sys
 from pathlib import Path
@@ -15,8 +16,8 @@ sys.path.insert(0, str(SCRIPTS.resolve()))
 # The jobs' `python` is the one that runs Snakemake, whether or not its environment was activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
-from prunecurve import criteria, figures
-from prunecurve.config import check, layers, load_schema, packs, pruned_layer
+from prunecurve import archive, criteria, figures
+from prunecurve.config import check, layers, load_schema, of_archive, packs, pruned_layer
 from prunecurve.datasets import fingerprint
 from prunecurve.errors import StudyError
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
@@ -26,13 +27,21 @@ from prunecurve.source import digest
 from prunecurve.sweep import checked_ks
 
 try:
-    config = check(config, load_schema(WORKFLOW / "schemas" / "config.schema.yaml"))
+    SCHEMA = load_schema(WORKFLOW / "schemas" / "config.schema.yaml")
+    config = check(config, SCHEMA)
+    # The folder of a frozen study whose figures are to be drawn, or None.
+    ARCHIVE = Path("archive", config["archive"]) if config["archive"] else None
+    if ARCHIVE:
+        MANIFEST = archive.checked(ARCHIVE)
+        config = of_archive(MANIFEST["config"], workflow.config_settings.overwrite_config, SCHEMA)
     DATA_DIR = os.path.expanduser(config["data_dir"])
-    DATA_CONTENT = fingerprint(config["dataset"], DATA_DIR)
+    DATA_CONTENT = "" if ARCHIVE else fingerprint(config["dataset"], DATA_DIR)
 except StudyError as error:
     raise WorkflowError(str(error)) from None
 
 DATASET, SEEDS = config["dataset"], config["seeds"]
+# What is drawn and shown lies in results/{STUDY}.
+STUDY = ARCHIVE.as_posix() if ARCHIVE else DATASET
 CRITERIA = config["ranking"]["criteria"]
 # Rankings: one a criterion, several of `random`.
 ORDERS = orders(CRITERIA, config["ranking"]["random_draws"])
@@ -139,7 +148,7 @@ def rows(seeds, orders, removals, layer):
 @functools.cache
 def seeds_of(study):
     """The networks that a study's folder tells of: all, or in its part `partial` those whose evaluations are done."""
-    if study == DATASET:
+    if study != f"{DATASET}/partial":
         return SEEDS
     done = [seed for seed in SEEDS if all(map(os.path.exists, made_of(seed)))]
     missing = [str(seed) for seed in SEEDS if seed not in done]
@@ -160,23 +169,62 @@ def made_of(seed):
     return expand(sources, **known) + expand(RANKING, criterion=ORDERS, **known) + rows([seed], ORDERS, REMOVALS, LAYER)
 
 
-def tables_and_figures(study):
-    """What a study's folder holds: the curve, what it says over networks, and their figures."""
-    left_out = {"sensitivity.csv"}
+def table(study, name):
+    """A table or map that figures are drawn from: where a run writes it, or as the archive holds it."""
+    return archive.held(ARCHIVE, MANIFEST, name) if ARCHIVE else f"results/{study}/{name}"
+
+
+def has_comparisons(study):
+    """Differences over networks need two of them, and two criteria, one of which is a baseline."""
+    return len(seeds_of(study)) > 1 and len(CRITERIA) > 1 and bool(set(BASELINES) & set(CRITERIA))
+
+
+def tables(study):
+    """The curve and what it says over networks."""
     made = [*rules.aggregate.output, *rules.compare_rankings.output, *rules.explain_shape.output]
-    # Differences over networks need two of them, and two criteria, one of which is a baseline.
-    if len(seeds_of(study)) > 1 and len(CRITERIA) > 1 and set(BASELINES) & set(CRITERIA):
-        made += rules.compare.output
-    else:
-        left_out.add("comparisons.csv")
-    drawn = [name for name in STUDY_FIGURES if STUDY_FIGURES[name] not in left_out]
-    return expand(made, study=study) + expand(rules.plot.output, study=study, figure=drawn)
+    return expand(made + (list(rules.compare.output) if has_comparisons(study) else []), study=study)
+
+
+def study_figures(study):
+    """The figures that tell of all networks of a study."""
+    without = set() if has_comparisons(study) else {"comparisons.csv"}
+    # A target of its own in a run; in an archive it is there or not.
+    without |= set() if ARCHIVE and table(study, "sensitivity.csv") else {"sensitivity.csv"}
+    return expand(
+        rules.plot.output, study=study, figure=[f for f, data in STUDY_FIGURES.items() if data not in without]
+    )
+
+
+def all_figures(study):
+    """The figures of all networks and those of each."""
+    of_one = expand(rules.plot_network.output, study=study, figure=NETWORK_FIGURES, seed=SEEDS, layer=LAYER)
+    return study_figures(study) + of_one
+
+
+def proofs():
+    """Surgery's agreement with each network's sweep."""
+    return expand(rules.verify_surgery.output, dataset=DATASET, seed=SEEDS, layer=LAYER, proof="")
+
+
+def everything():
+    """All that a study makes; of an archive its figures, which are all that is left to make."""
+    return all_figures(STUDY) if ARCHIVE else [*tables(STUDY), *proofs(), *all_figures(STUDY)]
+
+
+def archived():
+    """What an archive holds, as patterns below the study's folder."""
+    data = {*STUDY_FIGURES.values(), "summary.csv", "shape_table.csv"}
+    data -= set() if os.path.exists(f"results/{DATASET}/sensitivity.csv") else {"sensitivity.csv"}
+    data -= set() if has_comparisons(DATASET) else {"comparisons.csv"}
+    of_layer = ["ranking/{criterion}.csv", "verification.csv"]
+    of_layer += [f"activations/test/{name}" for name in ("channels.csv", "mean_maps.npy")]
+    return [*sorted(data), "seed{seed}/training.csv", *(f"seed{{seed}}/{LAYER}/{name}" for name in of_layer)]
 
 
 wildcard_constraints:
     # A study has one data set; asking for another one's files needs that one's config.
     dataset=DATASET,
-    study=f"{DATASET}|{DATASET}/partial",
+    study=f"{STUDY}|{DATASET}/partial",
     seed=r"\d+",
     split="|".join(SPLITS),
     layer="|".join(LAYERS),

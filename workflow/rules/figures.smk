@@ -1,9 +1,16 @@
 # From tables to figures: one figure, one module, one data file.
 
+if ARCHIVE:
+
+    # Another machine's job would read config.yaml as if it were asked for.
+    localrules:
+        plot,
+        plot_network,
+
 
 rule plot:
     input:
-        data=lambda w: f"results/{w.study}/{STUDY_FIGURES[w.figure]}",
+        data=lambda w: table(w.study, STUDY_FIGURES[w.figure]),
     output:
         png=report("results/{study}/figures/{figure}.png", category="Study", caption="../report/figure.rst"),
         svg="results/{study}/figures/{figure}.svg",
@@ -26,18 +33,18 @@ rule plot:
 
 rule plot_network:
     input:
-        data=f"{IN_LAYER}/activations/test/channels.csv",
-        ranking=expand(RANKING, criterion=ORDERS[0], allow_missing=True),
-        mean_maps=f"{IN_LAYER}/activations/test/mean_maps.npy",
+        data=lambda w: table(w.study, f"seed{w.seed}/{w.layer}/activations/test/channels.csv"),
+        ranking=lambda w: table(w.study, f"seed{w.seed}/{w.layer}/ranking/{ORDERS[0]}.csv"),
+        mean_maps=lambda w: table(w.study, f"seed{w.seed}/{w.layer}/activations/test/mean_maps.npy"),
     output:
         png=report(
-            "results/{dataset}/figures/{figure}_{layer}_seed{seed}.png",
+            "results/{study}/figures/{figure}_{layer}_seed{seed}.png",
             category="Networks",
             caption="../report/figure.rst",
         ),
-        svg="results/{dataset}/figures/{figure}_{layer}_seed{seed}.svg",
+        svg="results/{study}/figures/{figure}_{layer}_seed{seed}.svg",
     log:
-        "results/{dataset}/logs/plot/{figure}_{layer}_seed{seed}.log",
+        "results/{study}/logs/plot/{figure}_{layer}_seed{seed}.log",
     wildcard_constraints:
         figure="|".join(NETWORK_FIGURES),
     conda:
@@ -46,10 +53,11 @@ rule plot_network:
         script=script("plot"),
         code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}"),
         criterion=ORDERS[0],
+        dataset=DATASET,
         dpi=config["figures"]["dpi"],
         seed="{seed}",
         layer="{layer}",
     shell:
-        "python {params.script:q} --figure {wildcards.figure} --dataset {wildcards.dataset} --seed {params.seed} --layer {params.layer}"
+        "python {params.script:q} --figure {wildcards.figure} --dataset {params.dataset} --seed {params.seed} --layer {params.layer}"
         " --data {input.data:q} --mean-maps {input.mean_maps:q} --ranking {input.ranking:q}"
         " --criteria {params.criterion} --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"

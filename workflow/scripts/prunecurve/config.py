@@ -1,6 +1,7 @@
 """The study's config: checked against the schema, its defaults filled in, its errors made readable."""
 
 import difflib
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -87,6 +88,56 @@ def check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]
     if wrong:
         raise StudyError("the config has mistakes:\n" + "\n".join(f"  {line}" for line in dict.fromkeys(wrong)))
     return config
+
+
+# How a study is run and drawn: on these an archive has nothing to say.
+NOT_FROZEN = (
+    "archive",
+    "data_dir",
+    "device",
+    "threads",
+    "activations.",
+    "sweep.ks_per_job",
+    "verification.",
+    "figures.",
+)
+
+
+def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of an archive with what was asked for beside it.
+
+    Raises StudyError, with a line for each key, when that is more or something else than the archive holds.
+    """
+    held, wanted = check(frozen, schema), check(merged(frozen, asked), schema)
+    wrong = []
+    for key, sub in keys(schema):
+        if "properties" in sub or key.startswith(NOT_FROZEN):
+            continue
+        has, wants = value_of(held, key), value_of(wanted, key)
+        if wants != has and not (key == "ranking.criteria" and set(wants) <= set(has)):
+            wrong.append(f"  {key}: {_yaml(wants)} is asked for; the archive holds {_yaml(has)}")
+    if wrong:
+        raise StudyError(
+            f"archive: {wanted['archive']} holds another study:\n"
+            + "\n".join(wrong)
+            + "\nleave these keys out, or run the study itself (without archive)"
+        )
+    return wanted
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `base` with the values of `over`, mappings merged key by key."""
+    both = {
+        key: merged(base[key], over[key])
+        for key in base.keys() & over.keys()
+        if isinstance(base[key], Mapping) and isinstance(over[key], Mapping)
+    }
+    return {**base, **over, **both}
+
+
+def value_of(config: Mapping[str, Any], key: str) -> Any:
+    """The value of a key with dots between levels."""
+    return functools.reduce(lambda part, name: part[name], key.split("."), config)
 
 
 def layers(config: Mapping[str, Any]) -> dict[str, int]:

@@ -1,0 +1,213 @@
+"""Frozen studies: whole, theirs alone, enough for every figure; and what tells two studies apart."""
+
+import hashlib
+import json
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import PROJECT, Study
+from prunecurve import archive
+from prunecurve.errors import StudyError
+from prunecurve.files import read_rows, save_array, write_rows
+
+IDENTITY = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
+
+
+def cloned(folder, to) -> Study:
+    """A real git clone of a folder with all that lies in it but results: files in any order, all of now."""
+    for words in (["init", "-q"], ["add", "-A"], [*IDENTITY, "commit", "-q", "-m", "a study"]):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    subprocess.run(["git", "clone", "-q", str(folder), str(to)], check=True)
+    return Study.at(to)
+
+
+def compare(a, b) -> subprocess.CompletedProcess[str]:
+    script = PROJECT / "workflow" / "scripts" / "compare_studies.py"
+    return subprocess.run([sys.executable, script, a, b], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def frozen(finished, tmp_path_factory) -> Study:
+    """A finished study and its archive."""
+    folder = tmp_path_factory.mktemp("frozen") / "study"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    made = Study.at(folder)
+    made.run("archive/tiny/manifest.json")
+    return made
+
+
+@pytest.fixture
+def archived(frozen, tmp_path):
+    """A copy of the archive alone."""
+    return shutil.copytree(frozen.folder / "archive" / "tiny", tmp_path / "archive" / "tiny")
+
+
+# ---- freezing
+
+
+def test_an_archive_vouches_for_every_file_and_tells_where_it_comes_from(frozen):
+    folder = frozen.folder / "archive" / "tiny"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    files = {
+        p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json"
+    }
+    assert set(manifest["files"]) == set(files) >= {"curve.csv", "summary.csv", "seed0/conv3/ranking/l1_norm.csv"}
+    for name, path in files.items():
+        assert not path.is_symlink()
+        content = path.read_bytes()
+        assert manifest["files"][name] == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        assert content == frozen.path(name).read_bytes()
+    assert manifest["config"]["seeds"] == [0] and "data_dir" not in manifest["config"]
+    assert manifest["versions"]["numpy"] == np.__version__
+    assert os.uname().nodename not in json.dumps({**manifest, "files": {}})
+    assert frozen.plan("archive/tiny/manifest.json") == {}
+
+
+def test_links_are_resolved_large_tables_compressed_and_an_old_archive_goes(tmp_path):
+    root, folder = tmp_path / "results", tmp_path / "archive" / "x"
+    (root / "seed0").mkdir(parents=True)
+    table = "k,loss\n" + "".join(f"{k},0.5\n" for k in range(200_000))
+    (tmp_path / "cached").write_text(table)
+    (root / "curve.csv").symlink_to(tmp_path / "cached")
+    (root / "seed0" / "training.csv").write_text("epoch\n1\n")
+    (folder.parent / ".unfinished-x").mkdir(parents=True)
+    folder.mkdir()
+    (folder / "of_before.csv").write_text("gone")
+    archive.freeze(root, ["curve.csv", "seed0/training.csv"], {"config": {}}, folder)
+    assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == [
+        "curve.csv.xz",
+        "manifest.json",
+        "seed0/training.csv",
+    ]
+    assert [path.name for path in folder.parent.iterdir()] == ["x"]
+    assert lzma.decompress((folder / "curve.csv.xz").read_bytes()).decode() == table
+    manifest = archive.checked(folder)
+    assert archive.held(folder, manifest, "curve.csv") == str(folder / "curve.csv.xz")
+    assert archive.held(folder, manifest, "sensitivity.csv") is None
+
+
+# ---- drawing from it
+
+
+def test_a_fresh_clone_redraws_every_figure_and_plans_nothing_else(frozen, finished, tmp_path):
+    """The same bytes as the run's own figures, with no run, from a clone whose files are all of the same moment."""
+    source = Study(tmp_path / "source", "seeds: [3, 4]\ndataset: mnist\n")
+    shutil.copytree(frozen.folder / "archive", source.folder / "archive")
+    clone = cloned(source.folder, tmp_path / "clone")
+    for targets in (["figures"], []):
+        assert set(clone.plan(*targets, "--config", "archive=tiny")) == {"plot", "plot_network", *(targets or ["all"])}
+    clone.run("figures", "--config", "archive=tiny")
+    drawn = sorted((clone.folder / "results" / "archive" / "tiny" / "figures").iterdir())
+    assert [path.name for path in drawn] == sorted(path.name for path in finished.path("figures").iterdir())
+    for path in drawn:
+        assert path.read_bytes() == finished.path(f"figures/{path.name}").read_bytes(), path.name
+    assert clone.plan("figures", "--config", "archive=tiny") == {}
+    assert not list((clone.folder / "results").rglob("*.npy"))
+
+
+def test_fewer_criteria_and_another_resolution_are_drawn_and_more_than_it_holds_is_refused(frozen):
+    fewer = ["figures", "--config", "archive=tiny", "figures={dpi: 60}", "ranking={criteria: [l1_norm]}"]
+    assert set(frozen.plan(*fewer)) == {"plot", "plot_network", "figures"}
+    told = frozen.run(
+        *("-n", "figures", "--config", "archive=tiny", "seeds=[0, 1]", "training={epochs: 3}", "dataset=mnist"),
+        *("ranking={criteria: [l1_norm, greedy]}",),
+        succeed=False,
+    ).stdout
+    assert "Traceback" not in told
+    for line in (
+        "archive: tiny holds another study",
+        "dataset: mnist is asked for; the archive holds digits",
+        "seeds: [0, 1] is asked for; the archive holds [0]",
+        "training.epochs: 3 is asked for; the archive holds 2",
+        "ranking.criteria: [l1_norm, greedy] is asked for; the archive holds [mean_activation, l1_norm]",
+    ):
+        assert line in told
+
+
+def changed(archived):
+    (archived / "curve.csv").write_text((archived / "curve.csv").read_text().replace("0", "1", 1))
+
+
+def linked(archived):
+    (archived / "curve.csv").rename(archived / "elsewhere")
+    (archived / "curve.csv").symlink_to("elsewhere")
+
+
+def with_manifest(edit):
+    def spoil(archived):
+        path = archived / "manifest.json"
+        path.write_text(edit(path.read_text()))
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (changed, r"curve\.csv is not what manifest\.json vouches for; restore it \(git checkout -- .*tiny\)"),
+        (lambda a: (a / "summary.csv").unlink(), r"summary\.csv is missing; restore it"),
+        (linked, r"names curve\.csv, which isn't a file of the archive's own"),
+        (with_manifest(lambda t: t.replace('"curve.csv"', '"../curve.csv"')), r"names \.\./curve\.csv, which isn't"),
+        (with_manifest(lambda t: t.replace('"curve.csv"', '"/etc/passwd"')), r"names /etc/passwd, which isn't"),
+        (with_manifest(lambda t: t[:-20]), r"manifest\.json is not a manifest"),
+        (with_manifest(lambda t: "[]"), r"manifest\.json is not a manifest"),
+        (with_manifest(lambda t: '{"files": {}, "config": 3}'), r"manifest\.json is not a manifest"),
+        (lambda a: (a / "manifest.json").unlink(), r"there is no .*manifest\.json; archives here: none"),
+    ],
+)
+def test_what_is_not_as_it_was_frozen_is_refused(archived, spoil, message):
+    archive.checked(archived)
+    spoil(archived)
+    with pytest.raises(StudyError, match=message):
+        archive.checked(archived)
+
+
+def test_a_spoilt_archive_stops_the_workflow_before_anything_is_planned(frozen, archived, tmp_path):
+    study = Study(tmp_path / "study")
+    shutil.copytree(archived, study.folder / "archive" / "tiny")
+    changed(study.folder / "archive" / "tiny")
+    told = study.run("figures", "-n", "--config", "archive=tiny", succeed=False).stdout
+    assert "archive/tiny/curve.csv is not what manifest.json vouches for" in told and "Traceback" not in told
+    told = study.run("figures", "-n", "--config", "archive=other", succeed=False).stdout
+    assert "there is no archive/other/manifest.json; archives here: tiny" in told and "Traceback" not in told
+
+
+# ---- telling two studies apart
+
+
+def test_a_study_and_its_archive_are_the_same(frozen):
+    told = compare(frozen.path(""), frozen.folder / "archive" / "tiny")
+    assert told.returncode == 0, told.stdout + told.stderr
+    files = json.loads((frozen.folder / "archive" / "tiny" / "manifest.json").read_text())["files"]
+    assert f"{len(files)} of {len(files)} files that both hold have the same content." in told.stdout
+
+
+def test_which_numbers_differ_and_by_how_much(frozen, archived):
+    table = pd.read_csv(archived / "curve.csv")
+    table.loc[3, "accuracy"] += 0.25
+    table.loc[4, "accuracy"] -= 0.5
+    table.drop(index=15).to_csv(archived / "curve.csv", index=False)
+    rows = read_rows(archived / "seed0/conv3/ranking/l1_norm.csv")
+    rows[0]["channel"], rows[1]["channel"] = rows[1]["channel"], rows[0]["channel"]
+    write_rows(archived / "seed0/conv3/ranking/l1_norm.csv", rows)
+    maps = archived / "seed0/conv3/activations/test/mean_maps.npy"
+    save_array(maps, np.load(maps) + np.float32(2))
+    (archived / "shape.csv").unlink()
+    told = compare(frozen.path(""), archived)
+    assert told.returncode == 1
+    for line in (
+        "accuracy: 2 of 15 rows, by at most 0.5 (seed 0, layer conv3, criterion mean_activation, removal structural, k",
+        "1 rows of A alone, the first seed 0, layer conv3, criterion l1_norm, removal structural, k 7",
+        "channel: 2 of 8 rows, by at most",
+        "392 of 392 numbers, by at most 2",
+        "In A alone: 1 files, the first shape.csv",
+    ):
+        assert line in told.stdout, told.stdout
+    assert compare(archived, archived).returncode == 0
+    assert compare(archived, archived / "nothing").returncode == 2
