@@ -16,6 +16,7 @@ import torch
 from hypothesis import settings
 from prunecurve.network import Architecture, PairNet
 from prunecurve.batches import Split
+from xdist.scheduler import LoadScopeScheduling
 
 PROJECT = Path(__file__).parents[1]
 # What a clone holds, as opposed to what lies about in a folder that was worked in.
@@ -38,6 +39,12 @@ ranking: {criteria: [mean_activation, l1_norm]}
 figures: {dpi: 80}
 threads: 2
 """
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    faults = parser.getgroup("faults", "tests/test_faults.py")
+    faults.addoption("--repeat-faults", type=int, default=1, metavar="N", help="kill N times in each stage")
+    faults.addoption("--fault-seed", type=int, metavar="S", help="the seed that a failed test tells: its moments again")
 
 
 class Study:
@@ -100,6 +107,20 @@ def environment() -> dict[str, str]:
 def heeds_interrupts() -> None:
     """For `preexec_fn`: a shell starts what it runs in the background with Ctrl-C ignored, and so would its tests."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class TogetherOrAnywhere(LoadScopeScheduling):
+    """Tests that share something dear in one process, those of Slurm, of which there is one, first; others anywhere."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return file if file.endswith(("test_slurm.py", "test_archive.py", "test_cache.py")) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Instead of `--dist loadgroup`, which pytest-xdist 3.8 overlooks with pytest 9.2."""
+    return TogetherOrAnywhere(config, log)
 
 
 @pytest.fixture

@@ -64,9 +64,26 @@ def test_an_archive_vouches_for_every_file_and_tells_where_it_comes_from(frozen)
         assert manifest["files"][name] == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         assert content == frozen.path(name).read_bytes()
     assert manifest["config"]["seeds"] == [0] and "data_dir" not in manifest["config"]
-    assert manifest["versions"]["numpy"] == np.__version__
+    assert manifest["frozen"]["versions"]["numpy"] == np.__version__
     assert os.uname().nodename not in json.dumps({**manifest, "files": {}})
     assert frozen.plan("archive/tiny/manifest.json") == {}
+
+
+def test_what_is_damaged_is_not_frozen_and_the_archive_of_before_stays(tmp_path):
+    root, folder = tmp_path / "results", tmp_path / "archive" / "x"
+    root.mkdir()
+    facts = {"config": {}, "frozen": {"commit": ""}}
+    write_rows(root / "ranking.csv", [{"order": 0, "channel": 1}, {"order": 1, "channel": 0}])
+    save_array(root / "maps.npy", np.arange(8))
+    archive.freeze(root, ["ranking.csv", "maps.npy"], facts, folder)
+    for name in ("ranking.csv", "maps.npy"):
+        whole = (root / name).read_bytes()
+        middle = len(whole) // 2
+        (root / name).write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+        with pytest.raises(StudyError, match=f"{name} is (damaged|empty)"):
+            archive.freeze(root, ["ranking.csv", "maps.npy"], facts, folder)
+        (root / name).write_bytes(whole)
+    assert set(archive.checked(folder)["files"]) == {"ranking.csv", "maps.npy"}
 
 
 def test_links_are_resolved_large_tables_compressed_and_an_old_archive_goes(tmp_path):
@@ -79,7 +96,7 @@ def test_links_are_resolved_large_tables_compressed_and_an_old_archive_goes(tmp_
     (folder.parent / ".unfinished-x").mkdir(parents=True)
     folder.mkdir()
     (folder / "of_before.csv").write_text("gone")
-    archive.freeze(root, ["curve.csv", "seed0/training.csv"], {"config": {}}, folder)
+    archive.freeze(root, ["curve.csv", "seed0/training.csv"], {"config": {}, "frozen": {"commit": ""}}, folder)
     assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == [
         "curve.csv.xz",
         "manifest.json",
@@ -112,8 +129,13 @@ def test_a_fresh_clone_redraws_every_figure_and_plans_nothing_else(frozen, finis
 
 
 def test_fewer_criteria_and_another_resolution_are_drawn_and_more_than_it_holds_is_refused(frozen):
-    fewer = ["figures", "--config", "archive=tiny", "figures={dpi: 60}", "ranking={criteria: [l1_norm]}"]
+    fewer = ["figures", "--config", "archive=tiny", "figures={dpi: 60}", "ranking={criteria: [mean_activation]}"]
     assert set(frozen.plan(*fewer)) == {"plot", "plot_network", "figures"}
+    frozen.run(*fewer)
+    drawn = (frozen.folder / "results" / "archive" / "tiny" / "figures" / "areas.svg").read_text()
+    assert drawn.count("<use") < frozen.path("figures/areas.svg").read_text().count("<use")
+    # The archive's config is the study's: run again by it, there is nothing to do.
+    assert frozen.plan("results/digits/curve.csv", "--config", "archive=tiny") == {}
     told = frozen.run(
         *("-n", "figures", "--config", "archive=tiny", "seeds=[0, 1]", "training={epochs: 3}", "dataset=mnist"),
         *("ranking={criteria: [l1_norm, greedy]}",),
@@ -128,6 +150,8 @@ def test_fewer_criteria_and_another_resolution_are_drawn_and_more_than_it_holds_
         "ranking.criteria: [l1_norm, greedy] is asked for; the archive holds [mean_activation, l1_norm]",
     ):
         assert line in told
+    for more in ("ranking={criteria: [l1_norm, mean_activation]}", "threads=1"):
+        assert "is asked for" in frozen.run("-n", "figures", "--config", "archive=tiny", more, succeed=False).stdout
 
 
 def changed(archived):
@@ -137,6 +161,11 @@ def changed(archived):
 def linked(archived):
     (archived / "curve.csv").rename(archived / "elsewhere")
     (archived / "curve.csv").symlink_to("elsewhere")
+
+
+def linked_folder(archived):
+    (archived / "seed0").rename(archived.parent / "elsewhere")
+    (archived / "seed0").symlink_to("../elsewhere")
 
 
 def with_manifest(edit):
@@ -152,6 +181,7 @@ def with_manifest(edit):
     [
         (changed, r"curve\.csv is not what manifest\.json vouches for; restore it \(git checkout -- .*tiny\)"),
         (lambda a: (a / "summary.csv").unlink(), r"summary\.csv is missing; restore it"),
+        (linked_folder, r"names seed0/\S+, which isn't a file of the archive's own"),
         (linked, r"names curve\.csv, which isn't a file of the archive's own"),
         (with_manifest(lambda t: t.replace('"curve.csv"', '"../curve.csv"')), r"names \.\./curve\.csv, which isn't"),
         (with_manifest(lambda t: t.replace('"curve.csv"', '"/etc/passwd"')), r"names /etc/passwd, which isn't"),
@@ -199,6 +229,8 @@ def test_which_numbers_differ_and_by_how_much(frozen, archived):
     maps = archived / "seed0/conv3/activations/test/mean_maps.npy"
     save_array(maps, np.load(maps) + np.float32(2))
     (archived / "shape.csv").unlink()
+    assert compare(frozen.path(""), archived).returncode == 2, "the manifest tells of other files"
+    (archived / "manifest.json").unlink()
     told = compare(frozen.path(""), archived)
     assert told.returncode == 1
     for line in (

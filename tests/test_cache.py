@@ -17,13 +17,14 @@ RULES = {
     "/source/": "get_images",
     "/pairs/": "make_pairs",
     "model.pt": "train",
-    "/activations/": "collect_activations",
+    "/maps_": "sample_maps",
+    "features.npy": "collect_activations",
     "/ranking/": "rank_channels",
     "/partial_sums/": "sum_channels",
     "/sweep/": "eval_pruned",
     "verification": "verify_surgery",
 }
-SHARED = list(RULES.values())[:-1]
+SHARED = [rule for rule in RULES.values() if rule not in ("sample_maps", "verify_surgery")]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,9 @@ def cache(tmp_path_factory) -> Path:
     """A cache that holds the study FEW."""
     folder = tmp_path_factory.mktemp("cache")
     first = checkout(tmp_path_factory.mktemp("first") / "study", folder)
-    assert computed(first.run(CURVE, PROOF, "--cache").stdout) == set(RULES.values())
+    assert computed(first.run(CURVE, PROOF, "--cache").stdout) == set(RULES.values()) - {"sample_maps"}
+    # The maps of one split, which another study's, of the other split, must not be taken for.
+    first.run(CURVE, "--cache", "--config", "ranking={criteria: [hrank], split: test, sampled_pairs: 60}")
     return folder
 
 
@@ -72,6 +75,7 @@ def test_a_second_checkout_computes_nothing_again(cache, tmp_path):
             "ranking={criteria: [mean_activation], split: val}",
             {"collect_activations", "rank_channels", "sum_channels", "eval_pruned"},
         ),
+        ("ranking={criteria: [hrank], split: val, sampled_pairs: 60}", {*SHARED[4:], "sample_maps"}),
         ("training={epochs: 3}", set(SHARED[2:])),
         ("seeds=[1]", set(SHARED[1:])),
     ],

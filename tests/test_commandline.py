@@ -58,6 +58,17 @@ def test_an_error_is_a_message_on_the_terminal_and_a_traceback_in_the_log(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.log", "job.py"]
 
 
+def test_a_log_that_cannot_be_written_is_no_second_error(tmp_path):
+    """On a full disk the message stands alone; where there can be no log, nothing is begun."""
+    job = start(tmp_path, "raise StudyError('seeds: mend this')", "--log", "/dev/full")
+    assert job.communicate()[1].strip() == "job: seeds: mend this"
+    assert job.returncode == 1
+    job = start(tmp_path, "print('begun')", "--log", "/proc/job.log")
+    told = job.communicate()[1]
+    assert told.startswith("job: ") and "/proc/job.log" in told and "Traceback" not in told
+    assert job.returncode == 1
+
+
 def test_without_a_log_the_traceback_is_on_the_terminal(tmp_path):
     job = start(tmp_path, "1 / 0")
     assert "Traceback" in job.communicate()[1]

@@ -1,9 +1,13 @@
 """The config: defaults, and mistakes told by key, value and what is allowed."""
 
+import ast
+from functools import cache
+from itertools import takewhile
+
 import pytest
 import yaml
 from conftest import PROJECT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunecurve import criteria
 from prunecurve.config import check, filled, keys, ks, layers, load_schema, packs, pruned_layer
@@ -12,6 +16,7 @@ from prunecurve.errors import StudyError
 
 SCHEMA = load_schema(PROJECT / "workflow" / "schemas" / "config.schema.yaml")
 ALL_KEYS = dict(keys(SCHEMA))
+COMMON = (PROJECT / "workflow" / "rules" / "common.smk").read_text()
 
 MISTAKES = [
     ({"datset": "digits"}, "datset: unknown key; did you mean dataset?"),
@@ -60,6 +65,31 @@ MISTAKES = [
     ({"ranking": {"measure_at": "head"}}, "ranking.measure_at: 'head' is unknown; allowed: conv, bn, relu, pool"),
     ({"sensitivity": {"criteria": ["l3_norm"]}}, "sensitivity.criteria.0: 'l3_norm' is unknown"),
     ({"network": {"kernel_size": 4}}, "network.kernel_size: 4 is even; allowed: odd numbers"),
+    (
+        {"training": {"epochs": 10**30}},
+        "training.epochs: 1000000000000000000000000000000 is not allowed; allowed: whole",
+    ),
+    ({"training": {"learning_rate": 10**400}}, "training.learning_rate: 1000000000"),
+    ({"training": {"epochs": 16**9999}}, "training.epochs: a number of thousands of digits"),
+    (
+        {"seeds": list(range(10_001))},
+        "9999, 10000] is not allowed; allowed: a list, such as [0, 1, 2, 3, 4], of: whole",
+    ),
+    ({"seeds": [float("inf")]}, "seeds.0: inf is not a finite number"),
+    ({"images": {"digits": {"train": 10**12}}}, "images.digits.train: 1000000000000 is not allowed"),
+    (
+        {"network": {"channels": [65536, 65536]}},
+        "network.channels, network.hidden: the network would have 3.9e+10 weights",
+    ),
+    ({"network": {"hidden": [65536] * 3}}, "network.channels, network.hidden: the network would have"),
+    ({"data_dir": "a\nb"}, "data_dir: 'a\\nb' is not allowed; allowed: text, not empty, at most 4000 characters, none"),
+    ({"data_dir": "a\n"}, "data_dir: 'a\\n' is not allowed"),
+    ({"data_dir": "\0"}, "data_dir: '\\x00' is not allowed"),
+    ({"data_dir": "\ud800"}, "data_dir: '\\ud800' is not allowed"),
+    ({"data_dir": "a" * 5000}, "data_dir: 'aaaa"),
+    ({"layer": "last\n"}, "layer: 'last\\n' is not allowed"),
+    ({1: 2}, "1: unknown key"),
+    ({"training": {None: 2}}, "training.None: unknown key"),
     ({"images": {"digits": {"val": 10}}}, "images.digits.val: 10 images are fewer than one pairing needs"),
 ]
 
@@ -182,13 +212,93 @@ values = st.recursive(
 )
 
 
-@given(key=st.sampled_from(sorted(ALL_KEYS)), value=values)
-def test_any_value_of_any_key_is_taken_or_told_by_its_key(key, value):
-    config = value
+large = st.integers(2**31, 2**70) | st.integers(2**1000, 2**1001) | st.floats(1e10, allow_infinity=True)
+odd = large | large.map(lambda n: -n) | st.binary(max_size=3) | st.dates() | st.text(max_size=5)
+hostile = odd | st.lists(odd, max_size=3) | st.dictionaries(odd | st.none(), odd, max_size=2) | values
+
+
+def nested(key: str, value: object) -> dict:
     for part in reversed(key.split(".")):
-        config = {part: config}
+        value = {part: value}
+    return value
+
+
+@cache
+def rules_options():
+    """The rules' own function, which no Python module holds."""
+    tree = ast.parse(
+        "\n".join(takewhile(lambda line: not line.startswith("wildcard_constraints"), COMMON.splitlines()))
+    )
+    only = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "options"]
+    names: dict = {}
+    exec(compile(ast.Module(only, []), "common.smk", "exec"), names)
+    return names["options"]
+
+
+def allowed_values(sub: dict) -> st.SearchStrategy:
+    """Values of a key that the schema allows, the ends of its range among them."""
+    if "enum" in sub:
+        return st.sampled_from(sub["enum"])
+    if sub.get("type") in ("integer", "number"):
+        low, high = sub.get("minimum", 1e-9), sub.get("maximum", sub.get("exclusiveMaximum"))
+        return st.sampled_from([low, high]) | (st.integers if sub["type"] == "integer" else st.floats)(low, high)
+    return st.just(sub["default"])
+
+
+@settings(max_examples=200)
+@given(data=st.data())
+def test_what_is_allowed_makes_a_plan_and_the_scripts_take_it(data):
+    """At the ends of every range: the jobs, their names and their options, down to the numbers that a script gets."""
+    import collect_activations
+    import train
+
+    chosen = data.draw(
+        st.lists(st.sampled_from(sorted(k for k in ALL_KEYS if "properties" not in ALL_KEYS[k])), max_size=4)
+    )
+    config: dict = {}
+    for key in chosen:
+        parts, place = key.split("."), config
+        for part in parts[:-1]:
+            place = place.setdefault(part, {})
+        place[parts[-1]] = data.draw(allowed_values(ALL_KEYS[key]), label=key)
     try:
         complete = check(config, SCHEMA)
+    except StudyError as error:
+        assert any(key in str(error) for key in [*chosen, "network.channels", "images."]), error
+        return
+    for layer, channels in layers(complete).items():
+        jobs = packs(complete, layer)
+        assert [k for several in jobs.values() for k in several] == ks(complete, layer) and max(
+            ks(complete, layer)
+        ) < channels
+    options = rules_options()
+    paths = [f"--{a}-{b}=x" for a in ("train", "val") for b in ("images", "pairs")] + ["--model=x", "--weights=x"]
+    words = [*options(complete["network"]), *options(complete["training"]), *paths, "--history=x", "--seed=0"]
+    taken = train.options().parse_args(words)
+    assert (
+        taken.epochs == complete["training"]["epochs"] and taken.learning_rate == complete["training"]["learning_rate"]
+    )
+    assert taken.channels == complete["network"]["channels"]
+    collect_activations.options().parse_args(
+        [*options(complete["activations"]), "--model=x", "--images=x", "--pairs=x", "--layer=conv1", "--folder=x"]
+    )
+
+
+@settings(max_examples=300)
+@given(key=st.sampled_from(sorted(ALL_KEYS)), value=hostile)
+def test_any_absurd_value_is_taken_or_told_by_its_key_on_short_lines(key, value):
+    try:
+        check(nested(key, value), SCHEMA)
+    except StudyError as error:
+        told = str(error)
+        assert key.split(".")[0] in told or "network" in told or "images" in told
+        assert all(len(line) < 2500 for line in told.splitlines())
+
+
+@given(key=st.sampled_from(sorted(ALL_KEYS)), value=values)
+def test_any_value_of_any_key_is_taken_or_told_by_its_key(key, value):
+    try:
+        complete = check(nested(key, value), SCHEMA)
     except StudyError as error:
         # A mapping's own mistakes, and values that contradict others, name the key that lies nearest.
         assert key.split(".")[0] in str(error) or "network" in str(error) or "images" in str(error)

@@ -1,10 +1,12 @@
 """Artifacts: atomic writes, nothing unpickled, broken files named."""
 
+import errno
 import os
 import subprocess
 import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,6 +62,48 @@ def test_what_a_killed_writer_left_is_cleared_away(tmp_path):
         (tmp_path / f".unfinished-{host}-{process}-a.npy").write_text("half")
     save_array(tmp_path / "a.npy", np.arange(3))
     assert sorted(p.name for p in tmp_path.iterdir()) == [f".unfinished-{host}-{os.getppid()}-a.npy", "a.npy"]
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.ENOSPC, "no space is left in FOLDER; make room there and run the same command again"),
+        (errno.EDQUOT, "no space is left in FOLDER; make room"),
+        (errno.EROFS, "FOLDER is read-only; make it writable and run the same command again"),
+        (errno.EACCES, "you have no permission in FOLDER; get it and run the same command again"),
+    ],
+)
+def test_a_disk_that_takes_nothing_is_told_by_file_and_remedy(tmp_path, number, told):
+    path = tmp_path / "a.npy"
+    with pytest.raises(StudyError) as error, atomic(path) as temporary:
+        Path(temporary).write_text("half")
+        raise OSError(number, os.strerror(number))
+    assert str(error.value).startswith(f"{path} can't be written: {told.replace('FOLDER', str(tmp_path))}")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match="Input/output error"), atomic(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_short_write_without_a_number_is_told_where_the_disk_is_full(tmp_path, monkeypatch):
+    """As numpy's: `1000 requested and 0 written`."""
+    for free, expected in ((0, StudyError), (10**6, OSError)):
+        disk = SimpleNamespace(f_blocks=10, f_bavail=free, f_frsize=4096)
+        monkeypatch.setattr(os, "statvfs", lambda folder, disk=disk: disk)
+        with pytest.raises(expected), atomic(tmp_path / "a.npy"):
+            raise OSError("1000 requested and 0 written")
+
+
+def test_a_folder_that_may_not_be_written_to_is_told(tmp_path):
+    """As another user: root may write anywhere."""
+    (tmp_path / "closed").mkdir(mode=0o500)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(StudyError, match=r"can't be written: you have no permission in"):
+            save_array(tmp_path / "closed" / "a.npy", np.arange(3))
+    finally:
+        os.seteuid(user)
 
 
 def test_a_write_makes_the_folder(tmp_path):
@@ -179,22 +223,21 @@ def test_one_flipped_bit_of_an_array_is_found(tmp_path_factory, data, mapped):
 
 
 @given(data=st.data())
-def test_one_flipped_bit_of_a_row_is_found(tmp_path_factory, data):
+def test_a_flipped_bit_a_lost_row_and_two_that_changed_places_are_found(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("flipped") / "k3.csv"
     rows = [{"criterion": "l1_norm", "k": 3, "loss": 0.12345}, {"criterion": "l1_norm", "k": 4, "loss": 1e-7}]
     write_rows(path, rows)
     assert read_rows(path) == [{name: str(value) for name, value in row.items()} for row in rows]
     assert list(read_table(path)) == ["criterion", "k", "loss"]
     content = path.read_bytes()
-    bit = data.draw(st.integers(0, 8 * len(content) - 1))
-    flip(path, bit)
-    try:
-        found = read_rows(path)
-    except StudyError as error:
-        assert "k3.csv" in str(error)
-    else:
-        # A line feed that became a carriage return ends the line all the same.
-        assert found == [{name: str(value) for name, value in row.items()} for row in rows], bit
+    flip(path, data.draw(st.integers(0, 8 * len(content) - 1)))
+    with pytest.raises(StudyError, match=r"k3\.csv"):
+        read_rows(path)
+    lines = content.split(b"\n")
+    for damaged in (lines[:2], [lines[0], lines[2], lines[1]], [*lines[:3], lines[2]], lines[:1]):
+        path.write_bytes(b"\n".join(damaged) + b"\n")
+        with pytest.raises(StudyError, match=r"k3\.csv is (damaged|empty)"):
+            read_rows(path)
 
 
 @pytest.mark.parametrize("cut", [1, 15, 16, 17, 100, 10_000])
@@ -212,7 +255,7 @@ def test_a_file_cut_off_anywhere_or_not_sealed_is_named(tmp_path, cut):
 def test_a_csv_of_other_origin_is_refused(tmp_path):
     (tmp_path / "k3.csv").write_text("k,loss\n3,0.5\n")
     assert read_rows(tmp_path / "k3.csv", sealed=False) == [{"k": "3", "loss": "0.5"}]
-    with pytest.raises(StudyError, match=r"k3\.csv is damaged: line 2"):
+    with pytest.raises(StudyError, match=r"k3\.csv is damaged: row 1"):
         read_rows(tmp_path / "k3.csv")
 
 

@@ -13,9 +13,8 @@ PACKAGE = PROJECT / "workflow" / "scripts" / "prunecurve"
 # The house: a module imports only modules of its own floor or those below it.
 FLOORS = [
     {"errors", "source", "settings", "naming"},
-    {"archive"},
     {"files", "seeding", "metrics", "commandline"},
-    {"curves"},
+    {"curves", "archive"},
     {"datasets", "pairs"},
     {"network", "batches"},
     {"training"},

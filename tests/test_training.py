@@ -150,6 +150,9 @@ def test_a_model_comes_back(tmp_path):
     model, split = random_network(ARCHITECTURE, 0), random_split(ARCHITECTURE, 0)
     save_model(tmp_path / "model.pt", model)
     assert np.array_equal(all_logits(load_model(tmp_path / "model.pt"), split), all_logits(model, split))
+    # The same bytes under another name: torch would write the temporary file's, with the process's number, into them.
+    save_model(tmp_path / "other.pt", model)
+    assert (tmp_path / "other.pt").read_bytes() == (tmp_path / "model.pt").read_bytes()
 
 
 class Hostile:

@@ -406,6 +406,7 @@ def test_one_core_gives_the_same_bytes_as_two(finished, study):
         "curve.csv",
         "seed0/conv3/verification.csv",
         "seed0/weights.npy",
+        "seed0/model.pt",
         "seed0/conv3/partial_sums/l1_norm.npy",
         "seed0/conv3/activations/test/features.npy",
         "seed0/pairs/train.npy",

@@ -18,6 +18,10 @@ rule collect_activations:
     conda:
         "../envs/torch.yaml"
     threads: config["threads"]
+    resources:
+        mem_mb=grown(2000),
+        runtime=grown(15),
+        gpu=GPUS,
     params:
         script=script("collect_activations"),
         code=code("collect_activations"),
@@ -46,12 +50,18 @@ rule sample_maps:
     conda:
         "../envs/torch.yaml"
     threads: config["threads"]
+    resources:
+        mem_mb=grown(2000),
+        runtime=grown(15),
+        gpu=GPUS,
     params:
         script=script("sample_maps"),
         code=code("sample_maps"),
         batch=options(config["activations"]),
         device=config["device"],
         torch_threads=config["threads"],
+        # The same job makes the pairs of all splits: nothing else tells the maps of one from those of another.
+        split="{split}",
         layer="{layer}",
         point="{point}",
         sampled=config["ranking"]["sampled_pairs"],

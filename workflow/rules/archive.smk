@@ -5,7 +5,8 @@ rule freeze:
     input:
         expand([f"results/{{dataset}}/{name}" for name in archived()], dataset=DATASET, seed=SEEDS, criterion=ORDERS),
     output:
-        "archive/{name}/manifest.json",
+        # The script puts the new archive in the place of the old one, which stays if it fails.
+        update("archive/{name}/manifest.json"),
     log:
         "results/logs/freeze/{name}.log",
     wildcard_constraints:

@@ -35,7 +35,8 @@ try:
         MANIFEST = archive.checked(ARCHIVE)
         config = of_archive(MANIFEST["config"], workflow.config_settings.overwrite_config, SCHEMA)
     DATA_DIR = os.path.expanduser(config["data_dir"])
-    DATA_CONTENT = "" if ARCHIVE else fingerprint(config["dataset"], DATA_DIR)
+    # Figures from an archive need no data.
+    DATA_CONTENT = "" if ARCHIVE and not os.path.isdir(DATA_DIR) else fingerprint(config["dataset"], DATA_DIR)
 except StudyError as error:
     raise WorkflowError(str(error)) from None
 
@@ -60,6 +61,9 @@ CACHED = bool(os.environ.get("SNAKEMAKE_OUTPUT_CACHE"))
 # Surgery proves what the study shows, and in any case the two ways of removal that the reference experiment confuses.
 VERIFIED_REMOVALS = list(dict.fromkeys([*REMOVALS, "structural", "zero_weights"]))
 
+# What jobs ask a cluster for. `auto` asks for no GPU: it takes one where there is one, and doesn't wait for it.
+GPUS = 1 if config["device"] == "cuda" else 0
+
 NETWORK_FIGURES = figures.of("of_network")
 # A figure lies in a folder that is called after its data.
 STUDY_FIGURES = {
@@ -83,6 +87,13 @@ def code(name, *plugins):
     As a parameter and not as input files: a sweep has thousands of jobs, and each input file costs every one.
     """
     return digest(script(name), *plugins)
+
+
+# First requests are about four times the peaks that were measured with the reference experiment's network: 0.5 GB where
+# torch runs, 0.2 GB of figures, 0.13 GB of all else.
+def grown(first):
+    """Memory (MB) or time (minutes) that a job asks a cluster for; a retry gets more, should the last have run out."""
+    return lambda wildcards, attempt: first * attempt
 
 
 def options(settings):
@@ -171,7 +182,12 @@ def made_of(seed):
 
 def table(study, name):
     """A table or map that figures are drawn from: where a run writes it, or as the archive holds it."""
-    return archive.held(ARCHIVE, MANIFEST, name) if ARCHIVE else f"results/{study}/{name}"
+    if not ARCHIVE or study != STUDY:
+        return f"results/{study}/{name}"
+    path = archive.held(ARCHIVE, MANIFEST, name)
+    if path is None:
+        raise WorkflowError(f"archive: {ARCHIVE} doesn't hold {name}")
+    return path
 
 
 def has_comparisons(study):
@@ -189,7 +205,7 @@ def study_figures(study):
     """The figures that tell of all networks of a study."""
     without = set() if has_comparisons(study) else {"comparisons.csv"}
     # A target of its own in a run; in an archive it is there or not.
-    without |= set() if ARCHIVE and table(study, "sensitivity.csv") else {"sensitivity.csv"}
+    without |= set() if ARCHIVE and archive.held(ARCHIVE, MANIFEST, "sensitivity.csv") else {"sensitivity.csv"}
     return expand(
         rules.plot.output, study=study, figure=[f for f, data in STUDY_FIGURES.items() if data not in without]
     )
@@ -224,7 +240,7 @@ def archived():
 wildcard_constraints:
     # A study has one data set; asking for another one's files needs that one's config.
     dataset=DATASET,
-    study=f"{STUDY}|{DATASET}/partial",
+    study=f"{STUDY}|{DATASET}|{DATASET}/partial",
     seed=r"\d+",
     split="|".join(SPLITS),
     layer="|".join(LAYERS),

@@ -9,6 +9,8 @@ rule get_images:
     log:
         "results/{dataset}/logs/get_images.log",
     cache: CACHED
+    # It may download, and a cluster's nodes seldom reach the internet: always where Snakemake itself runs.
+    localrule: True
     conda:
         "../envs/torch.yaml"
     resources:
@@ -44,6 +46,9 @@ rule make_pairs:
     cache: CACHED
     conda:
         "../envs/sweep.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(10),
     params:
         script=script("make_pairs"),
         code=code("make_pairs"),

@@ -18,13 +18,18 @@ rule plot:
         "results/{study}/logs/plot/{figure}.log",
     wildcard_constraints:
         figure="|".join(STUDY_FIGURES),
+    group:
+        "figures"
     conda:
         "../envs/figures.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(5),
     params:
         script=script("plot"),
         code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}"),
-        # In the config's order; figures of channels don't depend on them.
-        criteria=lambda w: [] if STUDY_FIGURES[w.figure] == "channels.csv" else CRITERIA,
+        # In the config's order; figures of channels don't depend on them, those of sensitivity have their own.
+        criteria=lambda w: [] if STUDY_FIGURES[w.figure] in ("channels.csv", "sensitivity.csv") else CRITERIA,
         dpi=config["figures"]["dpi"],
     shell:
         "python {params.script:q} --figure {wildcards.figure} --data {input.data:q} --criteria {params.criteria:q}"
@@ -47,8 +52,13 @@ rule plot_network:
         "results/{study}/logs/plot/{figure}_{layer}_seed{seed}.log",
     wildcard_constraints:
         figure="|".join(NETWORK_FIGURES),
+    group:
+        "figures"
     conda:
         "../envs/figures.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(5),
     params:
         script=script("plot"),
         code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}"),

@@ -22,6 +22,9 @@ rule rank_channels:
         # Criteria that read labels need torch where convolutions follow.
         "../envs/torch.yaml"
     threads: lambda w: config["threads"] if "labels" in criteria.reads(w.criterion) else 1
+    resources:
+        mem_mb=grown(2000),
+        runtime=grown(60),
     params:
         script=script("rank_channels"),
         # The criterion's own file and no other's: an edit to one runs that one again.
@@ -50,6 +53,8 @@ rule reverse_ranking:
     wildcard_constraints:
         criterion="|".join(criteria.names()),
     cache: CACHED
+    # Turning a list round is less work than submitting it.
+    localrule: True
     conda:
         "../envs/sweep.yaml"
     params:

@@ -9,8 +9,13 @@ rule aggregate:
         summary="results/{study}/summary.csv",
     log:
         "results/{study}/logs/aggregate.log",
+    group:
+        "tables"
     conda:
         "../envs/figures.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(10),
     params:
         script=script("aggregate"),
         code=code("aggregate"),
@@ -33,8 +38,13 @@ rule compare:
         "results/{study}/comparisons.csv",
     log:
         "results/{study}/logs/compare.log",
+    group:
+        "tables"
     conda:
         "../envs/figures.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(10),
     params:
         script=script("compare"),
         code=code("compare"),
@@ -49,8 +59,13 @@ rule compare_rankings:
         "results/{study}/agreement.csv",
     log:
         "results/{study}/logs/compare_rankings.log",
+    group:
+        "tables"
     conda:
         "../envs/figures.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(10),
     params:
         script=script("compare_rankings"),
         code=code("compare_rankings"),
@@ -74,8 +89,13 @@ rule explain_shape:
         table="results/{study}/shape_table.csv",
     log:
         "results/{study}/logs/explain_shape.log",
+    group:
+        "tables"
     conda:
         "../envs/figures.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(10),
     params:
         script=script("explain_shape"),
         code=code("explain_shape"),
@@ -100,8 +120,13 @@ rule aggregate_channels:
         "results/{study}/channels.csv",
     log:
         "results/{study}/logs/aggregate_channels.log",
+    group:
+        "tables"
     conda:
         "../envs/sweep.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(10),
     params:
         script=script("aggregate_channels"),
         code=code("aggregate_channels"),
@@ -123,8 +148,13 @@ rule aggregate_sensitivity:
         "results/{study}/sensitivity.csv",
     log:
         "results/{study}/logs/aggregate_sensitivity.log",
+    group:
+        "tables"
     conda:
         "../envs/sweep.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(10),
     params:
         script=script("aggregate_sensitivity"),
         code=code("aggregate_sensitivity"),

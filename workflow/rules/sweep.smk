@@ -11,8 +11,13 @@ rule sum_channels:
     log:
         f"{SEED}/logs/sum_channels/{{layer}}/{{criterion}}.log",
     cache: CACHED
+    group:
+        "sums"
     conda:
         "../envs/sweep.yaml"
+    resources:
+        mem_mb=grown(500),
+        runtime=grown(2),
     params:
         script=script("sum_channels"),
         code=code("sum_channels"),
@@ -36,8 +41,15 @@ rule eval_pruned:
     wildcard_constraints:
         layer=LAST,
     cache: CACHED
+    # Shorter than their submission: many to a job of the scheduler's, how many is said in profiles/.
+    group:
+        "evaluations"
     conda:
         "../envs/sweep.yaml"
+    resources:
+        mem_mb=grown(500),
+        # All K of 10,000 pairs take a second; starting and a slow file system take the rest.
+        runtime=grown(5),
     params:
         script=script("eval_pruned"),
         code=code("eval_pruned"),
@@ -70,9 +82,14 @@ rule eval_early:
     wildcard_constraints:
         layer="|".join([layer for layer in LAYERS if layer != LAST]) or "(?!)",
     cache: CACHED
+    group:
+        "early_evaluations"
     conda:
         "../envs/torch.yaml"
     threads: config["threads"]
+    resources:
+        mem_mb=grown(2000),
+        runtime=grown(10),
     params:
         script=script("eval_early"),
         code=code("eval_early"),

@@ -19,6 +19,10 @@ rule train:
     conda:
         "../envs/torch.yaml"
     threads: config["threads"]
+    resources:
+        mem_mb=grown(2000),
+        runtime=grown(max(60, 10 * config["training"]["epochs"])),
+        gpu=GPUS,
     params:
         script=script("train"),
         code=code("train"),

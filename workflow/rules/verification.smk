@@ -25,6 +25,9 @@ rule verify_surgery:
     conda:
         "../envs/torch.yaml"
     threads: config["threads"]
+    resources:
+        mem_mb=grown(2000),
+        runtime=grown(30),
     params:
         script=script("verify_surgery"),
         code=code("verify_surgery"),

@@ -37,6 +37,7 @@ if __name__ == "__main__":
     arguments = options().parse_args()
     try:
         sys.exit(int(report(arguments.a, arguments.b)))
-    except StudyError as error:
-        print(f"compare_studies: {error}", file=sys.stderr)
+    # 1 is for studies that differ, which Python would end with on any error.
+    except Exception as error:
+        print(f"compare_studies: {error if isinstance(error, StudyError) else repr(error)}", file=sys.stderr)
         sys.exit(2)

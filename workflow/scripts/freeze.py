@@ -25,7 +25,7 @@ def work(arguments: argparse.Namespace) -> None:
     assert arguments.manifest.name == MANIFEST
     named = itertools.product(arguments.files, arguments.seeds, arguments.criteria)
     names = dict.fromkeys(pattern.format(seed=seed, criterion=criterion) for pattern, seed, criterion in named)
-    facts = {"study": arguments.root.name, **circumstances(), "config": arguments.config}
+    facts = {"study": arguments.root.name, "frozen": circumstances(), "config": arguments.config}
     freeze(arguments.root, names, facts, arguments.manifest.parent)
     size = sum(path.stat().st_size for path in arguments.manifest.parent.rglob("*") if path.is_file())
     log.info("%s: %d files, %.1f MB", arguments.manifest.parent, len(names), size / 1e6)

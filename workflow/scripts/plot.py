@@ -6,6 +6,7 @@ from pathlib import Path
 from prunecurve import figures
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array
+from prunecurve.naming import criterion_of
 from prunecurve.statistics import read_table
 
 
@@ -32,6 +33,9 @@ def work(arguments: argparse.Namespace) -> None:
         network = {"dataset": arguments.dataset, "seed": arguments.seed, "layer": arguments.layer}
         table = table.assign(**network, rank=table["channel"].map(rank))
         maps = load_array(arguments.mean_maps, shape=(len(table), None, None))
+    # An archive may hold more criteria than are to be drawn.
+    for column in {"criterion", "other"} & set(table.columns) if arguments.criteria else ():
+        table = table[table[column].map(criterion_of).isin(arguments.criteria)]
     figure = figures.draw(arguments.figure, figures.Data(table, tuple(arguments.criteria), maps))
     figures.save(figure, arguments.dpi, arguments.png, arguments.svg)
 

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from prunecurve.errors import StudyError
+from prunecurve.errors import StudyError, unwritable
 
 log = logging.getLogger("prunecurve")
 
@@ -33,13 +33,16 @@ def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     # A traceback belongs in the log; on the terminal the message alone is what a user can act on.
     terminal.setFormatter(_OneLine("%(message)s"))
     handlers: list[logging.Handler] = [terminal]
+    name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
     if arguments.log:
-        os.makedirs(os.path.dirname(arguments.log) or ".", exist_ok=True)
-        file = logging.FileHandler(arguments.log, mode="w", encoding="utf-8")
+        try:
+            os.makedirs(os.path.dirname(arguments.log) or ".", exist_ok=True)
+            file = _LogFile(arguments.log, mode="w", encoding="utf-8")
+        except OSError as error:
+            sys.exit(f"{name}: {unwritable(arguments.log, error) or error}")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(file)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
-    name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
     # A scheduler ends a job with SIGTERM: as an exception it reaches the clean-up of half-written files.
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -63,6 +66,11 @@ class _Terminated(BaseException):
 
 def _terminate(number: int, frame: object) -> None:
     raise _Terminated
+
+
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing: on a full disk the terminal has the message, which logging's own traceback would bury."""
 
 
 class _OneLine(logging.Formatter):

@@ -4,6 +4,7 @@ import difflib
 import functools
 import math
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,20 @@ def keys(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Map
 
 def check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """The complete config; StudyError, with a line for each mistake that names its key, if it has any."""
+    try:
+        return _checked(given, schema)
+    except RecursionError:
+        raise StudyError("the config has mistakes:\n  a value holds lists in lists without end") from None
+
+
+def _checked(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     import jsonschema
 
     given = parsed(schema, given)
-    wrong = list(_unknown_keys(given, schema, [key for key, _ in keys(schema)])) + list(_not_finite(given))
-    for error in jsonschema.Draft202012Validator(schema).iter_errors(given):
+    wrong = list(_unknown_keys(given, schema, [key for key, _ in keys(schema)]))
+    no_numbers = list(_no_numbers(given))
+    wrong += no_numbers
+    for error in () if no_numbers else jsonschema.Draft202012Validator(schema).iter_errors(given):
         if error.validator != "additionalProperties":
             wrong.append(_told(error))
     if not wrong:
@@ -94,8 +104,6 @@ def check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]
 NOT_FROZEN = (
     "archive",
     "data_dir",
-    "device",
-    "threads",
     "activations.",
     "sweep.ks_per_job",
     "verification.",
@@ -108,13 +116,19 @@ def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any], schema: Mapp
 
     Raises StudyError, with a line for each key, when that is more or something else than the archive holds.
     """
-    held, wanted = check(frozen, schema), check(merged(frozen, asked), schema)
+    try:
+        held = check(frozen, schema)
+    except StudyError as error:
+        raise StudyError(f"archive: in the manifest, {error}") from error
+    wanted = check(merged(frozen, asked), schema)
     wrong = []
     for key, sub in keys(schema):
         if "properties" in sub or key.startswith(NOT_FROZEN):
             continue
         has, wants = value_of(held, key), value_of(wanted, key)
-        if wants != has and not (key == "ranking.criteria" and set(wants) <= set(has)):
+        # Fewer criteria can be drawn; the first one's ranks and shapes are what others weren't frozen with.
+        fewer = key == "ranking.criteria" and set(wants) <= set(has) and wants[0] == has[0]
+        if wants != has and not fewer:
             wrong.append(f"  {key}: {_yaml(wants)} is asked for; the archive holds {_yaml(has)}")
     if wrong:
         raise StudyError(
@@ -138,6 +152,20 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def value_of(config: Mapping[str, Any], key: str) -> Any:
     """The value of a key with dots between levels."""
     return functools.reduce(lambda part, name: part[name], key.split("."), config)
+
+
+# Four gigabytes, of which training holds several copies.
+MOST_WEIGHTS = 10**9
+
+
+def least_weights(config: Mapping[str, Any]) -> int:
+    """How many weights the network's filters and linear layers have for grey images, which take the fewest."""
+    network = config["network"]
+    widths = [2, *network["channels"]]
+    pixels = (config["image_size"] >> len(network["channels"])) ** 2
+    linear = [widths[-1] * pixels, *network["hidden"], 2]
+    filters = sum(before * after for before, after in pairwise(widths)) * network["kernel_size"] ** 2
+    return filters + sum(before * after for before, after in pairwise(linear))
 
 
 def layers(config: Mapping[str, Any]) -> dict[str, int]:
@@ -185,12 +213,18 @@ def _unknown_keys(given: Any, schema: Mapping[str, Any], all_keys: list[str], pr
         yield f"{prefix}{name}: unknown key; {hint}"
 
 
-def _not_finite(given: Any, prefix: str = "") -> Iterator[str]:
+def _no_numbers(given: Any, prefix: str = "") -> Iterator[str]:
     if isinstance(given, Mapping):
         for name, value in given.items():
-            yield from _not_finite(value, f"{prefix}{name}.")
+            yield from _no_numbers(value, f"{prefix}{name}.")
+    elif isinstance(given, list):
+        for place, value in enumerate(given):
+            yield from _no_numbers(value, f"{prefix}{place}.")
     elif isinstance(given, float) and not math.isfinite(given):
         yield f"{prefix.rstrip('.')}: {given} is not a finite number"
+    # Python refuses to write out numbers of more than 4,300 digits, in messages too.
+    elif isinstance(given, int) and given.bit_length() > 10_000:
+        yield f"{prefix.rstrip('.')}: a number of thousands of digits"
 
 
 def _told(error: Any) -> str:
@@ -199,10 +233,16 @@ def _told(error: Any) -> str:
     key = ".".join(path) or "the config"
     value, allowed = error.instance, error.schema
     if error.validator == "enum":
-        near = difflib.get_close_matches(str(value), map(str, error.validator_value), n=1)
+        near = difflib.get_close_matches(_shown(value), map(str, error.validator_value), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        return f"{key}: {value!r} is unknown; allowed: {describe(allowed)}{hint}"
-    return f"{key}: {value!r} is not allowed; allowed: {describe(allowed)}"
+        return f"{key}: {_shown(value)} is unknown; allowed: {describe(allowed)}{hint}"
+    return f"{key}: {_shown(value)} is not allowed; allowed: {describe(allowed)}"
+
+
+def _shown(value: Any) -> str:
+    """A value as it stands in a message: on one line, and not the whole of a very long one."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:100]} … {text[-50:]}"
 
 
 def _yaml(value: Any) -> str:
@@ -223,12 +263,15 @@ def describe(schema: Mapping[str, Any]) -> str:
     kind = schema.get("type")
     if kind == "array":
         different = ", all different" if schema.get("uniqueItems") else ""
+        most = f", at most {schema['maxItems']}" if "maxItems" in schema else ""
         example = f", such as {_yaml(schema['default'])}," if "default" in schema else ""
-        return f"a list{example} of: {describe(schema['items'])}{different}"
+        return f"a list{example} of: {describe(schema['items'])}{different}{most}"
     named = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}
     words = named.get(kind, "a mapping of keys to values")
     if "minLength" in schema:
         words = f"{words}, not empty"
+    if "maxLength" in schema:
+        words = f"{words}, at most {schema['maxLength']} characters, none of them a control character"
     bounds = [
         f"{sign} {schema[name]}"
         for name, sign in (
@@ -253,6 +296,11 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         )
     if network["kernel_size"] % 2 == 0:
         yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the map's size"
+    if (weights := least_weights(config)) > MOST_WEIGHTS:
+        yield (
+            f"network.channels, network.hidden: the network would have {weights:.1e} weights or more; "
+            f"allowed: at most {MOST_WEIGHTS:.0e}"
+        )
     if pruned_layer(config) not in layers(config):
         yield f"layer: {config['layer']} is not in the network; allowed: last, {', '.join(layers(config))}"
         return

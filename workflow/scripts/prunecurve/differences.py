@@ -1,20 +1,19 @@
 """What tells two studies apart: in which of their tables which numbers differ, and by how much."""
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from prunecurve.archive import MANIFEST
+from prunecurve.archive import MANIFEST, checked
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array
 from prunecurve.statistics import read_table
 
 # What a study's folder and its archive both hold.
-OF_LAYER = ("ranking/*.csv", "verification*.csv", "activations/*/channels.csv", "activations/*/mean_maps.npy")
+OF_LAYER = ("ranking/*.csv", "verification.csv", "activations/test/channels.csv", "activations/test/mean_maps.npy")
 COMPARED = ("*.csv", "*.csv.xz", "seed*/training.csv", *(f"seed*/conv*/{name}" for name in OF_LAYER))
 # Columns that say what a row is of; the others are what it says.
 NAMES = ("dataset", "seed", "layer", "quantity", "criterion", "removal", "baseline", "other", "k", "epoch", "order")
@@ -49,17 +48,23 @@ def differences(a: Path, b: Path) -> Iterator[Difference]:
 
 
 def only_in(a: Path, b: Path) -> list[str]:
-    """The files that A holds and B doesn't."""
-    return sorted(files_of(a).keys() - files_of(b).keys())
+    """The files that A holds and B doesn't; of an archive's B those of its layer, which is all that was frozen."""
+    ours, theirs = files_of(a), files_of(b)
+    frozen = {layer_of(name) for name in theirs} if (b / MANIFEST).is_file() else {layer_of(name) for name in ours}
+    return sorted(name for name in ours.keys() - theirs.keys() if layer_of(name) in frozen)
+
+
+def layer_of(name: str) -> str:
+    """The convolution that a file is of; empty for those of all."""
+    return next((part for part in name.split("/") if part.startswith("conv")), "")
 
 
 def origin(study: Path) -> str:
-    """What an archive's manifest says of when and by what it was made; empty for a study's own folder."""
+    """What an archive's manifest, all of it checked, says of its making; empty for a study's own folder."""
     if not (study / MANIFEST).is_file():
         return ""
-    manifest = json.loads((study / MANIFEST).read_text(encoding="utf-8"))
-    machine = manifest.get("machine", {}).get("processor", "")
-    return f"frozen {manifest.get('frozen')}, commit {str(manifest.get('commit'))[:9]}, {machine}"
+    frozen = checked(study)["frozen"]
+    return f"frozen {frozen['at']}, commit {frozen['commit'][:9]}, {frozen['machine']['processor']}"
 
 
 def _of_arrays(a: Path, b: Path) -> Iterator[str]:

@@ -7,7 +7,6 @@ Every evaluation job imports this: no pathlib and nothing else that takes millis
 """
 
 import csv
-import mmap
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,14 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 
-from prunecurve.errors import StudyError
+from prunecurve.errors import StudyError, unwritable
+
+
+def unreadable(path: str | os.PathLike[str], kind: str, error: Exception) -> StudyError:
+    """What to tell of a file that can't be read; a good file that the disk withholds needn't be made anew."""
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError) and error.errno is not None:
+        return StudyError(f"{path} can't be read: {error.strerror}")
+    return StudyError(f"{path} is not a readable {kind} ({error}); {mend(path)}")
 
 
 def mend(path: str | os.PathLike[str]) -> str:
@@ -30,28 +36,37 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
     """Yield a temporary path in the folder of `path`; on success it takes the place of `path`, else it goes.
 
     The temporary name is this process's own: a job that outlived its killed driver may still be writing the same
-    artifact. What processes of this machine left that are no more is cleared away.
+    artifact. What processes of this machine left that are no more is cleared away. StudyError, saying what to do,
+    where the disk is full or may not be written to.
     """
     folder, name = os.path.split(os.fspath(path))
-    os.makedirs(folder or ".", exist_ok=True)
     own = f".unfinished-{os.uname().nodename}-"
-    for left in os.listdir(folder or "."):
-        if not left.startswith(own) or not left.endswith(f"-{name}"):
-            continue
-        if not _is_alive(int(left.removeprefix(own).split("-")[0])):
-            _remove(os.path.join(folder, left))
     # The suffix stays last: np.save and matplotlib look at it.
     temporary = os.path.join(folder, f"{own}{os.getpid()}-{name}")
     try:
+        os.makedirs(folder or ".", exist_ok=True)
+        for left in os.listdir(folder or "."):
+            if not left.startswith(own) or not left.endswith(f"-{name}"):
+                continue
+            if not _is_alive(int(left.removeprefix(own).split("-")[0])):
+                _remove(os.path.join(folder, left))
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        # In words before the temporary file goes, which would make room.
+        told = unwritable(path if error.filename in (None, temporary) else error.filename, error)
+        _remove(temporary)
+        if told is None:
+            raise
+        raise StudyError(told) from error
     except BaseException:
         _remove(temporary)
         raise
 
 
 def _remove(path: str) -> None:
-    with suppress(FileNotFoundError):
+    # Where nothing can be written, nothing can be removed either; the error that led here is the one to tell.
+    with suppress(OSError):
         os.unlink(path)
 
 
@@ -71,12 +86,14 @@ SEAL_LENGTH = len(SEAL.format(0))
 
 
 def _crc_of_file(path: str | os.PathLike[str], end: int) -> int:
-    """The CRC-32 of the first `end` bytes, at least one, of a file."""
-    with (
-        open(path, "rb") as file,
-        mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ) as content,
-    ):
-        return zlib.crc32(content)
+    """The CRC-32 of the first `end` bytes of a file, or of all if it is shorter."""
+    # Read and not mapped: a block that the disk can't give back is an error then, and not the end of the process.
+    piece, crc = memoryview(bytearray(1 << 18)), 0
+    with open(path, "rb", buffering=0) as file:
+        while end > 0 and (size := file.readinto(piece[: min(end, len(piece))])):
+            crc = zlib.crc32(piece[:size], crc)
+            end -= size
+    return crc
 
 
 def _seal(path: str) -> None:
@@ -94,7 +111,7 @@ def _check_seal(path: str | os.PathLike[str]) -> None:
             found = file.read()
         intact = end > 0 and found == SEAL.format(_crc_of_file(path, end)).encode()
     except OSError as error:
-        raise StudyError(f"{path} is not a readable .npy array ({error}); {mend(path)}") from error
+        raise unreadable(path, ".npy array", error) from error
     if not intact:
         raise StudyError(f"{path} is damaged: it is cut off, or its checksum doesn't fit its content; {mend(path)}")
 
@@ -141,7 +158,7 @@ def load_array(
         array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None, max_header_size=longest_header)
     # SyntaxError, TokenError, …: numpy lets through what parsing a damaged header raises.
     except Exception as error:
-        raise StudyError(f"{path} is not a readable .npy array ({error}); {mend(path)}") from error
+        raise unreadable(path, ".npy array", error) from error
     if not isinstance(array, np.ndarray):
         raise StudyError(f"{path} is not a single .npy array; {mend(path)}")
     wanted = array.shape if shape is None else tuple(shape)
@@ -176,26 +193,27 @@ def as_text(value: object) -> str:
     return repr(float(value)) if isinstance(value, (float, np.floating)) else str(value)
 
 
-# The column of a sealed CSV file, each row's over the header and the row.
+# The column of a sealed CSV file.
 CHECKSUM = "crc32"
 
 
-def _checksum(names: Sequence[str], cells: Sequence[str]) -> str:
-    return f"{zlib.crc32('|'.join([*names, *cells]).encode()):08x}"
+def _checksum(names: Sequence[str], cells: Sequence[str], place: int, rows: int) -> str:
+    """Of a row, its header, its place and how many rows there are: none can be lost or change places unnoticed."""
+    return f"{zlib.crc32('|'.join([*names, *cells, f'{place}/{rows}']).encode()):08x}"
 
 
 def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, object]], *, sealed: bool = True) -> None:
     """Write dictionaries with the same keys as a CSV file with a header.
 
-    sealed: with a last column `crc32`; tables that no job takes numbers from, only people and figures, have none.
+    sealed: with a last column `crc32`. Tables of a whole study, which people and other programs read, have none.
     """
     names = list(rows[0])
     with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*names, CHECKSUM] if sealed else names)
-        for row in rows:
+        for place, row in enumerate(rows):
             cells = [as_text(value) for value in row.values()]
-            writer.writerow([*cells, _checksum(names, cells)] if sealed else cells)
+            writer.writerow([*cells, _checksum(names, cells, place, len(rows))] if sealed else cells)
 
 
 def read_rows(path: str | os.PathLike[str], *, sealed: bool = True) -> list[dict[str, str]]:
@@ -207,13 +225,15 @@ def read_rows(path: str | os.PathLike[str], *, sealed: bool = True) -> list[dict
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StudyError(f"{path} is not a readable CSV file ({error}); {mend(path)}") from error
+        raise unreadable(path, "CSV file", error) from error
     if not rows or any(None in row or None in row.values() for row in rows):
         raise StudyError(f"{path} is empty or cut off; {mend(path)}")
-    for line, row in enumerate(rows, start=2) if sealed else ():
+    for place, row in enumerate(rows) if sealed else ():
         checksum = row.pop(CHECKSUM, None)
-        if checksum != _checksum(list(row), list(row.values())):
-            raise StudyError(f"{path} is damaged: line {line} isn't what was written; {mend(path)}")
+        if checksum != _checksum(list(row), list(row.values()), place, len(rows)):
+            raise StudyError(
+                f"{path} is damaged: row {place + 1} isn't what was written, or some are missing; {mend(path)}"
+            )
     return rows
 
 

@@ -1,6 +1,7 @@
 """The pair network: blocks of convolution, batch normalisation, ReLU and pooling, then linear layers."""
 
 import dataclasses
+import io
 import os
 import pickle
 import zipfile
@@ -126,8 +127,12 @@ def prepare_torch(device: str, threads: int) -> torch.device:
 def save_model(path: str | Path, model: PairNet) -> None:
     """Write the weights and the numbers that rebuild the network; loads without unpickling objects."""
     state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # Not to the path itself: torch writes the file's name, here a process's own, into the archive, and has no error
+    # number for a full disk.
+    content = io.BytesIO()
+    torch.save({"architecture": dataclasses.asdict(model.architecture), "state": state}, content)
     with atomic(path) as temporary:
-        torch.save({"architecture": dataclasses.asdict(model.architecture), "state": state}, temporary)
+        Path(temporary).write_bytes(content.getbuffer())
 
 
 def load_model(path: str | Path) -> PairNet:

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from prunecurve.errors import StudyError
-from prunecurve.files import CHECKSUM, mend, read_rows
+from prunecurve.files import CHECKSUM, read_rows, unreadable
 from prunecurve.naming import criterion_of
 
 CONFIDENCE = 0.95
@@ -26,7 +25,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise StudyError(f"{path} is not a readable CSV file ({error}); {mend(path)}") from error
+        raise unreadable(path, "CSV file", error) from error
     if CHECKSUM not in table:
         return table
     read_rows(path)

@@ -1,0 +1,236 @@
+"""A real Slurm on this machine alone, for the tests and by hand: `python tests/slurm.py start`, and `stop`.
+
+Needs root and Debian's slurmctld, slurmd, slurm-client, slurm-wlm-basic-plugins and munge (.ci/run installs them), no
+systemd and no cgroups: hence no memory limits. All it makes lies in one folder, but for a link at
+/etc/slurm/slurm.conf: the variable SLURM_CONF doesn't reach jobs that drop Slurm's variables.
+"""
+
+import argparse
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+LINK = Path("/etc/slurm/slurm.conf")
+PROGRAMS = ["slurmctld", "slurmd", "munged", "sbatch", "squeue", "scancel", "scontrol", "srun"]
+
+CONF = """
+ClusterName=prunecurve
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+ReturnToService=2
+SlurmdParameters=config_overrides
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1
+# A job that fits no node is refused; by default it would wait for ever.
+EnforcePartLimits=ALL
+# A job that asks for no memory would get all of a node's.
+DefMemPerCPU=500
+KillWait=5
+MinJobAge={forgets_after}
+MaxJobCount={most_jobs}
+JobCompType=jobcomp/none
+AccountingStorageType=accounting_storage/none
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd-%n.log
+{nodes}
+PartitionName=main Nodes=ALL Default=YES State=UP
+PartitionName=other Nodes=ALL Default=NO State=UP
+"""
+
+
+def obstacle() -> str | None:
+    """Why no Slurm can be started here; None where it can."""
+    missing = [name for name in PROGRAMS if shutil.which(name, path=search_path()) is None]
+    if missing:
+        return f"Slurm is not installed: no {', '.join(missing)}"
+    if os.geteuid() != 0:
+        return "Slurm's daemons need root"
+    if os.path.lexists(LINK) and not (LINK.is_symlink() and (not LINK.exists() or is_ours())):
+        return f"{LINK} is there already: this machine has a Slurm of its own"
+    return None
+
+
+def is_ours() -> bool:
+    """Whether the link leads to the configuration of a Slurm of this file's, left by tests that were killed."""
+    return LINK.is_symlink() and LINK.exists() and "ClusterName=prunecurve" in LINK.read_text()
+
+
+def search_path() -> str:
+    """Daemons lie in sbin, which isn't on every PATH."""
+    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def call(*command: object, check: bool = True) -> str:
+    """Run a command to its end and give its output."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PATH": search_path()},
+    )
+    if check and done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stdout}")
+    return done.stdout
+
+
+def wait_until(condition, seconds: float, what: str) -> None:
+    """Ask again and again; an error if it doesn't come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds} s")
+        time.sleep(0.1)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def processes_in(folder: Path) -> list[str]:
+    """The command lines of all processes whose working directory lies in a folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if Path(os.readlink(entry / "cwd")).is_relative_to(folder.resolve()):
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            pass  # it has ended meanwhile
+    return found
+
+
+class Slurm:
+    """Munge, a controller and some nodes, all on this machine."""
+
+    def __init__(self, folder: Path, nodes: int = 4, cpus: int = 2) -> None:
+        self.folder = folder
+        self.names = [f"n{i}" for i in range(1, nodes + 1)]
+        self.cpus = cpus
+        self.settings = {"forgets_after": 3600, "most_jobs": 10000}
+
+    def start(self) -> "Slurm":
+        """Start everything; comes back when a job can run."""
+        if is_ours():
+            Slurm(LINK.resolve().parent).stop()
+        self.folder.mkdir(mode=0o755)
+        self.ports = free_ports(1 + len(self.names))
+        self.configure()
+        LINK.parent.mkdir(exist_ok=True)
+        LINK.unlink(missing_ok=True)  # of a run that was killed: `obstacle` lets nothing else pass
+        LINK.symlink_to(self.folder / "slurm.conf")
+        key = self.folder / "munge.key"
+        key.touch(mode=0o600)
+        key.write_bytes(secrets.token_bytes(128))
+        # A munge of our own beside the system's, if that has one. `--force`: the folder may lie in a private one.
+        files = {"key": key, "socket": "munge.socket", "pid": "munged.pid", "log": "munged.log", "seed": "munge.seed"}
+        call(
+            "munged",
+            "--force",
+            *(f"--{name}{'' if name == 'socket' else '-file'}={self.folder / file}" for name, file in files.items()),
+        )
+        self.start_controller()
+        for name in self.names:
+            call("slurmd", "-N", name)
+        wait_until(lambda: call("sinfo", "-h", "-o", "%T").split() == ["idle"], 60, "nodes")
+        return self
+
+    def configure(self, **settings: int) -> None:
+        """Write the configuration; the controller reads it when it starts."""
+        self.settings |= settings
+        nodes = "\n".join(
+            f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port}"
+            f" CPUs={self.cpus} RealMemory=4000"
+            for name, port in zip(self.names, self.ports[1:])
+        )
+        text = CONF.format(
+            host=socket.gethostname(), port=self.ports[0], folder=self.folder, nodes=nodes, **self.settings
+        )
+        (self.folder / "slurm.conf").write_text(text)
+
+    def start_controller(self) -> None:
+        """Start slurmctld, which goes on with the jobs that it knew."""
+        (self.folder / "state").mkdir(exist_ok=True)
+        call("slurmctld")
+        wait_until(lambda: "is UP" in call("scontrol", "ping", check=False), 30, "slurmctld")
+
+    def stop_controller(self) -> None:
+        """Stop slurmctld alone; jobs run on."""
+        end(self.folder / "slurmctld.pid")
+
+    def stop(self) -> None:
+        """Cancel all jobs, stop all daemons, remove the link and the folder."""
+        try:
+            if (self.folder / "slurmctld.pid").exists():
+                call("scancel", "--user=root", check=False)
+                wait_until(lambda: not call("squeue", "-h", check=False).strip(), 30, "cancelled jobs")
+        finally:
+            # Nodes first: they say goodbye to the controller.
+            for file in [*self.folder.glob("slurmd-*.pid"), self.folder / "slurmctld.pid", self.folder / "munged.pid"]:
+                end(file)
+            if LINK.is_symlink() and LINK.readlink().parent == self.folder:
+                LINK.unlink()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def end(pid_file: Path) -> None:
+    """End the daemon that wrote a pid file, and wait for its end."""
+    if not pid_file.exists():
+        return
+    pid = int(pid_file.read_text())
+    # It may have died by itself.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+        try:
+            wait_until(lambda: not alive(pid), 20, str(pid_file))
+        except TimeoutError:
+            os.kill(pid, signal.SIGKILL)
+    pid_file.unlink(missing_ok=True)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and is only not yet waited for doesn't."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("do", choices=["start", "stop"])
+    parser.add_argument("--nodes", type=int, default=4)
+    parser.add_argument("--cpus", type=int, default=2, help="of each node, whatever this machine has")
+    asked = parser.parse_args()
+    by_hand = Slurm(Path(tempfile.gettempdir()) / "prunecurve-slurm", asked.nodes, asked.cpus)
+    if asked.do == "stop":
+        by_hand.stop()
+    elif reason := obstacle():
+        parser.error(reason)
+    else:
+        by_hand.start()
+        print(call("sinfo"), end="")

@@ -1,0 +1,436 @@
+"""Faults, with the real `snakemake`: kills, full disks, damaged and hostile files, two runs at once, clocks.
+
+`--repeat-faults N` kills N times in each stage, at other moments; a failed test tells its `--fault-seed`.
+"""
+
+import dataclasses
+import io
+import os
+import pickle
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import Study, environment
+from prunecurve.files import SEAL
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
+CURVE = "results/digits/curve.csv"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "attempt" in metafunc.fixturenames:
+        metafunc.parametrize("attempt", range(metafunc.config.getoption("repeat_faults")))
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> random.Random:
+    """Another one each time; a failure tells how to have the same again."""
+    seed = request.config.getoption("fault_seed")
+    seed = random.SystemRandom().getrandbits(32) if seed is None else seed
+    request.node.add_report_section("call", "moments", f"--fault-seed {seed}")
+    return random.Random(seed)
+
+
+def artifacts(study: Study) -> dict[str, bytes]:
+    """What lies under its final name, but for logs and for the table that tells seconds."""
+    results = study.folder / "results"
+    return {
+        str(path.relative_to(results)): path.read_bytes()
+        for path in results.rglob("[!.]*")
+        if path.is_file() and "logs" not in path.parts and path.name != "training.csv"
+    }
+
+
+def differing(study: Study, finished: Study) -> list[str]:
+    """The artifacts of a study that are not those of the undisturbed run."""
+    whole = artifacts(finished)
+    return [name for name, content in artifacts(study).items() if content != whole[name]]
+
+
+def unfinished(study: Study) -> list[Path]:
+    return list((study.folder / "results").rglob(".unfinished-*"))
+
+
+def processes(study: Study, script: str = "") -> list[int]:
+    """The processes that run in a study's folder; those of one script, if it is named."""
+    found = []
+    for process in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            words = Path(f"/proc/{process}/cmdline").read_text().split("\0")
+            here = os.readlink(f"/proc/{process}/cwd") == str(study.folder)
+        except OSError:
+            continue
+        # The shell that runs a script has its name in one long word.
+        if here and (not script or f"workflow/scripts/{script}.py" in words):
+            found.append(int(process))
+    return found
+
+
+def wait_until(condition, seconds: float = 120.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return bool(found)
+
+
+def delete(study: Study, *names: str) -> None:
+    for path in map(study.path, names):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A rule's script, the first of its outputs, what else follows from it, about how long it takes."""
+
+    script: str
+    seconds: float
+    outputs: tuple[str, ...]
+    after: tuple[str, ...] = ()
+
+
+TABLES = ("curve.csv", "summary.csv")
+STAGES = [
+    Stage("train", 3.0, ("seed0/model.pt", "seed0/weights.npy", "seed0/training.csv"), ("seed0/conv3", *TABLES)),
+    Stage("collect_activations", 2.5, ("seed0/conv3/activations",), ("seed0/conv3", *TABLES)),
+    Stage("eval_pruned", 2.5, ("seed0/conv3/sweep",), TABLES),
+    Stage("aggregate", 1.0, TABLES),
+]
+
+
+def start_from(stage: Stage, study: Study, *arguments: str) -> subprocess.Popen:
+    """`snakemake` where all is done but a stage and what follows, at a moment when a job of it runs."""
+    shutil.rmtree(study.path("figures"))
+    for name in (*stage.outputs, *stage.after):
+        if study.path(name).exists():
+            delete(study, name)
+    log = (study.folder / "told.log").open("w")
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "2", CURVE, *arguments],
+        cwd=study.folder,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=environment(),
+        start_new_session=True,
+    )
+    assert wait_until(lambda: processes(study, stage.script)), (study.folder / "told.log").read_text()
+    return driver
+
+
+def wait_for_a_moment(stage: Stage, study: Study, rng: random.Random) -> str:
+    """Any moment of the stage in one half of the cases; in the other, one around which files are written."""
+    if rng.random() < 0.5:
+        time.sleep(rng.uniform(0, stage.seconds))
+        return "at any time"
+    results, wanted = study.folder / "results", rng.choice([1, 1, 2, 3])
+
+    def there() -> set[Path]:
+        return {path for path in results.rglob("*") if "logs" not in path.parts and path.is_file()}
+
+    before = there()
+    wait_until(lambda: len(there() - before) >= wanted or not processes(study), 20)
+    time.sleep(rng.choice([0, rng.uniform(0, 0.01)]))
+    return "while writing"
+
+
+def end_by_force(process: int) -> bool:
+    """Whether the process was still there to be killed."""
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture(autouse=True)
+def no_process_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Also where a test fails half way."""
+    study = request.getfixturevalue("copied") if "copied" in request.fixturenames else None
+    yield
+    for process in processes(study) if study else ():
+        end_by_force(process)
+
+
+@pytest.mark.parametrize("victim", ["all", "driver", "job"])
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.script)
+def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(
+    finished, copied, rng, record_property, stage, victim, attempt
+):
+    driver = start_from(stage, copied)
+    when = wait_for_a_moment(stage, copied, rng)
+    if victim == "job":
+        killed = [process for process in processes(copied, stage.script)[:1] if end_by_force(process)]
+        failed = driver.wait(120) != 0
+        assert failed is bool(killed) or not copied.path("curve.csv").exists()
+        if failed:
+            assert f"Error in rule {stage.script}" in (copied.folder / "told.log").read_text()
+    else:
+        killed = driver.poll() is None
+        if killed:
+            os.killpg(driver.pid, signal.SIGKILL) if victim == "all" else driver.kill()
+        driver.wait(60)
+        if victim == "all":
+            assert wait_until(lambda: not processes(copied), 10), "a job outlived the kill of all"
+        # A driver's jobs go on without it, in half of the cases until after the next command.
+        elif rng.random() < 0.5:
+            assert wait_until(lambda: not processes(copied))
+    locked = any(copied.folder.glob(".snakemake/locks/*"))
+    assert locked is (victim != "job" and killed) or copied.path("curve.csv").exists()
+    record_property("outcome", f"{stage.script}, {victim}: {'killed ' + when if killed else 'had ended'}")
+    assert differing(copied, finished) == [], "half a file under a final name"
+    if locked:
+        assert "--unlock" in copied.run(CURVE, succeed=False).stdout
+        copied.run("--unlock")
+    copied.run(CURVE)
+    assert wait_until(lambda: not processes(copied)), "a process is left"
+    assert differing(copied, finished) == []
+    assert {"digits/curve.csv", "digits/seed0/weights.npy", "digits/seed0/model.pt"} <= set(artifacts(copied))
+    assert unfinished(copied) == []
+    assert copied.plan(CURVE) == {}
+
+
+# ---- disks
+
+
+class Disk:
+    """A small file system in the place of one of a study's folders, with what the folder held."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, away = folder, folder.with_name(f"{folder.name}-away")
+        folder.rename(away)
+        folder.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", folder], stderr=subprocess.PIPE)
+        if done.returncode:
+            pytest.skip(f"needs a file system of its own: {done.stderr.decode().strip()}")
+        subprocess.run(["cp", "-a", f"{away}/.", folder], check=True)
+
+    def remount(self, options: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{options}", self.folder], check=True)
+
+    def leave(self, free: int) -> None:
+        """Make the disk so small that no more than so many bytes are free."""
+        disk = os.statvfs(self.folder)
+        self.remount(f"size={(disk.f_blocks - disk.f_bfree) * disk.f_frsize + free}")
+
+
+@pytest.fixture
+def disk_at(copied: Study) -> Iterator:
+    """Puts a `Disk` in the place of a folder of the study `copied`."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small file system")
+    made = []
+
+    def mounted(name: str) -> Disk:
+        made.append(copied.folder / name)
+        return Disk(made[-1])
+
+    yield mounted
+    for folder in filter(os.path.ismount, made):
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+SHAPE = "figures/shape.png"
+ROW = "seed0/conv3/sweep/l1_norm/structural/k5.csv"
+
+
+@pytest.mark.parametrize(
+    ("deleted", "free", "named"),
+    [
+        (["seed0/model.pt", "seed0/weights.npy", "seed0/training.csv"], 0, "seed0/model.pt"),
+        (["seed0/conv3/activations"], 120_000, "seed0/conv3/activations/test/features.npy"),
+        ([ROW], 0, ROW),
+        (TABLES, 0, "summary.csv"),
+        ([SHAPE, "figures/shape.svg"], 0, SHAPE),
+    ],
+    ids=["train", "collect_activations", "eval_pruned", "aggregate", "plot"],
+)
+def test_a_full_disk_is_told_and_with_more_room_the_same_command_goes_on(
+    finished, copied, disk_at, deleted, free, named
+):
+    delete(copied, *deleted)
+    disk = disk_at("results")
+    disk.leave(free)
+    target = f"results/digits/{deleted[0] if Path(deleted[0]).suffix else named}"
+    told = copied.run(target, succeed=False).stdout
+    folder = copied.path(named).parent
+    assert f"results/digits/{named} can't be written: no space is left in {folder}; make room there" in told
+    assert "Traceback" not in told and "Logging error" not in told and "SIGBUS" not in told
+    assert unfinished(copied) == [] and differing(copied, finished) == []
+    disk.remount("size=16m")
+    copied.run(target, CURVE)
+    assert differing(copied, finished) == []
+    assert artifacts(copied).keys() >= {f"digits/{named}", "digits/curve.csv"}
+
+
+def test_results_that_may_only_be_read_stay_whole(finished, copied, disk_at):
+    """Snakemake itself says so; a script called by hand does, whose log can't be written either."""
+    delete(copied, ROW, *TABLES)
+    disk = disk_at("results")
+    disk.remount("ro")
+    told = copied.run(CURVE, succeed=False).stdout
+    assert "Read-only file system" in told or "Write-protected output files" in told
+    assert differing(copied, finished) == []
+    figure = ["--figure", "shape", "--data", "results/digits/shape.csv", "--png", "results/a.png", "--svg", "a.svg"]
+    for log, named in (("away.log", "results/a.png"), ("results/away.log", "results/away.log")):
+        script = subprocess.run(
+            [sys.executable, "workflow/scripts/plot.py", *figure, "--log", log],
+            cwd=copied.folder,
+            capture_output=True,
+            text=True,
+            env=environment(),
+        )
+        assert script.returncode == 1
+        assert script.stderr.startswith(f"plot: {named} can't be written: {copied.folder}/results is read-only")
+        assert "Traceback" not in script.stderr
+    disk.remount("rw")
+    copied.run(CURVE)
+    assert differing(copied, finished) == []
+    assert "digits/curve.csv" in artifacts(copied)
+
+
+@pytest.mark.parametrize("free", [0, 12288])
+def test_snakemakes_own_folder_on_a_full_disk(finished, copied, disk_at, free):
+    """Its message is a traceback that ends in the reason; nothing is harmed, and more room is all it needs."""
+    delete(copied, ROW, *TABLES)
+    disk = disk_at(".snakemake")
+    disk.leave(free)
+    assert "No space left on device" in copied.run(CURVE, succeed=False).stdout
+    disk.remount("size=16m")
+    copied.run(CURVE)
+    assert differing(copied, finished) == [] and "digits/curve.csv" in artifacts(copied)
+
+
+# ---- damaged and hostile files
+
+
+class Bomb:
+    """Makes a file where anybody unpickles it."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch '{self.marker}'",)
+
+
+def hostile(path: Path, marker: Path) -> Iterator[bytes]:
+    """Contents for a file that run code where they are unpickled, with every checksum right."""
+    yield pickle.dumps(Bomb(marker))
+    content = io.BytesIO()
+    if path.suffix == ".npy":
+        np.save(content, np.array([Bomb(marker)], dtype=object), allow_pickle=True)
+        yield content.getvalue()
+        yield content.getvalue() + SEAL.format(zlib.crc32(content.getvalue())).encode()
+    if path.suffix == ".pt":
+        torch.save({"architecture": {}, "state": Bomb(marker)}, content)
+        yield content.getvalue()
+
+
+def test_the_bombs_are_live(tmp_path):
+    for path in map(Path, ("a.npy", "a.pt", "a.csv")):
+        for content in hostile(path, tmp_path / "marker"):
+            (tmp_path / path).write_bytes(content)
+            if path.suffix == ".npy" and content.startswith(b"\x93NUMPY"):
+                np.load(tmp_path / path, allow_pickle=True)
+            elif path.suffix == ".pt" and content.startswith(b"PK"):
+                torch.load(tmp_path / path, weights_only=False)
+            else:
+                pickle.loads(content)
+            (tmp_path / "marker").unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("source/images.npy", "seed0/images/test.npy"),
+        ("seed0/images/test.npy", "seed0/conv3/activations/test/features.npy"),
+        ("seed0/pairs/test.npy", ROW),
+        ("seed0/model.pt", "seed0/conv3/activations/test/features.npy"),
+        ("seed0/weights.npy", "seed0/conv3/partial_sums/l1_norm.npy"),
+        ("seed0/conv3/activations/test/features.npy", ROW),
+        ("seed0/conv3/partial_sums/l1_norm.npy", ROW),
+        ("seed0/conv3/ranking/l1_norm.csv", ROW),
+        (ROW, "curve.csv"),
+        ("seed0/conv3/activations/test/channels.csv", "seed0/conv3/ranking/mean_activation.csv"),
+    ],
+)
+def test_a_damaged_or_hostile_artifact_is_named_and_never_run(finished, copied, rng, tmp_path, name, reader):
+    """Without a change of its time, so that Snakemake has no reason to make it again."""
+    path, marker = copied.path(name), tmp_path / "marker"
+    whole, stat = path.read_bytes(), path.stat()
+    flipped = bytearray(whole)
+    flipped[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+    # Without its last byte, a line feed, a CSV file still says all.
+    cut = whole[: rng.randrange(len(whole) - 1)]
+    for content in (cut, bytes(flipped), *hostile(path, marker)):
+        path.write_bytes(content)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        copied.path(reader).unlink(missing_ok=True)
+        done = copied.run(f"results/digits/{reader}", succeed=None)
+        assert not marker.exists()
+        if content == flipped and done.returncode == 0:
+            # A bit that means nothing, between the members of the archive.
+            assert path.suffix == ".pt" and set(differing(copied, finished)) <= {f"digits/{name}"}
+            continue
+        assert done.returncode != 0, done.stdout
+        assert f"results/digits/{name} " in done.stdout and "delete it and run again" in done.stdout, done.stdout
+        assert "Traceback" not in done.stdout and not copied.path(reader).exists()
+    path.unlink()
+    copied.run(f"results/digits/{reader}", CURVE)
+    assert differing(copied, finished) == [] and artifacts(copied).keys() >= {f"digits/{name}", f"digits/{reader}"}
+
+
+HOSTILE_YAML = "seeds: !!python/object/apply:os.system ['touch {}']"
+
+
+def test_a_config_that_would_run_code_is_refused(copied, tmp_path):
+    marker = tmp_path / "marker"
+    text = HOSTILE_YAML.format(marker)
+    yaml.unsafe_load(text)
+    marker.unlink()  # it would have been run
+    (tmp_path / "hostile.yaml").write_text(text)
+    told = copied.run("-n", "--configfile", str(tmp_path / "hostile.yaml"), succeed=False).stdout
+    assert "Config file is not valid JSON or YAML" in told
+    told = copied.run("-n", "--config", text.replace("seeds: ", "seeds="), succeed=False).stdout
+    assert "seeds.0: 'touch" in told and "is not allowed; allowed: whole number" in told
+    (copied.folder / "config.yaml").write_text(text)
+    assert "Config file is not valid JSON or YAML" in copied.run("-n", succeed=False).stdout
+    assert not marker.exists()
+
+
+# ---- two runs, clocks
+
+
+def test_a_second_run_is_refused_and_the_first_is_unharmed(finished, copied):
+    first = start_from(STAGES[0], copied)
+    told = copied.run(CURVE, succeed=False).stdout
+    assert "Directory cannot be locked" in told and "no other Snakemake process" in told
+    assert first.wait(120) == 0, (copied.folder / "told.log").read_text()
+    assert differing(copied, finished) == [] and "digits/curve.csv" in artifacts(copied)
+    assert copied.plan(CURVE) == {}
+
+
+@pytest.mark.parametrize("ahead", [3600, 86400], ids=["an hour", "a day"])
+def test_a_clock_set_back_is_told_and_one_time_for_all_files_mends_it(finished, copied, ahead):
+    """What was made before lies in the future: Snakemake takes nothing that is older than what it is made from."""
+    delete(copied, ROW, *TABLES)
+    for path in (copied.folder / "results").rglob("*"):
+        os.utime(path, ns=tuple(t + ahead * 10**9 for t in (path.stat().st_atime_ns, path.stat().st_mtime_ns)))
+    for _ in range(2):
+        assert "clock skew" in copied.run(CURVE, succeed=False).stdout
+        assert differing(copied, finished) == [] and not copied.path(ROW).exists()
+    subprocess.run('find results -exec touch -d "$(date)" {} +', shell=True, cwd=copied.folder, check=True)
+    assert copied.plan(CURVE) == {"eval_pruned": 1, "aggregate": 1}
+    copied.run(CURVE)
+    assert differing(copied, finished) == [] and "digits/curve.csv" in artifacts(copied)
+    assert copied.plan(CURVE) == {}

@@ -1,0 +1,339 @@
+"""Both cluster profiles on a real Slurm, and their scripts with one that is played.
+
+Slurm is started for these tests on this machine (slurm.py); where it can't be had, the tests that need it are skipped.
+"""
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import slurm as cluster
+from conftest import PROJECT, Study, environment
+
+GENERIC, PLUGIN = "profiles/slurm-generic", "profiles/slurm"
+SCRIPTS = PROJECT / GENERIC
+CURVE = "results/digits/curve.csv"
+# Few: each starts a Snakemake of its own where it isn't grouped, or where the plugin runs it.
+UNSWEPT = [2, 3, 5, 7]
+# A small study on a quiet machine: looked at more often than the profiles do, the file system isn't a remote one.
+HASTE = {
+    GENERIC: ["--latency-wait", "5", "--seconds-between-status-checks", "1"],
+    PLUGIN: ["--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "4"],
+}
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """A Slurm of four nodes; when it stops, no process of any study may be left."""
+    if reason := cluster.obstacle():
+        pytest.skip(reason)
+    studies = tmp_path_factory.getbasetemp()
+    made = cluster.Slurm(tmp_path_factory.mktemp("slurm") / "run")
+    try:
+        yield made.start()
+    finally:
+        made.stop()
+    cluster.wait_until(lambda: not cluster.processes_in(studies), 20, "the end of all processes of studies")
+
+
+@pytest.fixture
+def unswept(copied) -> Study:
+    """The finished study without some evaluations and without the curve."""
+    for k in UNSWEPT:
+        copied.path(f"seed0/conv3/sweep/l1_norm/structural/k{k}.csv").unlink()
+    copied.path("curve.csv").unlink()
+    return copied
+
+
+def arguments(profile: str, *more: str) -> list[str]:
+    return [*more, "--profile", profile, *HASTE[profile]]
+
+
+class Driver:
+    """A `snakemake` that runs beside the test."""
+
+    def __init__(self, study: Study, profile: str, *more: str) -> None:
+        self.told = study.folder / "driver.log"
+        with self.told.open("w") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", "--cores", "2", CURVE, *arguments(profile, *more)],
+                cwd=study.folder,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=environment(),
+            )
+
+    def succeeds(self) -> str:
+        """Wait for its end; what it said."""
+        code = self.process.wait(timeout=300)
+        told = self.told.read_text()
+        assert code == 0, told
+        return told
+
+
+def running(study: Study) -> list[str]:
+    """Numbers of the study's running jobs."""
+    lines = cluster.call("squeue", "-h", "--states=RUNNING", "-o", "%i %Z").splitlines()
+    return [line.split()[0] for line in lines if line.split()[1] == str(study.folder)]
+
+
+def wait_for_a_job(study: Study, driver: Driver) -> str:
+    """The number of the first job of evaluations that runs."""
+    found: list[str] = []
+
+    def runs() -> bool:
+        found[:] = running(study)
+        return bool(found) or driver.process.poll() is not None
+
+    cluster.wait_until(runs, 120, "a running job")
+    assert found, driver.told.read_text()
+    return found[0]
+
+
+def same_curve(study: Study, finished: Study) -> bool:
+    return study.path("curve.csv").read_bytes() == finished.path("curve.csv").read_bytes()
+
+
+# ---- the same numbers
+
+
+def test_a_study_through_slurm_has_the_same_bytes_as_a_local_one(slurm, study, finished):
+    """From the images on, every stage a job; evaluations in groups; the default profile is read too."""
+    told = study.run(*arguments(GENERIC, CURVE)).stdout
+    assert same_curve(study, finished)
+    assert "workflow specific profile profiles/default" in told
+    jobs = cluster.call("squeue", "-h", "--states=all", "-o", "%k %C %m %Z").splitlines()
+    jobs = sorted(job.removesuffix(f" {study.folder}") for job in jobs if job.endswith(f" {study.folder}"))
+    assert jobs == [
+        "collect_activations 2 2000M",
+        "evaluations 2 1000M",
+        "make_pairs 1 1000M",
+        "rank_channels 1 2000M",
+        "rank_channels 1 2000M",
+        "sums 2 1000M",
+        "tables 1 1000M",
+        "train 2 2000M",
+    ]
+
+
+def test_single_jobs_have_the_same_bytes_as_grouped_ones(slurm, unswept, finished):
+    """And all go to the partition that is asked for."""
+    single = ["--group-components", "evaluations=1", "--default-resources", "slurm_partition=other"]
+    told = unswept.run(*arguments(GENERIC, CURVE, *single)).stdout
+    assert told.count("Submitted group job") == len(UNSWEPT) + 1
+    jobs = cluster.call("squeue", "-h", "--states=all", "-o", "%P %Z").splitlines()
+    assert jobs.count(f"other {unswept.folder}") == len(UNSWEPT) + 1
+    assert same_curve(unswept, finished)
+
+
+def test_one_allocation_runs_the_local_executor(slurm, unswept, finished):
+    words = [sys.executable, "-m", "snakemake", "--cores", "2", CURVE]
+    cluster.call("sbatch", "--wait", "--cpus-per-task=2", f"--chdir={unswept.folder}", "--wrap", " ".join(words))
+    assert same_curve(unswept, finished)
+
+
+# ---- what goes wrong on a cluster
+
+
+@pytest.mark.parametrize("profile", [GENERIC, PLUGIN])
+def test_a_cancelled_job_is_done_again(slurm, unswept, finished, profile):
+    driver = Driver(unswept, profile)
+    cluster.call("scancel", wait_for_a_job(unswept, driver))
+    told = driver.succeeds()
+    assert "Trying to restart" in told
+    assert same_curve(unswept, finished)
+
+
+def test_a_controller_that_restarts_is_waited_for(slurm, unswept, finished):
+    driver = Driver(unswept, GENERIC)
+    wait_for_a_job(unswept, driver)
+    slurm.stop_controller()
+    time.sleep(12)  # several polls
+    slurm.start_controller()
+    told = driver.succeeds()
+    assert "Trying to restart" not in told
+    assert same_curve(unswept, finished)
+
+
+def test_a_killed_driver_leaves_jobs_to_cancel_and_the_same_command_goes_on(slurm, unswept, finished):
+    driver = Driver(unswept, GENERIC)
+    job = wait_for_a_job(unswept, driver)
+    driver.process.send_signal(signal.SIGKILL)
+    driver.process.wait()
+    assert job in running(unswept), "it runs on, and the next run would do the same beside it"
+    cluster.call("scancel", "--name=prunecurve")
+    cluster.wait_until(lambda: not running(unswept), 30, "cancelled jobs")
+    assert "--unlock" in unswept.run(*arguments(GENERIC, CURVE), succeed=False).stdout
+    unswept.run("--unlock")
+    unswept.run(*arguments(GENERIC, CURVE))
+    assert same_curve(unswept, finished)
+
+
+@pytest.mark.parametrize("profile", [GENERIC, PLUGIN])
+def test_a_failing_job_names_its_log(slurm, unswept, profile):
+    """The rule's log and Slurm's; both say why."""
+    sums = unswept.path("seed0/conv3/partial_sums/l1_norm.npy")
+    sums.write_bytes(sums.read_bytes()[:-100])
+    row = "results/digits/seed0/conv3/sweep/l1_norm/structural/k5.csv"
+    told = unswept.run(*arguments(profile, row, "--retries", "0"), succeed=False).stdout
+    log = "results/digits/seed0/logs/eval_pruned/conv3/l1_norm/structural/k5.log"
+    assert log in told.split("Error in", 1)[1]
+    assert "l1_norm.npy is damaged" in (unswept.folder / log).read_text()
+    logs = list((unswept.folder / ".snakemake" / "slurm_logs").rglob("*.log"))
+    assert any("l1_norm.npy is damaged" in path.read_text() for path in logs)
+
+
+def test_a_full_queue_is_waited_for(slurm, unswept, finished):
+    """A thousand held jobs of somebody else fill the queue; sbatch is refused until there is room."""
+    held = cluster.call("sbatch", "--parsable", "--hold", "--uid=nobody", "--array=1-1000", "--wrap", "true").strip()
+    known = len(cluster.call("squeue", "-h", "-r", "--states=all").splitlines())
+
+    def allow(jobs: int) -> None:
+        slurm.stop_controller()
+        slurm.configure(most_jobs=jobs)
+        slurm.start_controller()
+
+    def refused() -> bool:
+        return any(command.startswith("sbatch") for command in cluster.processes_in(unswept.folder))
+
+    try:
+        allow(known)
+        driver = Driver(unswept, GENERIC)
+        cluster.wait_until(refused, 60, "a submission")
+        time.sleep(8)
+        assert refused() and not running(unswept)
+        allow(10000)
+        driver.succeeds()
+    finally:
+        if slurm.settings["most_jobs"] != 10000:
+            allow(10000)
+        cluster.call("scancel", held)
+    assert same_curve(unswept, finished)
+
+
+# ---- the profiles' scripts, with commands that are played
+
+
+@pytest.fixture
+def played(tmp_path, monkeypatch):
+    """`played(name, script)` puts a command first on PATH; each call of it adds a line to `calls`."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+
+    def play(name: str, script: str) -> None:
+        path = tmp_path / "bin" / name
+        path.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n{script}\n')
+        path.chmod(0o755)
+
+    return play
+
+
+def status(job: object) -> str:
+    """What status.py says, called as Snakemake does."""
+    words = [sys.executable, "-I", "-S", str(SCRIPTS / "status.py"), str(job)]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def calls() -> list[str]:
+    return Path("calls").read_text().splitlines()
+
+
+def outdate() -> None:
+    """Make the remembered answer an old one."""
+    os.utime(".snakemake/slurm_states.txt", (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        *((state, "running") for state in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED")),
+        ("COMPLETED", "success"),
+        *((state, "failed") for state in ("FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "PREEMPTED")),
+    ],
+)
+def test_states_mean_running_success_or_failed(played, state, expected):
+    played("squeue", f"echo '7 {state}'")
+    assert status(7) == expected
+
+
+def test_slurm_is_asked_once_for_hundreds_of_jobs(played):
+    played("squeue", "for i in $(seq 300); do echo $i RUNNING; done")
+    assert {status(job) for job in range(1, 300, 30)} == {"running"}
+    assert calls() == ["--me --states=all --noheader --format=%i %T"]
+    played("squeue", "for i in $(seq 300); do echo $i COMPLETED; done")
+    assert status(1) == "running"
+    outdate()
+    assert status(1) == "success"
+    assert [path.name for path in Path(".snakemake").iterdir()] == ["slurm_states.txt"]
+
+
+def test_a_job_submitted_since_is_asked_for_by_itself(played):
+    played("squeue", 'case "$*" in *--jobs=8*) echo 8 PENDING;; *) echo 7 RUNNING;; esac')
+    assert (status(7), status(8)) == ("running", "running")
+    assert calls()[1].startswith("--jobs=8 ")
+
+
+def test_a_job_that_slurm_has_forgotten_is_done_again(played):
+    played(
+        "squeue", 'case "$*" in *--jobs=*) echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1;; esac'
+    )
+    assert status(7) == "failed"
+
+
+def test_jobs_run_while_the_controller_is_away(played):
+    """Also those never heard of; what was known to have ended stays so."""
+    away = 'echo "slurm_load_jobs error: Unable to contact slurm controller (connect failure)" >&2; exit 1'
+    played("squeue", away)
+    assert status(7) == "running"
+    played("squeue", "echo '7 RUNNING'; echo '8 COMPLETED'")
+    outdate()
+    assert (status(7), status(8)) == ("running", "success")
+    played("squeue", away)
+    outdate()
+    assert (status(7), status(8), status(9)) == ("running", "success", "running")
+
+
+def script_of(properties: str) -> str:
+    Path("job.sh").write_text(f"#!/bin/sh\n# properties = {properties}\n")
+    return "job.sh"
+
+
+def test_a_job_asks_for_what_its_rule_says_and_no_more(played):
+    played("sbatch", "echo '12;cluster'")
+    job = '{"rule": "train", "threads": 2, "resources": {"mem_mb": 4000, "runtime": 120, "gpu": 1, "disk_mb": 9}}'
+    group = '{"groupid": "sums", "threads": 4, "resources": {"mem_mb": 2000, "gpu": 0, "slurm_partition": "long"}}'
+    for properties in (job, group):
+        words = [sys.executable, str(SCRIPTS / "submit.py"), script_of(properties)]
+        assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "12\n"
+    logs = ".snakemake/slurm_logs"
+    common = "--parsable --job-name=prunecurve --comment="
+    assert calls() == [
+        f"{common}train --output={logs}/train/%j.log --cpus-per-task=2 --mem=4000 --time=120 --gpus=1 job.sh",
+        f"{common}sums --output={logs}/sums/%j.log --cpus-per-task=4 --mem=2000 --partition=long job.sh",
+    ]
+    assert Path(logs, "train").is_dir() and Path(logs, "sums").is_dir()
+
+
+def test_a_refusal_that_passes_is_waited_for_and_another_is_told(played, monkeypatch, capsys):
+    submit = runpy.run_path(str(SCRIPTS / "submit.py"))["submit"]
+    monkeypatch.setitem(submit.__globals__, "TRY_AGAIN_AFTER", 0)
+    limit = "sbatch: error: AssocMaxSubmitJobLimit"
+    played("sbatch", f'[ "$(wc -l < calls)" -gt 3 ] && echo 5 || {{ echo "{limit}" >&2; exit 1; }}')
+    assert submit(["sbatch", "job.sh"]) == "5"
+    assert len(calls()) == 4
+    played("sbatch", "echo 'sbatch: error: invalid partition specified: nowhere' >&2; exit 1")
+    with pytest.raises(SystemExit, match="sbatch refused"):
+        submit(["sbatch", "job.sh"])
+    assert "invalid partition specified: nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("device", "asked"), [("cuda", True), ("auto", False)])
+def test_training_asks_for_a_gpu_where_the_study_does(study, device, asked):
+    told = study.run("-n", "results/digits/seed0/model.pt", "--config", f"device={device}").stdout
+    assert ("gpu=1" in told) is asked
