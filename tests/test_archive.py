@@ -11,8 +11,9 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from conftest import PROJECT, Study
-from prunecurve import archive
+from prunecurve import archive, criteria
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, save_array, write_rows
 
@@ -243,3 +244,34 @@ def test_which_numbers_differ_and_by_how_much(frozen, archived):
         assert line in told.stdout, told.stdout
     assert compare(archived, archived).returncode == 0
     assert compare(archived, archived / "nothing").returncode == 2
+
+
+# ---- the reference study
+
+
+MNIST = PROJECT / "archive" / "mnist"
+
+
+def test_the_reference_study_is_whole(tmp_path):
+    """Five networks, every criterion, every K, in at most 10 MB."""
+    manifest = archive.checked(MNIST)
+    config = manifest["config"]
+    assert sum(path.stat().st_size for path in MNIST.rglob("*")) <= 10_000_000
+    assert len(config["seeds"]) >= 5 and config["dataset"] == "mnist"
+    assert {name for name in config["ranking"]["criteria"] if not name.startswith("reversed-")} == set(criteria.names())
+    curve = pd.read_csv(archive.held(MNIST, manifest, "curve.csv"))
+    assert (curve.groupby(["seed", "criterion", "removal"])["k"].agg(lambda k: list(k) == list(range(128)))).all()
+    assert set(curve["removal"]) == {"structural", "zero_weights", "mean_replacement"}
+    assert manifest["frozen"]["commit"] and not manifest["frozen"]["changed_since_commit"]
+    for seed in config["seeds"]:
+        proved = pd.read_csv(MNIST / f"seed{seed}/conv3/verification.csv")
+        assert len(proved) and proved["agrees"].all()
+
+
+def test_the_reference_studys_figures_need_no_run(tmp_path):
+    source = Study(tmp_path / "source", yaml.safe_dump({"dataset": "digits"}))
+    shutil.copytree(MNIST, source.folder / "archive" / "mnist")
+    clone = cloned(source.folder, tmp_path / "clone")
+    planned = clone.plan("figures", "--config", "archive=mnist")
+    assert set(planned) == {"plot", "plot_network", "figures"}
+    assert planned["plot_network"] == 10 and planned["plot"] >= 8
