@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_network, random_split
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
+from prunecurve.files import seal
 from prunecurve.metrics import measure
 from prunecurve.network import Architecture, load_model, prepare_torch, save_model
 from prunecurve.batches import Split, all_logits
@@ -167,6 +168,8 @@ class Hostile:
 
 def test_a_hostile_model_is_refused_unopened(tmp_path):
     torch.save({"architecture": {}, "state": Hostile(tmp_path / "opened")}, tmp_path / "model.pt")
+    # Under a seal that fits: a checksum is no defence against who means harm.
+    seal(tmp_path / "model.pt")
     with pytest.raises(StudyError, match=r"model\.pt is not a model of this workflow .* delete it"):
         load_model(tmp_path / "model.pt")
     assert not (tmp_path / "opened").exists()
@@ -180,21 +183,15 @@ def test_a_broken_model_is_named(tmp_path, content):
 
 
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@settings(max_examples=150)
-def test_one_flipped_bit_of_a_model_is_found_or_changes_nothing(tmp_path_factory, where, bit):
-    """An archive has bytes that mean nothing: padding, times. In any other it is told."""
+def test_one_flipped_bit_of_a_model_is_found(tmp_path_factory, where, bit):
     path = tmp_path_factory.mktemp("flipped") / "model.pt"
-    model = random_network(ARCHITECTURE, 0)
-    save_model(path, model)
+    save_model(path, random_network(ARCHITECTURE, 0))
+    assert torch.load(path, weights_only=True)["architecture"]["image_size"] == 8, "torch reads it as it is"
     content = bytearray(path.read_bytes())
     content[int(where * len(content))] ^= 1 << bit
     path.write_bytes(content)
-    try:
-        found = load_model(path).state_dict()
-    except StudyError as error:
-        assert "model.pt is not a model of this workflow" in str(error) and "delete it" in str(error)
-    else:
-        assert all(torch.equal(tensor, found[name]) for name, tensor in model.state_dict().items())
+    with pytest.raises(StudyError, match=r"model\.pt is damaged: .*delete it"):
+        load_model(path)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

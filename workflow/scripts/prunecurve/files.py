@@ -80,7 +80,8 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-# What an array's file ends with. Whoever reads `.npy` reads as many bytes as its header tells, and doesn't see it.
+# What a file of arrays or of a model ends with. Numpy reads as many bytes as the header tells, and torch what the
+# archive's directory tells: neither sees it.
 SEAL = "\ncrc32 {:08x}\n"
 SEAL_LENGTH = len(SEAL.format(0))
 
@@ -96,13 +97,14 @@ def _crc_of_file(path: str | os.PathLike[str], end: int) -> int:
     return crc
 
 
-def _seal(path: str) -> None:
-    seal = SEAL.format(_crc_of_file(path, os.path.getsize(path)))
+def seal(path: str) -> None:
+    """End a file that was just written with the checksum of what it holds."""
+    text = SEAL.format(_crc_of_file(path, os.path.getsize(path)))
     with open(path, "ab") as file:
-        file.write(seal.encode())
+        file.write(text.encode())
 
 
-def _check_seal(path: str | os.PathLike[str]) -> None:
+def check_seal(path: str | os.PathLike[str], kind: str = ".npy array") -> None:
     """Raise StudyError, naming the file, unless it is what was sealed, byte for byte."""
     try:
         end = os.path.getsize(path) - SEAL_LENGTH
@@ -111,7 +113,7 @@ def _check_seal(path: str | os.PathLike[str]) -> None:
             found = file.read()
         intact = end > 0 and found == SEAL.format(_crc_of_file(path, end)).encode()
     except OSError as error:
-        raise unreadable(path, ".npy array", error) from error
+        raise unreadable(path, kind, error) from error
     if not intact:
         raise StudyError(f"{path} is damaged: it is cut off, or its checksum doesn't fit its content; {mend(path)}")
 
@@ -120,7 +122,7 @@ def save_array(path: str | os.PathLike[str], array: np.ndarray) -> None:
     """Write one array as `.npy`, sealed."""
     with atomic(path) as temporary:
         np.save(temporary, array, allow_pickle=False)
-        _seal(temporary)
+        seal(temporary)
 
 
 @contextmanager
@@ -134,7 +136,7 @@ def streamed_array(path: str | os.PathLike[str], shape: Sequence[int]) -> Iterat
                 os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
         yield array
         array.flush()
-        _seal(temporary)
+        seal(temporary)
 
 
 # A record's header names all its fields: more bytes than numpy parses of one by default, enough for any network.
@@ -153,7 +155,7 @@ def load_array(
     `shape` is what the array must have, None standing for any length. Raises StudyError, naming the
     file, when it is missing, truncated or changed, holds Python objects or has another shape.
     """
-    _check_seal(path)
+    check_seal(path)
     try:
         array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None, max_header_size=longest_header)
     # SyntaxError, TokenError, …: numpy lets through what parsing a damaged header raises.

@@ -4,7 +4,6 @@ import dataclasses
 import io
 import os
 import pickle
-import zipfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from prunecurve.errors import StudyError
-from prunecurve.files import atomic, mend, save_arrays
+from prunecurve.files import atomic, check_seal, mend, save_arrays, seal
 
 # The places in a block where a channel can be measured, in the order data passes them.
 POINTS = ("conv", "bn", "relu", "pool")
@@ -133,15 +132,14 @@ def save_model(path: str | Path, model: PairNet) -> None:
     torch.save({"architecture": dataclasses.asdict(model.architecture), "state": state}, content)
     with atomic(path) as temporary:
         Path(temporary).write_bytes(content.getbuffer())
+        seal(temporary)
 
 
 def load_model(path: str | Path) -> PairNet:
     """Rebuild the network that `save_model` wrote, in eval mode; StudyError, naming the file, if it can't be."""
+    # torch doesn't look at the checksums that its archives have, and those don't cover the archive's directory.
+    check_seal(path, "model")
     try:
-        # torch doesn't look at the checksums that its archives have.
-        with zipfile.ZipFile(path) as members:
-            if damaged := members.testzip():
-                raise zipfile.BadZipFile(f"the checksum of {damaged} doesn't fit its content")
         stored = torch.load(path, map_location="cpu", weights_only=True)
         numbers = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in stored["architecture"].items()}
         model = PairNet(Architecture(**numbers))
