@@ -68,6 +68,7 @@ rule plot_network:
         seed="{seed}",
         layer="{layer}",
     shell:
-        "python {params.script:q} --figure {wildcards.figure} --dataset {params.dataset} --seed {params.seed} --layer {params.layer}"
+        "python {params.script:q} --figure {wildcards.figure} --dataset {params.dataset} --seed {params.seed}"
+        " --layer {params.layer}"
         " --data {input.data:q} --mean-maps {input.mean_maps:q} --ranking {input.ranking:q}"
         " --criteria {params.criterion} --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"

@@ -75,7 +75,8 @@ rule compare_rankings:
         seeds=lambda w: seeds_of(w.study),
         criteria=ORDERS,
     shell:
-        "python {params.script:q} --rankings {params.rankings:q} --dataset {params.dataset} --layer {params.layer} --seeds {params.seeds:q} --criteria {params.criteria:q}"
+        "python {params.script:q} --rankings {params.rankings:q} --dataset {params.dataset} --layer {params.layer}"
+        " --seeds {params.seeds:q} --criteria {params.criteria:q}"
         " --output {output:q} --log {log:q}"
 
 
@@ -135,7 +136,8 @@ rule aggregate_channels:
         layer=LAYER,
         seeds=lambda w: seeds_of(w.study),
     shell:
-        "python {params.script:q} --channels {params.channels:q} --dataset {params.dataset} --layer {params.layer} --seeds {params.seeds:q}"
+        "python {params.script:q} --channels {params.channels:q} --dataset {params.dataset} --layer {params.layer}"
+        " --seeds {params.seeds:q}"
         " --output {output:q} --log {log:q}"
 
 
