@@ -4,6 +4,7 @@ Every evaluation job imports this, so it imports little.
 """
 
 import argparse
+import faulthandler
 import logging
 import os
 import signal
@@ -43,6 +44,8 @@ def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(file)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    # A mapped block that a disk can't give back ends the process: with a word at least of where.
+    faulthandler.enable()
     # A scheduler ends a job with SIGTERM: as an exception it reaches the clean-up of half-written files.
     signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -7,6 +7,7 @@ Every evaluation job imports this: no pathlib and nothing else that takes millis
 """
 
 import csv
+import mmap
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,14 +88,10 @@ SEAL_LENGTH = len(SEAL.format(0))
 
 
 def _crc_of_file(path: str | os.PathLike[str], end: int) -> int:
-    """The CRC-32 of the first `end` bytes of a file, or of all if it is shorter."""
-    # Read and not mapped: a block that the disk can't give back is an error then, and not the end of the process.
-    piece, crc = memoryview(bytearray(1 << 18)), 0
-    with open(path, "rb", buffering=0) as file:
-        while end > 0 and (size := file.readinto(piece[: min(end, len(piece))])):
-            crc = zlib.crc32(piece[:size], crc)
-            end -= size
-    return crc
+    """The CRC-32 of the first `end` bytes, at least one, of a file."""
+    # Mapped and not read: copying what is in memory already would take half as long as the checksum.
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ) as content:
+        return zlib.crc32(content)
 
 
 def seal(path: str) -> None:
