@@ -43,7 +43,7 @@ def _ratios(ax, table: pd.DataFrame) -> None:
     ax.axvline(1, color="black", lw=0.6)
     ax.set_xscale("log")
     if len(timed):
-        ax.set_xlim(min(0.3, timed["ratio"].min() / 3), max(10, timed["ratio"].max() * 5))
+        ax.set_xlim(min(0.15, timed["ratio"].min() / 4), max(10, timed["ratio"].max() * 5))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
     ax.set_xlabel("other / ours (green: target met, orange: missed)")
 

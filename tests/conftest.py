@@ -109,12 +109,15 @@ def heeds_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+TOGETHER = ("test_slurm.py", "test_archive.py", "test_cache.py", "test_benchmarks.py")
+
+
 class TogetherOrAnywhere(LoadScopeScheduling):
     """Tests that share something dear in one process, those of Slurm, of which there is one, first; others anywhere."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        return file if file.endswith(("test_slurm.py", "test_archive.py", "test_cache.py")) else nodeid
+        return file if file.endswith(TOGETHER) else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)

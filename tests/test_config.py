@@ -6,7 +6,7 @@ from itertools import takewhile
 
 import pytest
 import yaml
-from conftest import PROJECT
+from conftest import PROJECT, Study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunecurve import criteria
@@ -304,3 +304,21 @@ def test_any_value_of_any_key_is_taken_or_told_by_its_key(key, value):
         assert key.split(".")[0] in str(error) or "network" in str(error) or "images" in str(error)
     else:
         assert filled(SCHEMA, complete) == complete
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory):
+    return Study(tmp_path_factory.mktemp("untouched") / "study")
+
+
+@settings(max_examples=10)
+@given(key=st.sampled_from(sorted(ALL_KEYS)), value=values)
+def test_snakemake_plans_with_any_value_or_tells_its_key(untouched, key, value):
+    """From a file, as a user writes it; a few of the values above, since each takes Snakemake's whole start."""
+    (untouched.folder / "given.yaml").write_text(yaml.safe_dump(nested(key, value)))
+    done = untouched.run("-n", "--quiet", "rules", "--configfile", "given.yaml", succeed=None)
+    assert "Traceback" not in done.stdout, done.stdout
+    if done.returncode:
+        # An image folder that isn't there is told by the key that says where.
+        named = (key.split(".")[0], "network", "images", "data_dir")
+        assert any(f"{name}." in done.stdout or f"{name}:" in done.stdout for name in named), done.stdout

@@ -3,7 +3,7 @@
 
 rule freeze:
     input:
-        expand([f"results/{{dataset}}/{name}" for name in archived()], dataset=DATASET, seed=SEEDS, criterion=ORDERS),
+        lambda w: expand([f"results/{DATASET}/{name}" for name in archived()], seed=SEEDS, criterion=ORDERS),
     output:
         # The script puts the new archive in the place of the old one, which stays if it fails.
         update("archive/{name}/manifest.json"),

@@ -34,8 +34,9 @@ def work(arguments: argparse.Namespace) -> None:
         table = table.assign(**network, rank=table["channel"].map(rank))
         maps = load_array(arguments.mean_maps, shape=(len(table), None, None))
     # An archive may hold more criteria than are to be drawn.
-    for column in {"criterion", "other"} & set(table.columns) if arguments.criteria else ():
-        table = table[table[column].map(criterion_of).isin(arguments.criteria)]
+    if arguments.criteria:
+        for column in {"criterion", "other"} & set(table):
+            table = table[table[column].map(criterion_of).isin(arguments.criteria)]
     figure = figures.draw(arguments.figure, figures.Data(table, tuple(arguments.criteria), maps))
     figures.save(figure, arguments.dpi, arguments.png, arguments.svg)
 
