@@ -1,16 +1,16 @@
-# make study    set up, run a study, print where its figures lie and the numbers that matter
+# make study    set up, run a study, print its summary
 # make test     set up, then the tests
-# make figures  set up, then draw the figures of a frozen study (ARCHIVE) anew, without a run (CONFIG: keys of its own)
-# make archive  set up, then freeze a study into archive/NAME (without NAME: as its data set is called)
-# make compare  tell two studies apart, A and B, each a folder of results/ or archive/
-# make unlock   after a hard kill or a power cut, so that the next make study goes on
+# make figures  set up, then draw the figures of a frozen study (ARCHIVE) again, without a run (CONFIG: further keys)
+# make archive  set up, then freeze a study into archive/NAME (without NAME: the name of the study)
+# make compare  list the differences between two studies, A and B, each a folder of results/ or archive/
+# make unlock   after a hard kill or a power cut, so that the next make study continues
 # make lint     set up, then ruff and snakefmt
 # make bench    set up, then measure against other ways to do the same (half an hour; DATA: the folder that holds MNIST)
 # make docs     set up, then write config/README.md's table from the schema
 # make clean    delete .venv (results stay)
 #
-# STUDY is a config that is read over config.yaml; ARGS goes to snakemake; CORES is how many cores it may use
-# (several, read one over another: STUDY="config/mnist.yaml config/all_criteria.yaml")
+# STUDY is a config that is read over config.yaml, or several: STUDY="config/mnist.yaml config/all_criteria.yaml".
+# ARGS goes to snakemake; CORES is the number of cores that it may use.
 #
 #   make study STUDY=config/mnist.yaml ARGS="--config data_dir=FOLDER" CORES=4
 
@@ -37,17 +37,15 @@ READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
 study: $(READY)
 	@for file in $(STUDY); do \
 	  test -f $$file || { echo "STUDY: there is no file $$file; studies lie in config/" >&2; exit 1; }; done
-	$(BIN)/snakemake --configfile $(STUDY) --quiet rules --cores $(CORES) $(ARGS)
-	@$(if $(filter -n --dry-run --dryrun,$(ARGS)),true,$(BIN)/python) workflow/scripts/show_summary.py --configfile config.yaml $(STUDY) $(ARGS)
+	$(BIN)/snakemake all summary --configfile $(STUDY) --cores $(CORES) $(ARGS)
 
 figures: $(READY)
-	$(BIN)/snakemake figures --cores $(CORES) --quiet rules $(ARGS) --config archive=$(ARCHIVE) $(CONFIG)
-	@echo "Figures: results/archive/$(ARCHIVE)/figures/"
+	$(BIN)/snakemake figures summary --cores $(CORES) $(ARGS) --config archive=$(ARCHIVE) $(CONFIG)
 
 archive: $(READY)
-	$(BIN)/snakemake $(if $(NAME),archive/$(NAME)/manifest.json,archive) --configfile $(STUDY) --quiet rules --cores $(CORES) $(ARGS)
+	$(BIN)/snakemake $(if $(NAME),archive/$(NAME)/manifest.json,archive) --configfile $(STUDY) --cores $(CORES) $(ARGS)
 
-# As diff does, the script ends with 1 if they differ, which is no error of make's.
+# As with diff, exit status 1 means that they differ, which is no error for make.
 compare: $(READY)
 	@$(BIN)/python workflow/scripts/compare_studies.py $(A) $(B) || test $$? = 1
 
@@ -69,7 +67,7 @@ bench: $(READY)
 docs: $(READY)
 	$(BIN)/python workflow/scripts/document_config.py
 
-# The stamp carries the checksum of requirements.txt: a changed pin installs again, an untouched one never.
+# The stamp's name holds the checksum of requirements.txt: a changed version installs again.
 $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  f"prunecurve needs Python 3.11 or newer, this is {sys.version.split()[0]}: make PYTHON=python3.11 ...")'

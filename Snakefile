@@ -1,7 +1,7 @@
-# How much of a convolution can be removed, in which order should its channels go, and why does the curve look so?
+# How many channels of a convolution can be removed, in which order, and why does the curve look as it does?
 #
 #   get_images → make_pairs → train → collect_activations → rank_channels → sum_channels → eval_pruned[K] → aggregate
-#                                                                                          └─ verify_surgery   └─ plot
+#                                                                           verify_surgery ─┘               └─ summarise, plot
 
 from snakemake.utils import min_version
 
@@ -21,35 +21,53 @@ include: "workflow/rules/verification.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/archive.smk"
+include: "workflow/rules/run.smk"
 
 
-# Everything: the curve and what it says over networks, the proof, the figures.
+# The text that opens the report: snakemake --report report.zip
+report: "workflow/report/workflow.rst"
+
+
+# Everything: the curve and its statistics over networks, the verification, the figures.
 rule all:
     default_target: True
     input:
         everything(),
 
 
-# The figures alone; with `--config archive=NAME` from a frozen study, without any run.
+# The figures and the summary; with `--config archive=NAME` from a frozen study, without any run.
 rule figures:
     input:
-        all_figures(STUDY),
+        all_figures(DRAWN),
+        expand(rules.summarise.output, study=DRAWN),
 
 
-# The tables and figures of those networks alone whose evaluations are done: results/{dataset}/partial.
+# The summary again; it is printed after the last job.
+rule summary:
+    input:
+        f"results/{DRAWN}/summary.txt",
+    log:
+        "results/logs/summary.log",
+    localrule: True
+    shell:
+        # Runs each time, since it has no output.
+        "touch {log:q}"
+
+
+# The tables and figures of the networks whose evaluations are done: results/{study}/partial.
 rule partial:
     input:
-        lambda w: tables(f"{DATASET}/partial") + study_figures(f"{DATASET}/partial"),
+        lambda w: tables(f"{STUDY}/partial") + study_figures(f"{STUDY}/partial"),
 
 
-# Accuracy over the share of channels removed, a line a convolution, and the proof for each.
+# Accuracy over the share of channels removed, one line per convolution, and the verification of each.
 rule sensitivity:
     input:
-        expand(rules.plot.output, study=DATASET, figure=figures.of("of_sensitivity")),
-        expand(rules.verify_surgery.output, dataset=DATASET, seed=SEEDS, layer=LAYERS, proof="_sensitivity"),
+        expand(rules.plot.output, study=STUDY, figure=figures.of("of_sensitivity")),
+        expand(rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=LAYERS, target="_sensitivity"),
 
 
-# The study frozen in archive/{dataset}; `snakemake archive/NAME/manifest.json` gives it another name.
+# The study frozen in archive/{study}; `snakemake archive/NAME/manifest.json` gives the archive another name.
 rule archive:
     input:
-        f"archive/{DATASET}/manifest.json",
+        lambda w: archive_of_study(),

@@ -1,12 +1,15 @@
-"""Frozen studies: whole, theirs alone, enough for every figure; and what tells two studies apart."""
+"""Frozen studies: complete, true to what was run, enough for every figure; and the differences between two studies."""
 
+import functools
 import hashlib
 import json
 import lzma
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -64,7 +67,8 @@ def test_an_archive_vouches_for_every_file_and_tells_where_it_comes_from(frozen)
         content = path.read_bytes()
         assert manifest["files"][name] == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         assert content == frozen.path(name).read_bytes()
-    assert manifest["config"]["seeds"] == [0] and "data_dir" not in manifest["config"]
+    assert manifest["config"]["seeds"] == [0] and manifest["config"]["study"] == "digits"
+    assert not {"data_dir", "overwrite"} & set(manifest["config"])
     assert manifest["frozen"]["versions"]["numpy"] == np.__version__
     assert os.uname().nodename not in json.dumps({**manifest, "files": {}})
     assert frozen.plan("archive/tiny/manifest.json") == {}
@@ -110,6 +114,181 @@ def test_links_are_resolved_large_tables_compressed_and_an_old_archive_goes(tmp_
     assert archive.held(folder, manifest, "sensitivity.csv") is None
 
 
+# ---- what can't be frozen
+
+
+OTHER = ("--config", "overwrite=true", "training={epochs: 7}")
+REFUSED = "training.epochs: results/digits/{} was made with 2; the config says 7"
+
+
+@pytest.fixture
+def thawed(frozen, tmp_path):
+    """A copy of the finished study with its archive."""
+    shutil.copytree(frozen.folder, tmp_path / "study", symlinks=True)
+    return Study.at(tmp_path / "study")
+
+
+def refused(study: Study, *arguments: str) -> str:
+    """Freezing fails, and there is no new archive; the output."""
+    output = study.run("archive/new/manifest.json", *arguments, succeed=False).stdout
+    assert not (study.folder / "archive" / "new").exists()
+    return output
+
+
+def test_results_of_other_settings_are_not_frozen_without_the_trigger_of_parameters(thawed):
+    assert REFUSED.format("agreement.csv") in refused(thawed, *OTHER, "--rerun-triggers", "mtime")
+    # Without the word for it, the run stops before the first job.
+    assert "digits would be replaced" in refused(thawed, *OTHER[::2], "--rerun-triggers", "mtime")
+
+
+def test_results_of_other_settings_are_not_frozen_after_touch(thawed):
+    thawed.run("--touch", *OTHER)
+    assert set(thawed.plan("archive/new/manifest.json", *OTHER)) == {"freeze"}
+    assert REFUSED.format("agreement.csv") in refused(thawed, *OTHER)
+
+
+def test_results_of_other_settings_are_not_frozen_by_a_profile_of_the_user(thawed, tmp_path):
+    """The project's profile names all triggers and wins; without it the user's leaves old results, which are refused."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.yaml").write_text("rerun-triggers: [mtime]\n")
+    mine = ("--profile", str(tmp_path / "mine"))
+    assert "train" in thawed.plan("archive/new/manifest.json", *mine, *OTHER)
+    output = refused(thawed, *mine, "--workflow-profile", "none", *OTHER)
+    assert REFUSED.format("agreement.csv") in output
+
+
+def test_one_file_of_other_settings_is_not_frozen_among_those_of_the_config(thawed):
+    """The ranking was made anew from a network of the old recipe: it carries that recipe, not the config's."""
+    thawed.path("seed0/conv3/ranking/l1_norm.csv").unlink()
+    thawed.run("results/digits/seed0/conv3/ranking/l1_norm.csv", "--rerun-triggers", "mtime", *OTHER)
+    assert "training.epochs: 2" in thawed.path("seed0/conv3/ranking/l1_norm.csv").read_text().splitlines()[0]
+    with pytest.raises(StudyError, match=r"training\.epochs: \S+l1_norm\.csv was made with 2; the config says 7"):
+        archive.require_made_with(thawed.path(""), ["seed0/conv3/ranking/l1_norm.csv"], ["training.epochs: 7"])
+
+
+def test_results_of_other_code_and_files_of_unknown_origin_are_not_frozen(thawed):
+    with (thawed.folder / "workflow" / "scripts" / "train.py").open("a") as file:
+        file.write("# edited\n")
+    output = refused(thawed, "--rerun-triggers", "mtime")
+    assert re.search(r"code of train: results/digits/\S+ was made with \w{16}; the code is now \w{16}", output)
+    (thawed.path("curve.csv.settings")).unlink()
+    output = refused(thawed, "--rerun-triggers", "mtime", "--allowed-rules", "freeze")
+    assert "results/digits/curve.csv doesn't say what it was made with" in output
+
+
+def test_an_edited_table_is_not_frozen(thawed):
+    curve = thawed.path("curve.csv")
+    curve.write_text(curve.read_text().replace("0.", "1.", 1))
+    before = archive.checked(thawed.folder / "archive" / "tiny")
+    only = ("--allowed-rules", "freeze", "--forcerun", "freeze")
+    output = thawed.run("archive/tiny/manifest.json", *only, succeed=False).stdout
+    assert "results/digits/curve.csv was changed after it was written" in output
+    assert archive.checked(thawed.folder / "archive" / "tiny") == before, "the archive of before stays"
+
+
+def test_freezing_says_what_git_does_not_know(thawed):
+    told = thawed.run("archive/other/manifest.json").stdout
+    assert "no git commit here: the manifest doesn't say which version of the code made these results" in told
+    clone = cloned(thawed.folder, thawed.folder.parent / "clone")
+    shutil.copytree(thawed.folder / "results", clone.folder / "results", symlinks=True)
+    shutil.copytree(thawed.folder / ".snakemake", clone.folder / ".snakemake")
+    (clone.folder / "workflow" / "new.txt").write_text("")
+    told = clone.run("archive/new/manifest.json", "--rerun-triggers", "params").stdout
+    assert "no git commit" not in told and "1 files differ from commit" in told, told
+
+
+# ---- which archive is replaced
+
+
+def test_an_archive_that_nobody_named_is_replaced_only_by_the_same_study(thawed):
+    thawed.run("archive")
+    assert archive.checked(thawed.folder / "archive" / "digits")["study"] == "digits"
+    thawed.run("archive", "--forcerun", "freeze")
+    fewer = ("--config", "overwrite=true", "ranking={criteria: [mean_activation]}")
+    output = thawed.run("archive", *fewer, succeed=False).stdout
+    assert "archive/digits holds another study and is not replaced. Name an archive to write: make archive NAME" in output
+    assert len(archive.checked(thawed.folder / "archive" / "digits")["config"]["ranking"]["criteria"]) == 2
+    assert "freeze" in thawed.plan("archive/digits/manifest.json", *fewer), "named, it is replaced"
+    clone = cloned(thawed.folder, thawed.folder.parent / "clone")
+    shutil.copytree(thawed.folder / "results", clone.folder / "results", symlinks=True)
+    assert "archive/digits is committed to git and is not replaced" in clone.run("archive", succeed=False).stdout
+
+
+FREEZE = """
+import sys
+from pathlib import Path
+from prunecurve import archive
+if sys.argv[3] == "two renames":
+    archive._exchange = lambda one, other: False
+root, folder = Path(sys.argv[1]), Path(sys.argv[2])
+print("ready", flush=True)
+sys.stdin.read(1)
+archive.freeze(root, [f"{i}.csv" for i in range(40)], {"config": {}, "frozen": {"commit": root.name}}, folder)
+"""
+
+
+@pytest.mark.parametrize("way", ["exchange", "two renames"])
+def test_a_kill_at_any_moment_of_freezing_leaves_the_old_or_the_new_archive_whole(tmp_path, way):
+    folder = tmp_path / "archive" / "x"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        for i in range(40):
+            (tmp_path / name / f"{i}.csv").write_text(f"k,{name}\n{i},{i}\n")
+    found = []
+
+    def killed_after(root: str, seconds: float) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-c", FREEZE, tmp_path / root, folder, way],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(PROJECT / "workflow" / "scripts")},
+        )
+        process.stdout.readline()
+        process.stdin.write(b"x")
+        process.stdin.flush()
+        time.sleep(seconds)
+        process.kill()
+        process.communicate()
+
+    killed_after("one", 20)
+    start = time.monotonic()
+    archive.freeze(tmp_path / "two", [f"{i}.csv" for i in range(40)], {"config": {}, "frozen": {"commit": "two"}}, folder)
+    whole = time.monotonic() - start
+    for attempt in range(24):
+        killed_after(("one", "two")[attempt % 2], whole * 1.3 * attempt / 24)
+        manifest = archive.checked(folder)
+        name = manifest["frozen"]["commit"]
+        assert all(name in (folder / file).read_text() for file in manifest["files"])
+        found.append(name)
+    assert set(found) == {"one", "two"}
+
+
+def test_a_crash_between_the_two_renames_is_repaired_by_whoever_comes_next(tmp_path, monkeypatch):
+    (tmp_path / "results").mkdir()
+    write_rows(tmp_path / "results" / "r.csv", [{"order": 0}])
+    folder = tmp_path / "archive" / "x"
+    freeze = functools.partial(archive.freeze, tmp_path / "results", ["r.csv"], folder=folder)
+    freeze(facts={"config": {}, "frozen": {"commit": "old"}})
+    monkeypatch.setattr(archive, "_exchange", lambda one, other: False)
+    rename, calls = type(folder).rename, []
+
+    def crash(self, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(type(folder), "rename", crash)
+    with pytest.raises(KeyboardInterrupt):
+        freeze(facts={"config": {}, "frozen": {"commit": "new"}})
+    monkeypatch.setattr(type(folder), "rename", rename)
+    assert not folder.exists()
+    assert archive.checked(folder)["frozen"]["commit"] == "old"
+    freeze(facts={"config": {}, "frozen": {"commit": "new"}})
+    assert archive.checked(folder)["frozen"]["commit"] == "new"
+    assert [path.name for path in folder.parent.iterdir()] == ["x"]
+
+
 # ---- drawing from it
 
 
@@ -119,7 +298,8 @@ def test_a_fresh_clone_redraws_every_figure_and_plans_nothing_else(frozen, finis
     shutil.copytree(frozen.folder / "archive", source.folder / "archive")
     clone = cloned(source.folder, tmp_path / "clone")
     for targets in (["figures"], []):
-        assert set(clone.plan(*targets, "--config", "archive=tiny")) == {"plot", "plot_network", *(targets or ["all"])}
+        planned = {"average_curves", "summarise", "plot", "plot_network", *(targets or ["all"])}
+        assert set(clone.plan(*targets, "--config", "archive=tiny")) == planned
     clone.run("figures", "--config", "archive=tiny")
     drawn = sorted((clone.folder / "results" / "archive" / "tiny" / "figures").iterdir())
     assert [path.name for path in drawn] == sorted(path.name for path in finished.path("figures").iterdir())
@@ -131,28 +311,28 @@ def test_a_fresh_clone_redraws_every_figure_and_plans_nothing_else(frozen, finis
 
 def test_fewer_criteria_and_another_resolution_are_drawn_and_more_than_it_holds_is_refused(frozen):
     fewer = ["figures", "--config", "archive=tiny", "figures={dpi: 60}", "ranking={criteria: [mean_activation]}"]
-    assert set(frozen.plan(*fewer)) == {"plot", "plot_network", "figures"}
+    assert set(frozen.plan(*fewer)) == {"average_curves", "summarise", "plot", "plot_network", "figures"}
     frozen.run(*fewer)
     drawn = (frozen.folder / "results" / "archive" / "tiny" / "figures" / "areas.svg").read_text()
     assert drawn.count("<use") < frozen.path("figures/areas.svg").read_text().count("<use")
     # The archive's config is the study's: run again by it, there is nothing to do.
     assert frozen.plan("results/digits/curve.csv", "--config", "archive=tiny") == {}
-    told = frozen.run(
+    output = frozen.run(
         *("-n", "figures", "--config", "archive=tiny", "seeds=[0, 1]", "training={epochs: 3}", "dataset=mnist"),
         *("ranking={criteria: [l1_norm, greedy]}",),
         succeed=False,
     ).stdout
-    assert "Traceback" not in told
+    assert "Traceback" not in output
     for line in (
         "archive: tiny holds another study",
-        "dataset: mnist is asked for; the archive holds digits",
-        "seeds: [0, 1] is asked for; the archive holds [0]",
-        "training.epochs: 3 is asked for; the archive holds 2",
-        "ranking.criteria: [l1_norm, greedy] is asked for; the archive holds [mean_activation, l1_norm]",
+        "dataset: asked for: mnist; the archive holds: digits",
+        "seeds: asked for: [0, 1]; the archive holds: [0]",
+        "training.epochs: asked for: 3; the archive holds: 2",
+        "ranking.criteria: asked for: [l1_norm, greedy]; the archive holds: [mean_activation, l1_norm]",
     ):
-        assert line in told
+        assert line in output
     for more in ("ranking={criteria: [l1_norm, mean_activation]}", "threads=1"):
-        assert "is asked for" in frozen.run("-n", "figures", "--config", "archive=tiny", more, succeed=False).stdout
+        assert "; the archive holds: " in frozen.run("-n", "figures", "--config", "archive=tiny", more, succeed=False).stdout
 
 
 def changed(archived):
@@ -180,12 +360,12 @@ def with_manifest(edit):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (changed, r"curve\.csv is not what manifest\.json vouches for; restore it \(git checkout -- .*tiny\)"),
+        (changed, r"curve\.csv was changed: it doesn't fit its checksum in manifest\.json; restore it \(git checkout"),
         (lambda a: (a / "summary.csv").unlink(), r"summary\.csv is missing; restore it"),
-        (linked_folder, r"names seed0/\S+, which isn't a file of the archive's own"),
-        (linked, r"names curve\.csv, which isn't a file of the archive's own"),
-        (with_manifest(lambda t: t.replace('"curve.csv"', '"../curve.csv"')), r"names \.\./curve\.csv, which isn't"),
-        (with_manifest(lambda t: t.replace('"curve.csv"', '"/etc/passwd"')), r"names /etc/passwd, which isn't"),
+        (linked_folder, r"names seed0/\S+, which is not a file in this archive"),
+        (linked, r"names curve\.csv, which is not a file in this archive"),
+        (with_manifest(lambda t: t.replace('"curve.csv"', '"../curve.csv"')), r"names \.\./curve\.csv, which is not"),
+        (with_manifest(lambda t: t.replace('"curve.csv"', '"/etc/passwd"')), r"names /etc/passwd, which is not"),
         (with_manifest(lambda t: t[:-20]), r"manifest\.json is not a manifest"),
         (with_manifest(lambda t: "[]"), r"manifest\.json is not a manifest"),
         (with_manifest(lambda t: '{"files": {}, "config": 3}'), r"manifest\.json is not a manifest"),
@@ -204,7 +384,7 @@ def test_a_spoilt_archive_stops_the_workflow_before_anything_is_planned(frozen, 
     shutil.copytree(archived, study.folder / "archive" / "tiny")
     changed(study.folder / "archive" / "tiny")
     told = study.run("figures", "-n", "--config", "archive=tiny", succeed=False).stdout
-    assert "archive/tiny/curve.csv is not what manifest.json vouches for" in told and "Traceback" not in told
+    assert "archive/tiny/curve.csv was changed: it doesn't fit its checksum in manifest.json" in told and "Traceback" not in told
     told = study.run("figures", "-n", "--config", "archive=other", succeed=False).stdout
     assert "there is no archive/other/manifest.json; archives here: tiny" in told and "Traceback" not in told
 

@@ -12,7 +12,8 @@ PACKAGE = PROJECT / "workflow" / "scripts" / "prunecurve"
 
 # The house: a module imports only modules of its own floor or those below it.
 FLOORS = [
-    {"errors", "source", "settings", "naming"},
+    {"errors", "settings", "naming", "provenance", "progress"},
+    {"source"},
     {"files", "seeding", "metrics", "commandline"},
     {"curves", "archive"},
     {"datasets", "pairs"},

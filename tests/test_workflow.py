@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -105,19 +106,25 @@ def test_no_temporary_file_is_left_and_every_job_has_a_log(finished):
     assert "train seed 0: epoch 2/2" in finished.path("seed0/logs/train.log").read_text()
 
 
-def test_the_summary_is_printed(finished):
-    told = subprocess.run(
-        [sys.executable, "workflow/scripts/show_summary.py", "--configfile", "config.yaml"],
-        cwd=finished.folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert "Figures: results/digits/figures/" in told
-    control = rows(finished.path("curve.csv"))[0]
-    assert f"unpruned accuracy           {float(control['accuracy']):.4f}" in told
-    assert f"unpruned balanced accuracy  {float(control['balanced_accuracy']):.4f}" in told
-    assert all(criterion in told for criterion in CRITERIA)
+def test_a_run_prints_its_progress_and_its_summary_in_few_lines(copied):
+    """Redirected: counts of jobs, epochs with their scores, the summary; not four lines per job."""
+    copied.path("seed0/model.pt").unlink()
+    lines = copied.run("--forcerun", "eval_pruned").stdout.splitlines()
+    assert len(lines) <= 80, "\n".join(lines)
+    epochs = [line for line in lines if re.match(r"train seed 0: epoch [12]/2  loss .* balanced accuracy 0\.\d{4}", line)]
+    assert len(epochs) == 2
+    summary = copied.path("summary.txt").read_text().splitlines()
+    assert len(summary) > 5 and set(filter(None, summary)) <= set(lines)
+
+
+def test_the_summary_is_printed_again(copied):
+    summary = copied.path("summary.txt").read_text()
+    assert "results/digits/figures/" in summary and all(criterion in summary for criterion in CRITERIA)
+    assert copied.plan("all", "summary") == {"summary": 1}
+    assert all(line in copied.run("summary").stdout for line in summary.splitlines())
+    copied.path("logs/summarise.log").unlink()
+    copied.path("summary.txt").unlink()
+    assert copied.plan("summary") == {"summarise": 1, "summary": 1}
 
 
 def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
@@ -356,6 +363,49 @@ def test_sensitivity_and_an_earlier_layer(copied):
         (name, k) for name in ("l2_norm", "loss_oracle") for k in range(6)
     ]
     assert {row["layer"] for row in found} == {"conv2"}
+    assert copied.path("figures/mean_feature_maps_conv2_seed0.png").exists()
+
+
+# ---- studies beside each other
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_finished_study_of_other_settings_is_not_replaced_unasked(copied):
+    other = ("--config", "seeds=[1]", "training={epochs: 1}")
+    before = contents(copied.path(""))
+    for dry in (True, False):
+        output = copied.run(*other, *(["-n"] if dry else []), succeed=dry).stdout
+        assert "results/digits holds a finished study that was made with other settings" in output
+        assert "seeds: [0]; asked for: [1]" in output and "training.epochs: 2; asked for: 1" in output
+        assert "--config study=NAME" in output and "overwrite=true" in output
+        assert "Traceback" not in output
+    assert "results/digits would be replaced" in output
+    assert contents(copied.path("")) == before
+    assert "train" in copied.plan(*other, "overwrite=true")
+    assert "finished study" not in copied.run("-n", *other, "overwrite=true").stdout
+    assert "finished study" not in copied.run("-n", "--config", "seeds=[0, 1]").stdout, "more seeds replace nothing"
+
+
+def test_studies_of_one_data_set_lie_side_by_side(copied):
+    before = contents(copied.path(""))
+    target = ("results/wide/curve.csv", "--config", "study=wide", "layer=conv2", "training={epochs: 1}")
+    copied.run(*target)
+    assert contents(copied.path("")) == before
+    found = rows(copied.folder / "results" / "wide" / "curve.csv")
+    assert {row["layer"] for row in found} == {"conv2"} and {row["dataset"] for row in found} == {"digits"}
+    assert copied.plan() == {} and copied.plan(*target) == {}
+
+
+def test_figures_of_another_layer_are_removed_and_named(copied):
+    own = copied.path("figures/my_notes.png")
+    own.write_text("not the workflow's")
+    (former,) = copied.path("figures").glob("mean_feature_maps_conv3_seed0.png")
+    output = copied.run("--config", "overwrite=true", "layer=conv2", "ranking={criteria: [l1_norm]}").stdout
+    assert f"removed {former.relative_to(copied.folder)}: it was drawn for another layer" in output
+    assert not list(copied.path("figures").glob("*conv3*")) and own.exists()
     assert copied.path("figures/mean_feature_maps_conv2_seed0.png").exists()
 
 

@@ -1,4 +1,4 @@
-# From a network to what a convolution of it does on a split.
+# From a network to the activations of a convolution on a split.
 
 
 rule collect_activations:
@@ -25,18 +25,21 @@ rule collect_activations:
     params:
         script=script("collect_activations"),
         code=code("collect_activations"),
+        settings=made_with("activations", "device", "threads"),
         batch=options(config["activations"]),
         device=config["device"],
         torch_threads=config["threads"],
         layer="{layer}",
-        folder=f"{IN_LAYER}/activations/{{split}}",
+        # Not in the command alone: the pairs of all splits come from one job, and an entry of a cache is of one split.
+        split="{split}",
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --pairs {input.pairs:q}"
         " --layer {params.layer} {params.batch:q} --device {params.device} --threads {params.torch_threads}"
-        " --folder {params.folder:q} --log {log:q}"
+        " --folder results/{wildcards.study}/seed{wildcards.seed}/{params.layer}/activations/{params.split} --log {log:q}"
+        " --settings {params.settings:q} {params.code:q}"
 
 
-# Single maps of some pairs: criteria that look at each one cost more than statistics over all.
+# The maps of some pairs, for criteria that read single maps: over all pairs they would take too long.
 rule sample_maps:
     input:
         model=rules.train.output.model,
@@ -57,10 +60,13 @@ rule sample_maps:
     params:
         script=script("sample_maps"),
         code=code("sample_maps"),
+        settings=made_with(
+            "activations", "device", "threads", "ranking.sampled_pairs", "ranking.split", "ranking.measure_at"
+        ),
         batch=options(config["activations"]),
         device=config["device"],
         torch_threads=config["threads"],
-        # The same job makes the pairs of all splits: nothing else tells the maps of one from those of another.
+        # Part of what a cached file depends on: the pairs of all splits come from one job.
         split="{split}",
         layer="{layer}",
         point="{point}",
@@ -70,3 +76,4 @@ rule sample_maps:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --pairs {input.pairs:q}"
         " --layer {params.layer} --point {params.point} --count {params.sampled} --seed {params.seed} {params.batch:q}"
         " --device {params.device} --threads {params.torch_threads} --output {output:q} --log {log:q}"
+        " --settings {params.settings:q} {params.code:q}"

@@ -1,11 +1,26 @@
-# From a study to its archive: all that its figures are drawn from, under a manifest that vouches for it.
+# From a study to its archive: everything that its figures are drawn from, with a manifest of checksums.
+
+
+def frozen_config():
+    """The config that an archive keeps. The folder of the data is of one machine alone."""
+    return {key: value for key, value in config.items() if key not in ("data_dir", "archive", "overwrite")}
+
+
+def archive_of_study():
+    """The manifest of the archive named after the study; it replaces neither another study's nor a committed archive."""
+    path = Path("archive", STUDY, archive.MANIFEST)
+    try:
+        archive.require_replaceable(path.parent, frozen_config())
+    except StudyError as error:
+        raise WorkflowError(str(error)) from None
+    return path.as_posix()
 
 
 rule freeze:
     input:
-        lambda w: expand([f"results/{DATASET}/{name}" for name in archived()], seed=SEEDS, criterion=ORDERS),
+        lambda w: expand([f"results/{STUDY}/{name}" for name in archived()], seed=SEEDS, criterion=ORDERS),
     output:
-        # The script puts the new archive in the place of the old one, which stays if it fails.
+        # The script replaces the old archive by the new one; if it fails the old one stays.
         update("archive/{name}/manifest.json"),
     log:
         "results/logs/freeze/{name}.log",
@@ -16,13 +31,14 @@ rule freeze:
     params:
         script=script("freeze"),
         code=code("freeze"),
-        root=lambda w: f"results/{DATASET}",
-        # Functions, since what braces hold here is no wildcard.
+        # Functions, since the braces in these values are no wildcards.
+        root=lambda w: f"results/{STUDY}",
         files=lambda w: archived(),
         seeds=SEEDS,
         criteria=ORDERS,
-        # Where the data lie is of this machine alone.
-        config=lambda w: json.dumps({key: value for key, value in config.items() if key not in ("data_dir", "archive")}),
+        config=lambda w: json.dumps(frozen_config()),
+        data=data_settings(DATA_CONTENT),
     shell:
         "python {params.script:q} --root {params.root:q} --files {params.files:q} --seeds {params.seeds:q}"
-        " --criteria {params.criteria:q} --config {params.config:q} --manifest {output:q} --log {log:q}"
+        " --criteria {params.criteria:q} --config {params.config:q} --data {params.data:q}"
+        " --manifest {output:q} --log {log:q}"

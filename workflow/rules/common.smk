@@ -1,14 +1,15 @@
-# What the rules share: the checked config, the files a script runs, options from a section of the config.
+# What the rules share: the checked config, the files that a script runs, options from a section of the config.
 
 import functools
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
 from snakemake.logging import logger
 
-# Relative to where the workflow runs, so that a study can be moved without being run again.
+# Relative to the folder where the workflow runs, so that a study can be moved without being run again.
 WORKFLOW = Path(os.path.relpath(Path(workflow.current_basedir).parent))
 SCRIPTS = WORKFLOW / "scripts"
 sys.path.insert(0, str(SCRIPTS.resolve()))
@@ -17,13 +18,25 @@ sys.path.insert(0, str(SCRIPTS.resolve()))
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 from prunecurve import archive, criteria, figures
-from prunecurve.config import check, layers, load_schema, of_archive, packs, pruned_layer
+from prunecurve.config import (
+    check,
+    data_settings,
+    layers,
+    load_schema,
+    of_archive,
+    packs,
+    pruned_layer,
+    replaced,
+    settings,
+)
 from prunecurve.datasets import fingerprint
 from prunecurve.errors import StudyError
+from prunecurve.files import read_settings
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
 from prunecurve.pairs import SPLITS
+from prunecurve.progress import Follower
 from prunecurve.removal import REMOVALS as REMOVAL_NAMES
-from prunecurve.source import digest
+from prunecurve.source import code_setting
 from prunecurve.sweep import checked_ks
 
 try:
@@ -41,10 +54,11 @@ except StudyError as error:
     raise WorkflowError(str(error)) from None
 
 DATASET, SEEDS = config["dataset"], config["seeds"]
-# What is drawn and shown lies in results/{STUDY}.
-STUDY = ARCHIVE.as_posix() if ARCHIVE else DATASET
+# A run writes to results/{STUDY}; the figures of an archive go to results/archive/NAME.
+STUDY = config["study"]
+DRAWN = ARCHIVE.as_posix() if ARCHIVE else STUDY
 CRITERIA = config["ranking"]["criteria"]
-# Rankings: one a criterion, several of `random`.
+# Rankings: one per criterion, several of `random`.
 ORDERS = orders(CRITERIA, config["ranking"]["random_draws"])
 SENSITIVITY_ORDERS = orders(config["sensitivity"]["criteria"], config["ranking"]["random_draws"])
 SPLIT, POINT = config["ranking"]["split"], config["ranking"]["measure_at"]
@@ -52,20 +66,20 @@ REMOVALS = config["sweep"]["removals"]
 # The convolutions and their channels; the last one's sweep needs no torch.
 LAYERS = layers(config)
 LAYER, LAST = pruned_layer(config), list(LAYERS)[-1]
-# For each layer, its evaluation jobs: their names, by which their files are called, and the K of each.
+# For each layer, its evaluation jobs: their names, after which their files are called, and the K of each.
 PACKS = {layer: packs(config, layer) for layer in LAYERS}
 
-# Whoever names a place for it shares with other checkouts all that takes long (--cache); tables and figures don't.
+# With a folder for it in the environment, checkouts share all that takes long (--cache); tables and figures are not shared.
 CACHED = bool(os.environ.get("SNAKEMAKE_OUTPUT_CACHE"))
 
-# Surgery proves what the study shows, and in any case the two ways of removal that the reference experiment confuses.
+# Verification covers what the study shows, and in any case the two removals that the reference experiment confuses.
 VERIFIED_REMOVALS = list(dict.fromkeys([*REMOVALS, "structural", "zero_weights"]))
 
-# What jobs ask a cluster for. `auto` asks for no GPU: it takes one where there is one, and doesn't wait for it.
+# What jobs request from a cluster. `auto` requests no GPU: it uses one where there is one, and doesn't wait for it.
 GPUS = 1 if config["device"] == "cuda" else 0
 
 NETWORK_FIGURES = figures.of("of_network")
-# A figure lies in a folder that is called after its data.
+# A figure's folder is named after its table.
 STUDY_FIGURES = {
     name: f"{folder.removeprefix('of_')}.csv"
     for folder in figures.folders()
@@ -80,24 +94,44 @@ def script(name):
 
 
 def code(name, *plugins):
-    """A digest of the script, of every module it runs and of the versions of the libraries it imports.
+    """A line with the digest of the script, of every module that it runs and of the versions of the libraries that it imports.
 
-    Snakemake tracks none of them: an edit or another version runs the rule again.
-
-    As a parameter and not as input files: a sweep has thousands of jobs, and each input file costs every one.
+    Snakemake tracks none of them: an edit or another version runs the rule again. A parameter and not input files: a sweep
+    has thousands of jobs, and each input file costs every one of them.
     """
-    return digest(script(name), *plugins)
+    return code_setting(script(name), *plugins)
 
 
-# First requests are about four times the peaks that were measured with the reference experiment's network: 0.5 GB where
-# torch runs, 0.2 GB of figures, 0.13 GB of all else.
+SETTINGS = settings(config)
+
+
+def made_with(*keys):
+    """The settings, as lines `KEY: VALUE`, that a rule's outputs depend on; keys are those of the config or of a section.
+
+    The outputs carry them, and freezing an archive compares them with the config.
+    """
+    return [line for key, line in SETTINGS.items() if any(key == k or key.startswith(f"{k}.") for k in keys)]
+
+
+def made_from_seeds(study):
+    """The setting that names the networks of a study's folder."""
+    return [settings(config | {"seeds": seeds_of(study)})["seeds"]]
+
+
+def rankings_made_with(criteria):
+    """The settings of a job that reads all rankings of these criteria."""
+    return made_with("ranking.random_draws") if "random" in criteria else []
+
+
+# First requests are about four times the peaks that were measured with the reference experiment's network: 0.5 GB for
+# jobs with torch, 0.2 GB for figures, 0.13 GB for all others.
 def grown(first):
-    """Memory (MB) or time (minutes) that a job asks a cluster for; a retry gets more, should the last have run out."""
+    """Memory (MB) or time (minutes) that a job requests from a cluster; each retry requests more."""
     return lambda wildcards, attempt: first * attempt
 
 
 def options(settings):
-    """A section of the config as a script's options: `{epochs: 6}` is `--epochs 6`."""
+    """A section of the config as a script's options: `{epochs: 6}` gives `--epochs 6`."""
     words = []
     for key, value in settings.items():
         words.append(f"--{key.replace('_', '-')}")
@@ -106,13 +140,13 @@ def options(settings):
 
 
 def template(path, **known):
-    """A path with the wildcards left that a script fills in: for a job that reads thousands of files."""
-    for name, value in {"dataset": DATASET, **known}.items():
+    """A path in which the script fills in the remaining wildcards: for a job that reads thousands of files."""
+    for name, value in {"study": STUDY, **known}.items():
         path = path.replace(f"{{{name}}}", value)
     return path
 
 
-SEED = "results/{dataset}/seed{seed}"
+SEED = "results/{study}/seed{seed}"
 IN_LAYER = f"{SEED}/{{layer}}"
 FEATURES = f"{IN_LAYER}/activations/test/features.npy"
 RANKING = f"{IN_LAYER}/ranking/{{criterion}}.csv"
@@ -120,7 +154,7 @@ ROWS = f"{IN_LAYER}/sweep/{{criterion}}/{{removal}}/k{{ks}}.csv"
 
 
 def mean_features(removals):
-    """The input of a job that puts mean maps in the place of channels; none where no removal does."""
+    """The input of a job that replaces channels by their mean maps; none for the other removals."""
     return f"{IN_LAYER}/activations/{SPLIT}/mean_features.npy" if "mean_replacement" in removals else []
 
 
@@ -130,19 +164,19 @@ def read_by(criterion, what, path):
 
 
 def knobs(criterion):
-    """The config's numbers that a criterion wants, as KEY=NUMBER."""
+    """The criterion's parameters in the config, as KEY=NUMBER."""
     return [f"{key}={config['ranking'][key]}" for key in criteria.knobs(criterion)]
 
 
 def ks_of(layer, name):
-    """The K of an evaluation job; one that isn't the study's is asked for by the proof alone."""
+    """The K of an evaluation job; one that the study doesn't have is evaluated for the verification alone."""
     return PACKS[layer].get(name) or [int(name)]
 
 
-def verified_orders(proof):
-    """The rankings that a proof checks: the study's, or those of the target sensitivity."""
+def verified_orders(target):
+    """The rankings that are verified: the study's, or those of the target sensitivity."""
     most = config["verification"]["rankings"]
-    return (SENSITIVITY_ORDERS if proof else ORDERS)[: None if most == "all" else most]
+    return (SENSITIVITY_ORDERS if target else ORDERS)[: None if most == "all" else most]
 
 
 def verified_packs(layer):
@@ -153,25 +187,25 @@ def verified_packs(layer):
 
 def rows(seeds, orders, removals, layer):
     """All rows of some rankings."""
-    return expand(ROWS, seed=seeds, layer=layer, criterion=orders, removal=removals, ks=PACKS[layer], dataset=DATASET)
+    return expand(ROWS, seed=seeds, layer=layer, criterion=orders, removal=removals, ks=PACKS[layer], study=STUDY)
 
 
 @functools.cache
 def seeds_of(study):
-    """The networks that a study's folder tells of: all, or in its part `partial` those whose evaluations are done."""
-    if study != f"{DATASET}/partial":
+    """The networks of a study's folder: all, or in its part `partial` those whose evaluations are done."""
+    if study != f"{STUDY}/partial":
         return SEEDS
-    done = [seed for seed in SEEDS if all(map(os.path.exists, made_of(seed)))]
+    done = [seed for seed in SEEDS if all(map(os.path.exists, inputs_of_tables(seed)))]
     missing = [str(seed) for seed in SEEDS if seed not in done]
     if not done:
         raise WorkflowError("partial: no seed of the study has all its evaluations yet")
-    logger.warning(f"partial: seeds {', '.join(map(str, done))} are in it; missing: {', '.join(missing) or 'none'}")
+    logger.warning(f"partial: includes seeds {', '.join(map(str, done))}; missing: {', '.join(missing) or 'none'}")
     return done
 
 
-def made_of(seed):
-    """What a seed's part of the tables and figures is made of, and what that was made of."""
-    known = {"dataset": DATASET, "seed": seed, "layer": LAYER}
+def inputs_of_tables(seed):
+    """The files of one seed that the tables and figures are made from, and what those were made from."""
+    known = {"study": STUDY, "seed": seed, "layer": LAYER}
     sources = [
         *rules.make_pairs.output,
         *rules.train.output,
@@ -180,9 +214,13 @@ def made_of(seed):
     return expand(sources, **known) + expand(RANKING, criterion=ORDERS, **known) + rows([seed], ORDERS, REMOVALS, LAYER)
 
 
+# Statistics of the curve: of an archive too they are computed from its curve, by the code that draws them.
+FROM_CURVE = ("curve_mean.csv", "summary.csv", "comparisons.csv")
+
+
 def table(study, name):
-    """A table or map that figures are drawn from: where a run writes it, or as the archive holds it."""
-    if not ARCHIVE or study != STUDY:
+    """A table or map that figures are drawn from: a file of the run, or of the archive."""
+    if not ARCHIVE or study != DRAWN or name in FROM_CURVE:
         return f"results/{study}/{name}"
     path = archive.held(ARCHIVE, MANIFEST, name)
     if path is None:
@@ -191,20 +229,26 @@ def table(study, name):
 
 
 def has_comparisons(study):
-    """Differences over networks need two of them, and two criteria, one of which is a baseline."""
+    """Whether there is anything to compare: two networks and two criteria, one of which is a baseline."""
     return len(seeds_of(study)) > 1 and len(CRITERIA) > 1 and bool(set(BASELINES) & set(CRITERIA))
 
 
 def tables(study):
-    """The curve and what it says over networks."""
-    made = [*rules.aggregate.output, *rules.compare_rankings.output, *rules.explain_shape.output]
-    return expand(made + (list(rules.compare.output) if has_comparisons(study) else []), study=study)
+    """The curve and the statistics over networks."""
+    sources = [
+        *rules.aggregate.output,
+        *rules.average_curves.output,
+        *rules.summarise.output,
+        *rules.compare_rankings.output,
+        *rules.explain_shape.output,
+    ]
+    return expand(sources + (list(rules.compare.output) if has_comparisons(study) else []), study=study)
 
 
 def study_figures(study):
-    """The figures that tell of all networks of a study."""
+    """The figures of all networks of a study together."""
     without = set() if has_comparisons(study) else {"comparisons.csv"}
-    # A target of its own in a run; in an archive it is there or not.
+    # In a run the target `sensitivity` makes it; an archive has it or not.
     without |= set() if ARCHIVE and archive.held(ARCHIVE, MANIFEST, "sensitivity.csv") else {"sensitivity.csv"}
     return expand(
         rules.plot.output, study=study, figure=[f for f, data in STUDY_FIGURES.items() if data not in without]
@@ -212,40 +256,42 @@ def study_figures(study):
 
 
 def all_figures(study):
-    """The figures of all networks and those of each."""
-    of_one = expand(rules.plot_network.output, study=study, figure=NETWORK_FIGURES, seed=SEEDS, layer=LAYER)
+    """The figures of all networks together and those of single networks."""
+    count = config["figures"]["maps_seeds"]
+    seeds = SEEDS if count == "all" else SEEDS[:count]
+    of_one = expand(rules.plot_network.output, study=study, figure=NETWORK_FIGURES, seed=seeds, layer=LAYER)
     return study_figures(study) + of_one
 
 
-def proofs():
-    """Surgery's agreement with each network's sweep."""
-    return expand(rules.verify_surgery.output, dataset=DATASET, seed=SEEDS, layer=LAYER, proof="")
+def verifications():
+    """The comparison of each network's sweep with surgery."""
+    return expand(rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=LAYER, target="")
 
 
 def everything():
-    """All that a study makes; of an archive its figures, which are all that is left to make."""
-    return all_figures(STUDY) if ARCHIVE else [*tables(STUDY), *proofs(), *all_figures(STUDY)]
+    """All results of a study; of an archive its figures and summary, which is all that is left to do."""
+    if ARCHIVE:
+        return [*all_figures(DRAWN), *expand(rules.summarise.output, study=DRAWN)]
+    return [*tables(STUDY), *verifications(), *all_figures(STUDY)]
 
 
 def archived():
-    """What an archive holds, as patterns below the study's folder."""
-    data = {*STUDY_FIGURES.values(), "summary.csv", "shape_table.csv"}
-    data -= set() if os.path.exists(f"results/{DATASET}/sensitivity.csv") else {"sensitivity.csv"}
-    data -= set() if has_comparisons(DATASET) else {"comparisons.csv"}
+    """The files of an archive, as patterns below the study's folder."""
+    data = {*STUDY_FIGURES.values(), "curve.csv", "summary.csv", "shape_table.csv"}
+    data -= set() if os.path.exists(f"results/{STUDY}/sensitivity.csv") else {"sensitivity.csv"}
+    data -= set() if has_comparisons(STUDY) else {"comparisons.csv"}
     of_layer = ["ranking/{criterion}.csv", "verification.csv"]
     of_layer += [f"activations/test/{name}" for name in ("channels.csv", "mean_maps.npy")]
     return [*sorted(data), "seed{seed}/training.csv", *(f"seed{{seed}}/{LAYER}/{name}" for name in of_layer)]
 
 
 wildcard_constraints:
-    # A study has one data set; asking for another one's files needs that one's config.
-    dataset=DATASET,
-    study=f"{STUDY}|{DATASET}|{DATASET}/partial",
+    study="|".join(map(re.escape, [DRAWN, STUDY, f"{STUDY}/partial"])),
     seed=r"\d+",
     split="|".join(SPLITS),
     layer="|".join(LAYERS),
     point="conv|bn|relu|pool",
-    proof="(_sensitivity)?",
+    target="(_sensitivity)?",
     criterion="|".join([*criteria.allowed(), r"random-\d+"]),
     removal="|".join(REMOVAL_NAMES),
     ks="|".join([r"\d+", *{name for several in PACKS.values() for name in several if "-" in name}]),

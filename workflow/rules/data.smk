@@ -3,29 +3,31 @@
 
 rule get_images:
     output:
-        images="results/{dataset}/source/images.npy",
-        labels="results/{dataset}/source/labels.npy",
-        held_out="results/{dataset}/source/held_out.npy",
+        images="results/{study}/source/images.npy",
+        labels="results/{study}/source/labels.npy",
+        held_out="results/{study}/source/held_out.npy",
     log:
-        "results/{dataset}/logs/get_images.log",
+        "results/{study}/logs/get_images.log",
     cache: CACHED
-    # It may download, and a cluster's nodes seldom reach the internet: always where Snakemake itself runs.
+    # It may download, and the nodes of a cluster seldom reach the internet: it runs where Snakemake itself runs.
     localrule: True
     conda:
         "../envs/torch.yaml"
     resources:
-        # No parameter: the same data in another place are no reason to run everything again.
+        # Not a parameter: moving the data does not trigger a re-run.
         data_dir=DATA_DIR,
     params:
         script=script("get_images"),
         code=code("get_images"),
-        dataset="{dataset}",
+        settings=made_with("dataset", "image_size") + data_settings(DATA_CONTENT),
+        dataset=DATASET,
         image_size=config["image_size"],
-        # The data aren't an input of Snakemake's (a folder of images may hold very many): other data show here.
+        # The data are no input files (a folder of images may hold very many): this changes when they do.
         content=DATA_CONTENT,
     shell:
         "python {params.script:q} --dataset {params.dataset} --data-dir {resources.data_dir:q}"
         " --image-size {params.image_size} --log {log:q}"
+        " --settings {params.settings:q} {params.code:q}"
         " --images {output.images:q} --labels {output.labels:q} --held-out {output.held_out:q}"
 
 
@@ -35,14 +37,14 @@ rule make_pairs:
         labels=rules.get_images.output.labels,
         held_out=rules.get_images.output.held_out,
     output:
-        # A name each: without, Snakemake couldn't share them between checkouts.
+        # With names: Snakemake can't share unnamed outputs between checkouts.
         **{
             f"{kind}_{split}": f"{SEED}/{kind}/{split}.npy"
             for kind in ("images", "labels", "pairs")
             for split in SPLITS
         },
     log:
-        "results/{dataset}/seed{seed}/logs/make_pairs.log",
+        "results/{study}/seed{seed}/logs/make_pairs.log",
     cache: CACHED
     conda:
         "../envs/sweep.yaml"
@@ -52,11 +54,14 @@ rule make_pairs:
     params:
         script=script("make_pairs"),
         code=code("make_pairs"),
+        settings=made_with(f"images.{DATASET}", "pairs_per_image"),
+        dataset=DATASET,
         sizes=options(config["images"][config["dataset"]]),
         pairs=options(config["pairs_per_image"]),
         seed="{seed}",
-        folder="results/{dataset}/seed{seed}",
+    # The folder is not a parameter: studies of different names share their pairs through a cache.
     shell:
         "python {params.script:q} --images {input.images:q} --labels {input.labels:q} --held-out {input.held_out:q}"
-        " --dataset {wildcards.dataset} {params.sizes:q} {params.pairs:q} --seed {params.seed}"
-        " --folder {params.folder:q} --log {log:q}"
+        " --dataset {params.dataset} {params.sizes:q} {params.pairs:q} --seed {params.seed}"
+        " --folder results/{wildcards.study}/seed{params.seed} --log {log:q}"
+        " --settings {params.settings:q} {params.code:q}"

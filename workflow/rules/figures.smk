@@ -1,8 +1,8 @@
-# From tables to figures: one figure, one module, one data file.
+# From tables to figures: one module and one table per figure.
 
 if ARCHIVE:
 
-    # Another machine's job would read config.yaml as if it were asked for.
+    # A job on another machine would take the keys of config.yaml for keys of the command line.
     localrules:
         plot,
         plot_network,
@@ -12,7 +12,13 @@ rule plot:
     input:
         data=lambda w: table(w.study, STUDY_FIGURES[w.figure]),
     output:
-        png=report("results/{study}/figures/{figure}.png", category="Study", caption="../report/figure.rst"),
+        png=report(
+            "results/{study}/figures/{figure}.png",
+            category="Figures",
+            subcategory="All networks",
+            labels={"figure": "{figure}"},
+            caption="../report/figure.rst",
+        ),
         svg="results/{study}/figures/{figure}.svg",
     log:
         "results/{study}/logs/plot/{figure}.log",
@@ -28,7 +34,7 @@ rule plot:
     params:
         script=script("plot"),
         code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}"),
-        # In the config's order; figures of channels don't depend on them, those of sensitivity have their own.
+        # In the config's order. Figures of channels don't depend on them; those of sensitivity have their own.
         criteria=lambda w: [] if STUDY_FIGURES[w.figure] in ("channels.csv", "sensitivity.csv") else CRITERIA,
         dpi=config["figures"]["dpi"],
     shell:
@@ -44,7 +50,9 @@ rule plot_network:
     output:
         png=report(
             "results/{study}/figures/{figure}_{layer}_seed{seed}.png",
-            category="Networks",
+            category="Figures",
+            subcategory="Single networks",
+            labels={"figure": "{figure}", "layer": "{layer}", "seed": "{seed}"},
             caption="../report/figure.rst",
         ),
         svg="results/{study}/figures/{figure}_{layer}_seed{seed}.svg",
@@ -63,6 +71,7 @@ rule plot_network:
         script=script("plot"),
         code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}"),
         criterion=ORDERS[0],
+        maps_order=config["figures"]["maps_order"],
         dataset=DATASET,
         dpi=config["figures"]["dpi"],
         seed="{seed}",
@@ -71,4 +80,4 @@ rule plot_network:
         "python {params.script:q} --figure {wildcards.figure} --dataset {params.dataset} --seed {params.seed}"
         " --layer {params.layer}"
         " --data {input.data:q} --mean-maps {input.mean_maps:q} --ranking {input.ranking:q}"
-        " --criteria {params.criterion} --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"
+        " --criteria {params.criterion} --maps-order {params.maps_order} --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"

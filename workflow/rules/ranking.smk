@@ -1,10 +1,20 @@
 # From activations to the order in which a criterion removes channels.
 
 
+def ranking_made_with(criterion):
+    """The settings that a criterion's ranking depends on, beside those of its inputs."""
+    reads = set(criteria.reads(criterion))
+    keys = [f"ranking.{key}" for key in criteria.knobs(criterion)]
+    keys += ["ranking.split"] if reads & {"statistics", "maps"} else []
+    keys += ["ranking.measure_at"] if criteria.point(criterion, "chosen") == "chosen" else []
+    keys += ["threads"] if "labels" in reads else []
+    return made_with(*keys)
+
+
 rule rank_channels:
     input:
         weights=rules.train.output.weights,
-        # Each criterion gets what it reads and no more: labels are those of the validation pairs, never of the test pairs.
+        # Each criterion gets only what it reads. Labels are those of the validation pairs, never of the test pairs.
         channels=lambda w: read_by(w.criterion, "statistics", f"{IN_LAYER}/activations/{SPLIT}/channels.csv"),
         maps=lambda w: read_by(w.criterion, "maps", f"{IN_LAYER}/activations/{SPLIT}/maps_{POINT}.npy"),
         features=lambda w: read_by(w.criterion, "labels", f"{IN_LAYER}/activations/val/features.npy"),
@@ -16,10 +26,10 @@ rule rank_channels:
     wildcard_constraints:
         criterion="|".join([*criteria.names(), r"random-\d+"]),
     cache: CACHED
-    # Those that look at single pairs take longest, and much waits for them.
+    # Criteria that read single pairs take longest, and many jobs wait for them.
     priority: lambda w: 1 if {"maps", "labels"} & set(criteria.reads(w.criterion)) else 0
     conda:
-        # Criteria that read labels need torch where convolutions follow.
+        # Criteria that read labels need torch if convolutions follow the layer.
         "../envs/torch.yaml"
     threads: lambda w: config["threads"] if "labels" in criteria.reads(w.criterion) else 1
     resources:
@@ -27,12 +37,13 @@ rule rank_channels:
         runtime=grown(60),
     params:
         script=script("rank_channels"),
-        # The criterion's own file and no other's: an edit to one runs that one again.
+        # The criterion's own file alone: an edit to another criterion does not trigger a re-run.
         code=lambda w: code("rank_channels", f"criteria.{criterion_of(w.criterion)}"),
+        settings=lambda w: ranking_made_with(w.criterion),
         seed="{seed}",
         layer="{layer}",
         criterion="{criterion}",
-        # Where none is measured there, that the point changed is no reason to rank again.
+        # A criterion that measures nothing there is not ranked again when the point changes.
         point=lambda w: criteria.point(w.criterion, POINT),
         torch_threads=lambda w: config["threads"] if "labels" in criteria.reads(w.criterion) else 1,
         knobs=lambda w: knobs(w.criterion),
@@ -40,7 +51,7 @@ rule rank_channels:
         "python {params.script:q} --criterion {params.criterion} --weights {input.weights:q} --layer {params.layer}"
         " --point {params.point} --channels {input.channels:q} --maps {input.maps:q} --features {input.features:q}"
         " --pairs {input.pairs:q} --knobs {params.knobs:q} --threads {params.torch_threads} --seed {params.seed}"
-        " --output {output:q} --log {log:q}"
+        " --output {output:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 
 
 rule reverse_ranking:
@@ -53,7 +64,7 @@ rule reverse_ranking:
     wildcard_constraints:
         criterion="|".join(criteria.names()),
     cache: CACHED
-    # Turning a list round is less work than submitting it.
+    # Reversing a list takes less time than submitting a job.
     localrule: True
     conda:
         "../envs/sweep.yaml"
@@ -61,4 +72,4 @@ rule reverse_ranking:
         script=script("reverse_ranking"),
         code=code("reverse_ranking"),
     shell:
-        "python {params.script:q} --ranking {input:q} --output {output:q} --log {log:q}"
+        "python {params.script:q} --ranking {input:q} --output {output:q} --log {log:q}" " --settings {params.code:q}"

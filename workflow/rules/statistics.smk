@@ -1,4 +1,4 @@
-# From rows to the curve, and from curves to what they say over networks.
+# From rows to the curve, and from the curve to statistics over networks.
 
 
 rule aggregate:
@@ -6,7 +6,7 @@ rule aggregate:
         rows=lambda w: rows(seeds_of(w.study), ORDERS, REMOVALS, LAYER),
     output:
         curve="results/{study}/curve.csv",
-        summary="results/{study}/summary.csv",
+        settings="results/{study}/curve.csv.settings",
     log:
         "results/{study}/logs/aggregate.log",
     group:
@@ -19,6 +19,11 @@ rule aggregate:
     params:
         script=script("aggregate"),
         code=code("aggregate"),
+        settings=lambda w: [
+            *made_from_seeds(w.study),
+            *made_with("layer", "ranking.criteria", "sweep.removals", "sweep.ks"),
+            *rankings_made_with(CRITERIA),
+        ],
         rows=lambda w: template(ROWS, layer=LAYER),
         seeds=lambda w: seeds_of(w.study),
         criteria=ORDERS,
@@ -28,14 +33,79 @@ rule aggregate:
     shell:
         "python {params.script:q} --rows {params.rows:q} --seeds {params.seeds:q}"
         " --criteria {params.criteria:q} --removals {params.removals:q} --packs {params.packs:q} --ks {params.ks}"
-        " --curve {output.curve:q} --summary {output.summary:q} --log {log:q}"
+        " --curve {output.curve:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
+
+
+rule summarise:
+    input:
+        curve=lambda w: table(w.study, "curve.csv"),
+        comparisons=lambda w: f"results/{w.study}/comparisons.csv" if has_comparisons(w.study) else [],
+    output:
+        table=report(
+            "results/{study}/summary.csv",
+            category="Tables",
+            labels={"table": "summary, one row per criterion and removal"},
+            caption="../report/summary.rst",
+        ),
+        settings="results/{study}/summary.csv.settings",
+        text=report(
+            "results/{study}/summary.txt",
+            category="Tables",
+            labels={"table": "summary, as printed after a run"},
+            caption="../report/summary.rst",
+        ),
+    log:
+        "results/{study}/logs/summarise.log",
+    group:
+        "tables"
+    conda:
+        "../envs/figures.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(10),
+    params:
+        script=script("summarise"),
+        code=code("summarise"),
+        figures=lambda w: f"results/{w.study}/figures/",
+    shell:
+        "python {params.script:q} --curve {input.curve:q} --comparisons {input.comparisons:q} --figures {params.figures:q}"
+        " --summary {output.table:q} --text {output.text:q} --log {log:q} --settings {params.code:q}"
+
+
+# Mean and interval over networks for each criterion, removal and K.
+rule average_curves:
+    input:
+        lambda w: table(w.study, "curve.csv"),
+    output:
+        table="results/{study}/curve_mean.csv",
+        settings="results/{study}/curve_mean.csv.settings",
+    log:
+        "results/{study}/logs/average_curves.log",
+    group:
+        "tables"
+    conda:
+        "../envs/figures.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(10),
+    params:
+        script=script("average_curves"),
+        code=code("average_curves"),
+    shell:
+        "python {params.script:q} --curve {input:q} --output {output.table:q} --log {log:q} --settings {params.code:q}"
 
 
 rule compare:
     input:
-        rules.aggregate.output.curve,
+        lambda w: table(w.study, "curve.csv"),
     output:
-        "results/{study}/comparisons.csv",
+        table=report(
+            "results/{study}/comparisons.csv",
+            category="Tables",
+            labels={"table": "paired differences, criterion minus baseline"},
+            caption="../report/comparisons.rst",
+        ),
+        settings="results/{study}/comparisons.csv.settings",
     log:
         "results/{study}/logs/compare.log",
     group:
@@ -49,14 +119,15 @@ rule compare:
         script=script("compare"),
         code=code("compare"),
     shell:
-        "python {params.script:q} --curve {input:q} --output {output:q} --log {log:q}"
+        "python {params.script:q} --curve {input:q} --output {output.table:q} --log {log:q} --settings {params.code:q}"
 
 
 rule compare_rankings:
     input:
-        lambda w: expand(RANKING, dataset=DATASET, seed=seeds_of(w.study), layer=LAYER, criterion=ORDERS),
+        lambda w: expand(RANKING, study=STUDY, seed=seeds_of(w.study), layer=LAYER, criterion=ORDERS),
     output:
-        "results/{study}/agreement.csv",
+        table="results/{study}/agreement.csv",
+        settings="results/{study}/agreement.csv.settings",
     log:
         "results/{study}/logs/compare_rankings.log",
     group:
@@ -69,6 +140,11 @@ rule compare_rankings:
     params:
         script=script("compare_rankings"),
         code=code("compare_rankings"),
+        settings=lambda w: [
+            *made_from_seeds(w.study),
+            *made_with("layer", "ranking.criteria"),
+            *rankings_made_with(CRITERIA),
+        ],
         rankings=lambda w: template(RANKING, layer=LAYER),
         dataset=DATASET,
         layer=LAYER,
@@ -77,7 +153,7 @@ rule compare_rankings:
     shell:
         "python {params.script:q} --rankings {params.rankings:q} --dataset {params.dataset} --layer {params.layer}"
         " --seeds {params.seeds:q} --criteria {params.criteria:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output.table:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 
 
 # The first ranking's curves for every kind of removal, whichever of them the study has.
@@ -87,7 +163,9 @@ rule explain_shape:
         rows=lambda w: rows(seeds_of(w.study), ORDERS[:1], REMOVAL_NAMES, LAYER),
     output:
         shown="results/{study}/shape.csv",
+        shown_settings="results/{study}/shape.csv.settings",
         table="results/{study}/shape_table.csv",
+        table_settings="results/{study}/shape_table.csv.settings",
     log:
         "results/{study}/logs/explain_shape.log",
     group:
@@ -110,15 +188,15 @@ rule explain_shape:
         "python {params.script:q} --curve {input.curve:q} --rows {params.rows:q} --seeds {params.seeds:q}"
         " --criterion {params.criterion} --removals {params.removals:q} --packs {params.packs:q} --ks {params.ks}"
         " --shown {output.shown:q} --table {output.table:q} --log {log:q}"
+        " --settings {params.code:q}"
 
 
 rule aggregate_channels:
     input:
-        lambda w: expand(
-            f"{IN_LAYER}/activations/test/channels.csv", dataset=DATASET, seed=seeds_of(w.study), layer=LAYER
-        ),
+        lambda w: expand(f"{IN_LAYER}/activations/test/channels.csv", study=STUDY, seed=seeds_of(w.study), layer=LAYER),
     output:
-        "results/{study}/channels.csv",
+        table="results/{study}/channels.csv",
+        settings="results/{study}/channels.csv.settings",
     log:
         "results/{study}/logs/aggregate_channels.log",
     group:
@@ -131,6 +209,7 @@ rule aggregate_channels:
     params:
         script=script("aggregate_channels"),
         code=code("aggregate_channels"),
+        settings=lambda w: made_from_seeds(w.study) + made_with("layer"),
         channels=lambda w: template(f"{IN_LAYER}/activations/test/channels.csv", layer=LAYER),
         dataset=DATASET,
         layer=LAYER,
@@ -138,7 +217,7 @@ rule aggregate_channels:
     shell:
         "python {params.script:q} --channels {params.channels:q} --dataset {params.dataset} --layer {params.layer}"
         " --seeds {params.seeds:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output.table:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 
 
 rule aggregate_sensitivity:
@@ -147,7 +226,8 @@ rule aggregate_sensitivity:
             row for layer in LAYERS for row in rows(seeds_of(w.study), SENSITIVITY_ORDERS, ["structural"], layer)
         ],
     output:
-        "results/{study}/sensitivity.csv",
+        table="results/{study}/sensitivity.csv",
+        settings="results/{study}/sensitivity.csv.settings",
     log:
         "results/{study}/logs/aggregate_sensitivity.log",
     group:
@@ -160,6 +240,11 @@ rule aggregate_sensitivity:
     params:
         script=script("aggregate_sensitivity"),
         code=code("aggregate_sensitivity"),
+        settings=lambda w: [
+            *made_from_seeds(w.study),
+            *made_with("sensitivity", "sweep.ks"),
+            *rankings_made_with(config["sensitivity"]["criteria"]),
+        ],
         rows=lambda w: template(ROWS),
         seeds=lambda w: seeds_of(w.study),
         criteria=SENSITIVITY_ORDERS,
@@ -170,4 +255,4 @@ rule aggregate_sensitivity:
     shell:
         "python {params.script:q} --rows {params.rows:q} --seeds {params.seeds:q} --criteria {params.criteria:q}"
         " --removal structural --layers {params.layers:q} --channels {params.channels:q} --packs {params.packs:q}"
-        " --ks {params.ks:q} --output {output:q} --log {log:q}"
+        " --ks {params.ks:q} --output {output.table:q} --log {log:q} --settings {params.settings:q} {params.code:q}"

@@ -23,7 +23,7 @@ rule sum_channels:
         code=code("sum_channels"),
     shell:
         "python {params.script:q} --features {input.features:q} --weights {input.weights:q}"
-        " --ranking {input.ranking:q} --output {output:q} --log {log:q}"
+        " --ranking {input.ranking:q} --output {output:q} --log {log:q} --settings {params.code:q}"
 
 
 rule eval_pruned:
@@ -41,20 +41,21 @@ rule eval_pruned:
     wildcard_constraints:
         layer=LAST,
     cache: CACHED
-    # Shorter than their submission: many to a job of the scheduler's, how many is said in profiles/.
+    # Shorter than their submission to a cluster: profiles/ says how many form one job there.
     group:
         "evaluations"
     conda:
         "../envs/sweep.yaml"
     resources:
         mem_mb=grown(500),
-        # All K of 10,000 pairs take a second; starting and a slow file system take the rest.
+        # All K of 10,000 pairs take a second; the start and a slow file system take the rest.
         runtime=grown(5),
     params:
         script=script("eval_pruned"),
         code=code("eval_pruned"),
-        # Also what tells two evaluations apart: their inputs are the same files.
-        dataset="{dataset}",
+        settings=lambda w: made_with("ranking.split") if w.removal == "mean_replacement" else [],
+        # Two evaluations may have the same input files; these parameters tell them apart.
+        dataset=DATASET,
         seed="{seed}",
         layer="{layer}",
         criterion="{criterion}",
@@ -65,9 +66,10 @@ rule eval_pruned:
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"
         " --dataset {params.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
         " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q}"
+        " --settings {params.settings:q} {params.code:q}"
 
 
-# An earlier convolution is followed by others: its networks run in torch, from its stored maps.
+# An earlier convolution is followed by others: the rest of the network runs in torch, from the stored maps.
 rule eval_early:
     input:
         features=FEATURES,
@@ -93,8 +95,9 @@ rule eval_early:
     params:
         script=script("eval_early"),
         code=code("eval_early"),
+        settings=lambda w: made_with(*["ranking.split"] * (w.removal == "mean_replacement"), "threads"),
         torch_threads=config["threads"],
-        dataset="{dataset}",
+        dataset=DATASET,
         seed="{seed}",
         layer="{layer}",
         criterion="{criterion}",
@@ -105,3 +108,4 @@ rule eval_early:
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --threads {params.torch_threads}"
         " --dataset {params.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
         " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q}"
+        " --settings {params.settings:q} {params.code:q}"

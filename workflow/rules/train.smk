@@ -3,18 +3,18 @@
 
 rule train:
     input:
-        train_images="results/{dataset}/seed{seed}/images/train.npy",
-        train_pairs="results/{dataset}/seed{seed}/pairs/train.npy",
-        val_images="results/{dataset}/seed{seed}/images/val.npy",
-        val_pairs="results/{dataset}/seed{seed}/pairs/val.npy",
+        train_images="results/{study}/seed{seed}/images/train.npy",
+        train_pairs="results/{study}/seed{seed}/pairs/train.npy",
+        val_images="results/{study}/seed{seed}/images/val.npy",
+        val_pairs="results/{study}/seed{seed}/pairs/val.npy",
     output:
-        model="results/{dataset}/seed{seed}/model.pt",
-        weights="results/{dataset}/seed{seed}/weights.npy",
-        history="results/{dataset}/seed{seed}/training.csv",
+        model="results/{study}/seed{seed}/model.pt",
+        weights="results/{study}/seed{seed}/weights.npy",
+        history="results/{study}/seed{seed}/training.csv",
     log:
-        "results/{dataset}/seed{seed}/logs/train.log",
+        "results/{study}/seed{seed}/logs/train.log",
     cache: CACHED
-    # The longest jobs first: evaluations of the networks that are done fill the cores beside the last one.
+    # The longest jobs first: evaluations of finished networks use the free cores while the last one is trained.
     priority: 2
     conda:
         "../envs/torch.yaml"
@@ -26,6 +26,7 @@ rule train:
     params:
         script=script("train"),
         code=code("train"),
+        settings=made_with("network", "training", "device", "threads"),
         network=options(config["network"]),
         recipe=options(config["training"]),
         device=config["device"],
@@ -36,3 +37,4 @@ rule train:
         " --val-images {input.val_images:q} --val-pairs {input.val_pairs:q} {params.network:q} {params.recipe:q}"
         " --device {params.device} --threads {params.torch_threads} --seed {params.seed} --log {log:q}"
         " --model {output.model:q} --weights {output.weights:q} --history {output.history:q}"
+        " --settings {params.settings:q} {params.code:q}"

@@ -1,4 +1,4 @@
-# The proof: networks with channels really cut out, run from the images, give the rows of the sweep.
+# Verification: networks whose channels are really cut out, run from the images, must give the rows of the sweep.
 
 
 rule verify_surgery:
@@ -9,18 +9,18 @@ rule verify_surgery:
         pairs=f"{SEED}/pairs/test.npy",
         features=FEATURES,
         mean_features=mean_features(VERIFIED_REMOVALS),
-        rankings=lambda w: expand(RANKING, criterion=verified_orders(w.proof), **w),
+        rankings=lambda w: expand(RANKING, criterion=verified_orders(w.target), **w),
         rows=lambda w: expand(
             ROWS,
-            criterion=verified_orders(w.proof),
+            criterion=verified_orders(w.target),
             removal=VERIFIED_REMOVALS,
             ks=sorted(set(verified_packs(w.layer))),
             **w,
         ),
     output:
-        f"{IN_LAYER}/verification{{proof}}.csv",
+        f"{IN_LAYER}/verification{{target}}.csv",
     log:
-        f"{SEED}/logs/verify_surgery/{{layer}}{{proof}}.log",
+        f"{SEED}/logs/verify_surgery/{{layer}}{{target}}.log",
     cache: CACHED
     conda:
         "../envs/torch.yaml"
@@ -31,11 +31,12 @@ rule verify_surgery:
     params:
         script=script("verify_surgery"),
         code=code("verify_surgery"),
-        # Patterns and not the files, of which a command line holds no more than some thousands.
+        settings=made_with("verification", "threads"),
+        # Patterns and not the files: a command line holds no more than some thousands.
         rankings=lambda w: template(RANKING, seed=w.seed, layer=w.layer),
         rows=lambda w: template(ROWS, seed=w.seed, layer=w.layer),
         layer="{layer}",
-        criteria=lambda w: verified_orders(w.proof),
+        criteria=lambda w: verified_orders(w.target),
         removals=VERIFIED_REMOVALS,
         packs=lambda w: verified_packs(w.layer),
         tolerance=config["verification"]["tolerance"],
@@ -46,3 +47,4 @@ rule verify_surgery:
         " --mean-features {input.mean_features:q} --ranking {params.rankings:q} --rows {params.rows:q}"
         " --criteria {params.criteria:q} --removals {params.removals:q} --packs {params.packs:q}"
         " --tolerance {params.tolerance} --threads {params.torch_threads} --output {output:q} --log {log:q}"
+        " --settings {params.settings:q} {params.code:q}"

@@ -1,17 +1,16 @@
-"""Gather all rows of all seeds, criteria and removals into the curve, and sum it up."""
+"""Gather the rows of all seeds, criteria, removals and K into the curve."""
 
 import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
 from prunecurve.curves import gather
-from prunecurve.files import atomic, write_rows
-from prunecurve.statistics import read_table, summarise
+from prunecurve.files import write_rows
 
 
 def options() -> argparse.ArgumentParser:
     made = parser(__doc__)
-    # A pattern and not the files: a study has thousands, more than a command line holds.
+    # A pattern and not the files: a study has thousands of them, more than a command line holds.
     made.add_argument("--rows", required=True, help="path of rows, with {seed}, {criterion}, {removal} and {ks} in it")
     made.add_argument("--seeds", nargs="+", required=True)
     made.add_argument("--criteria", nargs="+", required=True)
@@ -19,7 +18,6 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--packs", nargs="+", required=True, help="what stands for {ks}, in rising order")
     made.add_argument("--ks", nargs="+", required=True, help="the K that each curve must have")
     made.add_argument("--curve", type=Path, required=True, help="output: all rows")
-    made.add_argument("--summary", type=Path, required=True, help="output: a row for each criterion and removal")
     return made
 
 
@@ -28,8 +26,6 @@ def work(arguments: argparse.Namespace) -> None:
     rows = gather(arguments.rows, *chosen, arguments.packs, arguments.ks)
     write_rows(arguments.curve, rows, sealed=False)
     log.info("%d rows", len(rows))
-    with atomic(arguments.summary) as temporary:
-        summarise(read_table(arguments.curve)).to_csv(temporary, index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -5,20 +5,19 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.comparisons import paired
-from prunecurve.files import atomic
+from prunecurve.files import write_table
 from prunecurve.statistics import read_table
 
 
 def options() -> argparse.ArgumentParser:
     made = parser(__doc__)
     made.add_argument("--curve", type=Path, required=True)
-    made.add_argument("--output", type=Path, required=True, help="output: a row for each comparison")
+    made.add_argument("--output", type=Path, required=True, help="output: one row per comparison")
     return made
 
 
 def work(arguments: argparse.Namespace) -> None:
-    with atomic(arguments.output) as temporary:
-        paired(read_table(arguments.curve)).to_csv(temporary, index=False, lineterminator="\n")
+    write_table(arguments.output, paired(read_table(arguments.curve)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How alike the criteria's rankings are: rank correlations of each two, over the networks."""
+"""Compare the criteria's rankings: rank correlations of each pair of criteria, over the networks."""
 
 import argparse
 import itertools
@@ -8,7 +8,7 @@ import pandas as pd
 
 from prunecurve.commandline import parser, run
 from prunecurve.comparisons import agreement
-from prunecurve.files import atomic
+from prunecurve.files import write_table
 from prunecurve.statistics import read_table
 
 
@@ -19,7 +19,7 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--layer", required=True)
     made.add_argument("--seeds", nargs="+", required=True)
     made.add_argument("--criteria", nargs="+", required=True)
-    made.add_argument("--output", type=Path, required=True, help="output: a row for each two criteria")
+    made.add_argument("--output", type=Path, required=True, help="output: one row per pair of criteria")
     return made
 
 
@@ -29,8 +29,7 @@ def work(arguments: argparse.Namespace) -> None:
         for seed, criterion in itertools.product(arguments.seeds, arguments.criteria)
     )
     where = {"dataset": arguments.dataset, "layer": arguments.layer}
-    with atomic(arguments.output) as temporary:
-        agreement(rankings).assign(**where).to_csv(temporary, index=False, lineterminator="\n")
+    write_table(arguments.output, agreement(rankings).assign(**where))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tell two studies apart: which numbers differ, and by how much. Exits with 1 if any do, 2 on mistakes."""
+"""List the differences between two studies: which numbers differ, and by how much. Exits with 1 if any do, 2 on errors."""
 
 import argparse
 import sys
@@ -16,16 +16,16 @@ def options() -> argparse.ArgumentParser:
 
 
 def report(a: Path, b: Path) -> bool:
-    """Print how the studies differ; whether they do."""
+    """Print how the studies differ; return whether they do."""
     for name, study in (("A", a), ("B", b)):
         print(f"{name}  {study}, {len(files_of(study))} files  {origin(study)}".rstrip())
     found = list(differences(a, b))
-    apart = [difference for difference in found if difference.told]
+    apart = [difference for difference in found if difference.lines]
     alone = {"A": only_in(a, b), "B": only_in(b, a)}
     print(f"{len(found) - len(apart)} of {len(found)} files that both hold have the same content.")
     for difference in apart:
         print(f"\n{difference.file} differs:")
-        for line in difference.told:
+        for line in difference.lines:
             print(f"  {line}")
     for name, files in alone.items():
         if files:
@@ -37,7 +37,7 @@ if __name__ == "__main__":
     arguments = options().parse_args()
     try:
         sys.exit(int(report(arguments.a, arguments.b)))
-    # 1 is for studies that differ, which Python would end with on any error.
+    # Exit status 1 means that the studies differ; Python would use it for any error.
     except Exception as error:
         print(f"compare_studies: {error if isinstance(error, StudyError) else repr(error)}", file=sys.stderr)
         sys.exit(2)

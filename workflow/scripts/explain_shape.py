@@ -7,7 +7,7 @@ import pandas as pd
 
 from prunecurve.commandline import parser, run
 from prunecurve.curves import gather
-from prunecurve.files import atomic, write_rows
+from prunecurve.files import write_rows, write_table
 from prunecurve.shape import table
 from prunecurve.statistics import read_table
 
@@ -32,8 +32,7 @@ def work(arguments: argparse.Namespace) -> None:
     everything = pd.concat([read_table(arguments.curve), read_table(arguments.shown)]).drop_duplicates(
         ["seed", "criterion", "removal", "k"]
     )
-    with atomic(arguments.table) as temporary:
-        table(everything).to_csv(temporary, index=False, lineterminator="\n")
+    write_table(arguments.table, table(everything))
 
 
 if __name__ == "__main__":

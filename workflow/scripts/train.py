@@ -38,10 +38,15 @@ def work(arguments: argparse.Namespace) -> None:
     recipe = fields_of(Recipe, arguments)
     model, rows = train(architecture, recipe, splits["train"], splits["val"], arguments.seed, device)
     best = next(row for row in rows if row["kept"])
-    log.info("best validation balanced accuracy %.4f in epoch %d", best["val_balanced_accuracy"], best["epoch"])
+    log.info(
+        "train seed %d: kept epoch %d, balanced accuracy %.4f",
+        arguments.seed,
+        best["epoch"],
+        best["val_balanced_accuracy"],
+    )
     save_model(arguments.model, model)
     save_weights(arguments.weights, model)
-    write_rows(arguments.history, rows, sealed=False)
+    write_rows(arguments.history, rows)
 
 
 if __name__ == "__main__":

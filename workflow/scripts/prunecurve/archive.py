@@ -1,11 +1,15 @@
-"""Frozen studies: the small artifacts that every figure is drawn from, and a manifest that vouches for each of them.
+"""Frozen studies: the small artifacts that every figure is drawn from, and a manifest with the checksum of each.
 
-An archive has the layout of `results/{dataset}`, its largest tables compressed.
+An archive has the layout of `results/{study}`; its largest tables are compressed. It describes what was run: every
+artifact carries the settings that it was made with (provenance.py), and freezing compares them with the config.
 """
 
+import csv
+import ctypes
 import hashlib
 import json
 import lzma
+import os
 import platform
 import re
 import shutil
@@ -16,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from prunecurve.errors import StudyError, unwritable
-from prunecurve.files import CHECKSUM, load_array, read_rows
+from prunecurve.files import checksum_column, load_array, read_rows, settings_of
+from prunecurve.provenance import SEPARATOR
 from prunecurve.source import version
 
 MANIFEST = "manifest.json"
-# Tables from this size on, in bytes, are compressed; the others stay readable as they lie there.
+# Tables from this size on, in bytes, are compressed; smaller ones stay readable.
 COMPRESSED_FROM = 1 << 20
 LIBRARIES = ("snakemake", "torch", "torchvision", "numpy", "pandas", "scipy", "statsmodels", "sklearn", "matplotlib")
 
@@ -28,37 +33,114 @@ LIBRARIES = ("snakemake", "torch", "torchvision", "numpy", "pandas", "scipy", "s
 def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: Path) -> None:
     """Copy files below `root` into an archive, with a manifest of the facts and of each file's size and SHA-256.
 
-    What is sealed is checked first. Links are followed: what lies in a cache today may be gone tomorrow. An archive
-    that is there already goes when the new one is complete.
+    Checksums are checked first. Links are followed: a file in a cache may be gone tomorrow. The old archive of that
+    name is replaced when the new one is complete; a crash at any moment leaves one of the two whole.
     """
     new, old = (folder.with_name(f"{mark}-{folder.name}") for mark in (".unfinished", ".old"))
+    recover(folder)
     for left in (new, old):
         shutil.rmtree(left, ignore_errors=True)
     files = {}
     try:
         for name in names:
             stored, content = _stored(root / name, name)
-            (new / stored).parent.mkdir(parents=True, exist_ok=True)
-            (new / stored).write_bytes(content)
+            _write(new / stored, content)
             files[stored] = _identity(content)
         text = json.dumps({**facts, "files": files}, indent=1, ensure_ascii=False)
-        (new / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
+        _write(new / MANIFEST, f"{text}\n".encode())
     except OSError as error:
-        told = unwritable(folder, error)
+        message = unwritable(folder, error)
         shutil.rmtree(new, ignore_errors=True)
-        raise StudyError(told) if told else error from error
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+        raise StudyError(message) if message else error from error
+    if not (folder.exists() and _exchange(new, folder)):
+        # A crash between these two renames leaves the old archive under another name, from which `recover` restores it.
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    for left in (new, old):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file so that it is on the disk before the archive gets its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def recover(folder: Path) -> None:
+    """Restore an archive if a crash came between the two renames of `freeze`."""
+    old = folder.with_name(f".old-{folder.name}")
+    if old.is_dir() and not folder.exists():
+        old.rename(folder)
+
+
+# renameat2's flag that exchanges two names in one step (linux/fs.h), and its "relative to the working folder".
+RENAME_EXCHANGE, AT_FDCWD = 2, -100
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one step; False where the system or the file system can't."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    return renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0
+
+
+def require_made_with(root: Path, names: Iterable[str], allowed: Iterable[str]) -> None:
+    """Raise StudyError, one line per setting, unless each file was made with the allowed settings alone.
+
+    allowed: lines `KEY: VALUE`, those of the config and of the present code. A message names the key, the first file
+    that carries another value, and both values.
+    """
+    allowed = set(allowed)
+    values = dict(line.split(SEPARATOR, 1) for line in allowed)
+    wrong: dict[str, str] = {}
+    for name in names:
+        lines = settings_of(root / name)
+        if not lines:
+            wrong.setdefault(f"settings of {name}", f"{root / name} doesn't say what it was made with")
+        for line in sorted(set(lines) - allowed):
+            key, _, value = line.partition(SEPARATOR)
+            wants = values.get(key, "unknown")
+            kind = "the code is now" if key.startswith("code of ") else "the config says"
+            wrong.setdefault(line, f"{key}: {root / name} was made with {value}; {kind} {wants}")
+    if wrong:
+        raise StudyError(
+            "not frozen: the results are not those of this config and code:\n  "
+            + "\n  ".join(wrong.values())
+            + "\nRun the study without --touch and without --rerun-triggers (also in your own profile), or delete"
+            f" {root} and run it again. To freeze the results as they are, use the config and code that made them."
+        )
+
+
+def require_replaceable(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise StudyError if an archive that nobody named would be lost: another study's, or one committed to git."""
+    recover(folder)
+    if not folder.exists():
+        return
+    try:
+        same = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["config"] == json.loads(json.dumps(config))
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if same and not _git("ls-files", "--", folder.as_posix()):
+        return
+    reason = "is committed to git" if same else "holds another study"
+    raise StudyError(
+        f"{folder} {reason} and is not replaced. Name an archive to write: make archive NAME=NEW"
+        f" (snakemake archive/NEW/{MANIFEST}); NAME={folder.name} replaces it."
+    )
 
 
 def _stored(path: Path, name: str) -> tuple[str, bytes]:
-    """Under which name an intact file is archived, and as what."""
+    """The name and the content under which a file is archived; its checksum is checked if it has one."""
     content = path.read_bytes()
     if path.suffix == ".npy":
         load_array(path)
-    elif content.split(b"\n", 1)[0].endswith(f",{CHECKSUM}".encode()):
+    elif checksum_column(next(csv.reader([content.split(b"\n", 1)[0].decode()]))):
         read_rows(path)
     elif len(content) >= COMPRESSED_FROM:
         return f"{name}.xz", lzma.compress(content, preset=9)
@@ -68,12 +150,12 @@ def _stored(path: Path, name: str) -> tuple[str, bytes]:
 def circumstances() -> dict[str, Any]:
     """When, from which commit, with which libraries and on which kind of machine a study is frozen.
 
-    No name of a person or a host. The results are those of this code: Snakemake makes what isn't before it freezes.
+    It names no person and no host. The commit is empty where the workflow doesn't run at the top of a git repository.
     """
     return {
         "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _git("rev-parse", "HEAD").strip(),
-        # New files of the workflow's too: a criterion that isn't committed yet.
+        # New files of the workflow count too, such as a criterion that isn't committed yet.
         "changed_since_commit": _git("status", "--porcelain", "--", "Snakefile", "workflow", "config").splitlines(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "machine": {"system": platform.system(), "architecture": platform.machine(), "processor": _processor()},
@@ -81,13 +163,13 @@ def circumstances() -> dict[str, Any]:
 
 
 def _git(*words: str) -> str:
-    """What git says of the folder that the workflow runs in; empty where that isn't the top of a repository."""
+    """The output of git in the workflow's folder; empty where that is not the top of a repository."""
 
-    def said(*words: str) -> str:
+    def output(*words: str) -> str:
         return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout
 
     try:
-        return said(*words) if not said("rev-parse", "--show-prefix").strip() else ""
+        return output(*words) if not output("rev-parse", "--show-prefix").strip() else ""
     except (OSError, subprocess.CalledProcessError):
         return ""
 
@@ -105,7 +187,8 @@ def _identity(content: bytes) -> dict[str, Any]:
 
 
 def checked(folder: Path) -> dict[str, Any]:
-    """The manifest of an archive each of whose files is what was frozen; StudyError, naming the first that isn't."""
+    """The manifest of an archive; raises StudyError, naming the file, unless each of its files is as it was frozen."""
+    recover(folder)
     if not (folder / MANIFEST).is_file():
         there = sorted(path.parent.name for path in folder.parent.glob(f"*/{MANIFEST}"))
         raise StudyError(
@@ -116,17 +199,19 @@ def checked(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         listed = {str(name): (entry["sha256"], entry["bytes"]) for name, entry in manifest["files"].items()}
         if not isinstance(manifest["config"], dict) or not isinstance(manifest["frozen"]["commit"], str):
-            raise TypeError("its config is no mapping, or its commit no text")
+            raise TypeError("its config is not a mapping, or its commit is not text")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StudyError(f"archive: {folder / MANIFEST} is not a manifest ({error}); {_restore(folder)}") from error
     for name, (digest, size) in listed.items():
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()) or path.resolve() != folder.resolve() / name:
-            raise StudyError(f"archive: {folder / MANIFEST} names {name}, which isn't a file of the archive's own")
+            raise StudyError(f"archive: {folder / MANIFEST} names {name}, which is not a file in this archive")
         if not path.is_file():
             raise StudyError(f"archive: {path} is missing; {_restore(folder)}")
         if _identity(path.read_bytes()) != {"sha256": digest, "bytes": size}:
-            raise StudyError(f"archive: {path} is not what {MANIFEST} vouches for; {_restore(folder)}")
+            raise StudyError(
+                f"archive: {path} was changed: it doesn't fit its checksum in {MANIFEST}; {_restore(folder)}"
+            )
     return manifest
 
 
@@ -137,6 +222,6 @@ def _restore(folder: Path) -> str:
 
 
 def held(folder: Path, manifest: Mapping[str, Any], name: str) -> str | None:
-    """The path of a file in an archive by its name below the study's folder; None if the archive hasn't it."""
+    """The path of an archive's file by its name below the study's folder; None if the archive doesn't hold it."""
     found = (stored for stored in (name, f"{name}.xz") if stored in manifest["files"])
     return next((str(folder / stored) for stored in found), None)

@@ -1,6 +1,6 @@
-"""What every script shares: a log file, and errors that read like messages.
+"""What every script shares: a log file, the settings that its outputs carry, and readable error messages.
 
-Every evaluation job imports this, so it imports little.
+Every evaluation job imports this module, so it imports little.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 
+from prunecurve import provenance
 from prunecurve.errors import StudyError, unwritable
 
 log = logging.getLogger("prunecurve")
@@ -18,20 +19,25 @@ log = logging.getLogger("prunecurve")
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with the options that all scripts have."""
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    made.add_argument("--log", help="file for the script's log")
-    return made
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    options.add_argument("--log", help="file for the script's log")
+    options.add_argument(
+        "--settings", nargs="*", default=[], metavar="KEY: VALUE", help="what the outputs are recorded to be made with"
+    )
+    return options
 
 
 def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace, *, chatty: bool = False) -> None:
-    """Do a script's work under its log, and exit with 1 and a message where it fails.
+    """Run a script's work under its log, and exit with 1 and a message where it fails.
 
-    The log file gets everything, tracebacks included. The terminal gets warnings and errors, and the
-    progress too if `chatty`: a study has thousands of jobs, most of which should say nothing.
+    The log file gets everything, tracebacks included. The terminal gets warnings and errors; of a `chatty` script the
+    progress too when it is run by hand, and errors alone when it has a log file, from which the workflow reads what to
+    show: a second writer to the terminal would break its live display.
     """
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setLevel(logging.INFO if chatty else logging.WARNING)
-    # A traceback belongs in the log; on the terminal the message alone is what a user can act on.
+    quiet = logging.ERROR if arguments.log else logging.INFO
+    terminal.setLevel(quiet if chatty else logging.WARNING)
+    # The traceback belongs in the log; on the terminal the message alone says what to do.
     terminal.setFormatter(_OneLine("%(message)s"))
     handlers: list[logging.Handler] = [terminal]
     name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
@@ -44,10 +50,11 @@ def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(file)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
-    # A mapped block that a disk can't give back ends the process: with a word at least of where.
+    # A mapped block that the disk fails to deliver ends the process: this prints at least where.
     faulthandler.enable()
     # A scheduler ends a job with SIGTERM: as an exception it reaches the clean-up of half-written files.
     signal.signal(signal.SIGTERM, _terminate)
+    provenance.start(arguments.settings)
     try:
         work(arguments)
     except StudyError as error:
@@ -61,6 +68,8 @@ def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
             raise
         log.error("%s: %s: %s; the traceback is in %s", name, type(error).__name__, error, arguments.log, exc_info=True)
         sys.exit(1)
+    finally:
+        provenance.stop()
 
 
 class _Terminated(BaseException):
@@ -73,7 +82,7 @@ def _terminate(number: int, frame: object) -> None:
 
 class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
-        """Say nothing: on a full disk the terminal has the message, which logging's own traceback would bury."""
+        """Print nothing: on a full disk the terminal has the message, which logging's own traceback would hide."""
 
 
 class _OneLine(logging.Formatter):

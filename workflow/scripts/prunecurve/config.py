@@ -1,9 +1,9 @@
-"""The study's config: checked against the schema, its defaults filled in, its errors made readable."""
+"""The study's config: checked against the schema, defaults filled in, errors in one line each."""
 
 import difflib
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from prunecurve.datasets import DATASETS
 from prunecurve.errors import StudyError
 from prunecurve.naming import REVERSED
 from prunecurve.pairs import SPLITS
+from prunecurve.provenance import SEPARATOR
 from prunecurve.removal import REMOVALS
 
 
 def load_schema(path: str | Path) -> dict[str, Any]:
-    """Read the JSON schema, with the names that the code knows filled in as what is allowed."""
+    """Read the JSON schema; fill in the names of data sets, criteria and removals that the code has as allowed values."""
     schema = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     keys = schema["properties"]
     keys["dataset"]["enum"] = list(DATASETS)
@@ -30,9 +31,9 @@ def load_schema(path: str | Path) -> dict[str, Any]:
 
 
 def parsed(schema: Mapping[str, Any], given: Any) -> Any:
-    """A copy of the given value with text read as the number or truth value that the schema wants in its place.
+    """A copy of the given value, with text converted to the number or truth value that the schema asks for.
 
-    Snakemake hands on what is nested in a `--config` option as text, and YAML reads 1e-3 as text.
+    Snakemake passes nested values of a `--config` option as text, and YAML reads 1e-3 as text.
     """
     if isinstance(given, Mapping):
         known = schema.get("properties", {})
@@ -54,7 +55,7 @@ def parsed(schema: Mapping[str, Any], given: Any) -> Any:
 
 
 def filled(schema: Mapping[str, Any], given: Any) -> Any:
-    """A copy of the given value with the schema's defaults where keys are missing, and 6000.0 as the whole number."""
+    """A copy of the given value with the schema's defaults for missing keys; 6000.0 becomes the whole number 6000."""
     for choice in schema.get("anyOf", [schema]):
         if isinstance(given, list) and "items" in choice:
             return [filled(choice["items"], value) for value in given]
@@ -75,11 +76,11 @@ def keys(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Map
 
 
 def check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The complete config; StudyError, with a line for each mistake that names its key, if it has any."""
+    """The complete config. Raises StudyError with one line per error, each of which names its key."""
     try:
         return _checked(given, schema)
     except RecursionError:
-        raise StudyError("the config has mistakes:\n  a value holds lists in lists without end") from None
+        raise StudyError("the config has errors:\n  a value holds itself: lists in lists without end") from None
 
 
 def _checked(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,17 +92,20 @@ def _checked(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, A
     wrong += no_numbers
     for error in () if no_numbers else jsonschema.Draft202012Validator(schema).iter_errors(given):
         if error.validator != "additionalProperties":
-            wrong.append(_told(error))
+            wrong.append(_message(error))
     if not wrong:
         config = filled(schema, given)
+        config["study"] = config["study"] or config["dataset"]
         wrong = list(_contradictions(config))
     if wrong:
-        raise StudyError("the config has mistakes:\n" + "\n".join(f"  {line}" for line in dict.fromkeys(wrong)))
+        raise StudyError("the config has errors:\n" + "\n".join(f"  {line}" for line in dict.fromkeys(wrong)))
     return config
 
 
-# How a study is run and drawn: on these an archive has nothing to say.
+# How a study is run and drawn, not what it is: an archive doesn't fix these keys.
 NOT_FROZEN = (
+    "study",
+    "overwrite",
     "archive",
     "data_dir",
     "activations.",
@@ -111,10 +115,58 @@ NOT_FROZEN = (
 )
 
 
-def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of an archive with what was asked for beside it.
+def settings(config: Mapping[str, Any]) -> dict[str, str]:
+    """The line `KEY: VALUE` of each key of a complete config, by key: what artifacts carry (see provenance.py).
 
-    Raises StudyError, with a line for each key, when that is more or something else than the archive holds.
+    Two configs that ask for the same jobs give the same lines: `layer` and `sweep.ks` are resolved.
+    """
+    values = dict(_leaves(config))
+    layer = values["layer"] = pruned_layer(config)
+    every = list(range(layers(config)[layer]))
+    values["sweep.ks"] = "all" if ks(config, layer) == every else ks(config, layer)
+    return {key: f"{key}{SEPARATOR}{_yaml(value)}" for key, value in values.items()}
+
+
+def data_settings(content: str) -> list[str]:
+    """The setting that stands for the content of `data_dir` (datasets.fingerprint); none for published data."""
+    return [f"content of data_dir{SEPARATOR}{content}"] if content else []
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+# A finished study may get more of these; nothing that it has is lost.
+EXTENDED = ("seeds", "ranking.criteria", "sweep.removals", "sweep.ks", "ranking.random_draws")
+
+
+def replaced(carried: Iterable[str], config: Mapping[str, Any]) -> list[str]:
+    """What a run by this config would replace in a study whose curve carries these settings: one line per key."""
+    asked, values = settings(config), dict(_leaves(config))
+    lines = []
+    for line in sorted(carried):
+        key, _, value = line.partition(SEPARATOR)
+        if key not in asked or line == asked[key] or (key in EXTENDED and _extends(values[key], yaml.safe_load(value))):
+            continue
+        lines.append(f"{line}; asked for: {asked[key].partition(SEPARATOR)[2]}")
+    return lines
+
+
+def _extends(asked: Any, has: Any) -> bool:
+    """Whether a list (`all` of them) or a number asks for all that a finished study has."""
+    if asked == "all" or has == "all":
+        return asked == "all"
+    return set(has) <= set(asked) if isinstance(has, list) else asked >= has
+
+
+def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of an archive, with the values that were asked for on the command line.
+
+    Raises StudyError, with one line per key, when they ask for more or something else than the archive holds.
     """
     try:
         held = check(frozen, schema)
@@ -126,15 +178,15 @@ def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any], schema: Mapp
         if "properties" in sub or key.startswith(NOT_FROZEN):
             continue
         has, wants = value_of(held, key), value_of(wanted, key)
-        # Fewer criteria can be drawn; the first one's ranks and shapes are what others weren't frozen with.
+        # Fewer criteria can be drawn, but not without the first: its order and its curves' shapes were frozen.
         fewer = key == "ranking.criteria" and set(wants) <= set(has) and wants[0] == has[0]
         if wants != has and not fewer:
-            wrong.append(f"  {key}: {_yaml(wants)} is asked for; the archive holds {_yaml(has)}")
+            wrong.append(f"  {key}: asked for: {_yaml(wants)}; the archive holds: {_yaml(has)}")
     if wrong:
         raise StudyError(
             f"archive: {wanted['archive']} holds another study:\n"
             + "\n".join(wrong)
-            + "\nleave these keys out, or run the study itself (without archive)"
+            + "\nremove these keys, or run the study itself (without archive)"
         )
     return wanted
 
@@ -154,12 +206,12 @@ def value_of(config: Mapping[str, Any], key: str) -> Any:
     return functools.reduce(lambda part, name: part[name], key.split("."), config)
 
 
-# Four gigabytes, of which training holds several copies.
+# 4 GB in float32, of which training holds several copies.
 MOST_WEIGHTS = 10**9
 
 
 def least_weights(config: Mapping[str, Any]) -> int:
-    """How many weights the network's filters and linear layers have for grey images, which take the fewest."""
+    """The number of weights of the network's filters and linear layers for grey images, which need the fewest."""
     network = config["network"]
     widths = [2, *network["channels"]]
     pixels = (config["image_size"] >> len(network["channels"])) ** 2
@@ -169,7 +221,7 @@ def least_weights(config: Mapping[str, Any]) -> int:
 
 
 def layers(config: Mapping[str, Any]) -> dict[str, int]:
-    """The convolutions, in order, and how many channels each has."""
+    """The number of channels of each convolution, in the network's order."""
     return {f"conv{i}": channels for i, channels in enumerate(config["network"]["channels"], start=1)}
 
 
@@ -179,16 +231,16 @@ def pruned_layer(config: Mapping[str, Any]) -> str:
 
 
 def ks(config: Mapping[str, Any], layer: str) -> list[int]:
-    """The K that a layer's sweep evaluates, in rising order: those of the config and 0, the unpruned control."""
+    """The values of K that a layer's sweep evaluates, ascending: those of the config and 0, the unpruned network."""
     channels, chosen = layers(config)[layer], config["sweep"]["ks"]
-    # What a smaller layer than the study's can't lose is left out.
+    # A layer with fewer channels than the study's can't lose the largest K.
     return list(range(channels)) if chosen == "all" else sorted({0, *(k for k in chosen if k < channels)})
 
 
 def packs(config: Mapping[str, Any], layer: str) -> dict[str, list[int]]:
-    """The K of each evaluation job by its name: one K is named as itself, several by the first and the last.
+    """The values of K of each evaluation job, by the job's name: `7` for one K, `0-15` for several.
 
-    An earlier layer has one job a ranking: importing torch and reading its maps takes longer than an evaluation.
+    An earlier layer has one job per ranking: importing torch and reading the maps takes longer than an evaluation.
     """
     chosen = ks(config, layer)
     size = config["sweep"]["ks_per_job"] if layer == list(layers(config))[-1] else len(chosen)
@@ -206,7 +258,7 @@ def _unknown_keys(given: Any, schema: Mapping[str, Any], all_keys: list[str], pr
             continue
         here = difflib.get_close_matches(str(name), known, n=1)
         near = [f"{prefix}{here[0]}"] if here else []
-        # A key that was written a level too high or too low keeps its own name.
+        # A key at the wrong level still has its name.
         lasts = {key.split(".")[-1]: key for key in reversed(all_keys)}
         near = near or [lasts[last] for last in difflib.get_close_matches(str(name), lasts, n=1, cutoff=0.8)]
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
@@ -222,13 +274,13 @@ def _no_numbers(given: Any, prefix: str = "") -> Iterator[str]:
             yield from _no_numbers(value, f"{prefix}{place}.")
     elif isinstance(given, float) and not math.isfinite(given):
         yield f"{prefix.rstrip('.')}: {given} is not a finite number"
-    # Python refuses to write out numbers of more than 4,300 digits, in messages too.
+    # Python refuses to print numbers of more than 4,300 digits.
     elif isinstance(given, int) and given.bit_length() > 10_000:
         yield f"{prefix.rstrip('.')}: a number of thousands of digits"
 
 
-def _told(error: Any) -> str:
-    """One line for a schema error: the key, its value, what is allowed."""
+def _message(error: Any) -> str:
+    """The message for a schema error in one line: key, value, what is allowed."""
     path = [str(part) for part in error.absolute_path]
     key = ".".join(path) or "the config"
     value, allowed = error.instance, error.schema
@@ -240,7 +292,7 @@ def _told(error: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as it stands in a message: on one line, and not the whole of a very long one."""
+    """A value as text of one line, shortened if it is very long."""
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:100]} … {text[-50:]}"
 
@@ -250,7 +302,7 @@ def _yaml(value: Any) -> str:
 
 
 def describe(schema: Mapping[str, Any]) -> str:
-    """In words, which values a part of the schema allows."""
+    """The values that a part of the schema allows, in words."""
     if "examples" in schema:
         return " or ".join(map(str, schema["examples"])) + ", …"
     if "enum" in schema:
@@ -286,16 +338,16 @@ def describe(schema: Mapping[str, Any]) -> str:
 
 
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
-    """Mistakes that no single key shows."""
+    """Errors that concern several keys."""
     network, size = config["network"], config["image_size"]
     blocks, last = len(network["channels"]), network["channels"][-1]
     if size >> blocks < 1:
         yield (
-            f"network.channels: {blocks} blocks each halve the image, and image_size is {size}; "
+            f"network.channels: {blocks} blocks halve the image once each, and image_size is {size}; "
             f"allowed: at most {size.bit_length() - 1} blocks"
         )
     if network["kernel_size"] % 2 == 0:
-        yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the map's size"
+        yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the size of the map"
     if (weights := least_weights(config)) > MOST_WEIGHTS:
         yield (
             f"network.channels, network.hidden: the network would have {weights:.1e} weights or more; "
@@ -306,7 +358,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         return
     channels = layers(config)[pruned_layer(config)]
     if last < 2:
-        yield f"network.channels: the last block has {last} channel; allowed: at least 2, so that one can go"
+        yield f"network.channels: the last block has {last} channel; allowed: at least 2, so that one can be removed"
     elif channels < 2:
         yield f"layer: {config['layer']} has {channels} channel (network.channels); allowed: at least 2"
     if config["sweep"]["ks"] != "all":
@@ -321,14 +373,14 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         count = config["images"][config["dataset"]][split]
         if count < pairs["same"] + 1 + pairs["different"]:
             yield (
-                f"images.{config['dataset']}.{split}: {count} images are fewer than one pairing needs "
+                f"images.{config['dataset']}.{split}: {count} images are fewer than the pairs of one image need "
                 f"({pairs['same']} of the same class, {pairs['different']} of others and the image itself); "
                 f"allowed: at least {pairs['same'] + 1 + pairs['different']}"
             )
 
 
 def document(schema: Mapping[str, Any]) -> str:
-    """The keys as a Markdown table: name, default, what is allowed, what it is for."""
+    """The keys as a Markdown table: name, default, allowed values, meaning."""
     lines = ["| key | default | allowed | meaning |", "|---|---|---|---|"]
     for key, sub in keys(schema):
         if "properties" in sub:

@@ -1,4 +1,4 @@
-"""What tells two studies apart: in which of their tables which numbers differ, and by how much."""
+"""The differences between two studies: which numbers of which tables differ, and by how much."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -12,55 +12,58 @@ from prunecurve.errors import StudyError
 from prunecurve.files import load_array
 from prunecurve.statistics import read_table
 
-# What a study's folder and its archive both hold.
+# The files that a study's folder and its archive both hold.
 OF_LAYER = ("ranking/*.csv", "verification.csv", "activations/test/channels.csv", "activations/test/mean_maps.npy")
 COMPARED = ("*.csv", "*.csv.xz", "seed*/training.csv", *(f"seed*/conv*/{name}" for name in OF_LAYER))
-# Columns that say what a row is of; the others are what it says.
+# Columns that name a row; the others are its values.
 NAMES = ("dataset", "seed", "layer", "quantity", "criterion", "removal", "baseline", "other", "k", "epoch", "order")
-# Differs from run to run and means nothing.
+# Differs from run to run without a meaning.
 IGNORED = ("seconds",)
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """What is told of one file: in words, or nothing where A and B hold the same."""
+    """The differences in one file, one line each; no line where A and B hold the same."""
 
     file: str
-    told: tuple[str, ...]
+    lines: tuple[str, ...]
 
 
 def files_of(study: Path) -> dict[str, Path]:
-    """The compared files of a study by their names, compressed or not."""
+    """The files of a study that are compared, by their names without `.xz`."""
     if not study.is_dir():
-        raise StudyError(f"{study} is not a folder; a study's is results/DATASET, an archive's archive/NAME")
+        raise StudyError(f"{study} is not a folder; the folder of a study is results/STUDY, of an archive archive/NAME")
     found = {path for pattern in COMPARED for path in study.glob(pattern)}
     if not found:
-        raise StudyError(f"{study} holds no table of a study; a study's folder is results/DATASET")
+        raise StudyError(f"{study} holds no table of a study; the folder of a study is results/STUDY")
     return {path.relative_to(study).as_posix().removesuffix(".xz"): path for path in sorted(found)}
 
 
 def differences(a: Path, b: Path) -> Iterator[Difference]:
-    """One for each file that A and B both hold, in order of their names; see `only_in` for the others."""
+    """One difference for each file that A and B both hold, in the order of the names; see `only_in` for the others."""
     ours, theirs = files_of(a), files_of(b)
     for name in sorted(ours.keys() & theirs.keys()):
-        tell = _of_arrays if name.endswith(".npy") else _of_tables
-        yield Difference(name, tuple(tell(ours[name], theirs[name])))
+        compare = _of_arrays if name.endswith(".npy") else _of_tables
+        yield Difference(name, tuple(compare(ours[name], theirs[name])))
 
 
 def only_in(a: Path, b: Path) -> list[str]:
-    """The files that A holds and B doesn't; of an archive's B those of its layer, which is all that was frozen."""
+    """The files that A holds and B doesn't; if B is an archive, only files of the layer that was frozen."""
     ours, theirs = files_of(a), files_of(b)
     frozen = {layer_of(name) for name in theirs} if (b / MANIFEST).is_file() else {layer_of(name) for name in ours}
     return sorted(name for name in ours.keys() - theirs.keys() if layer_of(name) in frozen)
 
 
 def layer_of(name: str) -> str:
-    """The convolution that a file is of; empty for those of all."""
+    """The convolution that a file belongs to; empty for files of the whole network."""
     return next((part for part in name.split("/") if part.startswith("conv")), "")
 
 
 def origin(study: Path) -> str:
-    """What an archive's manifest, all of it checked, says of its making; empty for a study's own folder."""
+    """When, from which commit and on which processor an archive was frozen; empty for a folder of results.
+
+    The archive's files are checked against its manifest.
+    """
     if not (study / MANIFEST).is_file():
         return ""
     frozen = checked(study)["frozen"]
@@ -77,9 +80,9 @@ def _of_arrays(a: Path, b: Path) -> Iterator[str]:
 
 
 def _of_tables(a: Path, b: Path) -> Iterator[str]:
-    """A line for each column that differs, where rows of the same name are compared."""
+    """One line per column that differs; rows of the same name are compared."""
     ours, theirs = read_table(a), read_table(b)
-    # The channel names a row of statistics; in a ranking it is what the row says.
+    # The channel names a row of statistics; in a ranking it is a value.
     names = [n for n in (*NAMES, *(() if "order" in ours else ("channel",))) if n in ours and n in theirs]
     for column in sorted(set(ours) ^ set(theirs)):
         yield f"{column}: a column of {'A' if column in ours else 'B'} alone"

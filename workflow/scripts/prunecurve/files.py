@@ -1,9 +1,10 @@
-"""Reading and writing artifacts: every write is atomic, what jobs hand on is sealed, nothing is ever unpickled.
+"""Reading and writing artifacts: writes are atomic, files between jobs carry a checksum, nothing is ever unpickled.
 
-A seal is a CRC-32 of the content, written with it and checked by whoever reads: a bit that flips on a disk, or a block
-that a power cut left empty, is found before it becomes a result.
+The checksum is a CRC-32 of the content. Every reader checks it: a bit that flipped on the disk, or a block that a power
+cut left empty, is detected before it becomes a result. With the checksum stand the settings that the artifact was made
+with (see provenance.py).
 
-Every evaluation job imports this: no pathlib and nothing else that takes milliseconds and isn't needed here.
+Every evaluation job imports this module: no pathlib, and nothing else that takes milliseconds to import.
 """
 
 import csv
@@ -12,21 +13,23 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import numpy as np
 
+from prunecurve import provenance
 from prunecurve.errors import StudyError, unwritable
 
 
 def unreadable(path: str | os.PathLike[str], kind: str, error: Exception) -> StudyError:
-    """What to tell of a file that can't be read; a good file that the disk withholds needn't be made anew."""
+    """The error for a file that can't be read: what to do about it depends on whether the file or the disk is at fault."""
     if isinstance(error, OSError) and not isinstance(error, FileNotFoundError) and error.errno is not None:
         return StudyError(f"{path} can't be read: {error.strerror}")
-    return StudyError(f"{path} is not a readable {kind} ({error}); {mend(path)}")
+    return StudyError(f"{path} is not a readable {kind} ({error}); {remedy(path)}")
 
 
-def mend(path: str | os.PathLike[str]) -> str:
-    """What to do about a broken artifact; what is a link into a cache comes back unless the cached file goes too."""
+def remedy(path: str | os.PathLike[str]) -> str:
+    """What to do about a damaged artifact; a link into a cache is restored as it was unless the cached file goes too."""
     if os.path.islink(path):
         return f"delete it, and what it links to, {os.path.realpath(path)}, and run again"
     return "delete it and run again"
@@ -34,11 +37,11 @@ def mend(path: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Yield a temporary path in the folder of `path`; on success it takes the place of `path`, else it goes.
+    """Yield a temporary path in the folder of `path`; on success it replaces `path`, else it is removed.
 
-    The temporary name is this process's own: a job that outlived its killed driver may still be writing the same
-    artifact. What processes of this machine left that are no more is cleared away. StudyError, saying what to do,
-    where the disk is full or may not be written to.
+    The temporary name holds the process number: a job that outlived its killed driver may still be writing the same
+    artifact. Temporary files of processes of this machine that have ended are removed. Raises StudyError, saying what
+    to do, where the disk is full or read-only.
     """
     folder, name = os.path.split(os.fspath(path))
     own = f".unfinished-{os.uname().nodename}-"
@@ -54,19 +57,19 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        # In words before the temporary file goes, which would make room.
-        told = unwritable(path if error.filename in (None, temporary) else error.filename, error)
+        # The message first: removing the temporary file would make room on a full disk.
+        message = unwritable(path if error.filename in (None, temporary) else error.filename, error)
         _remove(temporary)
-        if told is None:
+        if message is None:
             raise
-        raise StudyError(told) from error
+        raise StudyError(message) from error
     except BaseException:
         _remove(temporary)
         raise
 
 
 def _remove(path: str) -> None:
-    # Where nothing can be written, nothing can be removed either; the error that led here is the one to tell.
+    # Where nothing can be written, nothing can be removed either; the error that led here is the one to report.
     with suppress(OSError):
         os.unlink(path)
 
@@ -81,10 +84,13 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-# What a file of arrays or of a model ends with. Numpy reads as many bytes as the header tells, and torch what the
-# archive's directory tells: neither sees it.
+# What a file of arrays or of a model ends with: the settings, if there are any, and the checksum. Numpy reads as many
+# bytes as the header says, and torch as the archive's directory says: neither reads the end.
 SEAL = "\ncrc32 {:08x}\n"
 SEAL_LENGTH = len(SEAL.format(0))
+SETTINGS_MARK = b"\nsettings\n"
+# Settings are some thousand bytes; more than this is not read.
+MOST_SETTINGS = 1 << 16
 
 
 def _crc_of_file(path: str | os.PathLike[str], end: int) -> int:
@@ -95,28 +101,37 @@ def _crc_of_file(path: str | os.PathLike[str], end: int) -> int:
 
 
 def seal(path: str) -> None:
-    """End a file that was just written with the checksum of what it holds."""
-    text = SEAL.format(_crc_of_file(path, os.path.getsize(path)))
+    """Append the settings of the running job and a checksum of everything before it to a file that was just written."""
+    lines = provenance.lines()
+    end = SETTINGS_MARK + "\n".join(lines).encode() if lines else b""
+    text = SEAL.format(zlib.crc32(end, _crc_of_file(path, os.path.getsize(path))))
     with open(path, "ab") as file:
-        file.write(text.encode())
+        file.write(end + text.encode())
 
 
-def check_seal(path: str | os.PathLike[str], kind: str = ".npy array") -> None:
-    """Raise StudyError, naming the file, unless it is what was sealed, byte for byte."""
+def check_seal(path: str | os.PathLike[str], kind: str = ".npy array") -> list[str]:
+    """Check the checksum at the end of a file; return the settings that the file carries.
+
+    Raises StudyError, naming the file, unless the content is what was written, byte for byte.
+    """
     try:
         end = os.path.getsize(path) - SEAL_LENGTH
         with open(path, "rb") as file:
-            file.seek(max(end, 0))
-            found = file.read()
-        intact = end > 0 and found == SEAL.format(_crc_of_file(path, end)).encode()
+            file.seek(max(end - MOST_SETTINGS, 0))
+            last = file.read()
+        intact = end > 0 and last[-SEAL_LENGTH:] == SEAL.format(_crc_of_file(path, end)).encode()
     except OSError as error:
         raise unreadable(path, kind, error) from error
     if not intact:
-        raise StudyError(f"{path} is damaged: it is cut off, or its checksum doesn't fit its content; {mend(path)}")
+        raise StudyError(f"{path} is damaged: it is cut off, or its checksum doesn't fit its content; {remedy(path)}")
+    _, mark, text = last[:-SEAL_LENGTH].rpartition(SETTINGS_MARK)
+    lines = text.decode(errors="replace").split("\n") if mark else []
+    provenance.inherit(lines)
+    return lines
 
 
 def save_array(path: str | os.PathLike[str], array: np.ndarray) -> None:
-    """Write one array as `.npy`, sealed."""
+    """Write one array as `.npy`, with its checksum."""
     with atomic(path) as temporary:
         np.save(temporary, array, allow_pickle=False)
         seal(temporary)
@@ -124,10 +139,10 @@ def save_array(path: str | os.PathLike[str], array: np.ndarray) -> None:
 
 @contextmanager
 def streamed_array(path: str | os.PathLike[str], shape: Sequence[int]) -> Iterator[np.ndarray]:
-    """A float32 array on disk, to be filled piece by piece: the system, and not this process, keeps it in memory."""
+    """Yield a float32 array on disk, to be filled piece by piece; it needs no memory of this process."""
     with atomic(path) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=tuple(shape))
-        # On a full disk, writing to mapped pages would end the process without a word; this is an error, and is told.
+        # On a full disk, writing to mapped pages would end the process without a message; this call raises an error.
         if hasattr(os, "posix_fallocate"):
             with open(temporary, "r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
@@ -136,7 +151,7 @@ def streamed_array(path: str | os.PathLike[str], shape: Sequence[int]) -> Iterat
         seal(temporary)
 
 
-# A record's header names all its fields: more bytes than numpy parses of one by default, enough for any network.
+# A record's header names all its fields: longer than numpy's default limit, enough for any network.
 RECORD_HEADER = 1_000_000
 
 
@@ -147,30 +162,30 @@ def load_array(
     mapped: bool = False,
     longest_header: int = 10_000,
 ) -> np.ndarray:
-    """Read a sealed `.npy` file, memory-mapped if `mapped`.
+    """Read a `.npy` file and check its checksum; memory-mapped if `mapped`.
 
-    `shape` is what the array must have, None standing for any length. Raises StudyError, naming the
-    file, when it is missing, truncated or changed, holds Python objects or has another shape.
+    shape: the shape that the array must have; None allows any length. Raises StudyError, naming the file, when it is
+    missing, truncated or changed, holds Python objects or has another shape.
     """
     check_seal(path)
     try:
         array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None, max_header_size=longest_header)
-    # SyntaxError, TokenError, …: numpy lets through what parsing a damaged header raises.
+    # SyntaxError, TokenError, …: numpy does not catch what parsing a damaged header raises.
     except Exception as error:
         raise unreadable(path, ".npy array", error) from error
     if not isinstance(array, np.ndarray):
-        raise StudyError(f"{path} is not a single .npy array; {mend(path)}")
+        raise StudyError(f"{path} is not a single .npy array; {remedy(path)}")
     wanted = array.shape if shape is None else tuple(shape)
     if len(wanted) != array.ndim or any(w not in (None, n) for w, n in zip(wanted, array.shape)):
         expected = " × ".join("any" if n is None else str(n) for n in wanted)
-        raise StudyError(f"{path} has shape {array.shape}, expected {expected}; {mend(path)}")
+        raise StudyError(f"{path} has shape {array.shape}, expected {expected}; {remedy(path)}")
     return array
 
 
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays as one `.npy` of a single record, a field each; the same arrays give the same bytes.
+    """Write named arrays as one `.npy` of a single record, one field per array; equal arrays give equal bytes.
 
-    Not as `.npz`: a job that reads one spends more time on importing zipfile than on evaluating.
+    Not as `.npz`: importing zipfile takes longer than an evaluation.
     """
     fields = [(name, np.asarray(array).dtype, np.shape(array)) for name, array in arrays.items()]
     record = np.zeros((), np.dtype(fields, align=True))
@@ -180,39 +195,56 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) 
 
 
 def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Read all arrays that `save_arrays` wrote; StudyError, naming the file, when that can't be done safely."""
+    """Read all arrays that `save_arrays` wrote; raise StudyError, naming the file, when that can't be done safely."""
     record = load_array(path, shape=(), longest_header=RECORD_HEADER)
     if record.dtype.names is None:
-        raise StudyError(f"{path} holds no named arrays; {mend(path)}")
+        raise StudyError(f"{path} holds no named arrays; {remedy(path)}")
     return {name: record[name] for name in record.dtype.names}
 
 
 def as_text(value: object) -> str:
-    """One CSV cell; floats in their shortest exact form, so that reading gives back the same number."""
+    """The text of one CSV cell; floats in their shortest exact form, so that reading gives back the same number."""
     return repr(float(value)) if isinstance(value, (float, np.floating)) else str(value)
 
 
-# The column of a sealed CSV file.
+# The last column of a CSV file with checksums. Its name goes on with the settings: `crc32 | training.epochs: 8 | …`.
 CHECKSUM = "crc32"
+NEXT = " | "
+
+
+def checksum_column(names: Sequence[str]) -> str | None:
+    """The column of checksums among a table's columns; None where the table has none."""
+    last = names[-1] if len(names) else ""
+    return last if last == CHECKSUM or last.startswith(CHECKSUM + NEXT) else None
 
 
 def _checksum(names: Sequence[str], cells: Sequence[str], place: int, rows: int) -> str:
-    """Of a row, its header, its place and how many rows there are: none can be lost or change places unnoticed."""
+    """CRC-32 of a row with its header, its place and the number of rows: no row can be lost or moved unnoticed."""
     return f"{zlib.crc32('|'.join([*names, *cells, f'{place}/{rows}']).encode()):08x}"
+
+
+def _covered(names: Sequence[str], checksum: str) -> list[str]:
+    """The part of the header that the checksums cover: settings too, where there are any."""
+    return [*names, checksum] if checksum != CHECKSUM else list(names)
 
 
 def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, object]], *, sealed: bool = True) -> None:
     """Write dictionaries with the same keys as a CSV file with a header.
 
-    sealed: with a last column `crc32`. Tables of a whole study, which people and other programs read, have none.
+    sealed: with a last column of checksums. Tables of a whole study, which people and other programs read, have none;
+    their settings stand in a file beside them.
     """
     names = list(rows[0])
+    header = NEXT.join([CHECKSUM, *provenance.lines()])
     with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*names, CHECKSUM] if sealed else names)
+        writer.writerow([*names, header] if sealed else names)
         for place, row in enumerate(rows):
             cells = [as_text(value) for value in row.values()]
-            writer.writerow([*cells, _checksum(names, cells, place, len(rows))] if sealed else cells)
+            checksum = [_checksum(_covered(names, header), cells, place, len(rows))] if sealed else []
+            writer.writerow([*cells, *checksum])
+    if not sealed:
+        _write_settings(path)
 
 
 def read_rows(path: str | os.PathLike[str], *, sealed: bool = True) -> list[dict[str, str]]:
@@ -222,32 +254,90 @@ def read_rows(path: str | os.PathLike[str], *, sealed: bool = True) -> list[dict
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows, names = list(reader), reader.fieldnames or []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise unreadable(path, "CSV file", error) from error
     if not rows or any(None in row or None in row.values() for row in rows):
-        raise StudyError(f"{path} is empty or cut off; {mend(path)}")
-    for place, row in enumerate(rows) if sealed else ():
-        checksum = row.pop(CHECKSUM, None)
-        if checksum != _checksum(list(row), list(row.values()), place, len(rows)):
+        raise StudyError(f"{path} is empty or cut off; {remedy(path)}")
+    if not sealed:
+        provenance.inherit(read_settings(path))
+        return rows
+    column = checksum_column(names) or CHECKSUM
+    for place, row in enumerate(rows):
+        checksum = row.pop(column, None)
+        if checksum != _checksum(_covered(list(row), column), list(row.values()), place, len(rows)):
             raise StudyError(
-                f"{path} is damaged: row {place + 1} isn't what was written, or some are missing; {mend(path)}"
+                f"{path} is damaged: row {place + 1} isn't what was written, or some are missing; {remedy(path)}"
             )
+    provenance.inherit(column.split(NEXT)[1:])
     return rows
 
 
+def write_table(path: str | os.PathLike[str], table: Any) -> None:
+    """Write a pandas.DataFrame as a plain CSV file, without its index, and its settings beside it."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+    _write_settings(path)
+
+
+def settings_file(path: str | os.PathLike[str]) -> str:
+    """Where the settings of a plain table stand: `curve.csv.settings` for `curve.csv`."""
+    return f"{os.fspath(path)}.settings"
+
+
+def _write_settings(path: str | os.PathLike[str]) -> None:
+    if lines := provenance.lines():
+        with atomic(settings_file(path)) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            checksum = f"{_crc_of_file(path, os.path.getsize(path)):08x}"
+            file.write(
+                "\n".join([f"# What {os.path.basename(path)} was made with.", f"{CHECKSUM}: {checksum}", *lines, ""])
+            )
+
+
+def read_settings(path: str | os.PathLike[str]) -> list[str]:
+    """The settings that stand beside a plain table; none where there is no such file.
+
+    Raises StudyError, naming the table, when it isn't the one that they were written for.
+    """
+    try:
+        with open(settings_file(path), encoding="utf-8") as file:
+            first, checksum, *lines = file.read().splitlines()
+        intact = checksum == f"{CHECKSUM}: {_crc_of_file(path, os.path.getsize(path)):08x}"
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise unreadable(settings_file(path), "list of settings", error) from error
+    if not intact:
+        raise StudyError(f"{path} was changed after it was written; {remedy(path)}")
+    return lines
+
+
+def settings_of(path: str | os.PathLike[str]) -> list[str]:
+    """The settings that an artifact carries, whatever its kind; its checksum is checked on the way."""
+    name = os.fspath(path)
+    if name.endswith((".npy", ".pt")):
+        return check_seal(path)
+    with open(path, newline="", encoding="utf-8") as file:
+        column = checksum_column(next(csv.reader(file), []))
+    if column is None:
+        return read_settings(path)
+    read_rows(path)
+    return column.split(NEXT)[1:]
+
+
 def read_columns(path: str | os.PathLike[str], *names: str) -> list[np.ndarray]:
-    """The named columns of a CSV file of numbers, as float64 arrays."""
+    """Read the named columns of a CSV file of numbers as float64 arrays."""
     rows = read_rows(path)
     try:
         return [np.array([float(row[name]) for row in rows]) for name in names]
     except (KeyError, ValueError) as error:
-        raise StudyError(f"{path} lacks a column or a number ({error}); {mend(path)}") from error
+        raise StudyError(f"{path} lacks a column or a number ({error}); {remedy(path)}") from error
 
 
 def read_order(path: str | os.PathLike[str], channels: int) -> np.ndarray:
-    """A ranking's channel numbers, the first to be pruned first; StudyError if it is no permutation."""
+    """Read a ranking's channel numbers, the first to be pruned first; raise StudyError if it is no permutation."""
     (order,) = read_columns(path, "channel")
     if not np.array_equal(np.sort(order), np.arange(channels)):
-        raise StudyError(f"{path} is not a ranking of {channels} channels; {mend(path)}")
+        raise StudyError(f"{path} is not a ranking of {channels} channels; {remedy(path)}")
     return order.astype(np.int64)

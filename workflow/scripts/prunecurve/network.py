@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from prunecurve.errors import StudyError
-from prunecurve.files import atomic, check_seal, mend, save_arrays, seal
+from prunecurve.files import atomic, check_seal, remedy, save_arrays, seal
 
 # The places in a block where a channel can be measured, in the order data passes them.
 POINTS = ("conv", "bn", "relu", "pool")
@@ -149,7 +149,7 @@ def load_model(path: str | Path) -> PairNet:
         # torch's own advice for a refused file is to load it unsafely: the log's traceback has it, the message hasn't.
         refused = isinstance(error, pickle.UnpicklingError)
         reason = "it is damaged, or holds more than weights, which is never loaded" if refused else error
-        raise StudyError(f"{path} is not a model of this workflow ({reason}); {mend(path)}") from error
+        raise StudyError(f"{path} is not a model of this workflow ({reason}); {remedy(path)}") from error
     return model.to(memory_format=torch.channels_last).eval()
 
 

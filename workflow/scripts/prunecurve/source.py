@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from prunecurve.provenance import SEPARATOR
+
 PACKAGE = "prunecurve"
 # Libraries that are installed under another name than they are imported by.
 INSTALLED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
@@ -93,3 +95,8 @@ def _imported(file: Path, scripts: Path) -> Iterator[Path]:
             if name.split(".")[0] == PACKAGE:
                 path = scripts.joinpath(*name.split("."))
                 yield from (p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file())
+
+
+def code_setting(script: str | Path, *plugins: str) -> str:
+    """The digest of a script's code as a setting that its outputs carry: `code of rank_channels with criteria.apoz: …`."""
+    return f"code of {' with '.join([Path(script).stem, *plugins])}{SEPARATOR}{digest(script, *plugins)}"

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from prunecurve.files import CHECKSUM, read_rows, unreadable
+from prunecurve.files import checksum_column, read_rows, read_settings, unreadable
 from prunecurve.naming import criterion_of
+from prunecurve.provenance import inherit
 
 CONFIDENCE = 0.95
 # Fewer networks have too few different resamples for a bootstrap to tell anything of the tails.
@@ -21,15 +22,20 @@ GROUP = ["dataset", "layer", "criterion", "removal"]
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a CSV file of the workflow, its seal checked if it has one; StudyError, naming it, when it is broken."""
+    """Read a CSV file of the workflow; its checksums are checked if it has any.
+
+    Raises StudyError, naming the file, when it is damaged.
+    """
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise unreadable(path, "CSV file", error) from error
-    if CHECKSUM not in table:
+    column = checksum_column(list(table))
+    if column is None:
+        inherit(read_settings(path))
         return table
     read_rows(path)
-    return table.drop(columns=CHECKSUM)
+    return table.drop(columns=column)
 
 
 def normalised_area(k: np.ndarray, values: np.ndarray) -> float:

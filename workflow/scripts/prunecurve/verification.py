@@ -7,7 +7,7 @@ import numpy as np
 from prunecurve.batches import Split, all_logits
 from prunecurve.cost import block_of
 from prunecurve.errors import StudyError
-from prunecurve.files import mend, read_rows
+from prunecurve.files import remedy, read_rows
 from prunecurve.metrics import confusion, predict
 from prunecurve.network import PairNet
 from prunecurve.surgery import operated
@@ -74,7 +74,7 @@ def _row_of(k: int, path: str) -> dict[str, str]:
     """The row of one K in a file of rows."""
     found = [row for row in read_rows(path) if row.get("k") == str(k)]
     if len(found) != 1:
-        raise StudyError(f"{path} has {len(found)} rows for K = {k}, not one; {mend(path)}")
+        raise StudyError(f"{path} has {len(found)} rows for K = {k}, not one; {remedy(path)}")
     return found[0]
 
 

@@ -1,0 +1,177 @@
+"""The settings that artifacts carry: from inputs to outputs, through every kind of file, complete and unchanged."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import PROJECT
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from prunecurve import criteria, provenance
+from prunecurve.config import check, keys, load_schema, replaced, settings
+from prunecurve.errors import StudyError
+from prunecurve.files import load_array, read_rows, save_array, settings_of, write_rows, write_table
+from prunecurve.provenance import SEPARATOR
+from prunecurve.statistics import read_table
+
+SCHEMA = load_schema(PROJECT / "workflow" / "schemas" / "config.schema.yaml")
+LINES = st.lists(
+    st.tuples(st.from_regex(r"[a-z][a-z_.]{0,20}", fullmatch=True), st.from_regex(r"[\w\[\], .+-]{1,30}", fullmatch=True))
+    .map(SEPARATOR.join)
+    .filter(str.isascii),
+    unique=True,
+    max_size=8,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_job():
+    yield
+    provenance.stop()
+
+
+def job(own, read=lambda: None, write=lambda: None):
+    """A job with its own settings: reads, writes, ends."""
+    provenance.start(own)
+    read()
+    write()
+    provenance.stop()
+
+
+# ---- through files
+
+
+@given(
+    array=arrays.arrays(
+        st.sampled_from([np.float32, np.uint8, np.int64]), arrays.array_shapes(max_dims=3), elements=st.integers(0, 200)
+    ),
+    lines=LINES,
+)
+def test_an_array_carries_its_settings_and_is_read_unchanged(tmp_path_factory, array, lines):
+    path = tmp_path_factory.mktemp("array") / "a.npy"
+    job(lines, write=lambda: save_array(path, array))
+    assert settings_of(path) == sorted(lines)
+    for mapped in (False, True):
+        assert np.array_equal(load_array(path, mapped=mapped), array)
+
+
+@given(lines=LINES, cells=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0")), min_size=1))
+def test_a_sealed_table_carries_its_settings_and_is_read_unchanged(tmp_path_factory, lines, cells):
+    path = tmp_path_factory.mktemp("rows") / "rows.csv"
+    rows = [{"place": str(place), "cell": cell} for place, cell in enumerate(cells)]
+    job(lines, write=lambda: write_rows(path, rows))
+    assert settings_of(path) == sorted(lines)
+    assert read_rows(path) == rows
+
+
+def test_settings_go_from_inputs_to_outputs_of_every_kind(tmp_path):
+    """Two networks, their rankings in sealed tables, a plain table of all, a table made from that."""
+    for seed, epochs in ((0, 5), (1, 6)):
+        job([f"training.epochs: {epochs}"], write=lambda seed=seed: save_array(tmp_path / f"w{seed}.npy", np.arange(3)))
+        job(
+            ["ranking.split: val"],
+            read=lambda seed=seed: load_array(tmp_path / f"w{seed}.npy"),
+            write=lambda seed=seed: write_rows(tmp_path / f"r{seed}.csv", [{"channel": 1}, {"channel": 0}]),
+        )
+    one = ["ranking.split: val", "training.epochs: 5"]
+    assert settings_of(tmp_path / "r0.csv") == one
+    job(
+        ["seeds: [0, 1]"],
+        read=lambda: [read_rows(tmp_path / f"r{seed}.csv") for seed in (0, 1)],
+        write=lambda: write_rows(tmp_path / "all.csv", [{"seed": 0}, {"seed": 1}], sealed=False),
+    )
+    # Networks of two recipes: both stand there.
+    both = sorted([*one, "training.epochs: 6", "seeds: [0, 1]"])
+    assert settings_of(tmp_path / "all.csv") == both
+    assert (tmp_path / "all.csv").read_text() == "seed\n0\n1\n", "other programs read a plain table"
+    assert yaml.safe_load((tmp_path / "all.csv.settings").read_text())["seeds"] == [0, 1]
+    frame = pd.DataFrame({"mean": [0.5]})
+    job([], read=lambda: read_table(tmp_path / "all.csv"), write=lambda: write_table(tmp_path / "mean.csv", frame))
+    assert settings_of(tmp_path / "mean.csv") == both
+
+
+def test_without_a_job_files_carry_nothing_and_are_read_all_the_same(tmp_path):
+    save_array(tmp_path / "a.npy", np.arange(4))
+    write_rows(tmp_path / "a.csv", [{"x": 1}])
+    write_rows(tmp_path / "plain.csv", [{"x": 1}], sealed=False)
+    assert [settings_of(tmp_path / name) for name in ("a.npy", "a.csv", "plain.csv")] == [[], [], []]
+    assert (tmp_path / "a.csv").read_text().startswith("x,crc32\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.npy", "plain.csv"]
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.csv", "plain.csv"])
+def test_a_setting_that_was_edited_is_found(tmp_path, name):
+    job(["training.epochs: 1"], write=lambda: save_array(tmp_path / "a.npy", np.arange(4)))
+    job(["training.epochs: 1"], write=lambda: write_rows(tmp_path / "a.csv", [{"x": 1}]))
+    job(["training.epochs: 1"], write=lambda: write_rows(tmp_path / "plain.csv", [{"x": 1}], sealed=False))
+    path = tmp_path / name
+    if name == "plain.csv":
+        path.write_text("x\n2\n")
+    else:
+        path.write_bytes(path.read_bytes().replace(b"epochs: 1", b"epochs: 7"))
+    with pytest.raises(StudyError, match=rf"{name} (is damaged|was changed after it was written)"):
+        settings_of(path)
+
+
+# ---- of a config
+
+
+def test_the_settings_of_a_config_are_its_keys_resolved():
+    lines = settings(check({"training": {"epochs": 3}, "sweep": {"ks": [5, 2]}}, SCHEMA))
+    assert lines["training.epochs"] == "training.epochs: 3"
+    assert lines["layer"] == "layer: conv3"
+    assert lines["sweep.ks"] == "sweep.ks: [0, 2, 5]"
+    every = check({"sweep": {"ks": list(range(64))}}, SCHEMA)
+    assert settings(every)["sweep.ks"] == settings(check({}, SCHEMA))["sweep.ks"] == "sweep.ks: all"
+    assert set(lines) == {key for key, sub in keys(SCHEMA) if "properties" not in sub}
+
+
+@pytest.mark.parametrize(
+    ("finished", "asked", "lines"),
+    [
+        ({}, {}, []),
+        ({}, {"seeds": [0, 1, 2, 7]}, []),
+        ({}, {"seeds": [0, 1]}, ["seeds: [0, 1, 2]; asked for: [0, 1]"]),
+        ({}, {"seeds": [2, 1, 0]}, []),
+        ({"ranking": {"criteria": ["apoz"]}}, {"ranking": {"criteria": ["l1_norm", "apoz"]}}, []),
+        (
+            {"ranking": {"criteria": ["apoz"]}},
+            {"ranking": {"criteria": ["l1_norm"]}},
+            ["ranking.criteria: [apoz]; asked for: [l1_norm]"],
+        ),
+        ({"sweep": {"ks": [3]}}, {}, []),
+        ({}, {"sweep": {"ks": [3]}}, ["sweep.ks: all; asked for: [0, 3]"]),
+        ({"sweep": {"ks": [3]}}, {"sweep": {"ks": [2]}}, ["sweep.ks: [0, 3]; asked for: [0, 2]"]),
+        ({}, {"ranking": {"random_draws": 4}}, []),
+        ({}, {"ranking": {"random_draws": 1}}, ["ranking.random_draws: 2; asked for: 1"]),
+        ({}, {"layer": "conv3"}, []),
+        ({}, {"layer": "conv2"}, ["layer: conv3; asked for: conv2"]),
+        (
+            {},
+            {"training": {"epochs": 9}, "threads": 2},
+            ["threads: 1; asked for: 2", "training.epochs: 8; asked for: 9"],
+        ),
+        ({}, {"figures": {"dpi": 90}, "study": "digits"}, []),
+    ],
+)
+def test_what_a_run_would_replace_in_a_finished_study(finished, asked, lines):
+    carried = {key: line for key, line in settings(check(finished, SCHEMA)).items() if not key.startswith("figures")}
+    assert replaced([*carried.values(), "code of train: 0123"], check(asked, SCHEMA)) == lines
+
+
+# How a study is run, named and drawn, not what its results are.
+NOT_CARRIED = {"study", "overwrite", "archive", "data_dir", "sweep.ks_per_job"}
+
+
+def test_every_key_that_changes_a_result_is_carried_by_it():
+    rules = "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").glob("*.smk"))
+    calls = re.findall(r"made_with\(([^()]*(?:\([^()]*\)[^()]*)*)\)", rules)
+    named = {word for call in calls for word in re.findall(r'"([a-z_.]+)"', call)} | {"seeds", "images"}
+    named |= {f"ranking.{key}" for name in criteria.names() for key in criteria.knobs(name)}
+    for key, sub in keys(SCHEMA):
+        if "properties" not in sub and not key.startswith("figures.") and key not in NOT_CARRIED:
+            sections = {key.rsplit(".", places)[0] for places in range(3)}
+            assert sections & named, f"{key}: no rule names it in made_with(...)"

@@ -1,0 +1,55 @@
+# What a run reports: before its first job, while it trains, after its last job.
+
+# Trainings and freezing write their progress to their logs; the run shows it, above the bars of the terminal.
+FOLLOWER = Follower([f"results/{STUDY}/seed*/logs/train.log", "results/logs/freeze/*.log"], logger.info)
+
+
+def replaced_settings():
+    """What this run would replace in a finished study of the same name: one line per setting."""
+    if ARCHIVE or config["overwrite"]:
+        return []
+    try:
+        return replaced(read_settings(f"results/{STUDY}/curve.csv"), config)
+    except StudyError:
+        # The curve was edited by hand: it is no result of any settings.
+        return []
+
+
+def former_figures():
+    """Figures in the study's folder that the present config doesn't draw: of another layer, seed or criterion."""
+    current = {*all_figures(DRAWN), *expand(rules.plot.output, study=DRAWN, figure=figures.of("of_sensitivity"))}
+    drawn = re.compile(rf"({'|'.join(figures.names())})(_conv\d+_seed\d+)?\.(png|svg)")
+    folder = Path("results", DRAWN, "figures")
+    return [
+        path for path in sorted(folder.glob("*.*")) if drawn.fullmatch(path.name) and path.as_posix() not in current
+    ]
+
+
+REPLACED = replaced_settings() if workflow.is_main_process else []
+if REPLACED:
+    logger.warning(
+        f"results/{STUDY} holds a finished study that was made with other settings:\n  "
+        + "\n  ".join(REPLACED)
+        + "\nTo keep it, give this study a name: --config study=NAME. To replace it: --config overwrite=true."
+    )
+
+
+onstart:
+    if REPLACED:
+        raise WorkflowError(
+            f"stopped: results/{STUDY} would be replaced (see the warning above). Nothing was changed."
+        )
+    FOLLOWER.start()
+
+
+onsuccess:
+    FOLLOWER.stop()
+    for figure in former_figures():
+        figure.unlink()
+        logger.warning(f"removed {figure}: it was drawn for another layer, seed or criterion of this study")
+    if {"all", "figures", "summary"} & {target.name for target in workflow.dag.targetrules}:
+        logger.info("\n" + Path("results", DRAWN, "summary.txt").read_text(encoding="utf-8"))
+
+
+onerror:
+    FOLLOWER.stop()
