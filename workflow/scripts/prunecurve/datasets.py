@@ -181,10 +181,11 @@ def _require_folder(data_dir: Path) -> None:
 
 
 def fingerprint(dataset: str, data_dir: str | Path) -> str:
-    """Return a string that changes if the data change, but not if data_dir moves; empty for the published files.
+    """Return a string that changes if the data of image_folder or mnist change, but not if data_dir moves.
 
-    For image_folder it is a digest of the files' names, sizes and modification times; for MNIST a digest of the name,
-    the size and the first 64 KiB of each file. Reading all images at every start of the workflow would take too long.
+    For image_folder it is a digest of the files' names, sizes and modification times; for mnist a digest of the name,
+    the size and the first 64 KiB of each file, or "" if they are the published ones. For the other data sets it is "".
+    Reading all images at every start of the workflow would take too long.
     Raises StudyError if the folder of image_folder does not exist, so that the error comes before any job runs.
     """
     if dataset == "mnist":
