@@ -1,4 +1,4 @@
-"""Measure what the workflow costs, side by side with other ways to do the same: results.csv and results.png."""
+"""Measure the time and memory of the workflow, compared with other methods; write results.csv and results.png."""
 
 import argparse
 import importlib
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# One BLAS thread, as in the jobs: threads divide the pairs.
+# One BLAS thread, as in the jobs, which split the pairs among threads.
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 sys.path.insert(0, str(HERE.parent / "workflow" / "scripts"))
 
@@ -21,13 +21,13 @@ PARTS = ("sweep", "jobs", "scale", "training", "activations", "greedy", "memory"
 
 
 def options() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(description=__doc__)
-    made.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="rows of other parts stay as they are")
-    made.add_argument("--data-dir", type=Path, default=HERE.parent / "data", help="MNIST in torchvision's layout")
-    made.add_argument("--scratch", type=Path, default=HERE / "scratch", help="where studies are run")
-    made.add_argument("--results", type=Path, help="folder of the tables and the figure; else this one")
-    made.add_argument("--quick", action="store_true", help="a tiny study, to see that it works; results in scratch")
-    return made
+    cli = argparse.ArgumentParser(description=__doc__)
+    cli.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to measure; other rows are kept")
+    cli.add_argument("--data-dir", type=Path, default=HERE.parent / "data", help="MNIST in torchvision's layout")
+    cli.add_argument("--scratch", type=Path, default=HERE / "scratch", help="folder in which studies are run")
+    cli.add_argument("--results", type=Path, help="folder of the tables and the figure; by default benchmarks/")
+    cli.add_argument("--quick", action="store_true", help="a tiny study to test the benchmark; results in scratch")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:
@@ -37,10 +37,10 @@ def work(arguments: argparse.Namespace) -> None:
     for part in arguments.only:
         started = time.perf_counter()
         print(f"{part} …", flush=True)
-        found = importlib.import_module(f"rows.{part}").rows(study)
-        # After each part: one that fails takes none of the others' figures with it.
-        write_results(results / "results.csv", PARTS, part, found)
-        for row in found:
+        rows = importlib.import_module(f"rows.{part}").rows(study)
+        # Write after each part, so that an error in a later part does not lose these rows.
+        write_results(results / "results.csv", PARTS, part, rows)
+        for row in rows:
             print("  " + "  ".join(f"{name}: {cell}" for name, cell in row.cells().items() if cell))
         print(f"{part}: {time.perf_counter() - started:.0f} s", flush=True)
     draw(results / "results.csv", results / "scale.csv", results / "results.png")
@@ -49,7 +49,7 @@ def work(arguments: argparse.Namespace) -> None:
 
 
 def tabulate(page: Path, results: Path) -> None:
-    """Write the results between the README's marks."""
+    """Write the results as a table between the two marks in the README."""
     before, rest = page.read_text(encoding="utf-8").split(START)
     text = before + START + "\n" + as_markdown(results) + "\n" + END + rest.split(END)[1]
     page.write_text(text, encoding="utf-8")

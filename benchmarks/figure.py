@@ -1,4 +1,4 @@
-"""The benchmark's figure: how many times faster, and how the driver's cost grows with the number of evaluations."""
+"""The figure of the benchmark: speed-ups, and Snakemake's own time as a function of the number of evaluations."""
 
 import textwrap
 from pathlib import Path
@@ -19,7 +19,7 @@ COLOUR_OF = {"yes": style.COLOURS[2], "no": style.COLOURS[1], "": style.GREY}
 
 
 def draw(results: Path, scale: Path, output: Path) -> None:
-    """Write the figure from results.csv and, where it is there, scale.csv."""
+    """Draw the figure from results.csv and, if it exists, scale.csv; write it to `output`."""
     table = pd.read_csv(results, keep_default_na=False)
     with style.applied():
         figure = Figure(figsize=(style.PAGE_WIDTH, 4.2))
@@ -65,6 +65,6 @@ def _growth(ax, table: pd.DataFrame) -> None:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
     bottom, top = ax.get_ylim()
-    # Room for the legend above the lines.
+    # Leave space for the legend above the lines.
     ax.set_ylim(bottom, top * 8)
     ax.legend(loc="upper left", fontsize=6)

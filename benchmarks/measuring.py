@@ -1,4 +1,4 @@
-"""Timing two things side by side, and what one row of the results is."""
+"""Measuring time and memory of two methods in turn, and the rows of the results."""
 
 import csv
 import dataclasses
@@ -15,10 +15,10 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A comparison: ours and other in seconds, or in megabytes where the name ends in "in MB".
+    """A comparison of our method with another: in seconds, or in megabytes if the name ends with "in MB".
 
-    ratio: other / ours, how many times less ours takes. target: what is to be reached, in words; empty where
-    there is none.
+    ratio: other / ours; above 1, ours takes less. target: the target in words; empty if there is none. met: whether
+    the target is met; None if there is none.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Row:
     met: bool | None = None
 
     def cells(self) -> dict[str, str]:
-        """The row as results.csv has it."""
+        """Return the cells of the row in results.csv, by column name."""
         return {
             "name": self.name,
             "ours_seconds": f"{self.ours:.4g}",
@@ -45,49 +45,55 @@ class Row:
 
 
 def compared(name: str, ours: Sequence[float], other_name: str, other: Sequence[float]) -> Row:
-    """Medians over rounds, and of other / ours in each round, whose two were measured in turn."""
+    """Return a row with the medians over rounds; ratio is the median of other / ours in each round.
+
+    ours, other: the measurements of each round, made in turn.
+    """
     ratio = statistics.median(theirs / own for own, theirs in zip(ours, other, strict=True))
     return Row(name, statistics.median(ours), other_name, statistics.median(other), ratio)
 
 
 def at_least(row: Row, ratio: float) -> Row:
-    """The row with the target of a ratio."""
+    """Return the row with the target that ratio is at least this value."""
     return dataclasses.replace(row, target=f"ratio ≥ {ratio:g}", met=row.ratio >= ratio)
 
 
 def at_most(row: Row, share: float) -> Row:
-    """The row with the target that ours takes at most so many times what the other does."""
+    """Return the row with the target that ours takes at most `share` times what the other takes."""
     return dataclasses.replace(row, target=f"ours ≤ {share:g} × other", met=row.ratio >= 1 / share)
 
 
 def at_most_absolute(row: Row, most: float) -> Row:
-    """The row with the target that ours takes at most so much, in its unit."""
+    """Return the row with the target that ours takes at most `most`, in the row's unit."""
     return dataclasses.replace(row, target=f"ours ≤ {most:g} {unit(row.name)}", met=row.ours <= most)
 
 
 def unit(name: str) -> str:
-    """What a row of this name is measured in."""
+    """Return the unit of a row with this name."""
     return "MB" if name.endswith(" in MB") else "s"
 
 
 def cores() -> int:
-    """The processors that this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def alternating(rounds: int, **ways: Callable[[int], float | None]) -> dict[str, list[float]]:
-    """Call each way once a round, in turn, and list its seconds: what it returns, or how long it took."""
+    """Call each function once per round, in turn; return the seconds of each round by name.
+
+    The seconds are the function's return value or, if it returns None, its wall time.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds):
         for name, way in ways.items():
             started = time.perf_counter()
-            told = way(turn)
-            seconds[name].append(time.perf_counter() - started if told is None else told)
+            returned = way(turn)
+            seconds[name].append(time.perf_counter() - started if returned is None else returned)
             print(f"  round {turn + 1}/{rounds}  {name}: {seconds[name][-1]:.3f} s", flush=True)
     return seconds
 
 
-# A process counts into its peak what the one that started it had in memory, so a small one starts what is measured.
+# The measured peak of a process includes the memory of its parent at the start, so a small process starts the command.
 LAUNCHER = """
 import os, sys
 process = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
@@ -98,7 +104,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def run_measured(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[float, float]:
-    """Run a command to its end: wall seconds, and the peak resident memory of its largest process in MB."""
+    """Run a command; return its wall seconds and the peak resident memory of its largest process in MB."""
     log, peak = folder / "benchmark.log", folder / "peak.txt"
     started = time.perf_counter()
     with log.open("w", encoding="utf-8") as out:
@@ -111,7 +117,7 @@ def run_measured(command: Sequence[str], folder: Path, environment: Mapping[str,
 
 @functools.cache
 def machine() -> str:
-    """Processor, cores and memory of this machine."""
+    """Return processor, cores and memory of this machine, as text."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -119,7 +125,7 @@ def machine() -> str:
 
 
 def write_results(path: Path, parts: Sequence[str], part: str, rows: Sequence[Row]) -> None:
-    """Write a part's rows into results.csv in the place of its old ones, all in the order of the parts."""
+    """Replace a part's rows in results.csv; rows are in the order of the parts."""
     old = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
     merged = [row for row in old if _part(row) != part] + [row.cells() for row in rows]
     write_table(path, sorted(merged, key=lambda row: parts.index(_part(row))))
@@ -130,7 +136,7 @@ def _part(row: Mapping[str, str]) -> str:
 
 
 def as_markdown(path: Path) -> str:
-    """results.csv as a table for the README, with where and when it was measured."""
+    """Return results.csv as a table for the README, with the machine and the date of the measurements."""
     rows = list(csv.DictReader(path.open(encoding="utf-8")))
     lines = ["| what | ours | other | | ratio | target | met |", "|---|---|---|---|---|---|---|"]
     for row in rows:
@@ -143,7 +149,7 @@ def as_markdown(path: Path) -> str:
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write dictionaries with the same keys as CSV."""
+    """Write dictionaries with the same keys as a CSV file."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()

@@ -1,6 +1,6 @@
-"""What ours is measured against: the reference experiment's way, written as plainly as one would.
+"""The methods that ours is compared with: the reference experiment's method, in a straightforward implementation.
 
-And the same with what we know: channels-last layers, ReLU after pooling, inputs gathered once.
+`counts` is a faster variant with our network: channels-last layout, ReLU after pooling, and inputs gathered only once.
 """
 
 import copy
@@ -16,29 +16,29 @@ from prunecurve.network import Architecture, PairNet
 
 
 def gathered(split: Split, size: int = 500) -> list[Tensor]:
-    """All inputs of a split in memory, batch by batch, as the network takes them."""
+    """Return all network inputs of a split, as a list of batches."""
     return [inputs for inputs, _ in split.batches(size)]
 
 
 @torch.inference_mode()
 def counts(model: nn.Module, batches: list[Tensor], labels: np.ndarray) -> dict[str, int]:
-    """Confusion counts of one forward pass over all pairs."""
+    """Return the confusion counts of one forward pass over all pairs."""
     return confusion(predict(torch.cat([model(inputs) for inputs in batches]).numpy()), labels)
 
 
 @torch.no_grad()
 def plain_counts(model: nn.Module, loader: torch.utils.data.DataLoader, labels: np.ndarray) -> dict[str, int]:
-    """The same by the plain loop."""
+    """Return the same counts, computed with a plain loop over a DataLoader."""
     return confusion(torch.cat([model(inputs).argmax(1) for inputs, _ in loader]).numpy(), labels)
 
 
 def last_conv(model: nn.Module) -> nn.Conv2d:
-    """The convolution whose channels are pruned."""
+    """Return the last convolution, whose channels are pruned."""
     return [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)][-1]
 
 
 def zero_the_weights(model: nn.Module, removed: np.ndarray) -> nn.Module:
-    """The reference experiment: a copy of the network with the filters of the removed channels set to 0."""
+    """Return a copy of the network with the removed channels' filters set to 0, as in the reference experiment."""
     copied = copy.deepcopy(model)
     with torch.no_grad():
         last_conv(copied).weight[removed] = 0
@@ -46,7 +46,7 @@ def zero_the_weights(model: nn.Module, removed: np.ndarray) -> nn.Module:
 
 
 def prune_physically(model: nn.Module, removed: np.ndarray, example: Tensor) -> nn.Module:
-    """The same with Torch-Pruning, which finds what depends on the channels and takes them out."""
+    """Return a smaller copy of the network: Torch-Pruning removes the channels and all weights that depend on them."""
     copied = copy.deepcopy(model)
     graph = torch_pruning.DependencyGraph().build_dependency(copied, example_inputs=example)
     prune = torch_pruning.prune_conv_out_channels
@@ -55,7 +55,7 @@ def prune_physically(model: nn.Module, removed: np.ndarray, example: Tensor) -> 
 
 
 class Pairs(torch.utils.data.Dataset):
-    """A pair a call, stacked and scaled."""
+    """A data set that returns one pair per call: the stacked, scaled images and the label."""
 
     def __init__(self, images: np.ndarray, pairs: np.ndarray) -> None:
         self.images, self.pairs = torch.from_numpy(images).float() / 255, pairs
@@ -69,7 +69,7 @@ class Pairs(torch.utils.data.Dataset):
 
 
 def plain_network(architecture: Architecture) -> nn.Sequential:
-    """The same layers in the order of the textbook."""
+    """Return a network with the same layers in the usual order, with ReLU before pooling."""
     layers: list[nn.Module] = []
     inputs = architecture.in_channels
     for outputs in architecture.channels:
@@ -89,7 +89,7 @@ def plain_network(architecture: Architecture) -> nn.Sequential:
 
 
 def plain_copy(model: PairNet) -> nn.Sequential:
-    """A trained network in that form."""
+    """Return a `plain_network` with the weights of a trained network."""
     plain = plain_network(model.architecture)
     layers = [layer for layer in plain if list(layer.parameters())]
     names = [f"{kind}{i}" for i in range(1, len(model.architecture.channels) + 1) for kind in ("conv", "bn")]
@@ -100,7 +100,7 @@ def plain_copy(model: PairNet) -> nn.Sequential:
 
 
 def plain_epoch(model: nn.Module, images: np.ndarray, pairs: np.ndarray, batch_size: int, device: str) -> None:
-    """One epoch of `Dataset`, `DataLoader` and Adam."""
+    """Train for one epoch with `Dataset`, `DataLoader` and Adam."""
     loader = torch.utils.data.DataLoader(Pairs(images, pairs), batch_size, shuffle=True)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     model.train()

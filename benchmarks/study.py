@@ -1,4 +1,4 @@
-"""The study that is measured: a copy of the project with one trained network, made by the workflow itself."""
+"""The study of the benchmark: a copy of the project with one network, trained by the workflow itself."""
 
 import dataclasses
 import os
@@ -21,7 +21,7 @@ FULL = {
     "ranking": {"criteria": ["l1_norm"]},
     "threads": cores(),
 }
-# Small enough for a test of the benchmark itself; its figures mean nothing.
+# Small enough for a test of the benchmark; its results have no meaning.
 QUICK = {
     "seeds": [0],
     "images": {"digits": {"train": 150, "val": 80, "test": 80}},
@@ -33,9 +33,9 @@ QUICK = {
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """A copy of the project in which snakemake runs.
+    """A copy of the project in which Snakemake runs.
 
-    rounds: how often two things are timed in turn. results: the folder of the tables.
+    rounds: the number of measurements of each method. results: the folder of the tables.
     """
 
     folder: Path
@@ -47,26 +47,26 @@ class Study:
 
     @property
     def channels(self) -> int:
-        """P."""
+        """P, the number of channels of the pruned convolution."""
         return self.config["network"]["channels"][-1]
 
     @property
     def seed(self) -> Path:
-        """The folder of the one network."""
+        """The results folder of the network (there is only one)."""
         return self.folder / "results" / self.dataset / "seed0"
 
     @property
     def layer(self) -> str:
-        """The pruned convolution: the last."""
+        """The name of the pruned convolution, the last one."""
         return f"conv{len(self.config['network']['channels'])}"
 
     @property
     def in_layer(self) -> Path:
-        """The folder of what is known of that convolution."""
+        """The results folder of the pruned convolution."""
         return self.seed / self.layer
 
     def files(self, split: str = "test") -> dict[str, str]:
-        """The inputs of an evaluation on a split, by the names of its script's options."""
+        """Return the input files of an evaluation on a split, by the option names of the script."""
         return {
             "features": str(self.in_layer / "activations" / split / "features.npy"),
             "pairs": str(self.seed / "pairs" / f"{split}.npy"),
@@ -74,22 +74,22 @@ class Study:
         }
 
     def snakemake(self, *arguments: str) -> list[str]:
-        """The command line of a run with all cores."""
+        """Return the command line of a Snakemake run on all cores."""
         return [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores()), "--quiet", "rules"]
 
     def row(self, k: int) -> str:
-        """The target of one evaluation."""
+        """Return the target file of one evaluation."""
         return f"results/{self.dataset}/seed0/{self.layer}/sweep/l1_norm/structural/k{k}.csv"
 
 
 def environment() -> dict[str, str]:
-    """As a user has it: Python keeps its bytecode, and finds the project's `python` first; no threads are set."""
+    """Return a user's environment: bytecode files, this `python` first on PATH, no settings of thread numbers."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "OPENBLAS_", "OMP_", "MKL_"))}
     return kept | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 
 def copy_project(folder: Path, config: dict) -> None:
-    """A fresh copy of what a run needs, with another config."""
+    """Copy the files that a run needs into an empty folder, with another config."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in COPIED:
         source, target = PROJECT / name, folder / name
@@ -99,7 +99,7 @@ def copy_project(folder: Path, config: dict) -> None:
 
 
 def prepare(scratch: Path, data_dir: Path, results: Path, quick: bool) -> Study:
-    """Train a network and collect its features: on MNIST where torchvision's files are in data_dir, else on digits."""
+    """Train a network and collect its features: on MNIST if data_dir has torchvision's files, else on digits."""
     mnist = (data_dir / "MNIST" / "raw").is_dir() and not quick
     config = (QUICK if quick else FULL) | {
         "dataset": "mnist" if mnist else "digits",
@@ -112,7 +112,7 @@ def prepare(scratch: Path, data_dir: Path, results: Path, quick: bool) -> Study:
         f"results/{study.dataset}/seed0/{study.layer}/partial_sums/l1_norm.npy",
         study.row(0),
     ]
-    print(f"a network on {study.dataset} …", flush=True)
+    print(f"training a network on {study.dataset} …", flush=True)
     done = subprocess.run(
         study.snakemake(*targets), cwd=study.folder, env=environment(), capture_output=True, text=True
     )

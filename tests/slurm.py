@@ -1,8 +1,9 @@
-"""A real Slurm on this machine alone, for the tests and by hand: `python tests/slurm.py start`, and `stop`.
+"""Start and stop a real Slurm on this machine only. By hand: `python tests/slurm.py start` and `stop`.
 
-Needs root and Debian's slurmctld, slurmd, slurm-client, slurm-wlm-basic-plugins and munge (.ci/run installs them), no
-systemd and no cgroups: hence no memory limits. All it makes lies in one folder, but for a link at
-/etc/slurm/slurm.conf: the variable SLURM_CONF doesn't reach jobs that drop Slurm's variables.
+Needs root and Debian's slurmctld, slurmd, slurm-client, slurm-wlm-basic-plugins and munge (.ci/run installs them). It
+uses neither systemd nor cgroups, so memory limits are not enforced. All files are in one folder, except for a link at
+/etc/slurm/slurm.conf. The link is needed because the variable SLURM_CONF does not reach jobs that remove Slurm's
+variables.
 """
 
 import argparse
@@ -36,9 +37,9 @@ SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1
-# A job that fits no node is refused; by default it would wait for ever.
+# Refuse a job that fits on no node; by default it would wait forever.
 EnforcePartLimits=ALL
-# A job that asks for no memory would get all of a node's.
+# Without a default, a job that requests no memory would get the whole memory of a node.
 DefMemPerCPU=500
 KillWait=5
 MinJobAge={forgets_after}
@@ -58,29 +59,29 @@ PartitionName=other Nodes=ALL Default=NO State=UP
 
 
 def obstacle() -> str | None:
-    """Why no Slurm can be started here; None where it can."""
+    """Return why Slurm cannot be started on this machine; None if it can."""
     missing = [name for name in PROGRAMS if shutil.which(name, path=search_path()) is None]
     if missing:
         return f"Slurm is not installed: no {', '.join(missing)}"
     if os.geteuid() != 0:
         return "Slurm's daemons need root"
     if os.path.lexists(LINK) and not (LINK.is_symlink() and (not LINK.exists() or is_ours())):
-        return f"{LINK} is there already: this machine has a Slurm of its own"
+        return f"{LINK} already exists: this machine has its own Slurm"
     return None
 
 
 def is_ours() -> bool:
-    """Whether the link leads to the configuration of a Slurm of this file's, left by tests that were killed."""
+    """Whether the link points to a configuration written by this file, left over from tests that were killed."""
     return LINK.is_symlink() and LINK.exists() and "ClusterName=prunecurve" in LINK.read_text()
 
 
 def search_path() -> str:
-    """Daemons lie in sbin, which isn't on every PATH."""
+    """Return PATH with the sbin folders, which contain the daemons and are not on every PATH."""
     return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def call(*command: object, check: bool = True) -> str:
-    """Run a command to its end and give its output."""
+    """Run a command and return its output; RuntimeError if it fails and `check` is true."""
     done = subprocess.run(
         [str(word) for word in command],
         stdout=subprocess.PIPE,
@@ -95,7 +96,7 @@ def call(*command: object, check: bool = True) -> str:
 
 
 def wait_until(condition, seconds: float, what: str) -> None:
-    """Ask again and again; an error if it doesn't come true in time."""
+    """Wait until the condition is true; TimeoutError after this many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -104,7 +105,7 @@ def wait_until(condition, seconds: float, what: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
+    """Return numbers of ports that are not in use."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -113,19 +114,19 @@ def free_ports(count: int) -> list[int]:
 
 
 def processes_in(folder: Path) -> list[str]:
-    """The command lines of all processes whose working directory lies in a folder."""
+    """Return the command lines of all processes whose working directory is in a folder."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             if Path(os.readlink(entry / "cwd")).is_relative_to(folder.resolve()):
                 found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
         except OSError:
-            pass  # it has ended meanwhile
+            pass  # the process has ended in the meantime
     return found
 
 
 class Slurm:
-    """Munge, a controller and some nodes, all on this machine."""
+    """Munge, a Slurm controller and some nodes, all on this machine."""
 
     def __init__(self, folder: Path, nodes: int = 4, cpus: int = 2) -> None:
         self.folder = folder
@@ -134,19 +135,19 @@ class Slurm:
         self.settings = {"forgets_after": 3600, "most_jobs": 10000}
 
     def start(self) -> "Slurm":
-        """Start everything; comes back when a job can run."""
+        """Start all daemons; return when jobs can run."""
         if is_ours():
             Slurm(LINK.resolve().parent).stop()
         self.folder.mkdir(mode=0o755)
         self.ports = free_ports(1 + len(self.names))
         self.configure()
         LINK.parent.mkdir(exist_ok=True)
-        LINK.unlink(missing_ok=True)  # of a run that was killed: `obstacle` lets nothing else pass
+        LINK.unlink(missing_ok=True)  # left by a killed run; `obstacle` excludes all other cases
         LINK.symlink_to(self.folder / "slurm.conf")
         key = self.folder / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(128))
-        # A munge of our own beside the system's, if that has one. `--force`: the folder may lie in a private one.
+        # Our own munge, separate from the system's. `--force`: accept a folder inside a private folder.
         files = {"key": key, "socket": "munge.socket", "pid": "munged.pid", "log": "munged.log", "seed": "munge.seed"}
         call(
             "munged",
@@ -160,7 +161,7 @@ class Slurm:
         return self
 
     def configure(self, **settings: int) -> None:
-        """Write the configuration; the controller reads it when it starts."""
+        """Write the configuration, which the controller reads when it starts."""
         self.settings |= settings
         nodes = "\n".join(
             f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port}"
@@ -173,13 +174,13 @@ class Slurm:
         (self.folder / "slurm.conf").write_text(text)
 
     def start_controller(self) -> None:
-        """Start slurmctld, which goes on with the jobs that it knew."""
+        """Start slurmctld, which continues with the jobs that it knew before."""
         (self.folder / "state").mkdir(exist_ok=True)
         call("slurmctld")
         wait_until(lambda: "is UP" in call("scontrol", "ping", check=False), 30, "slurmctld")
 
     def stop_controller(self) -> None:
-        """Stop slurmctld alone; jobs run on."""
+        """Stop only slurmctld; running jobs continue."""
         end(self.folder / "slurmctld.pid")
 
     def stop(self) -> None:
@@ -189,7 +190,7 @@ class Slurm:
                 call("scancel", "--user=root", check=False)
                 wait_until(lambda: not call("squeue", "-h", check=False).strip(), 30, "cancelled jobs")
         finally:
-            # Nodes first: they say goodbye to the controller.
+            # Nodes first, because they sign off at the controller.
             for file in [*self.folder.glob("slurmd-*.pid"), self.folder / "slurmctld.pid", self.folder / "munged.pid"]:
                 end(file)
             if LINK.is_symlink() and LINK.readlink().parent == self.folder:
@@ -198,11 +199,11 @@ class Slurm:
 
 
 def end(pid_file: Path) -> None:
-    """End the daemon that wrote a pid file, and wait for its end."""
+    """Stop the daemon that wrote a pid file, and wait for its end."""
     if not pid_file.exists():
         return
     pid = int(pid_file.read_text())
-    # It may have died by itself.
+    # The daemon may have ended by itself.
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
         try:
@@ -213,7 +214,7 @@ def end(pid_file: Path) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and is only not yet waited for doesn't."""
+    """Whether a process is running; zombie processes are not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -222,9 +223,9 @@ def alive(pid: int) -> bool:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("do", choices=["start", "stop"])
-    parser.add_argument("--nodes", type=int, default=4)
-    parser.add_argument("--cpus", type=int, default=2, help="of each node, whatever this machine has")
+    parser.add_argument("do", choices=["start", "stop"], help="what to do")
+    parser.add_argument("--nodes", type=int, default=4, help="number of nodes")
+    parser.add_argument("--cpus", type=int, default=2, help="CPUs per node; may be more than this machine has")
     asked = parser.parse_args()
     by_hand = Slurm(Path(tempfile.gettempdir()) / "prunecurve-slurm", asked.nodes, asked.cpus)
     if asked.do == "stop":

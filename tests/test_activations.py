@@ -1,4 +1,4 @@
-"""Features, mean maps and statistics against numpy on the network's own maps."""
+"""Features, mean maps and statistics, compared with numpy on the network's maps."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ STATISTICS = {
 def collected(tmp_path_factory):
     model, split = random_network(ARCHITECTURE, 3), random_split(ARCHITECTURE, 3, pairs=50)
     with torch.no_grad():
-        # One dead channel: batch normalisation pushes it far below zero.
+        # Make one channel dead: batch normalisation shifts it far below zero.
         model.bn(2).bias[2] = -1e4
     folder = tmp_path_factory.mktemp("activations")
     collect(model, 2, split, 16, folder)

@@ -206,7 +206,9 @@ def test_an_archive_that_nobody_named_is_replaced_only_by_the_same_study(thawed)
     thawed.run("archive", "--forcerun", "freeze")
     fewer = ("--config", "overwrite=true", "ranking={criteria: [mean_activation]}")
     output = thawed.run("archive", *fewer, succeed=False).stdout
-    assert "archive/digits holds another study and is not replaced. Name an archive to write: make archive NAME" in output
+    assert (
+        "archive/digits holds another study and is not replaced. Name an archive to write: make archive NAME" in output
+    )
     assert len(archive.checked(thawed.folder / "archive" / "digits")["config"]["ranking"]["criteria"]) == 2
     assert "freeze" in thawed.plan("archive/digits/manifest.json", *fewer), "named, it is replaced"
     clone = cloned(thawed.folder, thawed.folder.parent / "clone")
@@ -252,7 +254,9 @@ def test_a_kill_at_any_moment_of_freezing_leaves_the_old_or_the_new_archive_whol
 
     killed_after("one", 20)
     start = time.monotonic()
-    archive.freeze(tmp_path / "two", [f"{i}.csv" for i in range(40)], {"config": {}, "frozen": {"commit": "two"}}, folder)
+    archive.freeze(
+        tmp_path / "two", [f"{i}.csv" for i in range(40)], {"config": {}, "frozen": {"commit": "two"}}, folder
+    )
     whole = time.monotonic() - start
     for attempt in range(24):
         killed_after(("one", "two")[attempt % 2], whole * 1.3 * attempt / 24)
@@ -332,7 +336,10 @@ def test_fewer_criteria_and_another_resolution_are_drawn_and_more_than_it_holds_
     ):
         assert line in output
     for more in ("ranking={criteria: [l1_norm, mean_activation]}", "threads=1"):
-        assert "; the archive holds: " in frozen.run("-n", "figures", "--config", "archive=tiny", more, succeed=False).stdout
+        assert (
+            "; the archive holds: "
+            in frozen.run("-n", "figures", "--config", "archive=tiny", more, succeed=False).stdout
+        )
 
 
 def changed(archived):
@@ -384,7 +391,10 @@ def test_a_spoilt_archive_stops_the_workflow_before_anything_is_planned(frozen, 
     shutil.copytree(archived, study.folder / "archive" / "tiny")
     changed(study.folder / "archive" / "tiny")
     told = study.run("figures", "-n", "--config", "archive=tiny", succeed=False).stdout
-    assert "archive/tiny/curve.csv was changed: it doesn't fit its checksum in manifest.json" in told and "Traceback" not in told
+    assert (
+        "archive/tiny/curve.csv was changed: it doesn't fit its checksum in manifest.json" in told
+        and "Traceback" not in told
+    )
     told = study.run("figures", "-n", "--config", "archive=other", succeed=False).stdout
     assert "there is no archive/other/manifest.json; archives here: tiny" in told and "Traceback" not in told
 

@@ -1,4 +1,4 @@
-"""The benchmark runs, and compares what it says: on a tiny study, whose figures mean nothing."""
+"""The benchmark runs and compares equal computations. It uses a tiny study, whose timings have no meaning."""
 
 import csv
 import subprocess
@@ -20,7 +20,7 @@ def rows(path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """The folder of the results of all parts, in two calls."""
+    """Run the benchmark twice, first with one part, then with all; return the results folder."""
     folder = tmp_path_factory.mktemp("benchmarks")
     for parts in (PARTS[:1], PARTS):
         options = ["--quick", "--scratch", folder / "scratch", "--results", folder, "--only", *parts]
@@ -51,7 +51,7 @@ def test_the_sweeps_that_are_compared_count_the_same_at_every_k(measured):
 
 def test_memory_is_that_of_the_job_and_not_of_who_starts_it(measured):
     (row,) = [row for row in rows(measured / "results.csv") if row["name"].startswith("memory")]
-    # torch, which the benchmark itself has loaded, would take some hundred.
+    # The benchmark itself has imported torch, which needs some hundred MB; the job must not include this.
     assert 10 < float(row["other_seconds"]) <= float(row["ours_seconds"]) < 120
 
 

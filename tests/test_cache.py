@@ -1,4 +1,4 @@
-"""Results shared between checkouts by Snakemake's cache: what is fetched is what would have been computed."""
+"""Results that checkouts share through Snakemake's cache are equal to results computed without the cache."""
 
 import re
 from pathlib import Path
@@ -8,11 +8,11 @@ import pytest
 from conftest import TINY, Study
 from test_datasets import write_idx
 
-# Few K, so that a variant is quick.
+# Few K, so that each variant is fast.
 FEW = TINY + "sweep: {ks: [2, 5]}\n"
 CURVE = "results/digits/curve.csv"
-PROOF = "results/digits/seed0/conv3/verification.csv"
-# By a part of their outputs' paths, in the order data flows.
+VERIFICATION = "results/digits/seed0/conv3/verification.csv"
+# Rules by a part of their output path, in the order of the data flow.
 RULES = {
     "/source/": "get_images",
     "/pairs/": "make_pairs",
@@ -29,39 +29,39 @@ SHARED = [rule for rule in RULES.values() if rule not in ("sample_maps", "verify
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory) -> Path:
-    """A cache that holds the study FEW."""
+    """Return a cache folder that contains the results of the study FEW."""
     folder = tmp_path_factory.mktemp("cache")
     first = checkout(tmp_path_factory.mktemp("first") / "study", folder)
-    assert computed(first.run(CURVE, PROOF, "--cache").stdout) == set(RULES.values()) - {"sample_maps"}
-    # The maps of one split, which another study's, of the other split, must not be taken for.
+    assert computed(first.run(CURVE, VERIFICATION, "--cache").stdout) == set(RULES.values()) - {"sample_maps"}
+    # Maps of the test split. A study with split: val must not get these.
     first.run(CURVE, "--cache", "--config", "ranking={criteria: [hrank], split: test, sampled_pairs: 60}")
     return folder
 
 
 def checkout(folder: Path, cache: Path) -> Study:
-    made = Study(folder, FEW)
-    made.variables = {"SNAKEMAKE_OUTPUT_CACHE": str(cache)}
-    return made
+    study = Study(folder, FEW)
+    study.variables = {"SNAKEMAKE_OUTPUT_CACHE": str(cache)}
+    return study
 
 
-def computed(told: str) -> set[str]:
-    """The rules that did their work themselves and put it into the cache."""
-    moved = re.findall(r"Moving output file (\S+) to cache", told)
+def computed(output: str) -> set[str]:
+    """Return the rules that computed their outputs and put them into the cache."""
+    moved = re.findall(r"Moving output file (\S+) to cache", output)
     return {rule for part, rule in RULES.items() if any(part in path for path in moved)}
 
 
 def test_a_second_checkout_computes_nothing_again(cache, tmp_path):
     second = checkout(tmp_path / "study", cache)
-    told = second.run(CURVE, PROOF, "--cache").stdout
-    assert computed(told) == set()
-    assert told.count("Symlinking output file") > 40
+    output = second.run(CURVE, VERIFICATION, "--cache").stdout
+    assert computed(output) == set()
+    assert output.count("Symlinking output file") > 40
     rows = sorted(second.folder.glob("results/digits/seed0/conv3/sweep/*/*/*.csv"))
     entries = [row.resolve() for row in rows]
-    assert len(set(entries)) == len(rows) > 10, "each row has an entry of its own"
+    assert len(set(entries)) == len(rows) > 10, "each row has its own cache entry"
     assert {entry.parent for entry in entries} == {cache}
-    assert second.plan(CURVE, PROOF, "--cache") == {}
+    assert second.plan(CURVE, VERIFICATION, "--cache") == {}
     alone = Study(tmp_path / "alone", FEW)
-    alone.run(CURVE, PROOF)
+    alone.run(CURVE, VERIFICATION)
     for name in ("curve.csv", "seed0/weights.npy", "seed0/conv3/verification.csv"):
         assert alone.path(name).read_bytes() == second.path(name).read_bytes(), name
 
@@ -81,7 +81,7 @@ def test_a_second_checkout_computes_nothing_again(cache, tmp_path):
     ],
 )
 def test_another_config_gets_its_own_results(cache, tmp_path, change, again):
-    """With what others left in the cache the same bytes as without; only what the change concerns is computed."""
+    """The results are byte-identical to those without the cache; only what the change affects is computed."""
     shared = checkout(tmp_path / "shared", cache)
     assert computed(shared.run(CURVE, "--cache", "--config", change).stdout) == again
     alone = Study(tmp_path / "alone", FEW)
@@ -105,7 +105,7 @@ def test_an_edited_module_is_not_served_from_before_the_edit(cache, tmp_path, mo
 
 
 def test_data_sets_share_nothing_but_their_shape(cache, tmp_path):
-    """The same config but for the name, and the same name with other files in data_dir."""
+    """The same config with other data sets, and the same data set with other files in data_dir."""
     found = []
     for dataset, folder, seed in (("kmnist", "a", 1), ("fashion_mnist", "a", 2), ("mnist", "a", 3), ("mnist", "b", 4)):
         class_name = {"kmnist": "KMNIST", "fashion_mnist": "FashionMNIST", "mnist": "MNIST"}[dataset]
@@ -132,9 +132,9 @@ def test_a_damaged_entry_is_named_and_goes_with_its_link(cache, tmp_path):
     entry.write_bytes(content)
     try:
         sums.unlink()
-        told = study.run(str(sums.relative_to(study.folder)), succeed=False).stdout
-        assert "features.npy is damaged" in told
-        assert f"delete it, and what it links to, {entry}, and run again" in told
+        output = study.run(str(sums.relative_to(study.folder)), succeed=False).stdout
+        assert "features.npy is damaged" in output
+        assert f"delete it, and what it links to, {entry}, and run again" in output
         features.unlink()
         entry.unlink()
         study.run(str(sums.relative_to(study.folder)), "--cache")

@@ -1,4 +1,4 @@
-"""What every script does with errors and signals: messages, logs, exit codes, no half-written file."""
+"""How scripts handle errors and signals: messages, logs, exit codes, no partly written files."""
 
 import dataclasses
 import signal
@@ -44,28 +44,28 @@ def start(folder, body: str, *arguments: str) -> subprocess.Popen:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("raise StudyError('seeds: mend this')", "job: seeds: mend this"),
+        ("raise StudyError('seeds: fix this')", "job: seeds: fix this"),
         ("1 / 0", "job: ZeroDivisionError: division by zero; the traceback is in job.log"),
     ],
 )
 def test_an_error_is_a_message_on_the_terminal_and_a_traceback_in_the_log(tmp_path, body, message):
     job = start(tmp_path, body, "--log", "job.log")
-    _, told = job.communicate()
+    _, output = job.communicate()
     assert job.returncode == 1
-    assert told.strip() == message
+    assert output.strip() == message
     log = (tmp_path / "job.log").read_text()
     assert message in log and "Traceback" in log
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.log", "job.py"]
 
 
 def test_a_log_that_cannot_be_written_is_no_second_error(tmp_path):
-    """On a full disk the message stands alone; where there can be no log, nothing is begun."""
-    job = start(tmp_path, "raise StudyError('seeds: mend this')", "--log", "/dev/full")
-    assert job.communicate()[1].strip() == "job: seeds: mend this"
+    """On a full disk only the error's own message is printed. If the log cannot be created, the work does not start."""
+    job = start(tmp_path, "raise StudyError('seeds: fix this')", "--log", "/dev/full")
+    assert job.communicate()[1].strip() == "job: seeds: fix this"
     assert job.returncode == 1
     job = start(tmp_path, "print('begun')", "--log", "/proc/job.log")
-    told = job.communicate()[1]
-    assert told.startswith("job: ") and "/proc/job.log" in told and "Traceback" not in told
+    output = job.communicate()[1]
+    assert output.startswith("job: ") and "/proc/job.log" in output and "Traceback" not in output
     assert job.returncode == 1
 
 
@@ -82,8 +82,8 @@ def test_a_signal_leaves_no_half_written_file(tmp_path, number, code):
         assert job.poll() is None
         time.sleep(0.01)
     job.send_signal(number)
-    _, told = job.communicate(timeout=20)
-    assert (job.returncode, told.strip()) == (code, "job: interrupted")
+    _, output = job.communicate(timeout=20)
+    assert (job.returncode, output.strip()) == (code, "job: interrupted")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.log", "job.py"]
 
 
@@ -96,15 +96,15 @@ class Settings:
 
 
 def test_options_from_a_dataclass():
-    made = parser("a test")
-    add_fields(made, Settings, leave_out=("epochs",))
-    arguments = made.parse_args(["--widths", "3", "4", "--swap", "True"])
+    cli = parser("a test")
+    add_fields(cli, Settings, leave_out=("epochs",))
+    arguments = cli.parse_args(["--widths", "3", "4", "--swap", "True"])
     assert fields_of(Settings, arguments, epochs=7) == Settings(7, (3, 4), 0.5, True)
 
 
 @pytest.mark.parametrize("words", ["--widths 3", "--epochs 3 --widths a", "--epochs 3 --widths 3 --swap maybe"])
 def test_wrong_options_are_refused(words):
-    made = parser("a test")
-    add_fields(made, Settings)
+    cli = parser("a test")
+    add_fields(cli, Settings)
     with pytest.raises(SystemExit):
-        made.parse_args(words.split())
+        cli.parse_args(words.split())

@@ -1,4 +1,4 @@
-"""Each criterion against an independent computation in torch and its known failure, and the order of its scores."""
+"""Each criterion, compared with an independent computation in torch; known mistakes; the order of the scores."""
 
 import copy
 import dataclasses
@@ -29,7 +29,7 @@ LAYERS = {1: 4, 2: 9}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What the criteria get: from files, as in the workflow, collected in several batches."""
+    """Write the input files of the criteria, as in the workflow, with several batches."""
     folder = tmp_path_factory.mktemp("activations")
     for i in LAYERS:
         collect(MODEL, i, SPLIT, 32, folder / str(i))
@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def layer(folder):
-    """The criteria's view of block i at a point; without what isn't asked for, as in the workflow."""
+    """Return a function that creates a criterion's inputs for block i at a point, with only the inputs in `reads`."""
 
     def view(i: int = 2, point: str = "relu", reads: tuple[str, ...] = ("statistics", "maps", "labels")):
         names = list(read_rows(folder / str(i) / "channels.csv")[0])
@@ -64,7 +64,7 @@ def layer(folder):
 
 
 def maps_at(i: int, point: str) -> torch.Tensor:
-    """The maps (N, P, M, N) of block i by hooks on the network's own modules, in float64 from the convolution on."""
+    """Return the maps (n, P, M, N) of block i, read by hooks on the network, in float64 after the convolution."""
     seen = []
     with torch.inference_mode():
         handle = MODEL.conv(i).register_forward_hook(lambda layer, inputs, output: seen.append(output.double()))
@@ -81,7 +81,7 @@ def filters(i: int) -> list[torch.Tensor]:
 
 
 def binned_entropy(values: torch.Tensor, bins: int) -> float:
-    """From scipy, of a histogram counted by hand."""
+    """Return scipy's entropy of a histogram that is counted here."""
     from scipy.stats import entropy
 
     low, high = values.min(), values.max()
@@ -92,7 +92,7 @@ def binned_entropy(values: torch.Tensor, bins: int) -> float:
 
 
 def nuclear_norm_falls(maps: torch.Tensor) -> torch.Tensor:
-    """By singular values of the whole matrix and of copies with one row overwritten."""
+    """Compute the decrease from the singular values of the matrix and of copies with one row set to zero."""
     rows = maps.flatten(2)
     found = torch.zeros(len(maps[0]), dtype=torch.float64)
     for one in rows:
@@ -103,7 +103,7 @@ def nuclear_norm_falls(maps: torch.Tensor) -> torch.Tensor:
     return found / len(maps)
 
 
-# By the maps at the point that is measured.
+# Expected scores from the maps at the measurement point.
 OF_MAPS = {
     "mean_activation": lambda a: a.mean(dim=(0, 2, 3)),
     "activation_std": lambda a: a.std(dim=(0, 2, 3), correction=0),
@@ -138,7 +138,7 @@ def test_criteria_of_activations(name, point, i, layer):
     expected = OF_MAPS[name](maps_at(i, point))
     found = criteria.scores(name, layer(i, point, reads))
     if name == "entropy":
-        # A value that lies on the edge between two bins but for rounding counts in either.
+        # Because of rounding, a value on the edge between two bins can be counted in either.
         assert found == pytest.approx(expected, abs=0.05)
         assert np.median(np.abs(found - expected)) < 1e-9
     else:
@@ -158,11 +158,11 @@ def test_criteria_of_weights(name, i, layer):
     agrees(criteria.scores(name, layer(i, reads=())), OF_WEIGHTS[name](i))
 
 
-# ---- criteria that read labels: gates on the network itself, masked forward passes
+# ---- criteria that read labels: compared with gates in the network and masked forward passes
 
 
 def each_loss(i: int, gates: torch.Tensor) -> torch.Tensor:
-    """The loss of each pair (N,) with a gate for each pair and channel, or each channel, after normalisation."""
+    """Return each pair's loss (N,) with gates after batch normalisation, per pair and channel or per channel."""
     inputs, labels = next(SPLIT.batches(1000))
     handle = MODEL.bn(i).register_forward_hook(lambda layer, given, output: output * gates[..., None, None])
     logits = MODEL(inputs)
@@ -171,7 +171,7 @@ def each_loss(i: int, gates: torch.Tensor) -> torch.Tensor:
 
 
 def balanced(values: torch.Tensor) -> torch.Tensor:
-    """The mean over the pairs of each class, averaged over the two."""
+    """Return the mean over the pairs of each class, averaged over the two classes."""
     labels = SPLIT.pairs[:, 2]
     return (values[labels == 1].mean(dim=0) + values[labels == 0].mean(dim=0)) / 2
 
@@ -179,7 +179,7 @@ def balanced(values: torch.Tensor) -> torch.Tensor:
 def masked_loss(i: int, removed: list[int]) -> float:
     gates = torch.ones(LAYERS[i])
     gates[removed] = 0
-    # ReLU after a gate of zero is zero: the channel's map is gone.
+    # With a gate of zero, the map after ReLU is zero, as if the channel was removed.
     with torch.inference_mode():
         return float(balanced(each_loss(i, gates)))
 
@@ -203,7 +203,7 @@ def test_taylor_activation_is_autograds_on_the_maps(i, layer):
     each = (kept[0].grad * kept[0]).detach().double().mean(dim=(2, 3))
     found = criteria.scores("taylor_activation", layer(i))
     agrees(found, balanced(each.abs()), rel=1e-4)
-    # Its known failure: the absolute value after averaging lets effects of opposite sign cancel.
+    # Known mistake: if the absolute value is taken after averaging, effects of opposite sign cancel.
     assert (found > 1.5 * balanced(each).abs().numpy()).any()
 
 
@@ -215,7 +215,7 @@ def test_loss_oracle_equals_masked_forward_passes(i, layer):
 
 @pytest.mark.parametrize("i", LAYERS)
 def test_greedy_equals_masked_forward_passes(i, layer):
-    """At each step all that are left, by brute force; no two are so close, unless equal, that rounding could decide."""
+    """Each step evaluates all remaining channels; losses are equal or differ by more than the rounding error."""
     expected: list[int] = []
     while len(expected) < LAYERS[i]:
         left = [c for c in range(LAYERS[i]) if c not in expected]
@@ -227,7 +227,7 @@ def test_greedy_equals_masked_forward_passes(i, layer):
 
 
 def test_greedy_backward_forward_equals_masked_forward_passes(layer):
-    """Greedy's order with its last half, quarter, … ordered anew by addition; the best by the mean loss over all K."""
+    """The candidates are the greedy order and those with its last half, quarter, … reordered by greedy addition."""
     removed = criteria.ranking(criteria.scores("greedy", layer())).tolist()
     candidates = [removed]
     for part in (2, 4, 8, 16):
@@ -247,7 +247,7 @@ def test_greedy_backward_forward_equals_masked_forward_passes(layer):
 
 
 def exact_shapley(i: int) -> np.ndarray:
-    """By the definition over all subsets, each evaluated by a masked forward pass."""
+    """Compute the Shapley values by definition, over all subsets, each evaluated by a masked forward pass."""
     from itertools import combinations
     from math import comb
 
@@ -268,10 +268,10 @@ def test_shapley_is_within_its_standard_error_of_all_subsets(i, pairs, layer, ca
     view = dataclasses.replace(layer(i), knobs=KNOBS | {"shapley_permutations": 200, "shapley_pairs": pairs})
     with caplog.at_level(logging.INFO, "prunecurve"):
         found = criteria.scores("shapley", view)
-    assert "200 orders" in caplog.text and "0 is not (ranking.shapley_permutations)" in caplog.text
+    assert "200 orders" in caplog.text and "0 is not reached (raise ranking.shapley_permutations)" in caplog.text
     assert (np.abs(found.scores - exact) < 5 * found.standard_error + 1e-6).all()
     assert (found.standard_error < exact.std() / 2).all() and (found.standard_error > 0).any()
-    # What no sampling error can hide: the rises along any order add up to the same.
+    # Independent of the sampling error: the increases along any order have the same sum.
     if pairs > len(SPLIT.pairs):
         whole = masked_loss(i, list(range(LAYERS[i]))) - masked_loss(i, [])
         assert found.scores.sum() == pytest.approx(whole, abs=1e-5)
@@ -285,18 +285,18 @@ def test_shapley_stops_when_it_is_exact_enough(layer, caplog):
     assert found.standard_error.mean() <= 0.1 * found.scores.std()
 
 
-# ---- known failures
+# ---- known mistakes of other implementations, ties and special cases
 
 
 def test_fpgm_tells_a_filter_from_its_negative(layer):
-    """Distances of absolute values would find filters 0 and 1 identical, and prune them first."""
+    """With distances between absolute values, filters 0 and 1 would be identical and removed first."""
     view = layer(reads=())
-    made = np.array(view.filters)
-    made[1] = -made[0]
-    found = criteria.scores("fpgm", dataclasses.replace(view, filters=made))
-    expected = [sum(np.linalg.norm(made[c].astype(float) - other) for other in made) for c in range(9)]
+    array = np.array(view.filters)
+    array[1] = -array[0]
+    found = criteria.scores("fpgm", dataclasses.replace(view, filters=array))
+    expected = [sum(np.linalg.norm(array[c].astype(float) - other) for other in array) for c in range(9)]
     agrees(found, expected)
-    wrong = [sum(np.linalg.norm(np.abs(made[c].astype(float)) - np.abs(other)) for other in made) for c in range(9)]
+    wrong = [sum(np.linalg.norm(np.abs(array[c].astype(float)) - np.abs(other)) for other in array) for c in range(9)]
     assert criteria.ranking(found).tolist() != criteria.ranking(np.array(wrong)).tolist()
 
 
@@ -325,7 +325,7 @@ def test_entropy_of_what_is_constant_but_for_rounding_is_nothing(layer):
 
 @pytest.mark.parametrize("share", [0.05, 0.3])
 def test_examples_are_drawn_of_each_class(layer, share):
-    """However few: a class that is missing would take its half of the balanced loss with it."""
+    """Even with few pairs; without one class, half of the class-balanced loss would be missing."""
     examples = layer().examples
     drawn = examples.drawn(int(share * len(examples.labels)), np.random.default_rng(0))
     for label in (0, 1):
@@ -359,15 +359,15 @@ def test_mean_activation_and_conv_abs_mean_are_not_the_same_order(layer):
 
 def test_random_draws_are_permutations_of_their_own(layer):
     def drawn(seed, draw):
-        made = dataclasses.replace(layer(), random=stream(seed, f"ranking/random-{draw}"))
-        return criteria.scores(f"random-{draw}", made).tolist()
+        view = dataclasses.replace(layer(), random=stream(seed, f"ranking/random-{draw}"))
+        return criteria.scores(f"random-{draw}", view).tolist()
 
     assert sorted(drawn(0, 1)) == list(range(9))
     assert drawn(0, 1) == drawn(0, 1)
     assert len({tuple(drawn(seed, draw)) for seed in (0, 1) for draw in (1, 2)}) == 4
 
 
-# ---- names, and what each may see
+# ---- names, and the inputs of each criterion
 
 
 def test_orders_are_one_a_criterion_and_several_of_random():
@@ -407,5 +407,5 @@ def test_unknown_and_undefined_criteria_name_the_key(layer):
     with pytest.raises(StudyError, match=r"ranking\.criteria: 'l3_norm' is unknown; allowed: .*l1_norm"):
         criteria.scores("l3_norm", layer())
     broken = dataclasses.replace(layer(), statistics={"relu_mean": np.full(9, np.nan)})
-    with pytest.raises(StudyError, match=r"ranking\.criteria: mean_activation gave no number"):
+    with pytest.raises(StudyError, match=r"ranking\.criteria: mean_activation gave no score or NaN"):
         criteria.scores("mean_activation", broken)

@@ -1,4 +1,4 @@
-"""Data sets: real digits, files in torchvision's layout, folders of images, and what is wrong with them."""
+"""Data sets: the real digits, files in torchvision's layout, folders of images, and errors in them."""
 
 import gzip
 import struct
@@ -12,7 +12,7 @@ from prunecurve.errors import StudyError
 
 
 def write_idx(folder, train=30, test=20, size=28, seed=0):
-    """Files as MNIST's are: train and t10k, images and labels."""
+    """Write files in MNIST's format: images and labels of train and t10k."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     for part, count in (("train", train), ("t10k", test)):
@@ -56,7 +56,7 @@ def test_a_truncated_file_names_the_folder(tmp_path, name):
 
 
 def test_other_data_than_the_published_have_a_fingerprint_wherever_they_lie(tmp_path):
-    assert fingerprint("mnist", tmp_path) == "", "still to be downloaded"
+    assert fingerprint("mnist", tmp_path) == "", "missing files are downloaded later"
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
         write_idx(tmp_path / folder / "MNIST" / "raw", seed=seed)
     a, b, c = (fingerprint("mnist", tmp_path / folder) for folder in "abc")
@@ -67,22 +67,22 @@ def test_images_and_labels_of_other_lengths_are_told(tmp_path):
     write_idx(tmp_path / "MNIST" / "raw")
     labels = tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte"
     labels.write_bytes(struct.pack(">2i", 2049, 29) + bytes(29))
-    with pytest.raises(StudyError, match="holds 30 images but 29 labels"):
+    with pytest.raises(StudyError, match=r"data_dir: a split in .*raw has 30 images but 29 labels"):
         DATASETS["mnist"](tmp_path, 28)
 
 
 def test_without_a_network_the_message_names_the_offline_choices(tmp_path, monkeypatch):
-    made = datasets._import_torchvision_datasets()
-    # Port 9 of this machine: refused at once.
-    monkeypatch.setattr(made.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    torchvision_datasets = datasets._import_torchvision_datasets()
+    # Port 9 of this machine refuses connections immediately.
+    monkeypatch.setattr(torchvision_datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(StudyError) as error:
         DATASETS["mnist"](tmp_path, 28)
-    for told in ("data_dir: MNIST is not in", "could not be downloaded", "dataset: digits", "dataset: image_folder"):
-        assert told in str(error.value)
+    for part in ("data_dir: MNIST is not in", "could not be downloaded", "dataset: digits", "dataset: image_folder"):
+        assert part in str(error.value)
 
 
 def test_missing_files_are_downloaded_into_data_dir(tmp_path, monkeypatch):
-    """torchvision's own download, from a server on this machine."""
+    """torchvision's own download code, from a server on this machine."""
     import hashlib
     import http.server
     import threading
@@ -136,7 +136,7 @@ def test_one_image_in_colour_makes_all_rgb(tmp_path):
 
 
 def ramp(mode):
-    """Grey from black to white in 16 bits, and colours with transparency."""
+    """Return a 16-bit grey ramp from black to white, or a half black, half transparent image."""
     if mode == "I;16":
         return Image.fromarray((np.arange(64).reshape(8, 8) * 1040).astype(np.uint16))
     ink = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
@@ -173,7 +173,7 @@ def test_a_folder_without_classes_is_told(tmp_path):
     with pytest.raises(StudyError, match=r"data_dir: .*missing is not a folder"):
         DATASETS["image_folder"](tmp_path / "missing", 8)
     write_folder(tmp_path, classes=("only",))
-    with pytest.raises(StudyError, match="holds 1 folders, fewer than two of them with PNG or JPEG"):
+    with pytest.raises(StudyError, match="has 1 folders, but dataset image_folder needs PNG or JPEG files in at"):
         DATASETS["image_folder"](tmp_path, 8)
 
 

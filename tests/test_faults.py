@@ -1,6 +1,6 @@
-"""Faults, with the real `snakemake`: kills, full disks, damaged and hostile files, two runs at once, clocks.
+"""Faults, with the real `snakemake`: kills, full disks, damaged and malicious files, two runs at once, clock changes.
 
-`--repeat-faults N` kills N times in each stage, at other moments; a failed test tells its `--fault-seed`.
+With `--repeat-faults N`, each stage is killed N times, at different moments. A failed test prints its `--fault-seed`.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> random.Random:
-    """Another one each time; a failure tells how to have the same again."""
+    """Return a generator with a new seed; a failed test reports the seed, so that the failure can be repeated."""
     seed = request.config.getoption("fault_seed")
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     request.node.add_report_section("call", "moments", f"--fault-seed {seed}")
@@ -43,7 +43,7 @@ def rng(request: pytest.FixtureRequest) -> random.Random:
 
 
 def artifacts(study: Study) -> dict[str, bytes]:
-    """What lies under its final name, but for logs and for the table that tells seconds."""
+    """Return all finished artifacts by name, except logs and the table that contains times."""
     results = study.folder / "results"
     return {
         str(path.relative_to(results)): path.read_bytes()
@@ -53,7 +53,7 @@ def artifacts(study: Study) -> dict[str, bytes]:
 
 
 def differing(study: Study, finished: Study) -> list[str]:
-    """The artifacts of a study that are not those of the undisturbed run."""
+    """Return the names of the artifacts that differ from those of the undisturbed run."""
     whole = artifacts(finished)
     return [name for name, content in artifacts(study).items() if content != whole[name]]
 
@@ -63,7 +63,7 @@ def unfinished(study: Study) -> list[Path]:
 
 
 def processes(study: Study, script: str = "") -> list[int]:
-    """The processes that run in a study's folder; those of one script, if it is named."""
+    """Return the processes that run in a study's folder, or only those of one script."""
     found = []
     for process in filter(str.isdecimal, os.listdir("/proc")):
         try:
@@ -71,7 +71,7 @@ def processes(study: Study, script: str = "") -> list[int]:
             here = os.readlink(f"/proc/{process}/cwd") == str(study.folder)
         except OSError:
             continue
-        # The shell that runs a script has its name in one long word.
+        # The shell that starts a script has the script's name inside one long argument.
         if here and (not script or f"workflow/scripts/{script}.py" in words):
             found.append(int(process))
     return found
@@ -91,7 +91,7 @@ def delete(study: Study, *names: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A rule's script, the first of its outputs, what else follows from it, about how long it takes."""
+    """A rule's script, its approximate duration, its first outputs, and the results that depend on them."""
 
     script: str
     seconds: float
@@ -109,12 +109,12 @@ STAGES = [
 
 
 def start_from(stage: Stage, study: Study, *arguments: str) -> subprocess.Popen:
-    """`snakemake` where all is done but a stage and what follows, at a moment when a job of it runs."""
+    """Delete the outputs of a stage and all later ones, start `snakemake`, and return when a job of the stage runs."""
     shutil.rmtree(study.path("figures"))
     for name in (*stage.outputs, *stage.after):
         if study.path(name).exists():
             delete(study, name)
-    log = (study.folder / "told.log").open("w")
+    log = (study.folder / "output.log").open("w")
     driver = subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "2", CURVE, *arguments],
         cwd=study.folder,
@@ -123,12 +123,12 @@ def start_from(stage: Stage, study: Study, *arguments: str) -> subprocess.Popen:
         env=environment(),
         start_new_session=True,
     )
-    assert wait_until(lambda: processes(study, stage.script)), (study.folder / "told.log").read_text()
+    assert wait_until(lambda: processes(study, stage.script)), (study.folder / "output.log").read_text()
     return driver
 
 
 def wait_for_a_moment(stage: Stage, study: Study, rng: random.Random) -> str:
-    """Any moment of the stage in one half of the cases; in the other, one around which files are written."""
+    """Wait for a random moment of the stage or, with probability 0.5, for a moment when files are written."""
     if rng.random() < 0.5:
         time.sleep(rng.uniform(0, stage.seconds))
         return "at any time"
@@ -144,7 +144,7 @@ def wait_for_a_moment(stage: Stage, study: Study, rng: random.Random) -> str:
 
 
 def end_by_force(process: int) -> bool:
-    """Whether the process was still there to be killed."""
+    """Kill a process; return whether it still existed."""
     try:
         os.kill(process, signal.SIGKILL)
     except ProcessLookupError:
@@ -154,7 +154,7 @@ def end_by_force(process: int) -> bool:
 
 @pytest.fixture(autouse=True)
 def no_process_stays(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Also where a test fails half way."""
+    """Kill all remaining processes of a study, also if a test fails."""
     study = request.getfixturevalue("copied") if "copied" in request.fixturenames else None
     yield
     for process in processes(study) if study else ():
@@ -173,26 +173,26 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(
         failed = driver.wait(120) != 0
         assert failed is bool(killed) or not copied.path("curve.csv").exists()
         if failed:
-            assert f"Error in rule {stage.script}" in (copied.folder / "told.log").read_text()
+            assert f"Error in rule {stage.script}" in (copied.folder / "output.log").read_text()
     else:
         killed = driver.poll() is None
         if killed:
             os.killpg(driver.pid, signal.SIGKILL) if victim == "all" else driver.kill()
         driver.wait(60)
         if victim == "all":
-            assert wait_until(lambda: not processes(copied), 10), "a job outlived the kill of all"
-        # A driver's jobs go on without it, in half of the cases until after the next command.
+            assert wait_until(lambda: not processes(copied), 10), "a job survived the kill of all processes"
+        # Jobs continue without their driver. In half of the cases, the next command starts before they end.
         elif rng.random() < 0.5:
             assert wait_until(lambda: not processes(copied))
     locked = any(copied.folder.glob(".snakemake/locks/*"))
     assert locked is (victim != "job" and killed) or copied.path("curve.csv").exists()
     record_property("outcome", f"{stage.script}, {victim}: {'killed ' + when if killed else 'had ended'}")
-    assert differing(copied, finished) == [], "half a file under a final name"
+    assert differing(copied, finished) == [], "a partly written file has its final name"
     if locked:
         assert "--unlock" in copied.run(CURVE, succeed=False).stdout
         copied.run("--unlock")
     copied.run(CURVE)
-    assert wait_until(lambda: not processes(copied)), "a process is left"
+    assert wait_until(lambda: not processes(copied)), "a process is still running"
     assert differing(copied, finished) == []
     assert {"digits/curve.csv", "digits/seed0/weights.npy", "digits/seed0/model.pt"} <= set(artifacts(copied))
     assert unfinished(copied) == []
@@ -203,7 +203,7 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(
 
 
 class Disk:
-    """A small file system in the place of one of a study's folders, with what the folder held."""
+    """A small file system, mounted in place of a folder of a study, with the contents of the folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, away = folder, folder.with_name(f"{folder.name}-away")
@@ -211,31 +211,31 @@ class Disk:
         folder.mkdir()
         done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", folder], stderr=subprocess.PIPE)
         if done.returncode:
-            pytest.skip(f"needs a file system of its own: {done.stderr.decode().strip()}")
+            pytest.skip(f"needs to mount a file system: {done.stderr.decode().strip()}")
         subprocess.run(["cp", "-a", f"{away}/.", folder], check=True)
 
     def remount(self, options: str) -> None:
         subprocess.run(["mount", "-o", f"remount,{options}", self.folder], check=True)
 
     def leave(self, free: int) -> None:
-        """Make the disk so small that no more than so many bytes are free."""
+        """Make the disk so small that at most `free` bytes are free."""
         disk = os.statvfs(self.folder)
         self.remount(f"size={(disk.f_blocks - disk.f_bfree) * disk.f_frsize + free}")
 
 
 @pytest.fixture
 def disk_at(copied: Study) -> Iterator:
-    """Puts a `Disk` in the place of a folder of the study `copied`."""
+    """Return a function that replaces a folder of the study `copied` by a `Disk`."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a small file system")
-    made = []
+    mounted_folders = []
 
     def mounted(name: str) -> Disk:
-        made.append(copied.folder / name)
-        return Disk(made[-1])
+        mounted_folders.append(copied.folder / name)
+        return Disk(mounted_folders[-1])
 
     yield mounted
-    for folder in filter(os.path.ismount, made):
+    for folder in filter(os.path.ismount, mounted_folders):
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
@@ -261,10 +261,10 @@ def test_a_full_disk_is_told_and_with_more_room_the_same_command_goes_on(
     disk = disk_at("results")
     disk.leave(free)
     target = f"results/digits/{deleted[0] if Path(deleted[0]).suffix else named}"
-    told = copied.run(target, succeed=False).stdout
+    output = copied.run(target, succeed=False).stdout
     folder = copied.path(named).parent
-    assert f"results/digits/{named} can't be written: no space is left in {folder}; make room there" in told
-    assert "Traceback" not in told and "Logging error" not in told and "SIGBUS" not in told
+    assert f"results/digits/{named} can't be written: no space is left in {folder}; make room there" in output
+    assert "Traceback" not in output and "Logging error" not in output and "SIGBUS" not in output
     assert unfinished(copied) == [] and differing(copied, finished) == []
     disk.remount("size=16m")
     copied.run(target, CURVE)
@@ -273,12 +273,12 @@ def test_a_full_disk_is_told_and_with_more_room_the_same_command_goes_on(
 
 
 def test_results_that_may_only_be_read_stay_whole(finished, copied, disk_at):
-    """Snakemake itself says so; a script called by hand does, whose log can't be written either."""
+    """Snakemake reports it. A script that is called by hand reports it too, even if it cannot write its log."""
     delete(copied, ROW, *TABLES)
     disk = disk_at("results")
     disk.remount("ro")
-    told = copied.run(CURVE, succeed=False).stdout
-    assert "Read-only file system" in told or "Write-protected output files" in told
+    output = copied.run(CURVE, succeed=False).stdout
+    assert "Read-only file system" in output or "Write-protected output files" in output
     assert differing(copied, finished) == []
     figure = ["--figure", "shape", "--data", "results/digits/shape.csv", "--png", "results/a.png", "--svg", "a.svg"]
     for log, named in (("away.log", "results/a.png"), ("results/away.log", "results/away.log")):
@@ -300,7 +300,7 @@ def test_results_that_may_only_be_read_stay_whole(finished, copied, disk_at):
 
 @pytest.mark.parametrize("free", [0, 12288])
 def test_snakemakes_own_folder_on_a_full_disk(finished, copied, disk_at, free):
-    """Its message is a traceback that ends in the reason; nothing is harmed, and more room is all it needs."""
+    """Snakemake prints a traceback that ends with the reason. Results stay intact; with more space the run works."""
     delete(copied, ROW, *TABLES)
     disk = disk_at(".snakemake")
     disk.leave(free)
@@ -310,11 +310,11 @@ def test_snakemakes_own_folder_on_a_full_disk(finished, copied, disk_at, free):
     assert differing(copied, finished) == [] and "digits/curve.csv" in artifacts(copied)
 
 
-# ---- damaged and hostile files
+# ---- damaged and malicious files
 
 
 class Bomb:
-    """Makes a file where anybody unpickles it."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -324,7 +324,7 @@ class Bomb:
 
 
 def hostile(path: Path, marker: Path) -> Iterator[bytes]:
-    """Contents for a file that run code where they are unpickled, with every checksum right."""
+    """Yield contents for a file that run code when they are unpickled, some of them with a correct checksum."""
     yield pickle.dumps(Bomb(marker))
     content = io.BytesIO()
     if path.suffix == ".npy":
@@ -366,12 +366,12 @@ def test_the_bombs_are_live(tmp_path):
     ],
 )
 def test_a_damaged_or_hostile_artifact_is_named_and_never_run(finished, copied, rng, tmp_path, name, reader):
-    """Without a change of its time, so that Snakemake has no reason to make it again."""
+    """The modification time stays the same, so that Snakemake does not create the file again."""
     path, marker = copied.path(name), tmp_path / "marker"
     whole, stat = path.read_bytes(), path.stat()
     flipped = bytearray(whole)
     flipped[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
-    # Without its last byte, a line feed, a CSV file still says all.
+    # A CSV file without its last byte, a line feed, is still complete.
     cut = whole[: rng.randrange(len(whole) - 1)]
     for content in (cut, bytes(flipped), *hostile(path, marker)):
         path.write_bytes(content)
@@ -394,32 +394,32 @@ def test_a_config_that_would_run_code_is_refused(copied, tmp_path):
     marker = tmp_path / "marker"
     text = HOSTILE_YAML.format(marker)
     yaml.unsafe_load(text)
-    marker.unlink()  # it would have been run
+    marker.unlink()  # unsafe_load did run the command
     (tmp_path / "hostile.yaml").write_text(text)
-    told = copied.run("-n", "--configfile", str(tmp_path / "hostile.yaml"), succeed=False).stdout
-    assert "Config file is not valid JSON or YAML" in told
-    told = copied.run("-n", "--config", text.replace("seeds: ", "seeds="), succeed=False).stdout
-    assert "seeds.0: 'touch" in told and "is not allowed; allowed: whole number" in told
+    output = copied.run("-n", "--configfile", str(tmp_path / "hostile.yaml"), succeed=False).stdout
+    assert "Config file is not valid JSON or YAML" in output
+    output = copied.run("-n", "--config", text.replace("seeds: ", "seeds="), succeed=False).stdout
+    assert "seeds.0: 'touch" in output and "is not allowed; allowed: whole number" in output
     (copied.folder / "config.yaml").write_text(text)
     assert "Config file is not valid JSON or YAML" in copied.run("-n", succeed=False).stdout
     assert not marker.exists()
 
 
-# ---- two runs, clocks
+# ---- two runs at once, clock changes
 
 
 def test_a_second_run_is_refused_and_the_first_is_unharmed(finished, copied):
     first = start_from(STAGES[0], copied)
-    told = copied.run(CURVE, succeed=False).stdout
-    assert "Directory cannot be locked" in told and "no other Snakemake process" in told
-    assert first.wait(120) == 0, (copied.folder / "told.log").read_text()
+    output = copied.run(CURVE, succeed=False).stdout
+    assert "Directory cannot be locked" in output and "no other Snakemake process" in output
+    assert first.wait(120) == 0, (copied.folder / "output.log").read_text()
     assert differing(copied, finished) == [] and "digits/curve.csv" in artifacts(copied)
     assert copied.plan(CURVE) == {}
 
 
 @pytest.mark.parametrize("ahead", [3600, 86400], ids=["an hour", "a day"])
 def test_a_clock_set_back_is_told_and_one_time_for_all_files_mends_it(finished, copied, ahead):
-    """What was made before lies in the future: Snakemake takes nothing that is older than what it is made from."""
+    """Existing files have times in the future. Snakemake rejects outputs that are older than their inputs."""
     delete(copied, ROW, *TABLES)
     for path in (copied.folder / "results").rglob("*"):
         os.utime(path, ns=tuple(t + ahead * 10**9 for t in (path.stat().st_atime_ns, path.stat().st_mtime_ns)))

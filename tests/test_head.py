@@ -1,4 +1,4 @@
-"""The sweep's sums: the same bytes on every way to them, right on every input, nothing left of what was removed."""
+"""The sums of the sweep: always byte-identical, correct on every input, without rounding errors of removed channels."""
 
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ from prunecurve.metrics import predict
 
 
 def layers(rng, channels, area, widths, integers=False):
-    """Random weights of linear layers; as whole numbers, whose float32 sums are exact in any order."""
+    """Return random weights of linear layers. integers: whole numbers, whose float32 sums are exact in any order."""
     sizes = [channels * area, *widths, 2]
     weights = {}
     for i, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
@@ -23,7 +23,7 @@ def layers(rng, channels, area, widths, integers=False):
 
 
 def plain(features, weights, order, k, stand_in, dtype=np.float64):
-    """The same by definition: the removed channels' maps overwritten, every layer one product."""
+    """Compute the logits by definition: overwrite the removed channels' maps, then one matrix product per layer."""
     x = features.astype(dtype)
     x[:, order[:k]] = stand_in[order[:k]]
     x = x.reshape(len(x), -1)
@@ -67,7 +67,7 @@ def test_every_way_to_a_k_gives_the_same_bytes(case, data):
 
 
 def test_the_same_bytes_at_the_sizes_of_mnist():
-    """BLAS chooses its kernels by size: the reference network's layers, a whole block of pairs and part of one."""
+    """BLAS chooses its kernels by size. Here: the reference network's layers, one whole block of pairs and a part."""
     features, weights, order, _ = everything(0, 128, head.ROWS + 77, 3, [256, 64])
     network, stand_in = Head(weights, 128), np.zeros(features.shape[1:])
     together = logits(features, network, order, range(128), stand_in, threads=2)
@@ -76,8 +76,8 @@ def test_the_same_bytes_at_the_sizes_of_mnist():
         assert np.array_equal(logits(features, network, order, [k], stand_in, stored)[0], together[k]), k
     for k in (0, 1, 31, 32, 33, 95, 96, 120, 127):
         assert np.array_equal(logits(features, network, order, [k], stand_in)[0], together[k]), k
-    packs = [logits(features, network, order, range(k, k + 16), stand_in, stored) for k in range(0, 128, 16)]
-    assert np.array_equal(np.concatenate(packs), together)
+    batches = [logits(features, network, order, range(k, k + 16), stand_in, stored) for k in range(0, 128, 16)]
+    assert np.array_equal(np.concatenate(batches), together)
 
 
 def test_threads_give_the_same_bytes(monkeypatch):
@@ -100,9 +100,9 @@ def test_close_to_the_definition_in_float64(case):
 
 @given(cases)
 def test_ties_are_ties(case):
-    """Whole numbers, exact in any order: the two logits of many a pair are equal, and must be so at every K."""
+    """With whole numbers, sums are exact in any order. Many pairs have two equal logits, which must stay equal."""
     features, weights, order, _ = everything(*case, integers=True)
-    # Differences of logits that are small whole numbers: zero is common.
+    # Small weights give small differences between logits, so differences of zero are common.
     weights[f"linear{len(weights) // 2}.weight"] //= 2
     stand_in = np.zeros(features.shape[1:])
     found = logits(features, Head(weights, len(order)), order, range(len(order)), stand_in)
@@ -116,9 +116,9 @@ def test_ties_are_ties(case):
 @pytest.mark.parametrize("size", [1e3, 1e7, 1e30])
 @pytest.mark.parametrize("channels", [GROUP * 2, STORED * 2 + 3])
 def test_nothing_is_left_of_what_was_removed(size, channels):
-    """The first channels to go are larger than the others by `size`: their rounding error must go with them.
+    """The channels that are removed first are larger by the factor `size`; they must leave no rounding error.
 
-    Summing all and subtracting what is removed, in float32, fails this.
+    A sum of all channels minus the removed ones, in float32, fails this test.
     """
     features, weights, order, _ = everything(5, channels, 200, 2, [16, 6])
     gone = channels // 2
@@ -131,7 +131,7 @@ def test_nothing_is_left_of_what_was_removed(size, channels):
         assert swept[k] == pytest.approx(expected, rel=1e-4, abs=1e-4)
         clear = np.abs(expected[:, 1] - expected[:, 0]) > 1e-4
         assert np.array_equal(predict(swept[k])[clear], predict(expected)[clear])
-    # The test can fail: subtracting does leave an error behind.
+    # Check that the test can fail: subtraction leaves an error.
     first, ranked = network.blocks, [order[:gone], order[gone:]]
     lost, kept = (np.einsum("nca,hca->nh", features.reshape(200, channels, -1)[:, c], first[:, c]) for c in ranked)
     if size > 1e5:

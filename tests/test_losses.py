@@ -1,4 +1,4 @@
-"""Losses without a channel, against their definition; ties, threads, and channels much larger than the others."""
+"""Losses without a channel, compared with their definition; ties, threads, and channels with very large values."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from test_head import cases, everything, plain
 
 
 def balanced_loss(features, weights, removed, labels):
-    """By definition, in float64."""
+    """Compute the class-balanced loss by definition, in float64."""
     order = np.array([*removed, *np.setdiff1d(np.arange(features.shape[1]), removed)])
     logits = plain(features, weights, order, len(removed), np.zeros(features.shape[1:]))
     each = np.logaddexp(0, (logits[:, 1] - logits[:, 0]) * np.where(labels == 1, -1, 1))
@@ -19,7 +19,7 @@ def balanced_loss(features, weights, removed, labels):
 
 
 def losses_of(features, labels, weights, threads=1):
-    # A network of one convolution, which is its last.
+    # A network with one convolution, which therefore is the last one.
     return Losses(Examples(features, labels, weights | {"conv1.weight": features}, "conv1", threads))
 
 
@@ -68,7 +68,7 @@ def test_threads_give_the_same_bytes(monkeypatch):
 
 
 def test_ties_go_by_channel_number():
-    """Channels 1, 2, 3 and 4 are copies of one another; so are dead channels 0 and 5, which cost nothing."""
+    """Channels 1, 2, 3 and 4 are equal. Channels 0 and 5 are dead and do not change the loss."""
     features, weights, _, rng = everything(2, 6, 40, 1, [7])
     features[:, 2:5] = features[:, 1:2]
     weights["linear1.weight"][:, 2:5] = weights["linear1.weight"][:, 1:2]

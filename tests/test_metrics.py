@@ -1,4 +1,4 @@
-"""Every metric against scikit-learn, ties and degenerate predictions among the inputs."""
+"""Every metric compared with scikit-learn, also for ties and degenerate predictions."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from prunecurve.metrics import measure, predict
 from sklearn import metrics as sk
 
 cases = st.tuples(st.integers(2, 60), st.integers(0, 2**31), st.sampled_from([1, 3, 100])).map(
-    # Few distinct values make ties; none so large that scikit-learn clips the probabilities.
+    # Few distinct values, so that there are ties; small enough that scikit-learn does not clip the probabilities.
     lambda t: (
         np.random.default_rng(t[1]).integers(-t[2], t[2] + 1, (t[0], 2)).astype(np.float32) / 7,
         np.append([0, 1], np.random.default_rng(t[1] + 1).integers(0, 2, t[0] - 2)),

@@ -1,4 +1,4 @@
-"""Splits and pairs: sizes, ratios, no self pairs, no image in two splits, the same draw for the same seed."""
+"""Splits and pairs: sizes, ratios, no image paired with itself, disjoint splits, the same draw for the same seed."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_partners_are_drawn_uniformly():
     rng = stream(0, "pairs/test")
     partners = np.concatenate([make_pairs(labels, 1, 1, rng)[2:3, 1] for _ in range(3000)])
     counts = np.bincount(partners, minlength=6)
-    # Image 1 may meet 0, 2 and 3, each 1,000 times but for chance (standard deviation 26).
+    # The partners of image 1 are images 0, 2 and 3, each about 1,000 times (standard deviation 26).
     assert counts[1] == 0 and counts[4] == 0
     assert abs(counts[[0, 2, 3]] - 1000).max() < 130
 
@@ -64,9 +64,9 @@ def test_too_many_images_name_the_key():
 
 
 def test_too_small_a_class_names_the_keys():
-    with pytest.raises(StudyError, match=r"pairs_per_image\.same: 2 .* images\.digits\.val hold 2 of class 7"):
+    with pytest.raises(StudyError, match=r"pairs_per_image\.same: 2 .* images\.digits\.val include only 2 of class 7"):
         make_pairs(np.array([1, 1, 1, 7, 7]), 2, 1, stream(0, "x"), key="images.digits.val")
-    with pytest.raises(StudyError, match=r"pairs_per_image\.different: 3 .* hold 2 beside class 1"):
+    with pytest.raises(StudyError, match=r"pairs_per_image\.different: 3 .* include only 2 that are not of class 1"):
         make_pairs(np.array([1, 1, 1, 7, 7]), 1, 3, stream(0, "x"), key="images.digits.val")
 
 

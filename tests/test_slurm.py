@@ -1,6 +1,6 @@
-"""Both cluster profiles on a real Slurm, and their scripts with one that is played.
+"""Both cluster profiles on a real Slurm, and their scripts with simulated Slurm commands.
 
-Slurm is started for these tests on this machine (slurm.py); where it can't be had, the tests that need it are skipped.
+These tests start a Slurm on this machine (slurm.py). If this is not possible, the tests that need it are skipped.
 """
 
 import os
@@ -18,9 +18,9 @@ from conftest import PROJECT, Study, environment
 GENERIC, PLUGIN = "profiles/slurm-generic", "profiles/slurm"
 SCRIPTS = PROJECT / GENERIC
 CURVE = "results/digits/curve.csv"
-# Few: each starts a Snakemake of its own where it isn't grouped, or where the plugin runs it.
+# Few evaluations, because each starts its own Snakemake if it is not grouped or if the plugin runs it.
 UNSWEPT = [2, 3, 5, 7]
-# A small study on a quiet machine: looked at more often than the profiles do, the file system isn't a remote one.
+# Shorter waiting times than in the profiles, because the study is small and the file system is local.
 HASTE = {
     GENERIC: ["--latency-wait", "5", "--seconds-between-status-checks", "1"],
     PLUGIN: ["--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "4"],
@@ -29,21 +29,21 @@ HASTE = {
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
-    """A Slurm of four nodes; when it stops, no process of any study may be left."""
+    """Start a Slurm with four nodes. After it stops, no process of a study may still run."""
     if reason := cluster.obstacle():
         pytest.skip(reason)
     studies = tmp_path_factory.getbasetemp()
-    made = cluster.Slurm(tmp_path_factory.mktemp("slurm") / "run")
+    instance = cluster.Slurm(tmp_path_factory.mktemp("slurm") / "run")
     try:
-        yield made.start()
+        yield instance.start()
     finally:
-        made.stop()
+        instance.stop()
     cluster.wait_until(lambda: not cluster.processes_in(studies), 20, "the end of all processes of studies")
 
 
 @pytest.fixture
 def unswept(copied) -> Study:
-    """The finished study without some evaluations and without the curve."""
+    """Return the finished study without some evaluations and without the curve."""
     for k in UNSWEPT:
         copied.path(f"seed0/conv3/sweep/l1_norm/structural/k{k}.csv").unlink()
     copied.path("curve.csv").unlink()
@@ -55,11 +55,11 @@ def arguments(profile: str, *more: str) -> list[str]:
 
 
 class Driver:
-    """A `snakemake` that runs beside the test."""
+    """A `snakemake` process that runs in parallel with the test."""
 
     def __init__(self, study: Study, profile: str, *more: str) -> None:
-        self.told = study.folder / "driver.log"
-        with self.told.open("w") as out:
+        self.output = study.folder / "driver.log"
+        with self.output.open("w") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "snakemake", "--cores", "2", CURVE, *arguments(profile, *more)],
                 cwd=study.folder,
@@ -69,21 +69,21 @@ class Driver:
             )
 
     def succeeds(self) -> str:
-        """Wait for its end; what it said."""
+        """Wait for the end of the process, check that it succeeded, and return its output."""
         code = self.process.wait(timeout=300)
-        told = self.told.read_text()
-        assert code == 0, told
-        return told
+        output = self.output.read_text()
+        assert code == 0, output
+        return output
 
 
 def running(study: Study) -> list[str]:
-    """Numbers of the study's running jobs."""
+    """Return the numbers of the study's running jobs."""
     lines = cluster.call("squeue", "-h", "--states=RUNNING", "-o", "%i %Z").splitlines()
     return [line.split()[0] for line in lines if line.split()[1] == str(study.folder)]
 
 
 def wait_for_a_job(study: Study, driver: Driver) -> str:
-    """The number of the first job of evaluations that runs."""
+    """Wait for the first running job and return its number."""
     found: list[str] = []
 
     def runs() -> bool:
@@ -91,7 +91,7 @@ def wait_for_a_job(study: Study, driver: Driver) -> str:
         return bool(found) or driver.process.poll() is not None
 
     cluster.wait_until(runs, 120, "a running job")
-    assert found, driver.told.read_text()
+    assert found, driver.output.read_text()
     return found[0]
 
 
@@ -103,10 +103,10 @@ def same_curve(study: Study, finished: Study) -> bool:
 
 
 def test_a_study_through_slurm_has_the_same_bytes_as_a_local_one(slurm, study, finished):
-    """From the images on, every stage a job; evaluations in groups; the default profile is read too."""
-    told = study.run(*arguments(GENERIC, CURVE)).stdout
+    """The whole study: one job per stage, grouped evaluations. Snakemake also reads the default profile."""
+    output = study.run(*arguments(GENERIC, CURVE)).stdout
     assert same_curve(study, finished)
-    assert "workflow specific profile profiles/default" in told
+    assert "workflow specific profile profiles/default" in output
     jobs = cluster.call("squeue", "-h", "--states=all", "-o", "%k %C %m %Z").splitlines()
     jobs = sorted(job.removesuffix(f" {study.folder}") for job in jobs if job.endswith(f" {study.folder}"))
     assert jobs == [
@@ -122,10 +122,10 @@ def test_a_study_through_slurm_has_the_same_bytes_as_a_local_one(slurm, study, f
 
 
 def test_single_jobs_have_the_same_bytes_as_grouped_ones(slurm, unswept, finished):
-    """And all go to the partition that is asked for."""
+    """Also, all jobs go to the requested partition."""
     single = ["--group-components", "evaluations=1", "--default-resources", "slurm_partition=other"]
-    told = unswept.run(*arguments(GENERIC, CURVE, *single)).stdout
-    assert told.count("Submitted group job") == len(UNSWEPT) + 1
+    output = unswept.run(*arguments(GENERIC, CURVE, *single)).stdout
+    assert output.count("Submitted group job") == len(UNSWEPT) + 1
     jobs = cluster.call("squeue", "-h", "--states=all", "-o", "%P %Z").splitlines()
     assert jobs.count(f"other {unswept.folder}") == len(UNSWEPT) + 1
     assert same_curve(unswept, finished)
@@ -137,15 +137,15 @@ def test_one_allocation_runs_the_local_executor(slurm, unswept, finished):
     assert same_curve(unswept, finished)
 
 
-# ---- what goes wrong on a cluster
+# ---- failures on a cluster
 
 
 @pytest.mark.parametrize("profile", [GENERIC, PLUGIN])
 def test_a_cancelled_job_is_done_again(slurm, unswept, finished, profile):
     driver = Driver(unswept, profile)
     cluster.call("scancel", wait_for_a_job(unswept, driver))
-    told = driver.succeeds()
-    assert "Trying to restart" in told
+    output = driver.succeeds()
+    assert "Trying to restart" in output
     assert same_curve(unswept, finished)
 
 
@@ -155,8 +155,8 @@ def test_a_controller_that_restarts_is_waited_for(slurm, unswept, finished):
     slurm.stop_controller()
     time.sleep(12)  # several polls
     slurm.start_controller()
-    told = driver.succeeds()
-    assert "Trying to restart" not in told
+    output = driver.succeeds()
+    assert "Trying to restart" not in output
     assert same_curve(unswept, finished)
 
 
@@ -165,7 +165,7 @@ def test_a_killed_driver_leaves_jobs_to_cancel_and_the_same_command_goes_on(slur
     job = wait_for_a_job(unswept, driver)
     driver.process.send_signal(signal.SIGKILL)
     driver.process.wait()
-    assert job in running(unswept), "it runs on, and the next run would do the same beside it"
+    assert job in running(unswept), "the job continues, and a new run would start the same job again"
     cluster.call("scancel", "--name=prunecurve")
     cluster.wait_until(lambda: not running(unswept), 30, "cancelled jobs")
     assert "--unlock" in unswept.run(*arguments(GENERIC, CURVE), succeed=False).stdout
@@ -176,20 +176,20 @@ def test_a_killed_driver_leaves_jobs_to_cancel_and_the_same_command_goes_on(slur
 
 @pytest.mark.parametrize("profile", [GENERIC, PLUGIN])
 def test_a_failing_job_names_its_log(slurm, unswept, profile):
-    """The rule's log and Slurm's; both say why."""
+    """The log of the rule and the log of Slurm both contain the reason."""
     sums = unswept.path("seed0/conv3/partial_sums/l1_norm.npy")
     sums.write_bytes(sums.read_bytes()[:-100])
     row = "results/digits/seed0/conv3/sweep/l1_norm/structural/k5.csv"
-    told = unswept.run(*arguments(profile, row, "--retries", "0"), succeed=False).stdout
+    output = unswept.run(*arguments(profile, row, "--retries", "0"), succeed=False).stdout
     log = "results/digits/seed0/logs/eval_pruned/conv3/l1_norm/structural/k5.log"
-    assert log in told.split("Error in", 1)[1]
+    assert log in output.split("Error in", 1)[1]
     assert "l1_norm.npy is damaged" in (unswept.folder / log).read_text()
     logs = list((unswept.folder / ".snakemake" / "slurm_logs").rglob("*.log"))
     assert any("l1_norm.npy is damaged" in path.read_text() for path in logs)
 
 
 def test_a_full_queue_is_waited_for(slurm, unswept, finished):
-    """A thousand held jobs of somebody else fill the queue; sbatch is refused until there is room."""
+    """A thousand held jobs of another user fill the queue, so sbatch fails until the limit is raised."""
     held = cluster.call("sbatch", "--parsable", "--hold", "--uid=nobody", "--array=1-1000", "--wrap", "true").strip()
     known = len(cluster.call("squeue", "-h", "-r", "--states=all").splitlines())
 
@@ -216,12 +216,12 @@ def test_a_full_queue_is_waited_for(slurm, unswept, finished):
     assert same_curve(unswept, finished)
 
 
-# ---- the profiles' scripts, with commands that are played
+# ---- the profiles' scripts, with simulated Slurm commands
 
 
 @pytest.fixture
 def played(tmp_path, monkeypatch):
-    """`played(name, script)` puts a command first on PATH; each call of it adds a line to `calls`."""
+    """Return a function (name, script) that puts a simulated command first on PATH; its calls are logged in `calls`."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
@@ -235,7 +235,7 @@ def played(tmp_path, monkeypatch):
 
 
 def status(job: object) -> str:
-    """What status.py says, called as Snakemake does."""
+    """Call status.py as Snakemake does, and return its output."""
     words = [sys.executable, "-I", "-S", str(SCRIPTS / "status.py"), str(job)]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -245,7 +245,7 @@ def calls() -> list[str]:
 
 
 def outdate() -> None:
-    """Make the remembered answer an old one."""
+    """Make the stored job states look old."""
     os.utime(".snakemake/slurm_states.txt", (0, 0))
 
 
@@ -287,7 +287,7 @@ def test_a_job_that_slurm_has_forgotten_is_done_again(played):
 
 
 def test_jobs_run_while_the_controller_is_away(played):
-    """Also those never heard of; what was known to have ended stays so."""
+    """Unknown jobs count as running too. Jobs that are known to have ended keep their status."""
     away = 'echo "slurm_load_jobs error: Unable to contact slurm controller (connect failure)" >&2; exit 1'
     played("squeue", away)
     assert status(7) == "running"
@@ -328,12 +328,12 @@ def test_a_refusal_that_passes_is_waited_for_and_another_is_told(played, monkeyp
     assert submit(["sbatch", "job.sh"]) == "5"
     assert len(calls()) == 4
     played("sbatch", "echo 'sbatch: error: invalid partition specified: nowhere' >&2; exit 1")
-    with pytest.raises(SystemExit, match="sbatch refused"):
+    with pytest.raises(SystemExit, match="sbatch failed"):
         submit(["sbatch", "job.sh"])
     assert "invalid partition specified: nowhere" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("device", "asked"), [("cuda", True), ("auto", False)])
 def test_training_asks_for_a_gpu_where_the_study_does(study, device, asked):
-    told = study.run("-n", "results/digits/seed0/model.pt", "--config", f"device={device}").stdout
-    assert ("gpu=1" in told) is asked
+    output = study.run("-n", "results/digits/seed0/model.pt", "--config", f"device={device}").stdout
+    assert ("gpu=1" in output) is asked

@@ -1,4 +1,4 @@
-"""The digest of the code that a script runs: against what Python really imports, and after edits."""
+"""The digest of the code that a script runs: compared with Python's real imports, and after edits."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ from prunecurve.source import digest, files_of, version
 SCRIPTS = PROJECT / "workflow" / "scripts"
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 
-# Imports the script as Python does, without running it, and tells which files of the project that read.
+# Imports the script without running it, and prints the files of the package that were imported.
 PROBE = """
 import runpy, sys
 runpy.run_path(sys.argv[1], run_name="probe")
@@ -23,14 +23,14 @@ print(*(m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "prunec
 @pytest.mark.parametrize("name", NAMES)
 def test_all_that_is_imported_is_listed(name):
     script = SCRIPTS / f"{name}.py"
-    told = subprocess.run(
+    imported = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); {PROBE}", str(script)],
         capture_output=True,
         text=True,
         check=True,
     ).stdout.split()
     listed = {str(path) for path in files_of(script)}
-    assert set(told) <= listed
+    assert set(imported) <= listed
     assert str(script) in listed
 
 
@@ -79,7 +79,7 @@ def test_an_edit_changes_the_digest_of_what_uses_it_alone(tmp_path):
 
     def digests():
         digest.cache_clear()
-        # Another folder each time: contents are read once a path.
+        # Each copy has its own folder, because the contents of a path are read only once.
         return {name: digest(tmp_path / "scripts" / f"{name}.py") for name in names}
 
     def edited(file):

@@ -1,4 +1,4 @@
-"""The identities of removal, on random networks with random batch normalisation and biases."""
+"""Equalities between the kinds of removal, on random networks with random batch normalisation and biases."""
 
 import dataclasses
 
@@ -35,7 +35,7 @@ cases = st.tuples(architectures, st.integers(0, 2**31), st.floats(0, 1, exclude_
 
 
 class Case:
-    """A random network, its pairs, one of its convolutions, a ranking of that one's channels, how many go."""
+    """A random network with pairs, one of its convolutions, a ranking of its channels, and the number K to remove."""
 
     def __init__(self, case):
         architecture, seed, share, which = case
@@ -97,7 +97,7 @@ def test_zero_weights_equals_structural_plus_the_folded_constant(case):
 
 @given(cases)
 def test_physically_smaller_equals_torch_pruning(case):
-    """Against an independent tool that finds what depends on a channel by tracing the network."""
+    """Torch-Pruning is independent: it traces the network to find the weights that depend on a channel."""
     c = Case(case)
     inputs, _ = next(c.split.batches(100))
     expected = random_network(c.model.architecture, 0)
@@ -115,7 +115,7 @@ def test_physically_smaller_equals_torch_pruning(case):
 
 @given(cases)
 def test_cost_equals_torchs_own_count(case):
-    """Parameters counted by torch, MACs by a hook on every layer, of the network that was really cut."""
+    """Counted on the physically smaller network: parameters by torch, MACs by a hook on every layer."""
     c = Case(case)
     small, counted = physically_smaller(c.model, c.i, c.kept), []
 
@@ -141,7 +141,7 @@ def test_the_network_is_rebuilt_from_its_plain_arrays(case):
 
 
 def test_evaluator_gives_one_row_for_each_k(tmp_path):
-    """From files as the workflow writes them; all columns, and other numbers at another K."""
+    """Reads files as the workflow writes them; checks the columns, and that the numbers depend on K."""
     architecture = Architecture(2, 12, (3, 8), 3, (9, 5), 0.5)
     model, split = random_network(architecture, 4), random_split(architecture, 4, pairs=400, images=40)
     collect(model, 2, split, 64, tmp_path)
@@ -167,7 +167,7 @@ def test_evaluator_gives_one_row_for_each_k(tmp_path):
 
 
 def test_an_earlier_convolution_has_the_same_rows(tmp_path):
-    """Each K, each removal: as the networks that were operated on; a dead end of no channels is never evaluated."""
+    """For each K and removal, the rows equal those of the pruned torch network. K = P is refused."""
     architecture = Architecture(2, 12, (5, 4), 3, (9,), 0.5)
     model, split = random_network(architecture, 6), random_split(architecture, 6, pairs=300, images=40)
     collect(model, 1, split, 64, tmp_path)

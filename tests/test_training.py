@@ -1,4 +1,4 @@
-"""Training: it learns, the same config gives the same weights, the best validation epoch is kept."""
+"""Training: the network learns, the same config gives the same weights, the best validation epoch is kept."""
 
 import dataclasses
 import logging
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 def bars(seed: int, images: int = 60) -> Split:
-    """Pairs of noisy horizontal or vertical bars: two classes that a small network tells apart."""
+    """Return pairs of noisy horizontal or vertical bars, two classes that a small network can distinguish."""
     rng = np.random.default_rng(seed)
     classes = rng.integers(0, 2, images)
     pixels = rng.integers(0, 60, (images, 1, 8, 8), dtype=np.uint8)
@@ -61,7 +61,7 @@ def test_it_learns_in_bfloat16_too_and_reproducibly(trained):
 
 @given(st.integers(0, 2**31))
 def test_pooling_before_relu_changes_no_logit_and_no_gradient(seed):
-    """The way of training against the definition, with windows that are dead and windows that tie."""
+    """The forward pass of training, compared with the definition, also for windows that are all zero or have ties."""
     model, split = random_network(ARCHITECTURE, seed), random_split(ARCHITECTURE, seed)
     (inputs, labels), *_ = split.batches(20)
     inputs = torch.round(inputs * 2) / 2
@@ -106,12 +106,12 @@ def test_progress_tells_epoch_losses_balanced_accuracy_and_time_left(caplog):
     with caplog.at_level(logging.INFO):
         train(ARCHITECTURE, RECIPE, bars(0), bars(1), seed=3, device=CPU)
     assert "train seed 3: epoch 2/6  loss 0." in caplog.messages[1]
-    for told in ("validation loss", "balanced accuracy", "s left"):
-        assert told in caplog.messages[1]
+    for part in ("validation loss", "balanced accuracy", "s left"):
+        assert part in caplog.messages[1]
 
 
 def test_a_network_that_diverged_at_once_is_no_result():
-    """One step only: its own loss is still a number, the validation loss isn't."""
+    """With a single step, the training loss is still finite, but the validation loss is not."""
     wild = Recipe(**(vars(RECIPE) | {"learning_rate": 1e30, "epochs": 1, "batch_size": 600}))
     with pytest.raises(StudyError, match=r"no epoch gave a finite validation loss; lower training\.learning_rate"):
         train(ARCHITECTURE, wild, bars(0), bars(1), seed=0, device=CPU)
@@ -151,7 +151,7 @@ def test_a_model_comes_back(tmp_path):
     model, split = random_network(ARCHITECTURE, 0), random_split(ARCHITECTURE, 0)
     save_model(tmp_path / "model.pt", model)
     assert np.array_equal(all_logits(load_model(tmp_path / "model.pt"), split), all_logits(model, split))
-    # The same bytes under another name: torch would write the temporary file's, with the process's number, into them.
+    # The bytes do not depend on the file name. torch.save with a path would store the name of the temporary file.
     save_model(tmp_path / "other.pt", model)
     assert (tmp_path / "other.pt").read_bytes() == (tmp_path / "model.pt").read_bytes()
 
@@ -168,7 +168,7 @@ class Hostile:
 
 def test_a_hostile_model_is_refused_unopened(tmp_path):
     torch.save({"architecture": {}, "state": Hostile(tmp_path / "opened")}, tmp_path / "model.pt")
-    # Under a seal that fits: a checksum is no defence against who means harm.
+    # With a correct checksum, because a checksum does not protect against malicious files.
     seal(tmp_path / "model.pt")
     with pytest.raises(StudyError, match=r"model\.pt is not a model of this workflow .* delete it"):
         load_model(tmp_path / "model.pt")
@@ -186,7 +186,7 @@ def test_a_broken_model_is_named(tmp_path, content):
 def test_one_flipped_bit_of_a_model_is_found(tmp_path_factory, where, bit):
     path = tmp_path_factory.mktemp("flipped") / "model.pt"
     save_model(path, random_network(ARCHITECTURE, 0))
-    assert torch.load(path, weights_only=True)["architecture"]["image_size"] == 8, "torch reads it as it is"
+    assert torch.load(path, weights_only=True)["architecture"]["image_size"] == 8, "torch ignores the checksum"
     content = bytearray(path.read_bytes())
     content[int(where * len(content))] ^= 1 << bit
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""The proof must be able to fail: each thing it compares is falsified once."""
+"""The verification must be able to fail: each compared quantity is changed once."""
 
 import numpy as np
 import pytest

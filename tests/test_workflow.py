@@ -111,7 +111,9 @@ def test_a_run_prints_its_progress_and_its_summary_in_few_lines(copied):
     copied.path("seed0/model.pt").unlink()
     lines = copied.run("--forcerun", "eval_pruned").stdout.splitlines()
     assert len(lines) <= 80, "\n".join(lines)
-    epochs = [line for line in lines if re.match(r"train seed 0: epoch [12]/2  loss .* balanced accuracy 0\.\d{4}", line)]
+    epochs = [
+        line for line in lines if re.match(r"train seed 0: epoch [12]/2  loss .* balanced accuracy 0\.\d{4}", line)
+    ]
     assert len(epochs) == 2
     summary = copied.path("summary.txt").read_text().splitlines()
     assert len(summary) > 5 and set(filter(None, summary)) <= set(lines)

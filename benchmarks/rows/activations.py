@@ -1,4 +1,4 @@
-"""Features and statistics in one pass over the pairs, against two; and how memory grows with their number."""
+"""Features and statistics in one pass over the pairs or in two; and memory as a function of the number of pairs."""
 
 import statistics
 import sys
@@ -14,13 +14,13 @@ from prunecurve.network import POINTS, load_model, prepare_torch
 from study import Study, environment
 
 BATCH = 250
-# What the allocator keeps differs by some ten MB from run to run: the more pairs, the less that matters.
+# The memory that the allocator keeps varies by some ten MB between runs. With more pairs this matters less.
 TIMES = 8
 
 
 @torch.inference_mode()
 def in_two_passes(model, split: Split, folder) -> None:
-    """One pass for the features, streamed too, and one for what the channels do at each point."""
+    """Do one pass for the features, also streamed to disk, and one for the statistics at each measurement point."""
     blocks, count, done, total = model.architecture.blocks, len(split.pairs), 0, 0
     size = model.architecture.size_after(blocks)
     shape = (count, model.architecture.channels[-1], size, size)
@@ -44,7 +44,7 @@ def in_two_passes(model, split: Split, folder) -> None:
 
 
 def rows(study: Study) -> list[Row]:
-    """Time in this process; memory of whole jobs for the pairs and for TIMES as many, each pair repeated."""
+    """Measure time in this process, and memory of whole jobs with all pairs and with each pair repeated TIMES times."""
     prepare_torch("cpu", cores())
     model = load_model(study.seed / "model.pt")
     images, pairs = (load_array(study.seed / kind / "test.npy") for kind in ("images", "pairs"))

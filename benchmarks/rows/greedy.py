@@ -1,4 +1,4 @@
-"""The exact greedy order, against evaluating each candidate by a forward pass with the channels masked."""
+"""The exact greedy order, compared with one forward pass with masked channels per candidate."""
 
 import time
 
@@ -15,11 +15,11 @@ from study import Study
 
 PAIRS = 2000
 MOST_SECONDS = 20
-SAMPLE = 10  # candidates timed for the other ways, a round; what a candidate costs depends on none of its channels
+SAMPLE = 10  # candidates per round for the other methods; all candidates take the same time
 
 
 def rows(study: Study) -> list[Row]:
-    """Ours runs whole; the others are timed on a sample and scaled to all candidates."""
+    """Time our method completely; time the others on a sample of candidates and scale to all candidates."""
     prepare_torch("cpu", cores())
     files, channels = study.files("val"), study.channels
     features = load_array(files["features"], mapped=True)[:PAIRS]
@@ -43,12 +43,12 @@ def rows(study: Study) -> list[Row]:
         started = time.perf_counter()
         for _ in range(SAMPLE):
             removed = random.choice(channels, random.integers(1, channels), replace=False)
-            found = []
+            logits = []
             for maps in pooled():
                 maps = maps.clone()
                 maps[:, removed] = 0
-                found.append(model.head(maps))
-            torch.nn.functional.cross_entropy(torch.cat(found), labels).item()
+                logits.append(model.head(maps))
+            torch.nn.functional.cross_entropy(torch.cat(logits), labels).item()
         return (time.perf_counter() - started) / SAMPLE * candidates
 
     seconds = alternating(

@@ -1,4 +1,4 @@
-"""All K of one criterion as jobs of a real run, against jobs that do nothing but import numpy."""
+"""All K of one criterion as jobs of a real run, compared with jobs that only import numpy."""
 
 import shutil
 import time
@@ -6,9 +6,9 @@ import time
 from measuring import Row, alternating, at_most, compared, cores, run_measured
 from study import Study, copy_project, environment
 
-# One BLAS thread, as ours has: numpy's import is the faster for it.
+# One BLAS thread, as in our jobs, because it makes the import of numpy faster.
 FLOOR = """OPENBLAS_NUM_THREADS=1 python -c 'import numpy; open("{output}", "w")'"""
-# The least a Snakefile can be: no inputs, no parameters, no log.
+# A minimal Snakefile: no inputs, no parameters, no log.
 BARE = f"""
 rule all:
     input: expand("out/k{{k}}.csv", k=range(1, int(config["channels"])))
@@ -20,7 +20,7 @@ MOST = 1.5
 
 
 def emptied(rules: str) -> str:
-    """sweep.smk with the evaluation's command replaced by the floor's; all else as it is."""
+    """Return sweep.smk with the evaluation's command replaced by FLOOR and no other change."""
     start = rules.index("    shell:\n", rules.index("rule eval_pruned"))
     # Two empty lines end a rule.
     end = rules.find("\n\n\n", start)
@@ -28,7 +28,7 @@ def emptied(rules: str) -> str:
 
 
 def rows(study: Study) -> list[Row]:
-    """Wall time of whole `snakemake` runs, Python's start included; what they wrote is removed before each."""
+    """Measure the wall time of whole `snakemake` runs, with Python's start; delete their outputs before each run."""
     count = study.channels - 1
     targets = [study.row(k) for k in range(1, study.channels)]
     same, bare = study.folder.with_name("floor"), study.folder.with_name("bare")

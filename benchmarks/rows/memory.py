@@ -10,7 +10,7 @@ MOST_MEGABYTES = 250
 
 
 def rows(study: Study) -> list[Row]:
-    """The largest of several K, each a process as the workflow starts it, with and without the stored sums."""
+    """Measure the largest peak over several K, with and without stored sums, each in a process as in the workflow."""
     command = [
         sys.executable,
         "workflow/scripts/eval_pruned.py",
@@ -27,7 +27,7 @@ def rows(study: Study) -> list[Row]:
         for more in (stored, [])
     }
     for (k, with_sums), peak in peaks.items():
-        print(f"  K = {k}, {'from stored sums' if with_sums else 'from nothing'}: {peak:.0f} MB")
+        print(f"  K = {k}, {'with stored sums' if with_sums else 'without stored sums'}: {peak:.0f} MB")
     _, floor = run_measured([sys.executable, "-c", "import numpy"], study.folder, environment())
     most, pairs = max(peaks.values()), len(load_array(study.files()["pairs"]))
     name = f"memory: peak of an evaluation job, {study.dataset}, {pairs:,} pairs, in MB"

@@ -1,4 +1,4 @@
-"""How Snakemake's own time and memory grow with the number of evaluations: every job's command replaced by `touch`."""
+"""Snakemake's own time and memory for many evaluations. The command of every job is replaced by `touch`."""
 
 import re
 import shutil
@@ -9,25 +9,25 @@ from pathlib import Path
 from measuring import Row, compared, cores, run_measured, write_table
 from study import Study, copy_project, environment
 
-# Evaluations, and how often they are run, with one K and with several a job in turn.
+# Number of evaluations: number of runs. Each run is done with 1 K per job and with PACKED K per job.
 SIZES = {500: 3, 5_000: 3, 25_000: 1}
 CRITERIA = ["mean_activation", "conv_abs_mean", "l1_norm", "random"]
 REMOVALS = ["structural", "zero_weights", "mean_replacement"]
 PACKED = 16
-# The driver, telling at its end what CPU seconds it used itself, without its jobs.
+# Runs Snakemake and writes at its end how many CPU seconds its process used, without the jobs.
 DRIVER = """
 import atexit, resource, sys
-def told():
+def write_cpu_seconds():
     used = resource.getrusage(resource.RUSAGE_SELF)
     open("driver.txt", "w").write(str(used.ru_utime + used.ru_stime))
-atexit.register(told)
+atexit.register(write_cpu_seconds)
 from snakemake.cli import main
 main(sys.argv[1:])
 """
 
 
 def rows(study: Study) -> list[Row]:
-    """A table of its own, scale.csv, of which the rows of results.csv are made."""
+    """Write scale.csv, and compute the rows of results.csv from it."""
     sizes = {100: 1, 200: 1} if study.quick else SIZES
     folder, lines = study.folder.with_name("scale"), []
     for size, runs in sizes.items():
@@ -37,7 +37,7 @@ def rows(study: Study) -> list[Row]:
             medians = {name: statistics.median(line[name] for line in own) for name in own[0]}
             lines.append(medians | {"ks_per_job": packed, "runs": runs})
     write_table(study.results / "scale.csv", lines)
-    singles, packs = ([line for line in lines if line["ks_per_job"] == packed] for packed in (1, PACKED))
+    singles, batched = ([line for line in lines if line["ks_per_job"] == packed] for packed in (1, PACKED))
     small, large = singles[0], singles[-1]
     return [
         compared(
@@ -48,7 +48,7 @@ def rows(study: Study) -> list[Row]:
         ),
         compared(
             f"scale: a run of {large['evaluations']:,} evaluations that only touch, {PACKED} K a job",
-            [packs[-1]["run_seconds"]],
+            [batched[-1]["run_seconds"]],
             "1 K a job",
             [large["run_seconds"]],
         ),
@@ -56,7 +56,7 @@ def rows(study: Study) -> list[Row]:
 
 
 def config_of(evaluations: int) -> dict:
-    """A study of about so many evaluations, spread over seeds as a large study's are; P = 128."""
+    """Return the config of a study with about this many evaluations, over several seeds like a large study; P = 128."""
     curves = len(CRITERIA) * len(REMOVALS)
     seeds = max(1, round(evaluations / curves / 128))
     return {
@@ -68,14 +68,14 @@ def config_of(evaluations: int) -> dict:
 
 
 def run(folder: Path, evaluations: int, packed: int) -> dict[str, float]:
-    """The dry run's and the run's wall seconds, the driver's own CPU seconds and its peak MB."""
+    """Return the wall seconds, Snakemake's own CPU seconds and its peak MB, for a dry run and for a run."""
     config = config_of(evaluations)
     config["sweep"]["ks_per_job"] = packed
     copy_project(folder, config)
     for path in (folder / "workflow" / "rules").glob("*.smk"):
         text = path.read_text(encoding="utf-8")
         replaced = text.replace('"python {params.script:q}', '"touch {output:q} # ')
-        assert replaced.count('"touch') == text.count("    shell:\n"), f"{path.name}: a command is no longer a script's"
+        assert replaced.count('"touch') == text.count("    shell:\n"), f"{path.name}: a rule does not run a script"
         path.write_text(replaced, encoding="utf-8")
     count = len(config["seeds"]) * len(CRITERIA) * len(REMOVALS) * len(config["sweep"]["ks"])
     line: dict[str, float] = {"evaluations": count}
@@ -86,6 +86,6 @@ def run(folder: Path, evaluations: int, packed: int) -> dict[str, float]:
         line |= {f"{name}_seconds": round(seconds, 2), f"{name}_cpu": round(cpu, 2), f"{name}_peak_mb": round(peak)}
         if name == "dry_run":
             line["jobs"] = int(re.search(r"^total\s+(\d+)", (folder / "benchmark.log").read_text(), re.M).group(1))
-        print(f"  {count} evaluations, {packed} a job, {name}: {seconds:.1f} s, {peak:.0f} MB", flush=True)
+        print(f"  {count} evaluations, {packed} per job, {name}: {seconds:.1f} s, {peak:.0f} MB", flush=True)
     shutil.rmtree(folder)
     return line

@@ -1,4 +1,4 @@
-"""All K of one criterion in one process, against a forward pass for every K."""
+"""All K of one criterion in one process, compared with one forward pass per K."""
 
 import dataclasses
 import time
@@ -17,7 +17,7 @@ from prunecurve.sweep import Evaluator
 from study import Study
 
 LEAST = 400
-SAMPLE = 5  # K timed a round where all K are not run
+SAMPLE = 5  # K per round for the methods that do not run all K
 WAYS = {
     "zero_weights": "copy the model, zero the weights, forward all pairs",
     "structural": "copy the model, prune with Torch-Pruning, forward all pairs",
@@ -25,7 +25,10 @@ WAYS = {
 
 
 def rows(study: Study) -> list[Row]:
-    """Round r of R runs every R-th K of the plain ways, so that all K are run once; times are scaled to all K."""
+    """Measure all methods. Round r of R runs every R-th K of the plain methods, so all K are run once.
+
+    The times are scaled to all K. The rows also say at how many K the confusion counts are the same.
+    """
     prepare_torch("cpu", cores())
     files, channels = study.files(), study.channels
     model = load_model(study.seed / "model.pt")
@@ -48,8 +51,8 @@ def rows(study: Study) -> list[Row]:
     def timed(removal: str, network, chosen: Sequence[int], count: Callable) -> float:
         started = time.perf_counter()
         for k in chosen:
-            found = count(pruned(network, removal, order[:k].copy()))
-            if any(swept[removal][k][name] != number for name, number in found.items()):
+            counts = count(pruned(network, removal, order[:k].copy()))
+            if any(swept[removal][k][name] != number for name, number in counts.items()):
                 differing[removal].add(k)
         return (time.perf_counter() - started) / len(chosen) * len(ks)
 
@@ -79,15 +82,16 @@ def rows(study: Study) -> list[Row]:
 
     def against_plain(removal: str) -> Row:
         same = len(ks) - len(differing[removal])
-        told = f"{WAYS[removal]} (Dataset, DataLoader); the same confusion counts at {same} of {len(ks)} K"
+        other = f"{WAYS[removal]} (Dataset, DataLoader); the same confusion counts at {same} of {len(ks)} K"
         row = at_least(
-            compared(f"{name}, {removal}", seconds[f"ours_{removal}"], told, seconds[f"plain_{removal}"]), LEAST
+            compared(f"{name}, {removal}", seconds[f"ours_{removal}"], other, seconds[f"plain_{removal}"]), LEAST
         )
         return dataclasses.replace(row, target=f"{row.target}, the same counts", met=row.met and same == len(ks))
 
     def against_fast(removal: str) -> Row:
-        told = f"{WAYS[removal]}, with our forward pass and the inputs in memory"
-        return compared(f"{name}, {removal}, fast passes", seconds[f"ours_{removal}"], told, seconds[f"fast_{removal}"])
+        other = f"{WAYS[removal]}, with our forward pass and the inputs in memory"
+        ours, fast = seconds[f"ours_{removal}"], seconds[f"fast_{removal}"]
+        return compared(f"{name}, {removal}, fast passes", ours, other, fast)
 
     whole = f"{WAYS['structural']} (Dataset, DataLoader)"
     return [

@@ -1,4 +1,4 @@
-"""Pairs a second in training, against `Dataset` and `DataLoader`."""
+"""Training speed in pairs per second, compared with `Dataset` and `DataLoader`."""
 
 import dataclasses
 
@@ -19,13 +19,13 @@ LEAST = 2
 
 
 def rows(study: Study) -> list[Row]:
-    """An epoch of the same network on the same pairs, on the CPU with all cores and, where there is one, on a GPU."""
+    """Time one epoch of the same network on the same pairs: on the CPU with all cores and, if available, on a GPU."""
     devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
     return [row for device in devices for row in on_device(study, device)]
 
 
 def on_device(study: Study, name: str) -> list[Row]:
-    """The rows of one device. Ours shifts and swaps the images besides, and evaluates a few validation pairs."""
+    """Return the rows of one device. Our training also shifts and swaps images and evaluates a few validation pairs."""
     device = prepare_torch(name, cores())
     images, pairs = (load_array(study.seed / kind / "train.npy") for kind in ("images", "pairs"))
     pairs = pairs[np.random.default_rng(0).permutation(len(pairs))[:PAIRS]]
@@ -37,7 +37,7 @@ def on_device(study: Study, name: str) -> list[Row]:
             torch.cuda.synchronize()
 
     def plain(turn: int) -> None:
-        # Torch's own defaults, as in a script that says nothing of them.
+        # Torch's defaults, as in a script that does not set them.
         torch.use_deterministic_algorithms(False)
         torch.backends.cudnn.allow_tf32 = True
         model = reference.plain_network(architecture).to(device)
@@ -49,12 +49,12 @@ def on_device(study: Study, name: str) -> list[Row]:
         train(architecture, dataclasses.replace(RECIPE, precision=precision), split, few, 0, device)
         finished()
 
-    plain(0), ours("bfloat16")  # what torch sets up at its first use is nobody's
+    plain(0), ours("bfloat16")  # warm-up: torch's initialisation is not measured
     ways = {precision: lambda turn, precision=precision: ours(precision) for precision in PRECISIONS}
     seconds = alternating(study.rounds, plain=plain, **ways)
     where = f"{cores()} threads" if name == "cpu" else torch.cuda.get_device_name()
     speed = {way: f"{len(pairs) / np.median(taken):,.0f}" for way, taken in seconds.items()}
-    found = [
+    results = [
         compared(
             f"training: {study.dataset}, {len(pairs):,} pairs, {where}, {precision}",
             seconds[precision],
@@ -63,4 +63,4 @@ def on_device(study: Study, name: str) -> list[Row]:
         )
         for precision in PRECISIONS
     ]
-    return [at_least(row, LEAST) for row in found] if name == "cpu" else found
+    return [at_least(row, LEAST) for row in results] if name == "cpu" else results

@@ -1,7 +1,8 @@
-"""Whether a Slurm job is running, success or failed: `python3 status.py NUMBER`. Needs no accounting database.
+"""Print the status of a Slurm job: running, success or failed. Usage: `python3 status.py NUMBER`.
 
-Snakemake asks for each job at each poll. Slurm is asked once for all of the user's jobs, and the answer serves for some
-seconds: hundreds of jobs cost the controller what one does.
+Needs no accounting database. Snakemake calls this script for each job at each status check. The script calls squeue
+once for all jobs of the user and stores the answer for some seconds. So hundreds of jobs are no more work for the
+controller than one job.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ from pathlib import Path
 
 CACHE = Path(".snakemake/slurm_states.txt")
 FRESH = 5  # seconds
-PATIENCE = 30  # seconds; squeue itself waits longer for a controller that is away
+PATIENCE = 30  # seconds; without a limit, squeue waits longer for a controller that does not answer
 
 SUCCESS = {"COMPLETED"}
 FAILED = {
@@ -29,15 +30,18 @@ FAILED = {
     "REVOKED",
     "TIMEOUT",
 }
-# All other states (PENDING, CONFIGURING, RUNNING, COMPLETING, SUSPENDED, REQUEUED, ...) go on to one of those.
+# All other states (PENDING, CONFIGURING, RUNNING, COMPLETING, SUSPENDED, REQUEUED, ...) are followed by one of these.
 
 
 class Unreachable(Exception):
-    """The controller doesn't answer, or refuses to."""
+    """squeue fails, or the controller does not answer."""
 
 
 def squeue(*which: str) -> dict[str, str]:
-    """State of each job that the controller knows; it knows ended ones for MinJobAge seconds (by default 300)."""
+    """Return the state of each job that the controller knows, by job number.
+
+    The controller knows a finished job for MinJobAge seconds (default: 300). Raises Unreachable if it does not answer.
+    """
     try:
         done = subprocess.run(
             ["squeue", *which, "--states=all", "--noheader", "--format=%i %T"],
@@ -55,17 +59,17 @@ def squeue(*which: str) -> dict[str, str]:
 
 
 def parse(text: str) -> dict[str, str]:
-    """State of each job in a table of squeue's."""
+    """Return the state of each job in squeue's output, by job number."""
     return dict(line.split() for line in text.splitlines())
 
 
 def states_of_all() -> dict[str, str]:
-    """States of the user's jobs, some seconds old at most. Of a controller that is away: the last ones known."""
+    """Return the states of the user's jobs, at most FRESH seconds old; older ones if the controller does not answer."""
     known = CACHE.read_text() if CACHE.exists() else ""
-    # A file server whose clock is ahead would make them fresh for as long.
+    # `0 <=`: if the clock of the file server is ahead, the file would count as fresh for too long.
     if known and 0 <= time.time() - CACHE.stat().st_mtime < FRESH:
         return parse(known)
-    # Of a silent one what was known is kept for another few seconds, else every job would wait for the same silence.
+    # If the controller does not answer, write the known states again. Otherwise each job would wait for the timeout.
     with contextlib.suppress(Unreachable):
         known = "".join(f"{job} {state}\n" for job, state in squeue("--me").items())
     CACHE.parent.mkdir(exist_ok=True)
@@ -76,15 +80,15 @@ def states_of_all() -> dict[str, str]:
 
 
 def status(job: str) -> str:
-    """What Snakemake wants to hear."""
+    """Return the status of a job in Snakemake's terms: running, success or failed."""
     try:
-        # A job submitted since the last answer isn't in it: asked for by itself.
+        # A job that was submitted after the last squeue call is not in the stored states, so ask for it alone.
         state = states_of_all().get(job) or squeue(f"--jobs={job}").get(job)
     except Unreachable:
-        return "running"  # the controller restarts, jobs go on
+        return "running"  # jobs continue while the controller restarts
     if state is None:
-        # Ended so long ago that the controller forgot how: Snakemake was asleep for longer than MinJobAge. Run again,
-        # which costs time and is never wrong.
+        # The job finished more than MinJobAge seconds ago, and the controller has forgotten it. This happens if
+        # Snakemake was suspended. Running the job again costs time but is always correct.
         return "failed"
     return "success" if state in SUCCESS else "failed" if state in FAILED else "running"
 

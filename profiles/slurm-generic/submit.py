@@ -1,7 +1,7 @@
-"""Submit a job script of Snakemake's with sbatch and print the job's number: `python3 submit.py SCRIPT`.
+"""Submit a job script of Snakemake with sbatch and print the job number. Usage: `python3 submit.py SCRIPT`.
 
-What a job needs stands in its script's second line. A submit command in config.yaml could name what every job has, but
-a partition or a GPU, which some have and some haven't, only with words of the shell.
+The second line of the job script lists the job's resources. A submit command in config.yaml would be enough for
+resources that every job has. But a partition or a GPU, which only some jobs have, would need shell code there.
 """
 
 import json
@@ -10,11 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-# Beside Snakemake's own records, where the slurm profile has them too: results/ holds what the study found, no more.
+# In Snakemake's folder, as with the slurm profile, so that results/ contains only results.
 LOGS = ".snakemake/slurm_logs"
 
-# Resource of a rule, or of --default-resources: option of sbatch. What is missing, empty or 0 isn't asked for, and the
-# site's default holds.
+# sbatch options for the resources of a rule or of --default-resources. If a resource is missing, empty or 0, its option
+# is left out and the site's default applies.
 OPTIONS = {
     "mem_mb": "--mem",
     "runtime": "--time",
@@ -25,8 +25,8 @@ OPTIONS = {
     "qos": "--qos",
 }
 
-# Refusals that pass: a full queue, a limit on one's own jobs, a controller that restarts. All else (no such partition,
-# more memory than any node has) is told at once.
+# Temporary errors of sbatch: a full queue, a limit on the user's jobs, a controller that restarts. All other errors (an
+# unknown partition, more memory than any node has) are reported immediately.
 PASSING = (
     "temporarily",
     "queue full",
@@ -39,13 +39,13 @@ TRY_AGAIN_AFTER, GIVE_UP_AFTER = 10, 3600  # seconds
 
 
 def command(properties: dict, script: str) -> list[str]:
-    """The sbatch command for what a job script says of itself."""
+    """Return the sbatch command for a job script with these properties."""
     name = properties.get("rule") or properties["groupid"]
     resources = properties["resources"]
     return [
         "sbatch",
         "--parsable",
-        # The same for all, so that one scancel finds them; the comment tells them apart (squeue -o "%i %k %T").
+        # The same name for all jobs, so that one scancel cancels all. The comment has the rule (squeue -o "%i %k %T").
         "--job-name=prunecurve",
         f"--comment={name}",
         f"--output={LOGS}/{name}/%j.log",
@@ -56,16 +56,16 @@ def command(properties: dict, script: str) -> list[str]:
 
 
 def submit(words: list[str]) -> str:
-    """The number of the submitted job; waits while refusals pass."""
+    """Submit a job and return its number. On temporary errors, try again for up to GIVE_UP_AFTER seconds."""
     deadline = time.monotonic() + GIVE_UP_AFTER
     while True:
         done = subprocess.run(words, capture_output=True, text=True)
         if done.returncode == 0:
             return done.stdout.strip().split(";")[0]  # NUMBER, or NUMBER;CLUSTER
-        passes = any(reason in done.stderr for reason in PASSING)
+        temporary = any(reason in done.stderr for reason in PASSING)
         print(done.stderr.strip(), file=sys.stderr)
-        if not passes or time.monotonic() > deadline:
-            sys.exit(f"sbatch refused: {' '.join(words)}")
+        if not temporary or time.monotonic() > deadline:
+            sys.exit(f"sbatch failed, see the message above: {' '.join(words)}")
         time.sleep(TRY_AGAIN_AFTER)
 
 
@@ -73,6 +73,6 @@ if __name__ == "__main__":
     script = sys.argv[1]
     properties = json.loads(Path(script).read_text().splitlines()[1].removeprefix("# properties = "))
     words = command(properties, script)
-    # Slurm doesn't make the folder: the job would fail without a word.
+    # Slurm does not create the folder of the log; without it, the job would fail without a message.
     (Path(LOGS) / (properties.get("rule") or properties["groupid"])).mkdir(parents=True, exist_ok=True)
     print(submit(words))

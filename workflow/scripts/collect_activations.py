@@ -1,4 +1,4 @@
-"""Run one seed's network over a split: store what follows a convolution sees, its mean maps and channel statistics."""
+"""Run the network of one seed over a split; write a convolution's pooled maps, mean maps and channel statistics."""
 
 import argparse
 from pathlib import Path
@@ -12,16 +12,16 @@ from prunecurve.network import load_model, prepare_torch
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--model", type=Path, required=True)
-    made.add_argument("--images", type=Path, required=True)
-    made.add_argument("--pairs", type=Path, required=True)
-    made.add_argument("--layer", required=True, help="the convolution: conv3")
-    made.add_argument("--batch-size", type=int, default=250, help="pairs in a forward pass")
-    made.add_argument("--device", default="auto")
-    made.add_argument("--threads", type=int, default=1)
-    made.add_argument("--folder", type=Path, required=True, help="output: features, mean maps, statistics")
-    return made
+    cli = parser(__doc__)
+    cli.add_argument("--model", type=Path, required=True, help="the trained network")
+    cli.add_argument("--images", type=Path, required=True, help="images of the split")
+    cli.add_argument("--pairs", type=Path, required=True, help="pairs of the split")
+    cli.add_argument("--layer", required=True, help="the convolution, for example conv3")
+    cli.add_argument("--batch-size", type=int, default=250, help="pairs per forward pass")
+    cli.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
+    cli.add_argument("--folder", type=Path, required=True, help="output: pooled maps, mean maps, statistics")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Write the table of all config keys, from the schema, into config/README.md."""
+"""Write the table of all config keys, generated from the schema, into config/README.md."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ START, END = "<!-- keys: written by make docs -->\n", "<!-- end of keys -->\n"
 
 
 def documented(text: str) -> str:
-    """The text with what stands between the two marks replaced by the table."""
+    """Return the text with the part between the two marks replaced by the table."""
     before, rest = text.split(START)
     table = document(load_schema(PROJECT / "workflow" / "schemas" / "config.schema.yaml"))
     return before + START + "\n" + table + "\n" + END + rest.split(END)[1]

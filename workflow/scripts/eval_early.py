@@ -1,4 +1,4 @@
-"""Evaluate networks with the first K channels of a ranking of an earlier convolution removed: a row for each K."""
+"""Evaluate one network with the first K channels of an earlier convolution's ranking removed; write one row per K."""
 
 import argparse
 
@@ -9,9 +9,9 @@ from prunecurve.sweep import write_curve
 
 
 def options() -> argparse.ArgumentParser:
-    made = evaluation_options(__doc__)
-    made.add_argument("--threads", type=int, default=1)
-    return made
+    cli = evaluation_options(__doc__)
+    cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:

@@ -1,12 +1,12 @@
-"""Evaluate one network with the first K channels of a ranking removed: a row of the curve for each K asked for."""
+"""Evaluate one network with the first K channels of a ranking removed; write one row per K."""
 
 import argparse
 import gc
 import os
 
-# Starting and ending Python and numpy take longer than what lies between. There is no garbage in so short a life.
+# Starting Python takes longer than the evaluation. So short a process needs no garbage collector.
 gc.disable()
-# One thread, before numpy loads its BLAS: the row must not depend on how many cores there are.
+# One BLAS thread, set before numpy is imported: the row must not depend on the number of cores.
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 from prunecurve.commandline import run
@@ -15,9 +15,9 @@ from prunecurve.sweep import options as evaluation_options
 
 
 def options() -> argparse.ArgumentParser:
-    made = evaluation_options(__doc__)
-    made.add_argument("--partial-sums", help="the ranking's stored sums; without them the same, slower")
-    return made
+    cli = evaluation_options(__doc__)
+    cli.add_argument("--partial-sums", help="stored sums of the ranking; without them, the same result takes longer")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:
@@ -27,5 +27,5 @@ def work(arguments: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     run(work, options().parse_args())
-    # All is written; taking the interpreter apart would be a tenth of the job.
+    # All files are written. Skip the interpreter's shutdown, which would take a tenth of the job's time.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Read a data set, downloading it where needed, and write its images as plain arrays."""
+"""Read a data set, download it if necessary, and write its images, labels and held-out mask as numpy arrays."""
 
 import argparse
 from pathlib import Path
@@ -9,29 +9,29 @@ from prunecurve.files import save_array
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--dataset", choices=DATASETS, required=True)
-    made.add_argument("--data-dir", type=Path, required=True, help="folder of the data set")
-    made.add_argument("--image-size", type=int, required=True, help="height and width in pixels")
-    made.add_argument("--images", type=Path, required=True, help="output: uint8 (n, C, S, S)")
-    made.add_argument("--labels", type=Path, required=True, help="output: int64 (n,)")
-    made.add_argument("--held-out", type=Path, required=True, help="output: bool (n,), the data set's own test images")
-    return made
+    cli = parser(__doc__)
+    cli.add_argument("--dataset", choices=DATASETS, required=True, help="name of the data set")
+    cli.add_argument("--data-dir", type=Path, required=True, help="folder of the data set")
+    cli.add_argument("--image-size", type=int, required=True, help="height and width in pixels")
+    cli.add_argument("--images", type=Path, required=True, help="output: uint8 (n, C, S, S)")
+    cli.add_argument("--labels", type=Path, required=True, help="output: int64 (n,)")
+    cli.add_argument("--held-out", type=Path, required=True, help="output: bool (n,), the data set's own test images")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:
-    found = DATASETS[arguments.dataset](arguments.data_dir, arguments.image_size)
+    image_set = DATASETS[arguments.dataset](arguments.data_dir, arguments.image_size)
     log.info(
         "%s: %d images of %d channels, %d classes, %d held out",
         arguments.dataset,
-        len(found.images),
-        found.images.shape[1],
-        len(set(found.labels.tolist())),
-        found.held_out.sum(),
+        len(image_set.images),
+        image_set.images.shape[1],
+        len(set(image_set.labels.tolist())),
+        image_set.held_out.sum(),
     )
-    save_array(arguments.images, found.images)
-    save_array(arguments.labels, found.labels)
-    save_array(arguments.held_out, found.held_out)
+    save_array(arguments.images, image_set.images)
+    save_array(arguments.labels, image_set.labels)
+    save_array(arguments.held_out, image_set.held_out)
 
 
 if __name__ == "__main__":

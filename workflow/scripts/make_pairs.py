@@ -1,4 +1,4 @@
-"""Draw one seed's images for each split, and combine each image with others of its class and of other classes."""
+"""Draw the images of each split for one seed, and combine each image with images of its class and of other classes."""
 
 import argparse
 from pathlib import Path
@@ -10,20 +10,18 @@ from prunecurve.seeding import stream
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--images", type=Path, required=True, help="all images of the data set")
-    made.add_argument("--labels", type=Path, required=True, help="their classes")
-    made.add_argument("--held-out", type=Path, required=True, help="which of them are the data set's own test images")
-    made.add_argument("--dataset", required=True, help="its name, for messages")
+    cli = parser(__doc__)
+    cli.add_argument("--images", type=Path, required=True, help="all images of the data set")
+    cli.add_argument("--labels", type=Path, required=True, help="the classes of the images")
+    cli.add_argument("--held-out", type=Path, required=True, help="mask of the data set's own test images")
+    cli.add_argument("--dataset", required=True, help="name of the data set, for error messages")
     for split in SPLITS:
-        made.add_argument(f"--{split}", type=int, required=True, help=f"images in the {split} split")
-    made.add_argument("--same", type=int, required=True, help="pairs of the same class for each image")
-    made.add_argument("--different", type=int, required=True, help="pairs of different classes for each image")
-    made.add_argument("--seed", type=int, required=True)
-    made.add_argument(
-        "--folder", type=Path, required=True, help="output: images/, labels/ and pairs/, a file for each split"
-    )
-    return made
+        cli.add_argument(f"--{split}", type=int, required=True, help=f"number of images in the {split} split")
+    cli.add_argument("--same", type=int, required=True, help="number of pairs of the same class per image")
+    cli.add_argument("--different", type=int, required=True, help="number of pairs of different classes per image")
+    cli.add_argument("--seed", type=int, required=True, help="seed of the study")
+    cli.add_argument("--folder", type=Path, required=True, help="output: images/, labels/, pairs/, one file per split")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:

@@ -1,10 +1,10 @@
-"""Rank one network's channels by one criterion."""
+"""Rank the channels of one network by one criterion."""
 
 import argparse
 import os
 from pathlib import Path
 
-# numpy's BLAS has one thread; --threads divides the pairs, so that their number changes no sum.
+# BLAS uses one thread. --threads splits the pairs, so the number of threads does not change the result.
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 from prunecurve import criteria
@@ -15,32 +15,30 @@ from prunecurve.seeding import stream
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--criterion", required=True, help="random-1, random-2, … are draws of random")
-    made.add_argument("--weights", type=Path, required=True, help="the network's weights")
-    made.add_argument("--layer", required=True, help="the pruned convolution: conv3")
-    made.add_argument("--point", default="relu", help="where in the block activations are measured")
-    made.add_argument("--channels", nargs="?", help="statistics of the channels, if the criterion reads them")
-    made.add_argument("--maps", nargs="?", help="single maps at the point, likewise")
-    made.add_argument(
-        "--features", nargs="?", help="pooled maps of the validation pairs, if the criterion reads labels"
-    )
-    made.add_argument("--pairs", nargs="?", help="the validation pairs, likewise")
-    made.add_argument("--knobs", nargs="*", default=[], metavar="KEY=NUMBER", help="the criterion's own")
-    made.add_argument("--threads", type=int, default=1)
-    made.add_argument("--seed", type=int, required=True)
-    made.add_argument("--output", type=Path, required=True, help="output: order, channel, score")
-    return made
+    cli = parser(__doc__)
+    cli.add_argument("--criterion", required=True, help="the criterion; random-1, random-2, … are draws of random")
+    cli.add_argument("--weights", type=Path, required=True, help="the network's weights")
+    cli.add_argument("--layer", required=True, help="the pruned convolution, for example conv3")
+    cli.add_argument("--point", default="relu", help="where in the block activations are measured")
+    cli.add_argument("--channels", nargs="?", help="statistics of the channels, if the criterion reads statistics")
+    cli.add_argument("--maps", nargs="?", help="single maps at --point, if the criterion reads maps")
+    cli.add_argument("--features", nargs="?", help="pooled maps of the validation pairs, if the criterion reads labels")
+    cli.add_argument("--pairs", nargs="?", help="the validation pairs, if the criterion reads labels")
+    cli.add_argument("--knobs", nargs="*", default=[], metavar="KEY=NUMBER", help="parameters of the criterion")
+    cli.add_argument("--threads", type=int, default=1, help="number of threads")
+    cli.add_argument("--seed", type=int, required=True, help="seed of the study")
+    cli.add_argument("--output", type=Path, required=True, help="output: a CSV file with order, channel and score")
+    return cli
 
 
 def statistics(path: str | None) -> dict:
-    """The columns of the channels' statistics, if the criterion gets them."""
+    """Read the channel statistics as arrays by column name; an empty dictionary if there is no path."""
     names = list(read_rows(path)[0]) if path else []
     return dict(zip(names, read_columns(path, *names))) if path else {}
 
 
 def examples(arguments: argparse.Namespace, weights: dict) -> Examples | None:
-    """The validation pairs, if the criterion gets them."""
+    """Read the validation pairs; None if the options name no files for them."""
     if arguments.features is None or arguments.pairs is None:
         return None
     features = load_array(arguments.features, shape=(None, None, None, None), mapped=True)
@@ -50,7 +48,7 @@ def examples(arguments: argparse.Namespace, weights: dict) -> Examples | None:
 
 def work(arguments: argparse.Namespace) -> None:
     weights, layer = load_arrays(arguments.weights), arguments.layer
-    found = criteria.scores(
+    result = criteria.scores(
         arguments.criterion,
         criteria.Layer(
             filters=weights[f"{layer}.weight"],
@@ -63,7 +61,7 @@ def work(arguments: argparse.Namespace) -> None:
             knobs={key: float(number) for key, number in (word.split("=") for word in arguments.knobs)},
         ),
     )
-    columns = found._asdict() if isinstance(found, criteria.Estimate) else {"scores": found}
+    columns = result._asdict() if isinstance(result, criteria.Estimate) else {"scores": result}
     scores = columns.pop("scores")
     ties = criteria.ties(scores)
     log.info("%s: %d of %d channels share their score with another", arguments.criterion, ties, len(scores))

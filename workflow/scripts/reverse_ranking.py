@@ -1,4 +1,4 @@
-"""Turn one network's ranking round: the control that a criterion must differ from."""
+"""Reverse a ranking. A useful criterion must differ from its reverse."""
 
 import argparse
 from pathlib import Path
@@ -8,16 +8,16 @@ from prunecurve.files import read_rows, write_rows
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--ranking", type=Path, required=True)
-    made.add_argument("--output", type=Path, required=True, help="output: order, channel, score with the other sign")
-    return made
+    cli = parser(__doc__)
+    cli.add_argument("--ranking", type=Path, required=True, help="the ranking to reverse, a CSV file")
+    cli.add_argument("--output", type=Path, required=True, help="output: the reversed ranking, with the negated scores")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:
     rows = reversed(read_rows(arguments.ranking))
-    turned = [row | {"order": place, "score": -float(row["score"])} for place, row in enumerate(rows)]
-    write_rows(arguments.output, turned)
+    reversed_rows = [row | {"order": place, "score": -float(row["score"])} for place, row in enumerate(rows)]
+    write_rows(arguments.output, reversed_rows)
 
 
 if __name__ == "__main__":

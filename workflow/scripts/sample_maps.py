@@ -1,4 +1,4 @@
-"""Run one seed's network over some pairs of a split and store their maps, for criteria that look at single ones."""
+"""Run the network of one seed over some pairs of a split and write their maps, for criteria that use single maps."""
 
 import argparse
 from pathlib import Path
@@ -13,21 +13,19 @@ from prunecurve.seeding import stream
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--model", type=Path, required=True)
-    made.add_argument("--images", type=Path, required=True)
-    made.add_argument("--pairs", type=Path, required=True)
-    made.add_argument("--layer", required=True, help="the convolution: conv3")
-    made.add_argument("--point", choices=POINTS, required=True, help="where in its block")
-    made.add_argument(
-        "--count", type=int, required=True, help="how many pairs, drawn at random; all if there are fewer"
-    )
-    made.add_argument("--seed", type=int, required=True)
-    made.add_argument("--batch-size", type=int, default=250, help="pairs in a forward pass")
-    made.add_argument("--device", default="auto")
-    made.add_argument("--threads", type=int, default=1)
-    made.add_argument("--output", type=Path, required=True, help="output: float32 (n, P, M, N)")
-    return made
+    cli = parser(__doc__)
+    cli.add_argument("--model", type=Path, required=True, help="the trained network")
+    cli.add_argument("--images", type=Path, required=True, help="images of the split")
+    cli.add_argument("--pairs", type=Path, required=True, help="pairs of the split")
+    cli.add_argument("--layer", required=True, help="the convolution, for example conv3")
+    cli.add_argument("--point", choices=POINTS, required=True, help="measurement point in the convolution's block")
+    cli.add_argument("--count", type=int, required=True, help="number of random pairs; all if there are fewer")
+    cli.add_argument("--seed", type=int, required=True, help="seed of the study")
+    cli.add_argument("--batch-size", type=int, default=250, help="pairs per forward pass")
+    cli.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
+    cli.add_argument("--output", type=Path, required=True, help="output: float32 (n, P, M, N)")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:
@@ -35,7 +33,7 @@ def work(arguments: argparse.Namespace) -> None:
     model = load_model(arguments.model).to(device)
     pairs = load_array(arguments.pairs, shape=(None, 3))
     drawn = some_pairs(pairs, arguments.count, stream(arguments.seed, "sampled_pairs"))
-    log.info("%d of %d pairs", len(drawn), len(pairs))
+    log.info("%d of %d pairs are used", len(drawn), len(pairs))
     split = Split.of(load_array(arguments.images), drawn, device)
     maps = single_maps(model, block_of(arguments.layer), arguments.point, split, arguments.batch_size)
     save_array(arguments.output, maps)

@@ -1,9 +1,9 @@
-"""Add up the first linear layer's outputs channel by channel, in a ranking's order: where evaluations start from."""
+"""Write partial sums of the first linear layer over the channels of a ranking. Evaluations start from these sums."""
 
 import argparse
 import os
 
-# As in eval_pruned.py, which must find the very bytes that it would compute itself.
+# One BLAS thread as in eval_pruned.py, so that the sums are byte-identical to those that it would compute.
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 from prunecurve.commandline import parser, run
@@ -12,12 +12,12 @@ from prunecurve.head import Head, partial_sums, partial_sums_shape
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--features", required=True, help="the split's pooled maps")
-    made.add_argument("--weights", required=True, help="the network's weights")
-    made.add_argument("--ranking", required=True)
-    made.add_argument("--output", required=True, help="output: the sums over the ranking's ends")
-    return made
+    cli = parser(__doc__)
+    cli.add_argument("--features", required=True, help="the split's pooled maps")
+    cli.add_argument("--weights", required=True, help="the network's weights")
+    cli.add_argument("--ranking", required=True, help="the ranking, a CSV file")
+    cli.add_argument("--output", required=True, help="output: the sums from several places to the end of the ranking")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Train one seed's pair network; keep the weights of its best validation epoch."""
+"""Train the pair network of one seed and write the weights of its best validation epoch."""
 
 import argparse
 from pathlib import Path
@@ -12,20 +12,20 @@ from prunecurve.training import Recipe, train
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--train-images", type=Path, required=True)
-    made.add_argument("--train-pairs", type=Path, required=True)
-    made.add_argument("--val-images", type=Path, required=True)
-    made.add_argument("--val-pairs", type=Path, required=True)
-    add_fields(made, Architecture, leave_out=("in_channels", "image_size"))
-    add_fields(made, Recipe)
-    made.add_argument("--device", default="auto")
-    made.add_argument("--threads", type=int, default=1)
-    made.add_argument("--seed", type=int, required=True)
-    made.add_argument("--model", type=Path, required=True, help="output: the state dict and the architecture")
-    made.add_argument("--weights", type=Path, required=True, help="output: the weights as plain arrays")
-    made.add_argument("--history", type=Path, required=True, help="output: a row for each epoch")
-    return made
+    cli = parser(__doc__)
+    cli.add_argument("--train-images", type=Path, required=True, help="images of the training split")
+    cli.add_argument("--train-pairs", type=Path, required=True, help="pairs of the training split")
+    cli.add_argument("--val-images", type=Path, required=True, help="images of the validation split")
+    cli.add_argument("--val-pairs", type=Path, required=True, help="pairs of the validation split")
+    add_fields(cli, Architecture, leave_out=("in_channels", "image_size"))
+    add_fields(cli, Recipe)
+    cli.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
+    cli.add_argument("--seed", type=int, required=True, help="seed of the study")
+    cli.add_argument("--model", type=Path, required=True, help="output: the state dict and the architecture")
+    cli.add_argument("--weights", type=Path, required=True, help="output: the weights as numpy arrays")
+    cli.add_argument("--history", type=Path, required=True, help="output: a CSV file with one row per epoch")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:

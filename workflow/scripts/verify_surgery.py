@@ -1,10 +1,10 @@
-"""Prove one seed's sweep: operate on the torch network, run it from the images, compare with the sweep's rows."""
+"""Verify the sweep of one seed: remove channels from the torch network, run it from the images, compare the results."""
 
 import argparse
 import os
 from pathlib import Path
 
-# numpy's BLAS as in eval_pruned.py, whose logits are recomputed here; torch's threads are those of --threads.
+# One BLAS thread as in eval_pruned.py, whose logits are computed again here; --threads sets the threads of torch.
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 from prunecurve.batches import Split
@@ -18,27 +18,27 @@ from prunecurve.verification import require_agreement, verify
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--model", type=Path, required=True)
-    made.add_argument("--images", type=Path, required=True)
-    made.add_argument("--pairs", type=Path, required=True)
-    made.add_argument("--features", type=Path, required=True)
-    made.add_argument("--weights", type=Path, required=True)
-    made.add_argument("--layer", required=True, help="the pruned convolution: conv3")
-    made.add_argument("--mean-features", type=Path, nargs="?", help="mean pooled maps, for mean_replacement")
-    made.add_argument("--ranking", required=True, help="path of a ranking, with {criterion} in it")
-    made.add_argument("--rows", required=True, help="path of rows, with {criterion}, {removal} and {ks} in it")
-    made.add_argument("--criteria", nargs="+", required=True)
-    made.add_argument("--removals", nargs="+", required=True)
-    made.add_argument("--packs", nargs="+", required=True, help="what stands for {ks}, for each K that is checked")
-    made.add_argument("--tolerance", type=float, default=1e-4, help="largest difference allowed between logits")
-    made.add_argument("--threads", type=int, default=1)
-    made.add_argument("--output", type=Path, required=True, help="output: a row a comparison, if all agree")
-    return made
+    cli = parser(__doc__)
+    cli.add_argument("--model", type=Path, required=True, help="the trained network")
+    cli.add_argument("--images", type=Path, required=True, help="images of the test split")
+    cli.add_argument("--pairs", type=Path, required=True, help="pairs of the test split")
+    cli.add_argument("--features", type=Path, required=True, help="pooled maps of the test split")
+    cli.add_argument("--weights", type=Path, required=True, help="the network's weights")
+    cli.add_argument("--layer", required=True, help="the pruned convolution, for example conv3")
+    cli.add_argument("--mean-features", type=Path, nargs="?", help="mean pooled maps, for mean_replacement")
+    cli.add_argument("--ranking", required=True, help="path of a ranking, with the placeholder {criterion}")
+    cli.add_argument("--rows", required=True, help="path of rows, with {criterion}, {removal} and {ks} as placeholders")
+    cli.add_argument("--criteria", nargs="+", required=True, help="names of the rankings, values of {criterion}")
+    cli.add_argument("--removals", nargs="+", required=True, help="kinds of removal, values of {removal}")
+    cli.add_argument("--packs", nargs="+", required=True, help="the value of {ks} for each checked K: its batch of K")
+    cli.add_argument("--tolerance", type=float, default=1e-4, help="largest allowed difference between logits")
+    cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
+    cli.add_argument("--output", type=Path, required=True, help="output: one row per comparison, if all agree")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:
-    # On the CPU, whatever computed the features: a second device is one more proof.
+    # Always on the CPU. If a GPU computed the features, this also compares two devices.
     prepare_torch("cpu", arguments.threads)
     model = load_model(arguments.model)
     files = arguments.features, arguments.pairs, arguments.weights, arguments.layer, arguments.mean_features
@@ -47,10 +47,10 @@ def work(arguments: argparse.Namespace) -> None:
     split = Split.of(load_array(arguments.images), load_array(arguments.pairs), "cpu")
     orders = {c: read_order(arguments.ranking.format(criterion=c), evaluator.channels) for c in arguments.criteria}
     paths = {
-        (criterion, removal, k): arguments.rows.format(criterion=criterion, removal=removal, ks=pack)
+        (criterion, removal, k): arguments.rows.format(criterion=criterion, removal=removal, ks=batch)
         for criterion in arguments.criteria
         for removal in arguments.removals
-        for k, pack in zip(checked_ks(evaluator.channels), arguments.packs, strict=True)
+        for k, batch in zip(checked_ks(evaluator.channels), arguments.packs, strict=True)
     }
     rows = list(verify(model, split, evaluator, orders, arguments.removals, paths, arguments.tolerance))
     for row in rows:
@@ -58,7 +58,7 @@ def work(arguments: argparse.Namespace) -> None:
     require_agreement(rows, arguments.tolerance, f"verification of {arguments.model}")
     write_rows(arguments.output, rows, sealed=False)
     worst = max(row["max_logit_difference"] for row in rows)
-    log.info("%d comparisons agree; the largest difference of a logit is %.3g", len(rows), worst)
+    log.info("%d comparisons agree; the largest difference between logits is %.3g", len(rows), worst)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a convolution's channels do on a split: pooled maps for the next layer, mean maps, statistics, single maps."""
+"""Activations of a convolution's channels on a split: pooled maps, mean maps, statistics and single maps."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from prunecurve.network import POINTS, PairNet
 
 
 class ChannelStatistics:
-    """Running statistics of each channel at one measurement point, over pairs and positions, in float64."""
+    """Running statistics of each channel at one measurement point, over all pairs and positions, in float64."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -21,7 +21,7 @@ class ChannelStatistics:
         self.highest: Tensor | None = None
 
     def add(self, maps: Tensor) -> None:
-        """Take in a batch of maps (n, P, H, W)."""
+        """Add a batch of maps (n, P, M, N)."""
         over = (0, 2, 3)
         wide = maps.double()
         self.count += maps.numel() // maps.shape[1]
@@ -31,7 +31,7 @@ class ChannelStatistics:
         self.highest = high if self.highest is None else torch.maximum(self.highest, high)
 
     def columns(self) -> dict[str, np.ndarray]:
-        """float64 arrays (P,): mean, standard deviation, extremes, and the share that is not above zero."""
+        """Return float64 arrays (P,): mean, standard deviation, minimum, maximum and the share of values ≤ 0."""
         mean, square, inactive = (self.sums / self.count).cpu().numpy()
         return {
             "mean": mean,
@@ -44,11 +44,11 @@ class ChannelStatistics:
 
 @torch.inference_mode()
 def collect(model: PairNet, i: int, split: Split, batch_size: int, folder: str | Path) -> None:
-    """Run the network over a split's pairs once and write what its block i does into `folder`.
+    """Run the network once over a split's pairs and write the activations of block i into `folder`.
 
-    features.npy: float32 (N, P, h, w), the pooled maps that the next layer sees, streamed to disk.
-    mean_features.npy: float32 (P, h, w), their mean. mean_maps.npy: float32 (P, M, N), the mean map
-    after ReLU, before pooling. channels.csv: a row a channel, `{point}_{statistic}` columns.
+    features.npy: float32 (N, P, h, w), the pooled maps, which are the next layer's input, streamed to disk.
+    mean_features.npy: float32 (P, h, w), their mean over pairs. mean_maps.npy: float32 (P, M, N), the mean
+    map after ReLU and before pooling. channels.csv: one row per channel, with columns `{point}_{statistic}`.
     """
     folder, model = Path(folder), model.eval()
     count, channels, size = len(split.pairs), model.architecture.channels[i - 1], model.architecture.size_after(i)
@@ -75,12 +75,12 @@ def collect(model: PairNet, i: int, split: Split, batch_size: int, folder: str |
 
 
 def some_pairs(pairs: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` of the pairs (N, 3), drawn without replacement and in their order; all of them if there are fewer."""
+    """Draw `count` of the pairs (N, 3) without replacement, or all if there are fewer; their order stays the same."""
     return pairs[np.sort(rng.permutation(len(pairs))[:count])]
 
 
 @torch.inference_mode()
 def single_maps(model: PairNet, i: int, point: str, split: Split, batch_size: int) -> np.ndarray:
-    """The maps, float32 (n, P, M, N), of each pair of a split at one of POINTS of block i."""
+    """Return the maps of each pair of a split at one of POINTS of block i: float32 (n, P, M, N)."""
     model.eval()
     return np.concatenate([model.maps(i, inputs)[point].cpu().numpy() for inputs, _ in split.batches(batch_size)])

@@ -1,4 +1,4 @@
-"""The size of a network from the shapes of its weights: parameters and multiply-accumulates (MACs)."""
+"""The size of a network, computed from the shapes of its weights: parameters and multiply-accumulates (MACs)."""
 
 from collections.abc import Mapping
 
@@ -6,22 +6,22 @@ import numpy as np
 
 
 def layer_names(weights: Mapping[str, np.ndarray], kind: str) -> list[str]:
-    """The names of all layers of a kind (`conv`, `linear`), in order."""
+    """Return the names of all layers of a kind (`conv` or `linear`), in order."""
     count = sum(name.startswith(kind) and name.endswith(".weight") for name in weights)
     return [f"{kind}{i}" for i in range(1, count + 1)]
 
 
 def block_of(layer: str) -> int:
-    """The number of the block, from 1, that a convolution stands in: 2 for `conv2`."""
+    """Return the number (from 1) of the block that contains a convolution: 2 for `conv2`."""
     return int(layer.removeprefix("conv"))
 
 
 def cost(weights: Mapping[str, np.ndarray], layer: str, channels: int) -> dict[str, int]:
-    """Parameters, and MACs for one pair, of the network whose convolution `layer` keeps `channels` channels.
+    """Count the parameters, and the MACs for one pair, of the network if `layer` keeps `channels` channels.
 
-    Counted are all trainable parameters (batch normalisation's scale and shift too), and the MACs of
-    convolutions and linear layers; batch normalisation, which folds into the convolution, and biases
-    count none, as is usual.
+    The parameters are all trainable ones, including the scale and shift of batch normalisation. The MACs
+    are those of convolutions and linear layers. As usual, biases and batch normalisation count no MACs
+    (batch normalisation can be merged into the convolution).
     """
     size, params, macs = int(weights["image_size"]), 0, 0
     left = weights["conv1.weight"].shape[1]

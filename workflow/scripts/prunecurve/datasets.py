@@ -1,7 +1,7 @@
-"""Where images come from: every data set becomes uint8 images (n, C, S, S), class labels, and a held-out mask.
+"""Reading of data sets. Every data set is returned as uint8 images (n, C, S, S), class labels and a held-out mask.
 
-To add a data set, write a function that returns an `ImageSet`, name it in `DATASETS`, and give its
-sizes in the config schema (`images`).
+To add a data set, write a function that returns an `ImageSet`, add it to `DATASETS`, and add its split
+sizes to the config schema (`images`).
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ import numpy as np
 from prunecurve.errors import StudyError
 
 OFFLINE_CHOICES = (
-    "without a network, either set data_dir to a folder that already holds the data set in torchvision's layout, "
-    "or use a data set that needs no download: dataset: digits, or dataset: image_folder with your own images"
+    "without internet access, either set data_dir to a folder that already contains the data set in torchvision's "
+    "layout, or use a data set that needs no download: dataset: digits, or dataset: image_folder with your own images"
 )
 
 
@@ -23,9 +23,8 @@ OFFLINE_CHOICES = (
 class ImageSet:
     """All images of a data set.
 
-    images: uint8 (n, C, S, S), 0 black to 255 white. labels: int64 (n,), class numbers.
-    held_out: bool (n,), true for the images that the data set itself keeps for testing; all false
-    where it makes no such split.
+    images: uint8 (n, C, S, S), from 0 (black) to 255 (white). labels: int64 (n,), class numbers.
+    held_out: bool (n,), true for the images of the data set's own test split; all false if it has none.
     """
 
     images: np.ndarray
@@ -34,7 +33,7 @@ class ImageSet:
 
 
 def resized(image, size: int) -> np.ndarray:
-    """A Pillow image, resized with bilinear interpolation to uint8 (C, size, size)."""
+    """Resize a Pillow image with bilinear interpolation; return uint8 (C, size, size)."""
     from PIL import Image
 
     if image.size != (size, size):
@@ -44,22 +43,22 @@ def resized(image, size: int) -> np.ndarray:
 
 
 def digits(data_dir: Path, size: int) -> ImageSet:
-    """scikit-learn's bundled handwritten digits: 1,797 images of 8×8 pixels in 10 classes (Alpaydin 1998)."""
+    """Read scikit-learn's handwritten digits: 1,797 images of 8×8 pixels in 10 classes (Alpaydin 1998)."""
     from PIL import Image
     from sklearn.datasets import load_digits
 
     bundled = load_digits()
-    # The pixels are whole numbers from 0 to 16.
+    # The pixel values are integers from 0 to 16.
     grey = np.rint(bundled.images * (255 / 16)).astype(np.uint8)
     images = np.stack([resized(Image.fromarray(pixels), size) for pixels in grey])
     return ImageSet(images, bundled.target.astype(np.int64), np.zeros(len(images), bool))
 
 
 def _import_torchvision_datasets():
-    """torchvision.datasets, also where torchvision was compiled for another build of torch.
+    """Import torchvision.datasets, even if torchvision was compiled for another build of torch.
 
-    Beside a CPU-only torch its import fails because two of its compiled operators are missing.
-    Declaring them is enough for the data sets, which use neither.
+    With a CPU-only torch, the import can fail because two compiled operators are missing. Declaring
+    them is enough, because the data sets do not use them.
     """
     import torch
 
@@ -78,7 +77,7 @@ def _from_torchvision(class_name: str) -> Callable[[Path, int], ImageSet]:
     def load(data_dir: Path, size: int) -> ImageSet:
         from PIL import Image
 
-        made = getattr(_import_torchvision_datasets(), class_name)
+        dataset_class = getattr(_import_torchvision_datasets(), class_name)
         raw = Path(data_dir) / class_name / "raw"
         complete = all(
             (raw / f"{part}-{kind}").is_file()
@@ -88,8 +87,8 @@ def _from_torchvision(class_name: str) -> Callable[[Path, int], ImageSet]:
         parts = []
         for train in (True, False):
             try:
-                parts.append(made(str(data_dir), train=train, download=not complete))
-            # torchvision raises whatever the network or the file's parser does.
+                parts.append(dataset_class(str(data_dir), train=train, download=not complete))
+            # torchvision passes on all exceptions of the download and of the file parser.
             except Exception as error:
                 reason = " ".join(str(error).split())
                 if complete:
@@ -103,7 +102,10 @@ def _from_torchvision(class_name: str) -> Callable[[Path, int], ImageSet]:
                 ) from error
         for part in parts:
             if len(part.data) != len(part.targets):
-                raise StudyError(f"data_dir: {raw} holds {len(part.data)} images but {len(part.targets)} labels")
+                raise StudyError(
+                    f"data_dir: a split in {raw} has {len(part.data)} images but {len(part.targets)} labels; "
+                    f"replace its files, or delete the folder to download it again"
+                )
         grey = np.concatenate([part.data.numpy() for part in parts])
         images = grey[:, None]
         if images.shape[-2:] != (size, size):
@@ -111,20 +113,20 @@ def _from_torchvision(class_name: str) -> Callable[[Path, int], ImageSet]:
         labels = np.concatenate([part.targets.numpy() for part in parts]).astype(np.int64)
         return ImageSet(images, labels, np.arange(len(labels)) >= len(parts[0].data))
 
-    load.__doc__ = f"torchvision's {class_name}, with its own test images held out."
+    load.__doc__ = f"Read torchvision's {class_name}; its test images are held out."
     return load
 
 
 def eight_bit(image):
-    """A Pillow image as grey (`L`) if it has no colour, else RGB: 16-bit grey scaled, transparency laid on white.
+    """Convert a Pillow image to 8-bit grey (mode `L`) if it is a grey image, else to RGB.
 
-    Pillow's own conversion would cut 16-bit values off at 255 and show what transparency hides. Raises ValueError
-    for pixels that have no natural range.
+    16-bit grey is scaled, and transparent images are put on a white background. (Pillow's own conversion clips 16-bit
+    values at 255 and ignores transparency.) Raises ValueError for floating-point pixels, which have no fixed range.
     """
     from PIL import Image
 
     if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, whose black and white are not known")
+        raise ValueError("its pixels are floating-point numbers, whose range is not known")
     if image.mode.startswith("I"):
         pixels = np.asarray(image).astype(np.int64)
         return Image.fromarray((pixels >> 8 if pixels.max() > 255 else pixels).clip(0, 255).astype(np.uint8))
@@ -139,7 +141,11 @@ IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
 
 
 def image_folder(data_dir: Path, size: int) -> ImageSet:
-    """A folder a class, of PNG or JPEG files: grey if all are grey, else RGB; classes in order of their names."""
+    """Read one folder of PNG or JPEG files per class. Classes are numbered in the order of the folder names.
+
+    The images have 1 channel if all files are grey, else 3. Raises StudyError if there are fewer than two classes or if
+    a file is not readable.
+    """
     from PIL import Image, UnidentifiedImageError
 
     data_dir = Path(data_dir)
@@ -152,7 +158,10 @@ def image_folder(data_dir: Path, size: int) -> ImageSet:
         if path.suffix.lower() in IMAGE_ENDINGS
     ]
     if len({number for _, number in files}) < 2:
-        raise StudyError(f"data_dir: {data_dir} holds {len(folders)} folders, fewer than two of them with PNG or JPEG")
+        raise StudyError(
+            f"data_dir: {data_dir} has {len(folders)} folders, but dataset image_folder needs PNG or JPEG files in at "
+            f"least two folders, one folder per class"
+        )
     pictures = []
     for path, _ in files:
         try:
@@ -168,15 +177,16 @@ def image_folder(data_dir: Path, size: int) -> ImageSet:
 
 def _require_folder(data_dir: Path) -> None:
     if not data_dir.is_dir():
-        raise StudyError(f"data_dir: {data_dir} is not a folder; dataset image_folder wants one folder a class in it")
+        raise StudyError(f"data_dir: {data_dir} is not a folder; dataset image_folder needs one folder per class in it")
 
 
 def fingerprint(dataset: str, data_dir: str | Path) -> str:
-    """What changes when the data do, wherever they lie; empty for a data set's own, published files.
+    """Return a string that changes if the data of image_folder or mnist change, but not if data_dir moves.
 
-    Of a folder of images a digest of its files' names, sizes and times; of MNIST's files their labels and first images.
-    Reading all images would take too long at every start of the workflow. Raises StudyError where there is no such
-    folder: before anything is run again for it.
+    For image_folder it is a digest of the files' names, sizes and modification times; for mnist a digest of the name,
+    the size and the first 64 KiB of each file, or "" if they are the published ones. For the other data sets it is "".
+    Reading all images at every start of the workflow would take too long.
+    Raises StudyError if the folder of image_folder does not exist, so that the error comes before any job runs.
     """
     if dataset == "mnist":
         return _other_than_published(Path(data_dir) / "MNIST" / "raw", MNIST)
@@ -191,12 +201,12 @@ def fingerprint(dataset: str, data_dir: str | Path) -> str:
     return hashlib.sha256(repr(listed).encode()).hexdigest()[:16]
 
 
-# Of the published files, as `_other_than_published` has it; whoever puts other data in their place has another study.
+# Digest of the published files, computed as in `_other_than_published`. Other files in their place are other data.
 MNIST = "336c79d432494e89"
 
 
 def _other_than_published(raw: Path, published: str) -> str:
-    """Empty if these files are the published ones, or none yet (then they are downloaded); else their digest."""
+    """Return "" if the files are the published ones, or missing (they will be downloaded); else their digest."""
     content = hashlib.sha256()
     for part in ("train", "t10k"):
         for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"):
@@ -205,8 +215,8 @@ def _other_than_published(raw: Path, published: str) -> str:
                 return ""
             with file.open("rb") as opened:
                 content.update(f"{file.name} {file.stat().st_size}\0".encode() + opened.read(1 << 16))
-    found = content.hexdigest()[:16]
-    return "" if found == published else found
+    digest = content.hexdigest()[:16]
+    return "" if digest == published else digest
 
 
 DATASETS: dict[str, Callable[[Path, int], ImageSet]] = {

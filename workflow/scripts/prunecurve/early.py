@@ -1,4 +1,4 @@
-"""Evaluations without channels of a convolution that isn't the last: the same rows, through the tail in torch."""
+"""Evaluations for a convolution that is not the last: the same rows, with the rest of the network run in torch."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from prunecurve.tail import BATCH, Tail, batch_of
 
 
 class EarlyEvaluator(Evaluator):
-    """An `Evaluator` for the convolution `layer`, with torch; threads are those of the tail."""
+    """An `Evaluator` for an earlier convolution; `threads` is the number of torch threads."""
 
     def __init__(self, *files: str | None, threads: int = 1) -> None:
         super().__init__(*files)
@@ -20,10 +20,10 @@ class EarlyEvaluator(Evaluator):
     def _logits(
         self, order: np.ndarray, ks: Sequence[int], stand_in: np.ndarray, stored: np.ndarray | None, threads: int
     ) -> np.ndarray:
-        # There are no stored sums, and torch's own threads were told in the beginning.
-        found = np.empty((len(ks), len(self.labels), 2), np.float32)
+        # `stored` and `threads` are not used: there are no stored sums, and __init__ sets the torch threads.
+        result = np.empty((len(ks), len(self.labels), 2), np.float32)
         for start in range(0, len(self.labels), BATCH):
             maps = batch_of(self.features, start)
             for place, k in enumerate(ks):
-                found[place, start : start + BATCH] = self.tail.logits(maps, order[:k], stand_in).numpy()
-        return found
+                result[place, start : start + BATCH] = self.tail.logits(maps, order[:k], stand_in).numpy()
+        return result

@@ -1,15 +1,18 @@
-"""The one exception that a user may meet: its message says what to mend."""
+"""The exception for errors that the user can fix, and messages for files that cannot be written."""
 
 import errno
 import os
 
 
 class StudyError(Exception):
-    """A mistake in the config, the data or an artifact; the message names the key or the file to mend."""
+    """An error in the config, the data or an artifact. The message names the config key or the file to fix."""
 
 
 def unwritable(path: str | os.PathLike[str], error: OSError) -> str | None:
-    """What to do about a disk that refused to take a file, in a sentence that names the file; None for other errors."""
+    """Return a message that says why the file `path` cannot be written and what to do about it.
+
+    Handles a full disk, a read-only file system and missing permissions. Returns None for all other errors.
+    """
     folder = os.path.dirname(os.path.abspath(path))
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or (error.errno is None and _is_full(folder)):
         return f"{path} can't be written: no space is left in {folder}; make room there and run the same command again"
@@ -21,7 +24,7 @@ def unwritable(path: str | os.PathLike[str], error: OSError) -> str | None:
 
 
 def _is_full(folder: str) -> bool:
-    """Whether a disk has no room for a page: numpy's error for a short write has no number."""
+    """Whether the disk has less than 64 KiB free. Used when an error has no errno, as numpy's for a short write."""
     try:
         disk = os.statvfs(folder)
     except OSError:

@@ -1,13 +1,15 @@
-"""The linear layers on stored features, for the first K channels of a ranking removed. Numpy alone: no torch.
+"""The linear layers on stored features, with the first K channels of a ranking removed. Uses numpy, not torch.
 
-What the first linear layer adds up is a sum over channels, and a ranking's networks are nested: the one for
-K holds the channels of the one for K + 1 and one more. So all K cost little more than one. Channels are added
-from the ranking's end, never subtracted, so nothing that was removed leaves a rounding error behind.
+The output of the first linear layer (before ReLU) is a sum over channels. The networks of a ranking are nested:
+the network for K contains the channels of the network for K + 1 and one more. So all K together cost little more
+than one K. Channels are added from the end of the ranking and never subtracted, so removed channels leave no
+rounding error.
 
-For each K the additions have one fixed order: whole groups of GROUP places of the ranking from its end down,
-one matrix product each, then channel by channel. It depends neither on which other K are computed, nor on
-where the sum starts from (`partial_sums`), nor on threads, which divide pairs: the same bytes in every case.
-K = 0, the unpruned network, is summed in the order of channel numbers and so the same in every ranking.
+For each K, the order of the additions is fixed: first whole groups of GROUP places, from the end of the ranking
+towards its start, one matrix product per group; then single channels. The order depends neither on which other K
+are computed, nor on the stored sum it starts from (`partial_sums`), nor on the number of threads (each thread has
+its own pairs). So the result is byte-identical in every case. For K = 0, the unpruned network, channels are added
+in the order of their numbers, so its result is the same for every ranking.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,11 +19,11 @@ import numpy as np
 
 from prunecurve.cost import layer_names
 
-# Places of a ranking that one matrix product adds up. More are faster for one K, fewer for all.
+# Places of a ranking that one matrix product sums. A larger group is faster for one K, a smaller one for all K.
 GROUP = 8
-# Places between two stored sums, a multiple of GROUP: from one, an evaluation of K > 0 adds up no more than these.
+# Places between two stored sums, a multiple of GROUP. With stored sums, an evaluation of K > 0 adds at most this many.
 STORED = 32
-# Pairs that are handled at once: what they need stays in a core's cache.
+# Pairs per block: the data of one block fits into a core's cache.
 ROWS = 512
 
 Result = TypeVar("Result")
@@ -30,7 +32,8 @@ Result = TypeVar("Result")
 class Head:
     """The linear layers of one network.
 
-    weights: those of `network.save_weights`; `linear1.weight` (H, P · h · w), flattened channel by channel.
+    weights: the arrays of `network.save_weights`; `linear1.weight` is (H, P · h · w), flattened channel by channel.
+    channels: P.
     """
 
     def __init__(self, weights: Mapping[str, np.ndarray], channels: int) -> None:
@@ -41,14 +44,15 @@ class Head:
         self.rest = [(weights[f"{name}.weight"].T, weights[f"{name}.bias"]) for name in rest]
 
     def weights_of(self, channels: np.ndarray) -> np.ndarray:
-        """The first layer's weights of these channels, transposed: (channels · h · w, H), each row in one piece."""
-        # Else a single channel would give a transposed view and several a copy: BLAS adds these up in different orders.
+        """Return the first layer's weights for these channels, transposed and contiguous: (channels · h · w, H)."""
+        # Without the copy, one channel would give a transposed view and several a copy; BLAS sums them in different
+        # orders.
         return np.ascontiguousarray(self.blocks[:, channels].transpose(1, 2, 0).reshape(-1, self.hidden))
 
     def folded(self, order: np.ndarray, stand_in: np.ndarray) -> np.ndarray | None:
-        """What the removed channels' stand-ins add to the first layer's outputs for each K (P, H); None if nothing.
+        """Return what the replacement maps of the removed channels add to the first layer's outputs, for each K.
 
-        stand_in: (P, h, w), the map in the place of each removed channel. Summed in float64.
+        stand_in: the replacement maps (P, h, w). Returns float32 (P, H), summed in float64, or None if all are zero.
         """
         if not stand_in.any():
             return None
@@ -59,7 +63,10 @@ class Head:
         return added.astype(np.float32)
 
     def logits_of(self, hidden: np.ndarray, buffer: np.ndarray) -> np.ndarray:
-        """Logits (n, 2) of the first layer's outputs (n, H) before ReLU; `buffer` (n, H) may be the same array."""
+        """Return the logits (n, 2), given the first layer's outputs (n, H) before ReLU.
+
+        buffer: (n, H), overwritten; may be the same array as `hidden`.
+        """
         x = np.maximum(hidden, 0, out=buffer)
         for i, (weight, bias) in enumerate(self.rest, start=1):
             x = x @ weight
@@ -70,18 +77,19 @@ class Head:
 
 
 class _Sum:
-    """The first layer's outputs for some pairs: its bias and, from the ranking's end down, what channels contribute."""
+    """The first layer's outputs for some pairs: the bias, plus the channels from the end of the ranking on."""
 
     def __init__(
         self, features: np.ndarray, order: np.ndarray, weights: np.ndarray, low: int, at: int, start: np.ndarray
     ) -> None:
-        """features: (n, P, h · w). weights: those of `Head.weights_of` for the places from `low` up to `at`.
+        """Start with a sum that already contains the places from `at` to the end of the ranking.
 
-        start: the sum (n, H), or one for all pairs, that holds the places from `at` up already.
+        features: (n, P, h · w). weights: the result of `Head.weights_of` for the places low … at − 1.
+        start: this sum, (n, H), or (H,) if it is the same for all pairs.
         """
         self.features, self.order, self.weights, self.low = features, order, weights, low
         self.area, outputs = features.shape[2], weights.shape[1]
-        # `whole` is the sum of all whole groups above place `at`, `partial` that and single channels down to `below`.
+        # `whole` sums the whole groups from place `at` on; `partial` adds the single channels from place `below` on.
         self.at, self.below = at, at
         self.whole, self.partial, self.product = np.empty((3, len(features), outputs), np.float32)
         self.whole[:] = start
@@ -89,7 +97,7 @@ class _Sum:
         self.group: tuple[int, np.ndarray] = (-1, features)
 
     def down_to(self, place: int) -> np.ndarray:
-        """The sum (n, H) with the places from `place` up; places must fall from call to call."""
+        """Return the sum (n, H) of the places from `place` to the end. `place` must decrease from call to call."""
         boundary = min(-(-place // GROUP) * GROUP, self.at)
         while self.at > boundary:
             start = (self.at - 1) // GROUP * GROUP
@@ -105,7 +113,7 @@ class _Sum:
     def _add(self, total: np.ndarray, start: int, stop: int) -> None:
         first = start // GROUP * GROUP
         if self.group[0] != first:
-            # All products of a group read the same block of memory, whatever is asked for.
+            # All products of a group read the same block of memory, so that BLAS always sums in the same order.
             channels = self.order[first : min(first + GROUP, len(self.order))]
             self.group = first, np.take(self.features, channels, axis=1).reshape(len(self.features), -1)
         columns = slice((start - first) * self.area, (stop - first) * self.area)
@@ -114,10 +122,10 @@ class _Sum:
 
 
 def in_threads(work: Callable[..., Result], threads: int, *arguments: Iterable) -> list[Result]:
-    """`map`'s results in order, from `threads` threads; numpy lets go of Python's lock in its loops."""
+    """Return the results of `map` in order, computed in `threads` threads; numpy releases the GIL in its loops."""
     if threads == 1:
         return list(map(work, *arguments))
-    # Imported here: the evaluation jobs have one thread, and no time for this.
+    # Imported here because the evaluation jobs use one thread, and this import would slow them down.
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(threads) as pool:
@@ -125,12 +133,12 @@ def in_threads(work: Callable[..., Result], threads: int, *arguments: Iterable) 
 
 
 def over_pairs(work: Callable[[slice], None], pairs: int, threads: int = 1) -> None:
-    """Do the work for each block of ROWS pairs, in `threads` threads."""
+    """Call `work` for each block of ROWS pairs, in `threads` threads."""
     in_threads(work, threads, [slice(start, min(start + ROWS, pairs)) for start in range(0, pairs, ROWS)])
 
 
 def starting_place(k: int, channels: int) -> int:
-    """The place whose stored sum the evaluation of K = k > 0 starts from; `channels` if it starts from nothing."""
+    """Return the place of the stored sum that the evaluation of K = k > 0 starts from; `channels` if there is none."""
     return min(-(-k // STORED) * STORED, channels)
 
 
@@ -139,7 +147,7 @@ def _flat(features: np.ndarray) -> np.ndarray:
 
 
 def partial_sums_shape(features: np.ndarray, head: Head) -> tuple[int, int, int]:
-    """(⌈P / STORED⌉ − 1, N, H)."""
+    """Return the shape of `partial_sums`: (⌈P / STORED⌉ − 1, N, H)."""
     pairs, channels = features.shape[:2]
     return -(-channels // STORED) - 1, pairs, head.hidden
 
@@ -147,10 +155,10 @@ def partial_sums_shape(features: np.ndarray, head: Head) -> tuple[int, int, int]
 def partial_sums(
     features: np.ndarray, head: Head, order: np.ndarray, threads: int = 1, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """The sums that evaluations start from, float32 of `partial_sums_shape`; `out`, if given, takes them in.
+    """Return the sums that evaluations start from, float32 with the shape of `partial_sums_shape`.
 
-    The i-th is the bias and the places from (i + 1) · STORED up. features: (N, P, h, w). order: a ranking (P,), the
-    first to be pruned first.
+    The i-th is the bias plus the places from (i + 1) · STORED to the end. features: (N, P, h, w). order: a ranking
+    (P,), in the order of removal. out: an array for the result, if given.
     """
     sums = np.empty(partial_sums_shape(features, head), np.float32) if out is None else out
     features, channels = _flat(features), len(order)
@@ -176,14 +184,14 @@ def logits(
     stored: np.ndarray | None = None,
     threads: int = 1,
 ) -> np.ndarray:
-    """Logits (len(ks), N, 2), float32, of the networks without the first k channels of a ranking, for each k of ks.
+    """Return the logits (len(ks), N, 2), float32, of the networks without the first k channels of a ranking.
 
-    features: (N, P, h, w). order: (P,), the first to be pruned first. stand_in: (P, h, w), the map in the
-    place of each removed channel. stored: the `partial_sums` of the ranking, which save most of the additions.
+    features: (N, P, h, w). order: a ranking (P,), in the order of removal. ks: the values of k. stand_in: the
+    replacement maps (P, h, w). stored: the `partial_sums` of the ranking, which save most of the additions.
     """
     features, channels = _flat(features), len(order)
     folded = head.folded(order, stand_in)
-    found = np.empty((len(ks), len(features), 2), np.float32)
+    all_logits = np.empty((len(ks), len(features), 2), np.float32)
     pruned = sorted((k for k in ks if k > 0), reverse=True)
     place_of = {k: place for place, k in enumerate(ks)}
     start = starting_place(pruned[0], channels) if pruned and stored is not None else channels
@@ -200,7 +208,7 @@ def logits(
         def result(k: int, hidden: np.ndarray) -> None:
             if folded is not None:
                 hidden = np.add(hidden, folded[k], out=buffer)
-            found[place_of[k], rows] = head.logits_of(hidden, buffer)
+            all_logits[place_of[k], rows] = head.logits_of(hidden, buffer)
 
         for k in pruned:
             result(k, total.down_to(k))
@@ -208,4 +216,4 @@ def logits(
             result(0, _Sum(features[rows], by_number, unpruned, 0, channels, head.bias).down_to(0))
 
     over_pairs(work, len(features), threads)
-    return found
+    return all_logits

@@ -1,15 +1,15 @@
-"""What an evaluation reports of logits and labels. Numpy alone: every evaluation job imports this.
+"""The metrics that an evaluation reports. Imports only numpy, because every evaluation job imports this module.
 
-The positive class is *same* (label 1). A pair is predicted *same* if its second logit is the larger
-one; on a tie it is *different*, as argmax has it. Quantities without a denominator are 0, as in
-scikit-learn's default.
+The positive class is *same* (label 1). A pair is predicted *same* if its second logit is larger than
+its first; on a tie the prediction is *different*, as with argmax. A ratio whose denominator is 0 is
+reported as 0, as is scikit-learn's default.
 """
 
 import numpy as np
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray) -> dict[str, int]:
-    """Counts tp, fp, tn, fn of boolean or 0/1 predictions and labels (n,)."""
+    """Return the counts tp, fp, tn, fn of predictions and labels (n,), boolean or 0/1."""
     predicted, labels = predicted.astype(bool), labels.astype(bool)
     return {
         "tp": int(np.sum(predicted & labels)),
@@ -20,7 +20,7 @@ def confusion(predicted: np.ndarray, labels: np.ndarray) -> dict[str, int]:
 
 
 def predict(logits: np.ndarray) -> np.ndarray:
-    """Boolean predictions of *same* (n,) from logits (n, 2)."""
+    """Return boolean predictions (n,), true for *same*, from logits (n, 2)."""
     return logits[:, 1] > logits[:, 0]
 
 
@@ -29,9 +29,10 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 
 def ranked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At each threshold, from the highest score down: how many pairs lie above it, and how many of them are same.
+    """Return, for each threshold from the highest score down, the pairs above it and the *same* pairs above it.
 
-    A threshold stands after the last of each group of equal scores, so the order within a group is no matter.
+    There is one threshold below each group of equal scores, so the order within a group does not matter. Both arrays
+    have one count per distinct score.
     """
     order = np.argsort(-scores)
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
@@ -39,28 +40,34 @@ def ranked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def auroc(above: np.ndarray, hits: np.ndarray) -> float:
-    """Area under the ROC curve, of `ranked`: the share of (same, different) couples in the right order, ties half."""
+    """Return the area under the ROC curve from the counts of `ranked`.
+
+    It is the share of (same, different) combinations with the higher score for *same*; ties count one half.
+    """
     misses = above - hits
-    # Each group's different pairs lie below the same pairs above the group, and tie with those in it.
+    # The different pairs of a group score lower than the same pairs above the group and tie with those in the group.
     couples = np.diff(misses, prepend=0) * (hits + np.append(0, hits[:-1]))
     return _ratio(float(couples.sum()) / 2, float(hits[-1]) * float(misses[-1]))
 
 
 def average_precision(above: np.ndarray, hits: np.ndarray) -> float:
-    """Σ over thresholds, of `ranked`, of (recall gained) × precision, not interpolated, as scikit-learn defines it."""
+    """Return the average precision from the counts of `ranked`: Σ (increase of recall) × precision over thresholds.
+
+    Not interpolated, as in scikit-learn.
+    """
     return _ratio(float(np.sum(np.diff(hits, prepend=0) * (hits / above))), float(hits[-1]))
 
 
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean cross-entropy in nats of logits (n, 2)."""
+    """Return the mean cross-entropy in nats of logits (n, 2) and labels (n,)."""
     margin = (logits[:, 1] - logits[:, 0]) * np.where(labels.astype(bool), -1.0, 1.0)
-    # A network that diverged has a loss that is no number: its caller's business, no warning.
+    # If a network diverged, its loss is not finite; the caller checks this, so numpy need not warn.
     with np.errstate(invalid="ignore"):
         return float(np.mean(np.logaddexp(0.0, margin)))
 
 
 def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """All metrics of logits (n, 2) against labels (n,), computed in float64, in the order of the CSV's columns."""
+    """Return all metrics of logits (n, 2) and labels (n,), in float64, in the order of the CSV columns."""
     logits = logits.astype(np.float64)
     predicted = predict(logits)
     counts = confusion(predicted, labels)

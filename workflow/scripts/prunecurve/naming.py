@@ -1,15 +1,15 @@
-"""Names of rankings: a criterion's own, `random-1`, … for draws of random, `reversed-` before one turned round."""
+"""Names of rankings: the criterion's name, `random-1`, … for the draws of random, and `reversed-NAME`."""
 
 import re
 from collections.abc import Sequence
 
 REVERSED = "reversed-"
-# What every criterion is measured against: nothing, and (nearly) all that can be known.
+# Every criterion is compared with these two: no information, and (nearly) the best possible order.
 BASELINES = ("random", "greedy")
 
 
 def orders(criteria: Sequence[str], draws: int) -> list[str]:
-    """The rankings of a study's criteria: one each, and `draws` of random."""
+    """Return the names of a study's rankings: one per criterion, and `draws` rankings for random."""
     return [
         order
         for name in criteria
@@ -18,5 +18,5 @@ def orders(criteria: Sequence[str], draws: int) -> list[str]:
 
 
 def criterion_of(order: str) -> str:
-    """The criterion that a ranking belongs to: `random` for `random-3`."""
+    """Return the criterion of a ranking: `random` for `random-3`."""
     return re.sub(r"-\d+$", "", order)

@@ -14,35 +14,35 @@ from torch import Tensor, nn
 from prunecurve.errors import StudyError
 from prunecurve.files import atomic, check_seal, remedy, save_arrays, seal
 
-# The places in a block where a channel can be measured, in the order data passes them.
+# The points in a block where activations can be measured, in the order of the data flow.
 POINTS = ("conv", "bn", "relu", "pool")
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """The numbers that fix the network's shape."""
+    """The numbers that define the network's shape."""
 
     in_channels: int = dataclasses.field(metadata={"help": "channels of a stacked pair of images"})
     image_size: int = dataclasses.field(metadata={"help": "height and width of an image in pixels"})
     channels: tuple[int, ...] = dataclasses.field(metadata={"help": "output channels of each conv block"})
     kernel_size: int = dataclasses.field(metadata={"help": "height and width of every filter, odd"})
     hidden: tuple[int, ...] = dataclasses.field(metadata={"help": "outputs of each hidden linear layer"})
-    dropout: float = dataclasses.field(metadata={"help": "share dropped after the first hidden layer"})
+    dropout: float = dataclasses.field(metadata={"help": "dropout probability after the first hidden layer"})
 
     @property
     def blocks(self) -> int:
-        """How many convolutions there are; block i, from 1, holds conv{i}."""
+        """The number of blocks; block i (from 1) contains conv{i}."""
         return len(self.channels)
 
     def size_after(self, i: int) -> int:
-        """Height and width of block i's maps after pooling, each block halving them, rounded down."""
+        """Return the height and width of block i's maps after pooling. Each block halves them, rounded down."""
         return self.image_size >> i
 
 
 class PairNet(nn.Module):
-    """Says whether the two images of a pair are of one class: logits (n, 2), the second for *same*.
+    """Classify pairs: logits (n, 2), the first for *different*, the second for *same* (both images of one class).
 
-    Layers are named conv1, bn1, …, linear1, …; so are their entries in the state dict.
+    Layers, and their entries in the state dict, are named conv1, bn1, …, linear1, …
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -60,15 +60,15 @@ class PairNet(nn.Module):
         self.dropout = nn.Dropout(architecture.dropout)
 
     def conv(self, i: int) -> nn.Conv2d:
-        """Block i's convolution."""
+        """Return block i's convolution."""
         return getattr(self, f"conv{i}")
 
     def bn(self, i: int) -> nn.BatchNorm2d:
-        """Block i's batch normalisation."""
+        """Return block i's batch normalisation."""
         return getattr(self, f"bn{i}")
 
     def maps(self, i: int, x: Tensor) -> dict[str, Tensor]:
-        """Block i's maps at each of POINTS for images x (n, in_channels, S, S)."""
+        """Return block i's maps (n, P, M, N) at each of POINTS for images x (n, in_channels, S, S)."""
         for earlier in range(1, i):
             x = self.pooled(earlier, self.conv(earlier)(x))
         conv = self.conv(i)(x)
@@ -77,21 +77,21 @@ class PairNet(nn.Module):
         return {"conv": conv, "bn": bn, "relu": relu, "pool": self.pool(relu)}
 
     def pooled(self, i: int, conv: Tensor) -> Tensor:
-        """Block i's pooled maps from its convolution's output: those of `maps`, and the same gradients.
+        """Return block i's pooled maps, given its convolution's output; same values and gradients as `maps`.
 
-        ReLU keeps order, so the largest of a window's values may be taken before it: a quarter of ReLU's work.
+        ReLU is monotonic, so max pooling can come first. ReLU then runs on a quarter of the values.
         """
         return torch.relu(self.pool(self.bn(i)(conv)))
 
     def after(self, i: int, pooled: Tensor) -> Tensor:
-        """Logits (n, 2) of block i's pooled maps; of images for i = 0."""
+        """Return the logits (n, 2), given block i's pooled maps, or the images if i = 0."""
         for later in range(i + 1, self.architecture.blocks + 1):
             pooled = self.pooled(later, self.conv(later)(pooled))
         return self.head(pooled)
 
     def head(self, pooled: Tensor) -> Tensor:
-        """Logits (n, 2) of the last block's pooled maps (n, P, h, w), flattened channel by channel."""
-        # On channels-last maps `flatten` alone would copy too; the order is channel-major either way.
+        """Return the logits (n, 2), given the last block's pooled maps (n, P, h, w), flattened channel by channel."""
+        # `flatten` orders the values by channel, whatever the memory layout of the maps.
         x = pooled.flatten(1)
         for i in range(1, len(self.architecture.hidden) + 1):
             x = torch.relu(getattr(self, f"linear{i}")(x))
@@ -100,34 +100,35 @@ class PairNet(nn.Module):
         return getattr(self, f"linear{len(self.architecture.hidden) + 1}")(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, 2) of images (n, in_channels, S, S)."""
+        """Return the logits (n, 2) of images (n, in_channels, S, S)."""
         return self.after(0, x)
 
 
 def prepare_torch(device: str, threads: int) -> torch.device:
-    """Make torch reproducible with a fixed number of threads, and choose the device (`auto`: a GPU if there is one).
+    """Make torch deterministic with a fixed number of threads; return the device (`auto`: a GPU if available).
 
-    The thread count comes from the config, never from the scheduler: another one sums in another order.
+    The thread count comes from the config and not from the scheduler, because torch sums in a different order with
+    a different number of threads. Raises StudyError if `device` is cuda and there is no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise StudyError("device: cuda was asked for, but torch finds no GPU; use auto or cpu")
+        raise StudyError("device: cuda is not available, torch finds no GPU; use auto or cpu")
     torch.set_num_threads(threads)
-    # cuBLAS is reproducible only with a workspace of fixed size.
+    # cuBLAS is deterministic only with a workspace of fixed size.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    # Every operation here writes all of its output; filling it first takes a fifth of the training time.
+    # Every operation here writes its complete output; filling it first would take a fifth of the training time.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
-    # cuDNN would round convolutions to 10 bits of mantissa, more than the proof by surgery lets pass.
+    # With TF32, cuDNN rounds to 10 bits of mantissa: an error larger than the tolerance of the verification.
     torch.backends.cudnn.allow_tf32 = False
     return torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
 
 
 def save_model(path: str | Path, model: PairNet) -> None:
-    """Write the weights and the numbers that rebuild the network; loads without unpickling objects."""
+    """Write the weights and the architecture to `path`, so that `load_model` needs to unpickle no objects."""
     state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    # Not to the path itself: torch writes the file's name, here a process's own, into the archive, and has no error
-    # number for a full disk.
+    # torch.save writes to memory: given a path, it stores the file's name (here temporary, with the process number) in
+    # the archive, and it reports a full disk without an errno.
     content = io.BytesIO()
     torch.save({"architecture": dataclasses.asdict(model.architecture), "state": state}, content)
     with atomic(path) as temporary:
@@ -136,27 +137,30 @@ def save_model(path: str | Path, model: PairNet) -> None:
 
 
 def load_model(path: str | Path) -> PairNet:
-    """Rebuild the network that `save_model` wrote, in eval mode; StudyError, naming the file, if it can't be."""
-    # torch doesn't look at the checksums that its archives have, and those don't cover the archive's directory.
+    """Load the network that `save_model` wrote, in eval mode.
+
+    Raises StudyError, which names the file, if the file is damaged or not a model.
+    """
+    # torch ignores the checksums in its archives, and they do not cover the archive's directory.
     check_seal(path, "model")
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         numbers = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in stored["architecture"].items()}
         model = PairNet(Architecture(**numbers))
         model.load_state_dict(stored["state"])
-    # torch.load raises a different class for each way in which a file can be broken or hostile.
+    # torch.load raises many different exceptions for damaged or malicious files.
     except Exception as error:
-        # torch's own advice for a refused file is to load it unsafely: the log's traceback has it, the message hasn't.
+        # torch's message for a refused file suggests to load it unsafely, so it appears only in the log's traceback.
         refused = isinstance(error, pickle.UnpicklingError)
-        reason = "it is damaged, or holds more than weights, which is never loaded" if refused else error
+        reason = "it is damaged, or contains objects other than weights, which are not loaded" if refused else error
         raise StudyError(f"{path} is not a model of this workflow ({reason}); {remedy(path)}") from error
     return model.to(memory_format=torch.channels_last).eval()
 
 
 def save_weights(path: str | Path, model: PairNet) -> None:
-    """Write the weights once more as plain arrays, for the jobs that don't import torch.
+    """Write the weights as numpy arrays, for the jobs that do not import torch.
 
-    Holds the state dict under its own names, and `image_size` and `bn_eps` as arrays without axes.
+    The file contains the entries of the state dict under their names, and the scalars `image_size` and `bn_eps`.
     """
     arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in model.state_dict().items()}
     arrays = {name: array for name, array in arrays.items() if not name.endswith("num_batches_tracked")}

@@ -1,4 +1,4 @@
-"""Orders of removal found by evaluating networks: of greedy searches, and values by many random orders."""
+"""Orders of removal that need evaluations of networks: greedy searches, and Shapley values from random orders."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("prunecurve")
 
-# Orders, beside their reverses, in a round of sampling, and how many rounds tell something of the standard error.
+# Random orders per round of sampling (their reverses are added), and the fewest rounds that give a standard error.
 ROUND, FEWEST = 4, 8
 
 
 def losses_of(examples: Examples) -> "Losses | TailLosses":
-    """The losses of networks without some channels: by sums where linear layers follow, else in torch."""
+    """Return an object that computes losses without some channels of the pruned convolution.
+
+    If only linear layers follow, it uses sums over channels (`Losses`), else forward passes in torch (`TailLosses`).
+    """
     if examples.in_last:
         from prunecurve.losses import Losses
 
@@ -29,9 +32,10 @@ def losses_of(examples: Examples) -> "Losses | TailLosses":
 
 
 def backward(losses: "Losses | TailLosses") -> list[int]:
-    """All channels in the order of greedy removal: always the one without which the loss is lowest.
+    """Return all channels in the order of greedy removal.
 
-    Ties go by channel number. P (P + 1) / 2 − 1 evaluations.
+    Each step removes the channel whose removal gives the lowest loss; ties are resolved by channel number. Needs
+    P (P + 1) / 2 − 1 evaluations.
     """
     order = []
     while len(losses.left) > 1:
@@ -41,7 +45,10 @@ def backward(losses: "Losses | TailLosses") -> list[int]:
 
 
 def forward(losses: "Losses | TailLosses", channels: list[int]) -> list[int]:
-    """These channels, all of them removed before, in the order of greedy addition: always the one that helps most."""
+    """Return these channels, which must all be removed, in the order of greedy addition.
+
+    Each step restores the channel that gives the lowest loss.
+    """
     waiting, order = sorted(channels), []
     while waiting:
         order.append(waiting[int(np.argmin(losses.with_each(waiting)))])
@@ -51,10 +58,11 @@ def forward(losses: "Losses | TailLosses", channels: list[int]) -> list[int]:
 
 
 def backward_forward(examples: Examples) -> np.ndarray:
-    """Greedy's order (P,) with its last channels, those that stay longest, ordered anew by greedy addition.
+    """Return the greedy order (P,) with its last channels, which are removed last, reordered by greedy addition.
 
-    Greedy removal chooses the last few by what many others made of them. How many are ordered anew, from none to
-    half of all, is what gives the lowest mean loss over all K: never a higher one than greedy's.
+    Greedy removal chooses the last channels while many others are still present. Candidates are the greedy order and
+    those with its last half, quarter, eighth or sixteenth reordered. The function returns the candidate with the lowest
+    mean loss over all K, so its mean loss is never higher than that of the greedy order.
     """
     with losses_of(examples) as losses:
         removed = backward(losses)
@@ -67,18 +75,21 @@ def backward_forward(examples: Examples) -> np.ndarray:
                 losses.remove(channel)
         means = losses.along(np.array(candidates))[:, :-1].mean(axis=1)
     best = int(np.argmin(means))
-    log.info("mean loss over K: %s; taken is number %d", ", ".join(f"{mean:.6g}" for mean in means), best + 1)
+    listed = ", ".join(f"{mean:.6g}" for mean in means)
+    log.info("mean loss over K of the candidates: %s; candidate %d is used", listed, best + 1)
     return np.array(candidates[best])
 
 
 def shapley(
     examples: Examples, rng: np.random.Generator, permutations: int, pairs: int, relative_error: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How much the loss rises when a channel is removed, in the mean over random orders, and its standard error (P,).
+    """Estimate each channel's Shapley value: the mean increase of the loss when it is removed, over random orders.
 
-    A round takes ROUND orders, each with its reverse (which lowers the variance), and some of the pairs, drawn anew.
-    The standard error is over rounds, which are independent. Stops when its mean over channels is at most
-    `relative_error` of the standard deviation of the values, but not before FEWEST rounds, or at `permutations` orders.
+    Returns the values (P,) in nats and their standard errors (P,). Each round draws ROUND orders, uses each with its
+    reverse (which lowers the variance), and evaluates them on `pairs` newly drawn pairs. The standard error is computed
+    over rounds, which are independent. Sampling stops when the standard error, averaged over channels, is at most
+    `relative_error` times the standard deviation of the values, but not before FEWEST rounds, or after at most
+    `permutations` orders.
     """
     rounds: list[np.ndarray] = []
     channels = examples.features.shape[1]
@@ -96,6 +107,13 @@ def shapley(
         error = np.std(rounds, axis=0, ddof=1) / np.sqrt(len(rounds))
         reached = float(error.mean() / (values.std() or 1.0))
         if reached <= relative_error or count + len(orders) > permutations:
-            told = "is reached" if reached <= relative_error else "is not (ranking.shapley_permutations)"
-            log.info("%d orders, standard error %.3f of the spread; %g %s", count, reached, relative_error, told)
+            too_few = "is not reached (raise ranking.shapley_permutations)"
+            outcome = "is reached" if reached <= relative_error else too_few
+            log.info(
+                "%d orders: mean standard error / standard deviation of the values = %.3f; the goal %g %s",
+                count,
+                reached,
+                relative_error,
+                outcome,
+            )
             return values, error

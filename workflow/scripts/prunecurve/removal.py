@@ -1,8 +1,8 @@
-"""What stands in the place of a removed channel: each kind of removal is the map that the next layer sees instead.
+"""Kinds of removal. Each one is defined by the replacement map that the next layer gets for a removed channel.
 
-In eval mode batch normalisation acts on each channel alone, so removing channels of a
-convolution leaves its other channels' maps untouched. A removal therefore is fully told by the
-pooled map (h, w) that takes each removed channel's place.
+In eval mode, batch normalisation acts on each channel separately, so removing channels of a
+convolution does not change the maps of its other channels. A removal is therefore fully defined by
+the pooled map (h, w) that replaces each removed channel.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,21 +14,25 @@ from prunecurve.cost import block_of
 
 
 class Removal(NamedTuple):
-    """A kind of removal: `stand_in(weights, layer, mean_features)` (P, h, w); is the network `smaller`?"""
+    """A kind of removal.
+
+    stand_in: a function (weights, layer, mean_features) → replacement maps (P, h, w). smaller: whether the removal
+    makes the network smaller.
+    """
 
     stand_in: Callable[[Mapping[str, np.ndarray], str, np.ndarray], np.ndarray]
     smaller: bool
 
 
 def structural(weights: Mapping[str, np.ndarray], layer: str, mean_features: np.ndarray) -> np.ndarray:
-    """The channel is gone from convolution, batch normalisation and next layer: its map is zero."""
+    """Remove the channel from the convolution, the batch normalisation and the next layer: the replacement is zero."""
     return np.zeros(mean_features.shape, np.float32)
 
 
 def zero_weights(weights: Mapping[str, np.ndarray], layer: str, mean_features: np.ndarray) -> np.ndarray:
-    """The reference experiment's `conv.weight[c] = 0`, with bias b and batch normalisation kept.
+    """Set `conv.weight[c] = 0` and keep bias b and batch normalisation, as in the reference experiment.
 
-    The channel becomes the constant max(0, β − γ·(μ − b)/√(σ² + ε)); pooling keeps it.
+    The channel becomes the constant max(0, β − γ·(μ − b)/√(σ² + ε)), which pooling does not change.
     """
     i = block_of(layer)
     bias, mean = weights[f"conv{i}.bias"].astype(np.float64), weights[f"bn{i}.running_mean"]
@@ -38,7 +42,7 @@ def zero_weights(weights: Mapping[str, np.ndarray], layer: str, mean_features: n
 
 
 def mean_replacement(weights: Mapping[str, np.ndarray], layer: str, mean_features: np.ndarray) -> np.ndarray:
-    """The channel's mean pooled map over the ranking split, the same for every pair."""
+    """Replace the channel by its mean pooled map over the ranking split, the same for every pair."""
     return mean_features
 
 

@@ -1,4 +1,4 @@
-"""Command-line options from a dataclass, so that a knob is named, typed and explained in one place."""
+"""Command-line options from a dataclass: the name, type and help text of a parameter are declared in one place."""
 
 import argparse
 import dataclasses
@@ -8,31 +8,34 @@ import typing
 def _boolean(text: str) -> bool:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: true, false")
 
 
 def add_fields(to: argparse.ArgumentParser, settings: type, leave_out: tuple[str, ...] = ()) -> None:
-    """Add an option for each field of a dataclass: `--field-name`, its type and default the field's own."""
+    """Add one option `--field-name` per field of a dataclass, with the field's type, default and help text.
+
+    Fields in `leave_out` get no option.
+    """
     hints = typing.get_type_hints(settings)
     for field in dataclasses.fields(settings):
         if field.name in leave_out:
             continue
         several = typing.get_origin(hints[field.name]) is tuple
         kind = typing.get_args(hints[field.name])[0] if several else hints[field.name]
-        needed = field.default is dataclasses.MISSING
+        required = field.default is dataclasses.MISSING
         to.add_argument(
             f"--{field.name.replace('_', '-')}",
             type=_boolean if kind is bool else kind,
             nargs="+" if several else None,
             choices=field.metadata.get("choices"),
-            required=needed,
-            default=None if needed else field.default,
+            required=required,
+            default=None if required else field.default,
             help=field.metadata.get("help", " "),
         )
 
 
 def fields_of(settings: type, arguments: argparse.Namespace, **more: object) -> typing.Any:
-    """The dataclass from parsed arguments, lists made tuples; `more` are fields that weren't options."""
+    """Create the dataclass from parsed arguments. Lists become tuples; `more` has the fields that are no options."""
     values = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(settings) if f.name not in more}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return settings(**values, **more)

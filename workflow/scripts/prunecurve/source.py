@@ -1,4 +1,4 @@
-"""Which code a script runs: what a workflow manager, which sees no imports, has to be told of."""
+"""Find the code that a script runs. Snakemake does not see imports, so the rules pass it a digest of this code."""
 
 import ast
 import functools
@@ -11,31 +11,33 @@ from pathlib import Path
 from prunecurve.provenance import SEPARATOR
 
 PACKAGE = "prunecurve"
-# Libraries that are installed under another name than they are imported by.
+# Libraries whose name on the package index differs from the name in the import statement.
 INSTALLED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 
 def files_of(script: str | Path, *plugins: str) -> list[Path]:
-    """The script and the package's files that it imports, at whatever depth and from whatever function, sorted.
+    """Return the sorted paths of the script and of all package files that it imports, directly or indirectly.
 
-    plugins: dotted names (`criteria.l1_norm`) of modules that it imports by name at run time.
+    Imports inside functions count too. plugins: dotted names (`criteria.l1_norm`) of modules that the script imports
+    by name at run time.
     """
     scripts = Path(script).parent
     waiting = [Path(script), *(scripts / PACKAGE / f"{name.replace('.', '/')}.py" for name in plugins)]
-    found: set[Path] = set()
+    files: set[Path] = set()
     while waiting:
         file = waiting.pop()
-        if file not in found:
-            found.add(file)
+        if file not in files:
+            files.add(file)
             waiting.extend(_imports(file, scripts))
-    return sorted(found)
+    return sorted(files)
 
 
 @functools.cache
 def digest(script: str | Path, *plugins: str) -> str:
-    """A digest of the names and contents of `files_of` and of the versions of the libraries that they import.
+    """Return 16 hexadecimal digits of a hash over the names and contents of `files_of` and the library versions.
 
-    Another one means that the script may do something else.
+    The versions are those of the libraries that the files import. A different digest means that the script may
+    compute something different.
     """
     scripts = Path(script).parent
     content = hashlib.sha256()
@@ -49,9 +51,9 @@ def digest(script: str | Path, *plugins: str) -> str:
 
 @functools.cache
 def version(library: str) -> str:
-    """The installed version of a library by the name it is imported by; empty where there is none.
+    """Return the installed version of a library, given its import name; empty if the library is not installed.
 
-    None is where jobs have environments of their own (conda) and this process hasn't.
+    A library can be missing here if jobs run in their own conda environments.
     """
     try:
         return metadata.version(INSTALLED_AS.get(library, library))
@@ -71,7 +73,7 @@ def _imports(file: Path, scripts: Path) -> tuple[Path, ...]:
 
 @functools.cache
 def _libraries(file: Path) -> frozenset[str]:
-    """The libraries that a file imports, by name, those of Python itself left out."""
+    """Return the import names of the libraries that a file uses, without the standard library."""
     names = set()
     for node in ast.walk(ast.parse(_read(file))):
         if isinstance(node, ast.Import):
@@ -82,7 +84,7 @@ def _libraries(file: Path) -> frozenset[str]:
 
 
 def _imported(file: Path, scripts: Path) -> Iterator[Path]:
-    # Importing a module runs the packages it lies in.
+    # Importing a module also runs the __init__.py of the packages that contain it.
     yield from (scripts / folder / "__init__.py" for folder in file.relative_to(scripts).parents if folder.name)
     for node in ast.walk(ast.parse(_read(file))):
         if isinstance(node, ast.Import):

@@ -1,6 +1,6 @@
-"""Removal done to the torch network itself: the proof that the sweep's arithmetic tells the truth.
+"""Removal of channels from the torch network itself, used to verify the sweep.
 
-Nothing here shares code with the sweep's way of removing (removal.py, head.py).
+This module shares no code with the sweep's computation (removal.py, head.py).
 """
 
 import copy
@@ -15,10 +15,11 @@ from prunecurve.network import PairNet
 
 @torch.no_grad()
 def physically_smaller(model: PairNet, i: int, kept: np.ndarray) -> PairNet:
-    """The network with only the kept channels (sorted numbers) in the convolution of block i.
+    """Return a smaller network that has only the kept channels (sorted numbers) in the convolution of block i.
 
-    Convolution (P−K, D, k, k) and batch normalisation P−K; of the next layer's inputs, those of the kept channels:
-    (D', P−K, k, k) of a convolution, (P−K)·h·w of the first linear layer. All other layers are copies.
+    The convolution has weights (P−K, D, k, k) and the batch normalisation P−K channels. The next layer keeps only the
+    inputs from the kept channels: weights (D', P−K, k, k) if it is a convolution, (P−K)·h·w input features if it is
+    the first linear layer. All other layers are copies.
     """
     old = model.architecture
     channels = (*old.channels[: i - 1], len(kept), *old.channels[i:])
@@ -40,14 +41,14 @@ def physically_smaller(model: PairNet, i: int, kept: np.ndarray) -> PairNet:
 
 @torch.no_grad()
 def zeroed(model: PairNet, i: int, removed: np.ndarray) -> PairNet:
-    """The reference experiment's pruning: a copy of the network with `conv.weight[c] = 0` for removed channels."""
+    """Return a copy of the network with `conv.weight[c] = 0` for removed channels, as in the reference experiment."""
     copied = copy.deepcopy(model).eval()
     copied.conv(i).weight[removed] = 0
     return copied
 
 
 class _Replaced(nn.Module):
-    """A network whose pooled maps of some channels of block i are overwritten by constants."""
+    """A network that overwrites the pooled maps of some channels of block i with constant maps."""
 
     def __init__(self, model: PairNet, i: int, removed: np.ndarray, maps: Tensor) -> None:
         super().__init__()
@@ -60,9 +61,10 @@ class _Replaced(nn.Module):
 
 
 def operated(model: PairNet, i: int, kept: np.ndarray, removal: str, mean_features: np.ndarray) -> nn.Module:
-    """The torch network after a removal of all but the kept channels of block i.
+    """Return the torch network after the removal of all channels of block i except the kept ones.
 
-    mean_features: (P, h, w), for mean_replacement.
+    kept: sorted channel numbers (P−K,). removal: a key of `removal.REMOVALS`. mean_features: the mean pooled maps
+    (P, h, w), used by mean_replacement. Raises ValueError for an unknown removal.
     """
     removed = np.setdiff1d(np.arange(model.architecture.channels[i - 1]), kept)
     if removal == "structural":
@@ -71,4 +73,4 @@ def operated(model: PairNet, i: int, kept: np.ndarray, removal: str, mean_featur
         return zeroed(model, i, removed)
     if removal == "mean_replacement":
         return _Replaced(model, i, removed, torch.from_numpy(mean_features[removed]))
-    raise ValueError(f"no surgery for removal {removal!r}")
+    raise ValueError(f"removal {removal!r} has no implementation in surgery.py; add one")

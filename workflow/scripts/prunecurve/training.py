@@ -1,4 +1,4 @@
-"""Training on pairs: batches gathered by index from uint8 tensors, the best validation epoch kept."""
+"""Training on pairs: batches are gathered by index from uint8 tensors, and the best validation epoch is kept."""
 
 import copy
 import dataclasses
@@ -17,35 +17,36 @@ from prunecurve.seeding import stream, stream_seed
 
 log = logging.getLogger("prunecurve")
 
-# What forward and backward passes compute in; weights, their updates, and all evaluation are float32.
+# Number formats of forward and backward passes. Weights, their updates and all evaluations are float32.
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How the network is trained: AdamW under a one-cycle schedule (Smith & Topin 2019)."""
+    """The training parameters: AdamW with a one-cycle learning rate schedule (Smith & Topin 2019)."""
 
     epochs: int = dataclasses.field(metadata={"help": "passes over the training pairs"})
-    batch_size: int = dataclasses.field(metadata={"help": "pairs in a step"})
-    learning_rate: float = dataclasses.field(metadata={"help": "peak of the one-cycle schedule"})
+    batch_size: int = dataclasses.field(metadata={"help": "pairs per step"})
+    learning_rate: float = dataclasses.field(metadata={"help": "peak learning rate of the one-cycle schedule"})
     weight_decay: float = dataclasses.field(metadata={"help": "AdamW's decoupled weight decay"})
-    max_shift: int = dataclasses.field(metadata={"help": "each image is moved by up to so many pixels"})
-    swap: bool = dataclasses.field(metadata={"help": "exchange the two images of half the pairs"})
-    same_weight: float = dataclasses.field(metadata={"help": "loss weight of a same pair; a different one has 1"})
+    max_shift: int = dataclasses.field(metadata={"help": "largest random shift of a training image, in pixels"})
+    swap: bool = dataclasses.field(metadata={"help": "exchange the two images of a pair with probability 0.5"})
+    same_weight: float = dataclasses.field(metadata={"help": "loss weight of same pairs; different pairs have 1"})
     precision: str = dataclasses.field(
-        default="float32", metadata={"help": "what passes compute in", "choices": tuple(PRECISIONS)}
+        default="float32",
+        metadata={"help": "number format of forward and backward passes", "choices": tuple(PRECISIONS)},
     )
 
 
 class Augmenter:
-    """Batches of training pairs, with each image shifted and pairs swapped at random: neither changes the label."""
+    """Batches of training pairs with random shifts of each image and random swaps of the pair; labels stay the same."""
 
     def __init__(self, split: Split, recipe: Recipe, seed: int) -> None:
         margin = recipe.max_shift
         self.split, self.recipe = split, recipe
         self.size = split.images.shape[-1]
         padded = nn.functional.pad(split.images, (margin,) * 4)
-        # A view of all (2·margin + 1)² shifted windows: gathering one copies no more than the image itself.
+        # A view of all (2·margin + 1)² shifted windows: gathering one copies only as much as the image itself.
         self.windows = padded.unfold(2, self.size, 1).unfold(3, self.size, 1).permute(0, 2, 3, 1, 4, 5)
         self.random = torch.Generator().manual_seed(stream_seed(seed, "augmentation"))
 
@@ -56,7 +57,7 @@ class Augmenter:
         return self.windows[index, rows.to(index.device), columns.to(index.device)]
 
     def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs and labels of the chosen pairs (indices into the split's pairs)."""
+        """Return inputs (n, 2C, S, S) and labels (n,) of the pairs with the indices `chosen` (n,)."""
         first, second, label = self.split.pairs[chosen].unbind(1)
         if self.recipe.swap:
             flip = (torch.rand(len(chosen), generator=self.random) < 0.5).to(first.device)
@@ -67,15 +68,15 @@ class Augmenter:
 def train(
     architecture: Architecture, recipe: Recipe, training: Split, validation: Split, seed: int, device: torch.device
 ) -> tuple[PairNet, list[dict[str, float]]]:
-    """Train a network; return it with the weights of its best validation epoch (`kept` in its row), and a row an epoch.
+    """Train a network; return it with the weights of its best validation epoch, and one row per epoch.
 
-    Best is the highest balanced accuracy on the validation pairs, then the lowest loss; test data play
-    no part. The same arguments give the same weights on the same kind of machine. Raises StudyError
-    when the loss is no longer a number.
+    The best epoch has the highest balanced accuracy on the validation pairs and, on a tie, the lowest loss;
+    its row has 1 in `kept`. Test data are not used. The same arguments give the same weights on the same
+    kind of machine. Raises StudyError if a loss is not finite.
     """
     torch.manual_seed(stream_seed(seed, "initialisation"))
     model = PairNet(architecture).to(device, memory_format=torch.channels_last)
-    # Dropout draws from torch's global generator; a stream of its own keeps it apart from the shape of the weights.
+    # Dropout uses torch's global generator. A new seed makes it independent of how many weights were initialised.
     torch.manual_seed(stream_seed(seed, "dropout"))
     order = stream(seed, "batches")
     augmenter = Augmenter(training, recipe, seed)
@@ -111,7 +112,7 @@ def train(
 
 
 def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
-    """One pass over the shuffled training pairs; returns the mean loss a pair."""
+    """Do one pass over the shuffled training pairs; return the mean loss per pair."""
     model.train()
     recipe = augmenter.recipe
     precision = torch.autocast(
@@ -120,7 +121,7 @@ def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
     total, count = torch.zeros((), dtype=torch.float64), len(augmenter.split.pairs)
     shuffled = torch.from_numpy(order.permutation(count)).to(weight.device)
     for chosen in shuffled.split(recipe.batch_size):
-        # Batch normalisation has no variance for a batch of one.
+        # Batch normalisation needs at least two pairs to compute a variance.
         if len(chosen) < 2:
             schedule.step()
             continue

@@ -1,4 +1,4 @@
-"""Does the sweep tell the truth? Its rows against networks on which the removal was really carried out."""
+"""Verification: compare the rows of the sweep with torch networks from which the channels were really removed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,12 +19,12 @@ COUNTS = ("tp", "fp", "tn", "fn")
 def compare(
     stored: Mapping[str, str], by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray, tolerance: float
 ) -> dict[str, object]:
-    """Compare a stored row and the sweep's logits (N, 2) with those of the operated network.
+    """Compare a stored row and the sweep's logits with the logits of the pruned torch network, both (N, 2).
 
-    They agree if no logit differs by more than `tolerance`, the row's confusion counts are those of
-    the sweep's logits, and the operated network's counts are the same. Two float32 computations may
-    place a pair whose own two logits are equal but for rounding on either side of the decision: where
-    they lie within a tenth of the tolerance, the pair is counted in `rounding_flips` and forgiven.
+    They agree if no logit differs by more than `tolerance`, the row's confusion counts equal those of the
+    sweep's logits, and both networks predict the same. There is one exception. If the two logits of a pair
+    are almost equal, rounding can change its prediction. A changed prediction is accepted if the two logits
+    differ by at most a tenth of the tolerance, and the pair is counted in `rounding_flips`.
     """
     difference = float(np.abs(by_sweep - by_surgery).max())
     row = {name: int(stored[name]) for name in COUNTS}
@@ -50,10 +50,10 @@ def verify(
     rows: Mapping[tuple[str, str, int], str],
     tolerance: float,
 ) -> Iterator[dict[str, object]]:
-    """A row for each ranking, removal and checked K.
+    """Yield one row per ranking, removal and checked K.
 
-    orders: the rankings (P,) by criterion. rows: the sweep's CSV with its row, by (criterion, removal, K). Networks
-    with the same channels removed are the same network: each runs once.
+    orders: the rankings (P,) by name. rows: the path of the sweep's CSV file by (ranking, removal, K). If several
+    rankings remove the same set of channels, the pruned network is evaluated only once.
     """
     ks = checked_ks(evaluator.channels)
     surgical: dict[tuple[str, bytes], np.ndarray] = {}
@@ -71,21 +71,21 @@ def verify(
 
 
 def _row_of(k: int, path: str) -> dict[str, str]:
-    """The row of one K in a file of rows."""
-    found = [row for row in read_rows(path) if row.get("k") == str(k)]
-    if len(found) != 1:
-        raise StudyError(f"{path} has {len(found)} rows for K = {k}, not one; {remedy(path)}")
-    return found[0]
+    """Return the row of one K from a CSV file of the sweep; StudyError if there is not exactly one."""
+    rows = [row for row in read_rows(path) if row.get("k") == str(k)]
+    if len(rows) != 1:
+        raise StudyError(f"{path} has {len(rows)} rows for K = {k} instead of one; {remedy(path)}")
+    return rows[0]
 
 
 def require_agreement(rows: Sequence[Mapping[str, object]], tolerance: float, where: str) -> None:
-    """Raise StudyError, saying which K and criterion and by how much, unless all rows agree."""
+    """Raise StudyError if a row does not agree. The message names its K, criterion, removal and differences."""
     wrong = [row for row in rows if not row["agrees"]]
     if wrong:
-        told = "; ".join(
+        listed = "; ".join(
             f"K = {row['k']}, {row['criterion']}, {row['removal']}: logits differ by up to "
             f"{row['max_logit_difference']:.3g} (allowed {tolerance:g}), "
             + ", ".join(f"{n} {row[f'{n}_sweep']} against {row[f'{n}_surgery']}" for n in COUNTS)
             for row in wrong
         )
-        raise StudyError(f"{where}: the sweep and the operated network disagree in {len(wrong)} cases: {told}")
+        raise StudyError(f"{where}: the sweep and the pruned torch network disagree in {len(wrong)} cases: {listed}")

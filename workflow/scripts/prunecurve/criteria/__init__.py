@@ -1,15 +1,16 @@
-"""Criteria: each module here is one, named as the config names it, and is its formula.
+"""Criteria. Each module in this package defines one criterion, with the name that the config uses.
 
-A criterion has `score(layer) -> float array (P,)`: the channel with the lowest score is removed first,
-ties in order of channel numbers. To add one, add a module with that function; nothing else changes.
-What it looks at beside the weights it says in `READS`, and gets nothing else:
+A criterion has a function `score(layer)` that returns a float array (P,). The channel with the lowest
+score is removed first; ties are resolved by channel number. To add a criterion, add a module with this
+function; no other file changes. A criterion always gets the weights. Other inputs are listed in `READS`:
 
-    "statistics"   each channel's statistics over the pairs of `ranking.split`
+    "statistics"   the statistics of each channel over the pairs of `ranking.split`
     "maps"         the single maps of some pairs of `ranking.split`
     "labels"       the validation pairs with their labels, whatever `ranking.split` is
 
-Test labels are read by the evaluation alone. `KNOBS` names the keys under `ranking` that it wants,
-`POINT` the one place in the block where it measures, whatever the config says.
+Only the evaluation reads test labels. `KNOBS` lists the keys under `ranking` that a criterion needs as
+parameters. `POINT` is set if a criterion always measures at one point of the block and ignores
+`ranking.measure_at`.
 """
 
 import dataclasses
@@ -27,13 +28,13 @@ from prunecurve.naming import REVERSED, criterion_of
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """What a criterion may look at: the pruned convolution, and what its channels do.
+    """The inputs of a criterion: the weights of the pruned convolution and the activations of its channels.
 
     filters: float32 (P, D, k, k), the convolution's weights. scale: (P,), batch normalisation's γ.
-    random: the criterion's own stream of chance. point: where activations are measured (conv, bn, relu, pool).
-    statistics: float64 arrays (P,) by the names of channels.csv's columns (`relu_mean`, `conv_std`, …).
-    maps: float32 (n, P, M, N), maps at `point` of some pairs. examples: the validation pairs. knobs: numbers from
-    the config, by key. What isn't in the criterion's `READS` or `KNOBS` is not there.
+    random: the criterion's random generator. point: where activations are measured (conv, bn, relu, pool).
+    statistics: float64 arrays (P,), with the column names of channels.csv (`relu_mean`, `conv_std`, …).
+    maps: float32 (n, P, M, N), the maps of some pairs at `point`. examples: the validation pairs. knobs: the
+    criterion's parameters from the config, by key. Inputs that are not in `READS` or `KNOBS` are empty.
     """
 
     filters: np.ndarray
@@ -47,19 +48,19 @@ class Layer:
 
 
 class Estimate(NamedTuple):
-    """Scores that were estimated by sampling, and their standard errors, both (P,)."""
+    """Scores that were estimated by sampling and their standard errors, both (P,)."""
 
     scores: np.ndarray
     standard_error: np.ndarray
 
 
 def names() -> list[str]:
-    """The criteria there are, in alphabetical order."""
+    """Return the names of all criteria, in alphabetical order."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def allowed() -> list[str]:
-    """What the config may name: each criterion, and each backwards."""
+    """Return the names that the config may contain: each criterion and, except for random, each reversed criterion."""
     return [*names(), *(f"{REVERSED}{name}" for name in names() if name != "random")]
 
 
@@ -68,45 +69,45 @@ def _module(name: str):
 
 
 def reads(name: str) -> tuple[str, ...]:
-    """What a criterion looks at beside the weights."""
+    """Return what a criterion reads besides the weights."""
     return getattr(_module(name.removeprefix(REVERSED)), "READS", ())
 
 
 def point(name: str, chosen: str) -> str:
-    """Where a criterion measures activations: its own `POINT`, or the chosen one; nowhere is "none"."""
+    """Return where a criterion measures activations: its `POINT`, else `chosen`; "none" if it reads no activations."""
     measures = {"statistics", "maps"} & set(reads(name))
     return getattr(_module(name), "POINT", chosen) if measures else "none"
 
 
 def knobs(name: str) -> tuple[str, ...]:
-    """The keys under `ranking` that a criterion wants."""
+    """Return the keys under `ranking` that a criterion needs as parameters."""
     return getattr(_module(name), "KNOBS", ())
 
 
 def scores(name: str, layer: Layer) -> Estimate | np.ndarray:
-    """The scores (P,), float64, of a criterion, with their standard errors if it samples.
+    """Return the scores of a criterion, float64 (P,); an `Estimate` with standard errors if the criterion samples.
 
-    StudyError for an unknown name, something that it needs and doesn't get, or a score that is no number.
+    Raises StudyError if the name is unknown, if an input in `READS` is missing, or if a score is NaN.
     """
     if criterion_of(name) not in names():
         raise StudyError(f"ranking.criteria: {name!r} is unknown; allowed: {', '.join(names())}")
     given = {"statistics": layer.statistics, "maps": layer.maps is not None, "labels": layer.examples}
     for needed in reads(name):
         if not given[needed]:
-            raise StudyError(f"ranking.criteria: {name} reads {needed}, and the script was given none")
-    found = _module(name).score(layer)
-    values = np.asarray(found.scores if isinstance(found, Estimate) else found, dtype=np.float64)
+            raise StudyError(f"ranking.criteria: {name} reads {needed}; give the script the options for them")
+    result = _module(name).score(layer)
+    values = np.asarray(result.scores if isinstance(result, Estimate) else result, dtype=np.float64)
     if values.shape != (len(layer.filters),) or np.isnan(values).any():
-        raise StudyError(f"ranking.criteria: {name} gave no number for some channel; is the network trained?")
-    return Estimate(values, found.standard_error) if isinstance(found, Estimate) else values
+        raise StudyError(f"ranking.criteria: {name} gave no score or NaN for a channel; check the network's training")
+    return Estimate(values, result.standard_error) if isinstance(result, Estimate) else values
 
 
 def ties(scores: np.ndarray) -> int:
-    """How many channels share their score with another."""
+    """Return the number of channels that have the same score as another channel."""
     _, counts = np.unique(scores, return_counts=True)
     return int(counts[counts > 1].sum())
 
 
 def ranking(scores: np.ndarray) -> np.ndarray:
-    """Channel numbers (P,) in the order of removal: lowest score first, ties by number."""
+    """Return the channel numbers (P,) in the order of removal: lowest score first, ties by channel number."""
     return np.argsort(scores, kind="stable")

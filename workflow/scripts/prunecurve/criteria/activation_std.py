@@ -1,4 +1,4 @@
-"""Standard deviation of the activation: std a, over pairs and positions (Molchanov et al. 2017, "activation")."""
+"""Standard deviation of the activation a over pairs and positions (Molchanov et al. 2017, "activation")."""
 
 import numpy as np
 
@@ -8,5 +8,5 @@ READS = ("statistics",)
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): std of a, at least 0; a channel that is the same everywhere has 0, however large it is."""
+    """Return the standard deviation of a (P,), ≥ 0. A constant channel has 0, however large its value is."""
     return layer.statistics[f"{layer.point}_std"]

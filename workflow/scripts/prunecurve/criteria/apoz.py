@@ -1,4 +1,4 @@
-"""APoZ, the average percentage of zeros in the map a after ReLU (Hu et al. 2016): the highest goes first."""
+"""APoZ, the average percentage of zeros in the map a after ReLU (Hu et al. 2016). The highest APoZ is removed first."""
 
 import numpy as np
 
@@ -8,5 +8,5 @@ READS = ("statistics",)
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): minus the share of values that are not above zero, in [−1, 0]."""
+    """Return minus the share of values ≤ 0 (P,), in [−1, 0]."""
     return -layer.statistics[f"{layer.point}_inactive_share"]

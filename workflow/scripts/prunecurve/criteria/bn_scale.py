@@ -1,4 +1,4 @@
-"""Scale of batch normalisation: |γ_c| (Liu et al. 2017, network slimming, here without its sparsity penalty)."""
+"""Scale of batch normalisation, |γ_c| (Liu et al. 2017, "network slimming", here without its sparsity penalty)."""
 
 import numpy as np
 
@@ -6,5 +6,5 @@ from prunecurve.criteria import Layer
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): the absolute value of each channel's γ; its sign is no matter."""
+    """Return the absolute value of each channel's γ (P,), in float64."""
     return np.abs(layer.scale).astype(np.float64)

@@ -1,6 +1,7 @@
-"""The reference experiment's code: |mean z| of the convolution's output z, before batch normalisation.
+"""The criterion of the reference experiment's code: |mean z| of the convolution's output z.
 
-The absolute value is of the mean, so a channel that swings widely around zero counts as inactive.
+z is measured before batch normalisation. The absolute value is taken after the mean, so a channel whose values vary
+widely around zero counts as inactive.
 """
 
 import numpy as np
@@ -12,5 +13,5 @@ POINT = "conv"
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): |mean of z over pairs and positions|, at least 0; whatever `ranking.measure_at` is."""
+    """Return |mean of z over pairs and positions| (P,), ≥ 0; does not depend on `ranking.measure_at`."""
     return np.abs(layer.statistics[f"{POINT}_mean"])

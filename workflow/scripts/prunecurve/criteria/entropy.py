@@ -1,6 +1,6 @@
-"""Entropy of the binned activation, each map averaged to one value (Luo & Wu 2017).
+"""Entropy of the binned activation, with each map averaged to one value (Luo & Wu 2017).
 
-A channel that says much the same for every pair, however loudly, has little.
+A channel with nearly the same value for every pair has a low entropy, however large the value is.
 """
 
 import numpy as np
@@ -12,13 +12,16 @@ KNOBS = ("entropy_bins",)
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): Σ p log 1/p in nats over `ranking.entropy_bins` equal bins between a channel's lowest and highest value."""
+    """Return Σ p log 1/p (P,) in nats.
+
+    p: the shares in `ranking.entropy_bins` bins of equal width, from a channel's lowest to its highest value.
+    """
     means = layer.maps.mean(axis=(2, 3), dtype=np.float64)
     return np.array([_entropy(values, int(layer.knobs["entropy_bins"])) for values in means.T])
 
 
 def _entropy(values: np.ndarray, bins: int) -> float:
-    # A channel that is the same everywhere, but for rounding, fills one bin.
+    # A channel that is constant up to rounding errors fills one bin.
     if np.ptp(values) <= bins * np.spacing(np.abs(values).max()):
         return 0.0
     counts, _ = np.histogram(values, bins)

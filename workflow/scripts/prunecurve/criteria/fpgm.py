@@ -1,7 +1,7 @@
-"""FPGM, filters near the geometric median: Σ_j ‖W_c − W_j‖₂ (He et al. 2019).
+"""FPGM, filter pruning via geometric median: Σ_j ‖W_c − W_j‖₂ (He et al. 2019).
 
-Distances are between the filters as they are; between their absolute values, as some code has it, a filter and
-its negative would be the same filter.
+The distances use the filters themselves. Some published code uses their absolute values, which makes a filter and its
+negative identical.
 """
 
 import numpy as np
@@ -10,6 +10,6 @@ from prunecurve.criteria import Layer
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): the sum of each filter's Euclidean distances to all filters, in float64; the most replaceable is lowest."""
+    """Return the sum of each filter's Euclidean distances to all filters (P,), in float64; low means replaceable."""
     flat = layer.filters.reshape(len(layer.filters), -1).astype(np.float64)
     return np.array([np.linalg.norm(flat - one, axis=1).sum() for one in flat])

@@ -1,4 +1,7 @@
-"""Greedy: remove the channel without which the loss is lowest, evaluate all that are left again, repeat. Exact."""
+"""Greedy: remove the channel whose removal gives the lowest loss, evaluate all remaining channels again, repeat.
+
+All losses are exact.
+"""
 
 import numpy as np
 
@@ -9,6 +12,6 @@ READS = ("labels",)
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): the channel's place in the order; the class-balanced loss is that of structural removal."""
+    """Return each channel's place in the order (P,). The loss is class-balanced, with structural removal."""
     with losses_of(layer.examples) as losses:
         return np.argsort(backward(losses))

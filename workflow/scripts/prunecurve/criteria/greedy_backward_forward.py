@@ -1,4 +1,7 @@
-"""Greedy removal, then greedy addition: greedy's order, its last channels ordered anew from an empty network. Exact."""
+"""Greedy removal, then greedy addition: the last channels of the greedy order are reordered by greedy addition.
+
+The addition starts from a network without channels. All losses are exact.
+"""
 
 import numpy as np
 
@@ -9,5 +12,5 @@ READS = ("labels",)
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): the channel's place in the order; of several orders, the one with the lowest mean loss over all K."""
+    """Return each channel's place in the order (P,), the candidate with the lowest mean loss over all K."""
     return np.argsort(backward_forward(layer.examples))

@@ -1,7 +1,8 @@
-"""HRank: the mean rank of the map a, as a matrix (Lin et al. 2020).
+"""HRank: the mean matrix rank of the map a over pairs (Lin et al. 2020).
 
-An M×N map has no more than min(M, N) + 1 ranks, and a mean over n pairs no more than n times as many values:
-small maps tie, most of all those that are nearly always of full rank. The ranking's log tells how many.
+The rank of an M×N map has only min(M, N) + 1 possible values, so the mean over n pairs has few possible values too.
+With small maps many channels tie, above all those with nearly always full rank. The log of the ranking reports the
+number of ties.
 """
 
 import numpy as np
@@ -12,5 +13,5 @@ READS = ("maps",)
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): the mean numerical rank of a channel's maps (numpy's tolerance, float32), from 0 to min(M, N)."""
+    """Return the mean numerical rank of each channel's maps (P,), from 0 to min(M, N); float32, numpy's tolerance."""
     return np.linalg.matrix_rank(layer.maps).mean(axis=0)

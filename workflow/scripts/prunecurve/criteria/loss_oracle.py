@@ -1,6 +1,6 @@
-"""Loss oracle: C(without c) − C, by evaluating the network without each channel (Molchanov et al. 2017, "oracle-loss").
+"""Loss oracle: C(without c) − C, from evaluations of the network without each channel (Molchanov et al. 2017).
 
-Exact for the first channel to go; it never looks at two together.
+It is called "oracle-loss" there. It is exact for the removal of one channel and ignores interactions between channels.
 """
 
 import numpy as np
@@ -12,6 +12,6 @@ READS = ("labels",)
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): what the class-balanced loss rises by, in nats; below 0 where the network is better without the channel."""
+    """Return the increase of the class-balanced loss (P,), in nats; negative if the network is better without c."""
     with losses_of(layer.examples) as losses:
         return losses.without_each() - losses.now()

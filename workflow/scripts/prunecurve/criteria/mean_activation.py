@@ -1,4 +1,4 @@
-"""Mean activation: mean a, over pairs and positions, of the map a after ReLU (Molchanov et al. 2017, eq. 8)."""
+"""Mean activation: the mean over pairs and positions of the map a after ReLU (Molchanov et al. 2017, eq. 8)."""
 
 import numpy as np
 
@@ -8,5 +8,5 @@ READS = ("statistics",)
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): mean of a, at least 0 after ReLU, where a dead channel has 0."""
+    """Return the mean of a (P,). After ReLU it is ≥ 0, and 0 for a dead channel."""
     return layer.statistics[f"{layer.point}_mean"]

@@ -1,4 +1,4 @@
-"""A random order, drawn anew for each seed: the control that every other criterion has to beat."""
+"""A random order, drawn for each seed: the baseline that every other criterion has to beat."""
 
 import numpy as np
 
@@ -6,5 +6,5 @@ from prunecurve.criteria import Layer
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): a permutation of 0 … P−1."""
+    """Return a random permutation of 0 … P−1 (P,)."""
     return layer.random.permutation(len(layer.filters)).astype(np.float64)

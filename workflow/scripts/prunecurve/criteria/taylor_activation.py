@@ -1,7 +1,7 @@
-"""First-order Taylor expansion over activations (Molchanov et al. 2017).
+"""First-order Taylor expansion over activations: mean over pairs of |mean over the map of ∂C/∂a · a|.
 
-The mean over examples of |mean over the map of ∂C/∂a · a|. The absolute value is of each example's mean: taken after
-averaging over the examples it would let effects of opposite sign cancel.
+Source: Molchanov et al. 2017. The absolute value is taken for each pair; if it were taken after the mean over pairs,
+effects of opposite sign would cancel.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ READS = ("labels",)
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): at least 0; the mean over examples is class-balanced, C the cross-entropy in nats of one pair."""
+    """Return the scores (P,), ≥ 0. C is the cross-entropy of one pair, in nats. The mean is class-balanced."""
     with losses_of(layer.examples) as losses:
         effects = losses.effects()
     return layer.examples.shares @ np.abs(effects / layer.examples.positions)

@@ -1,6 +1,7 @@
-"""First-order Taylor expansion over gates: Σ over examples of (∂C/∂g)² (Molchanov et al. 2019).
+"""First-order Taylor expansion over gates: Σ over pairs of (∂C/∂g)² (Molchanov et al. 2019).
 
-g = 1 is a factor on the channel after batch normalisation. ReLU passes it on, so ∂C/∂g = Σ over the map of ∂C/∂a · a.
+The gate g = 1 is a factor on the channel after batch normalisation. ReLU(g · x) = g · ReLU(x) for g > 0, so
+∂C/∂g = Σ over the map of ∂C/∂a · a.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ READS = ("labels",)
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): at least 0; the sum over examples is the class-balanced mean, C the cross-entropy in nats of one pair."""
+    """Return the scores (P,), ≥ 0, with the class-balanced mean for the sum. C: cross-entropy of one pair, in nats."""
     with losses_of(layer.examples) as losses:
         effects = losses.effects()
     return layer.examples.shares @ np.square(effects)
