@@ -148,7 +148,7 @@ def test_results_of_other_settings_are_not_frozen_after_touch(thawed):
 
 
 def test_results_of_other_settings_are_not_frozen_by_a_profile_of_the_user(thawed, tmp_path):
-    """The project's profile names all triggers and wins; without it the user's leaves old results, which are refused."""
+    """The project's profile names all triggers and wins; without it old results are left, which are refused."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.yaml").write_text("rerun-triggers: [mtime]\n")
     mine = ("--profile", str(tmp_path / "mine"))

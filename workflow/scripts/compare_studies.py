@@ -1,4 +1,4 @@
-"""List the differences between two studies: which numbers differ, and by how much. Exits with 1 if any do, 2 on errors."""
+"""List which numbers of two studies differ, and by how much. Exits with 1 if any do, with 2 on errors."""
 
 import argparse
 import sys

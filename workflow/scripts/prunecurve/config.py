@@ -20,7 +20,7 @@ from prunecurve.removal import REMOVALS
 
 
 def load_schema(path: str | Path) -> dict[str, Any]:
-    """Read the JSON schema; fill in the names of data sets, criteria and removals that the code has as allowed values."""
+    """Read the JSON schema; the data sets, criteria and removals that the code has are the allowed values."""
     schema = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     keys = schema["properties"]
     keys["dataset"]["enum"] = list(DATASETS)
@@ -347,7 +347,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
             f"allowed: at most {size.bit_length() - 1} blocks"
         )
     if network["kernel_size"] % 2 == 0:
-        yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the size of the map"
+        yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the map's size"
     if (weights := least_weights(config)) > MOST_WEIGHTS:
         yield (
             f"network.channels, network.hidden: the network would have {weights:.1e} weights or more; "

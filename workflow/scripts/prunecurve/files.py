@@ -22,14 +22,14 @@ from prunecurve.errors import StudyError, unwritable
 
 
 def unreadable(path: str | os.PathLike[str], kind: str, error: Exception) -> StudyError:
-    """The error for a file that can't be read: what to do about it depends on whether the file or the disk is at fault."""
+    """The error for a file that can't be read; what to do depends on whether the file or the disk is at fault."""
     if isinstance(error, OSError) and not isinstance(error, FileNotFoundError) and error.errno is not None:
         return StudyError(f"{path} can't be read: {error.strerror}")
     return StudyError(f"{path} is not a readable {kind} ({error}); {remedy(path)}")
 
 
 def remedy(path: str | os.PathLike[str]) -> str:
-    """What to do about a damaged artifact; a link into a cache is restored as it was unless the cached file goes too."""
+    """What to do about a damaged artifact; for a link into a cache the cached file has to be deleted too."""
     if os.path.islink(path):
         return f"delete it, and what it links to, {os.path.realpath(path)}, and run again"
     return "delete it and run again"
@@ -302,7 +302,7 @@ def read_settings(path: str | os.PathLike[str]) -> list[str]:
     """
     try:
         with open(settings_file(path), encoding="utf-8") as file:
-            first, checksum, *lines = file.read().splitlines()
+            _, checksum, *lines = file.read().splitlines()
         intact = checksum == f"{CHECKSUM}: {_crc_of_file(path, os.path.getsize(path)):08x}"
     except FileNotFoundError:
         return []

@@ -1,8 +1,8 @@
 """The settings that an artifact was made with, carried from a job's inputs to its outputs.
 
 A setting is a line `KEY: VALUE`: a key of the config that the job depends on, or the digest of the code that ran. A job
-knows its own settings (option `--settings`); what its inputs were made with it reads from them, not from the config.
-So a file that was not made anew when the config changed (`--touch`, `--rerun-triggers mtime`) still names the old value.
+gets its own settings from the option `--settings`; those of its inputs it reads from the inputs, not from the config.
+So a file that was not made again when the config changed (`--touch`, `--rerun-triggers mtime`) names the old value.
 
 Every evaluation job imports this module: it imports nothing.
 """

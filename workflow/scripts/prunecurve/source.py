@@ -100,5 +100,5 @@ def _imported(file: Path, scripts: Path) -> Iterator[Path]:
 
 
 def code_setting(script: str | Path, *plugins: str) -> str:
-    """The digest of a script's code as a setting that its outputs carry: `code of rank_channels with criteria.apoz: …`."""
+    """The digest of a script's code as a setting that its outputs carry: `code of train: 0123…`."""
     return f"code of {' with '.join([Path(script).stem, *plugins])}{SEPARATOR}{digest(script, *plugins)}"

@@ -7,7 +7,7 @@ import numpy as np
 from prunecurve.batches import Split, all_logits
 from prunecurve.cost import block_of
 from prunecurve.errors import StudyError
-from prunecurve.files import remedy, read_rows
+from prunecurve.files import read_rows, remedy
 from prunecurve.metrics import confusion, predict
 from prunecurve.network import PairNet
 from prunecurve.surgery import operated
