@@ -19,7 +19,7 @@ from prunecurve.statistics import read_table
 
 SCHEMA = load_schema(PROJECT / "workflow" / "schemas" / "config.schema.yaml")
 LINES = st.lists(
-    st.tuples(st.from_regex(r"[a-z][a-z_.]{,20}", fullmatch=True), st.from_regex(r"[\w\[\], .+-]{1,30}", fullmatch=True))
+    st.tuples(st.from_regex(r"[a-z][a-z_.]{,20}", fullmatch=True), st.from_regex(r"[\w\[\], .+-]{1,9}", fullmatch=True))
     .map(SEPARATOR.join)
     .filter(str.isascii),
     unique=True,
