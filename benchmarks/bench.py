@@ -45,11 +45,11 @@ def work(arguments: argparse.Namespace) -> None:
         print(f"{part}: {time.perf_counter() - started:.0f} s", flush=True)
     draw(results / "results.csv", results / "scale.csv", results / "results.png")
     if results == HERE:
-        tabulate(HERE.parent / "README.md", results / "results.csv")
+        tabulate(HERE.parent / "docs" / "speed.md", results / "results.csv")
 
 
 def tabulate(page: Path, results: Path) -> None:
-    """Write the results as a table between the two marks in the README."""
+    """Write results.csv as a table between the two markers of a Markdown page."""
     before, rest = page.read_text(encoding="utf-8").split(START)
     text = before + START + "\n" + as_markdown(results) + "\n" + END + rest.split(END)[1]
     page.write_text(text, encoding="utf-8")

@@ -136,7 +136,7 @@ def _part(row: Mapping[str, str]) -> str:
 
 
 def as_markdown(path: Path) -> str:
-    """Return results.csv as a table for the README, with the machine and the date of the measurements."""
+    """results.csv as a Markdown table for docs/speed.md, followed by the machine and the date of the measurement."""
     rows = list(csv.DictReader(path.open(encoding="utf-8")))
     lines = ["| what | ours | other | | ratio | target | met |", "|---|---|---|---|---|---|---|"]
     for row in rows:

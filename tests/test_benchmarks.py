@@ -67,10 +67,10 @@ def test_the_figure_is_drawn(measured):
         assert picture.width > 1000
 
 
-def test_the_readmes_table_is_that_of_the_results():
+def test_the_table_on_the_speed_page_is_that_of_the_results():
     sys.path.insert(0, str(BENCHMARKS))
     try:
         from measuring import as_markdown
     finally:
         sys.path.remove(str(BENCHMARKS))
-    assert as_markdown(BENCHMARKS / "results.csv") in (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert as_markdown(BENCHMARKS / "results.csv") in (PROJECT / "docs" / "speed.md").read_text(encoding="utf-8")

@@ -89,9 +89,3 @@ def test_rules_have_a_script_a_log_and_an_environment_each():
             assert (PACKAGE.parent / f"{script}.py").is_file()
             assert f'script("{script}")' in rule and f'code("{script}"' in rule, name
             assert all(f"\n    {directive}:" in rule for directive in ("log", "conda", "params", "output")), name
-
-
-def test_links_in_the_documents_lead_somewhere():
-    for page in [*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md"), *(PROJECT / "config").glob("*.md")]:
-        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
-            assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"

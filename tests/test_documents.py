@@ -1,0 +1,342 @@
+"""The documents: links and their anchors resolve, and the numbers about MNIST are those of archive/mnist."""
+
+import json
+import os
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import PROJECT
+from scipy import stats
+
+ARCHIVE = PROJECT / "archive" / "mnist"
+README, RESULTS = PROJECT / "README.md", PROJECT / "docs" / "results.md"
+MNIST = "## MNIST: the reference study"
+
+# ---- links
+
+
+def pages():
+    """All Markdown files of the project, without what a run or an installation writes."""
+    for folder, folders, names in os.walk(PROJECT):
+        written = ("results", "data", "scratch") if folder == str(PROJECT) else ("scratch",)
+        folders[:] = [name for name in folders if name[0] not in "._" and name not in written]
+        yield from (PROJECT / folder / name for name in names if name.endswith(".md"))
+    yield PROJECT / "results" / "README.md"
+
+
+PAGES = sorted(pages())
+
+
+def without_code(text: str) -> str:
+    """The text without fenced, indented and inline code."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^    .*$", "", text, flags=re.M))
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives to the headings: lower case, punctuation removed, spaces to hyphens, numbered."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    result: dict[str, int] = {}
+    for heading in re.findall(r"^#{1,6} +(.+?)[ #]*$", text, re.M):
+        words = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", words.replace("*", "")).replace(" ", "-")
+        count = result[anchor] = result.get(anchor, -1) + 1
+        if count:
+            result[f"{anchor}-{count}"] = 0
+    return set(result)
+
+
+def broken_links(page) -> list[str]:
+    """The relative links of a page whose file or anchor does not exist."""
+    broken = []
+    for link in re.findall(r"\]\(\s*<?([^)\s>]+)", without_code(page.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text(encoding="utf-8"))):
+            broken.append(link)
+    return broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_links_and_their_anchors_resolve(page):
+    assert broken_links(page) == []
+
+
+def test_anchors_are_those_of_github(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# What `x_1` is, and isn't\n\n## [A](page.md): one–two\n\n## Twice\n\n## Twice\n\n```\n# code\n```\n\n"
+        "[1](#what-x_1-is-and-isnt) [2](#a-onetwo) [3](#twice) [4](page.md#twice-1) [5](https://example.org/#x)\n\n"
+        "    [6](#code-is-not-a-link)\n\n[7](#code) [8](no.md) ![9](no.png) [10](#twice-2)\n"
+    )
+    assert broken_links(page) == ["#code", "no.md", "no.png", "#twice-2"]
+
+
+def test_every_page_of_the_documentation_is_linked_from_the_readme():
+    text = README.read_text(encoding="utf-8")
+    assert [page.name for page in PAGES if page.parent == PROJECT / "docs" and f"(docs/{page.name})" not in text] == []
+
+
+def test_the_readme_is_short():
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    assert len(text.encode()) <= 10_000
+
+
+# ---- what the pages say of the code
+
+
+def test_the_layout_names_files_that_exist():
+    picture = (PROJECT / "docs" / "method.md").read_text(encoding="utf-8").split("## The layout")[1].split("\n## ")[0]
+    upper, lower = re.findall(r"(?:^    .*\n)+", picture, re.M)
+    top, inner = re.split(r"^      (?=rules/)", upper, flags=re.M)
+    names = [word for line in top.splitlines() for word in line.strip().split("   ")[0].split()]
+    assert [name for name in names if not (PROJECT / name).exists()] == []
+    below = re.findall(r"^(?:      )?(\w[\w/]*/(?: \w+/)*)", inner, re.M)
+    names = [name for line in below for name in line.split()]
+    # The lines from archive/ on are at the top level again.
+    assert [n for n in names if not (PROJECT / "workflow" / n).exists() and not (PROJECT / n).exists()] == []
+    rules = re.search(r"data flow: (.*?);", " ".join(inner.split())).group(1).split(", ")
+    assert {f"{name}.smk" for name in [*rules, "common"]} <= set(os.listdir(PROJECT / "workflow" / "rules"))
+    package = PROJECT / "workflow" / "scripts" / "prunecurve"
+    modules = [name for line in lower.splitlines() for name in line.strip().split("   ")[0].split()]
+    assert [name for name in modules if not ((package / name).is_dir() or (package / f"{name}.py").is_file())] == []
+
+
+def test_the_criterion_in_the_config_page_is_the_file():
+    text = re.sub(r"^    ", "", (PROJECT / "config" / "README.md").read_text(encoding="utf-8"), flags=re.M)
+    criterion = PROJECT / "workflow" / "scripts" / "prunecurve" / "criteria" / "l2_norm.py"
+    assert criterion.read_text(encoding="utf-8") in text
+
+
+# ---- the numbers about MNIST
+
+METRICS = ["accuracy", "balanced_accuracy", "auroc"]
+P = 128
+
+
+def interval(values: pd.Series, most: float) -> tuple[float, float, float]:
+    """Mean and 95 % Student t interval over networks, limited to [0, most]."""
+    half = stats.t.ppf(0.975, len(values) - 1) * values.sem()
+    return values.mean(), max(0, values.mean() - half), min(most, values.mean() + half)
+
+
+def largest_k(one: pd.DataFrame) -> int:
+    """The largest K of a ranking up to which no balanced accuracy is more than 0.01 below the unpruned network's."""
+    outside = one[one.balanced_accuracy < one.balanced_accuracy[one.k == 0].item() - 0.01 - 1e-12]
+    return outside.k.min() - 1 if len(outside) else one.k.max()
+
+
+@pytest.fixture(scope="module")
+def curve():
+    """The archive's curve, with the name of the criterion beside that of the ranking (`random-1`, …)."""
+    table = pd.read_csv(ARCHIVE / "curve.csv.xz").rename(columns={"criterion": "ranking"})
+    return table.assign(criterion=table["ranking"].str.replace(r"-\d+$", "", regex=True))
+
+
+@pytest.fixture(scope="module")
+def structural(curve):
+    return curve[curve.removal == "structural"]
+
+
+@pytest.fixture(scope="module")
+def largest(structural):
+    """For each criterion, the largest K: mean, low, high."""
+    of_ranking = structural.groupby(["criterion", "seed", "ranking"])[["k", "balanced_accuracy"]].apply(largest_k)
+    of_network = of_ranking.groupby(["criterion", "seed"]).mean()
+    return {name: interval(values, P - 1) for name, values in of_network.groupby("criterion")}
+
+
+@pytest.fixture(scope="module")
+def summary():
+    return pd.read_csv(ARCHIVE / "summary.csv")
+
+
+@pytest.fixture(scope="module")
+def comparisons():
+    return pd.read_csv(ARCHIVE / "comparisons.csv")
+
+
+def numbers(text: str) -> list[str]:
+    """The numbers of a text as printed, with an ASCII minus and without plus."""
+    return re.findall(r"-?\d+(?:\.\d+)?", text.replace("−", "-"))
+
+
+def printed(values, like: list[str]) -> list[str]:
+    """Values, rounded to the decimals that the page prints."""
+    return [f"{value:.{len(text.partition('.')[2])}f}" for value, text in zip(values, like, strict=True)]
+
+
+def section(text: str, heading: str) -> str:
+    """From a heading to the next one of the same level."""
+    level = heading.split(" ")[0]
+    return re.split(rf"^{level} ", text.split(f"{heading}\n")[1], maxsplit=1, flags=re.M)[0]
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """The Markdown tables of a text: rows of cells, the header first."""
+    blocks = re.findall(r"(?:^\|.*\n)+", text, re.M)
+    rows = [[[cell.strip() for cell in line.strip("| ").split(" | ")] for line in b.splitlines()] for b in blocks]
+    return [[table[0], *table[2:]] for table in rows]
+
+
+@pytest.fixture
+def expected(summary, comparisons, structural, largest):
+    """What a cell must show, as a function of the column's header and the criterion; None where it shows no number."""
+    of = summary[summary.removal == "structural"].set_index("criterion")
+    minus = comparisons[comparisons.removal == "structural"].set_index("criterion")
+    minus = minus.query("quantity == 'balanced_accuracy_area' and baseline == 'random'")
+
+    def cell(header: str, criterion: str):
+        if header in ("area, balanced accuracy", "area, accuracy"):
+            quantity = header.removeprefix("area, ").replace(" ", "_")
+            return [of.loc[criterion, f"{quantity}_area_{end}"] for end in ("mean", "low", "high")]
+        if header == "largest K":
+            return largest[criterion]
+        if k := re.fullmatch(r"(\d+) left \(K = (\d+)\)", header):
+            assert int(k[1]) + int(k[2]) == P
+            at = structural[(structural.criterion == criterion) & (structural.k == int(k[2]))]
+            return interval(at.groupby("seed").balanced_accuracy.mean(), 1)
+        columns = {"minus random": ["mean", "low", "high"], "p, Holm's p": ["p", "p_holm"]}[header]
+        return None if criterion == "random" else minus.loc[criterion, columns].tolist()
+
+    return cell
+
+
+def test_the_tables_about_mnist_are_those_of_the_archive(expected, summary):
+    areas, left = tables(section(RESULTS.read_text(encoding="utf-8"), MNIST))
+    for header, *rows in (areas, left):
+        for criterion, *cells in rows:
+            for name, cell in zip(header[1:], cells, strict=True):
+                values = expected(name, criterion.strip("`"))
+                if values is None:
+                    assert cell == "–"
+                    continue
+                parts = cell.split(", ") if name == "p, Holm's p" else [cell]
+                if len(parts) == 1:
+                    assert numbers(cell) == printed(values, numbers(cell)), f"{criterion}, {name}"
+                    continue
+                for value, part in zip(values, parts, strict=True):
+                    text = "< 0.001" if value < 0.0005 else printed([value], [part])[0]
+                    assert part == text, f"{criterion}, {name}"
+    listed = [row[0].strip("`") for row in areas[1:]]
+    by_area = summary[summary.removal == "structural"].sort_values("balanced_accuracy_area_mean", ascending=False)
+    assert listed == by_area.criterion.tolist()
+    assert len({row[0] for row in left}) == len(left)
+
+
+@pytest.fixture(scope="module")
+def of_criterion(curve, summary, comparisons, largest):
+    """For each criterion, what the text may say of it: lists of (mean, low, high), and of numbers without interval."""
+    networks = curve.groupby(["criterion", "removal", "k", "seed"])[METRICS].mean()
+    over = networks.groupby(["criterion", "removal", "k"]).agg(["mean", "sem"])
+    t = stats.t.ppf(0.975, networks.index.get_level_values("seed").nunique() - 1)
+    triples: dict[str, list] = {name: [values] for name, values in largest.items()}
+    single: dict[str, list] = {name: [] for name in largest}
+    for metric in METRICS:
+        for (name, *_), mean, sem in over[metric].itertuples():
+            triples[name].append((mean, max(0, mean - t * sem), min(1, mean + t * sem)))
+    for _, row in summary.iterrows():
+        for quantity in ("accuracy_area", "balanced_accuracy_area"):
+            triples[row.criterion].append([row[f"{quantity}_{end}"] for end in ("mean", "low", "high")])
+            single[row.criterion].append(row[f"{quantity}_mean"])
+    for _, row in comparisons[~comparisons.quantity.str.startswith("largest_k")].iterrows():
+        triples[row.criterion].append((row["mean"], row.low, row.high))
+        single[row.criterion] += [row.p, row.p_holm]
+    first = summary.iloc[0]
+    triples[""] = [
+        [first[f"control_{metric}_{end}"] for end in ("mean", "low", "high")] for metric in METRICS if metric != "auroc"
+    ]
+    single[""] = []
+    return {name: (values, single[name]) for name, values in triples.items()}
+
+
+def unsupported(text: str, of_criterion) -> list[str]:
+    """Numbers with an interval, or with three decimals, that are none of the criterion named last before them.
+
+    Before the first criterion of a paragraph they must be the unpruned networks'.
+    """
+    wrong = []
+    number, inner = r"[−+]?\d+\.\d+", r"[−+]?\d+\.\d+"
+    token = re.compile(rf"`([\w-]+)`|({number})\s+\[({inner}),\s+({inner})\]|(?<![\w.·])([−+]?\d\.\d{{3}})(?!\d)")
+    without_tables = re.sub(r"^(\||    ).*$", "", text, flags=re.M)
+    for paragraph in re.split(r"\n\s*\n|^(?:- |\d\. )", without_tables, flags=re.M):
+        criterion = ""
+        for name, mean, low, high, alone in token.findall(paragraph):
+            if name:
+                criterion = name if name in of_criterion else criterion
+                continue
+            shown = numbers(f"{mean} {low} {high}{alone}")
+            triples, single = of_criterion[criterion]
+            known = [[value] for value in single] if alone else triples
+            if not any(shown == printed(values, shown) for values in known):
+                wrong.append(f"{criterion}: {' '.join(shown)}")
+    return wrong
+
+
+def mnist_texts() -> dict[str, str]:
+    return {
+        "results.md": section(RESULTS.read_text(encoding="utf-8"), MNIST),
+        "README.md": README.read_text(encoding="utf-8"),
+    }
+
+
+@pytest.mark.parametrize("page", ["results.md", "README.md"])
+def test_the_numbers_in_the_text_about_mnist_are_those_of_the_archive(page, of_criterion):
+    assert unsupported(mnist_texts()[page], of_criterion) == []
+
+
+def test_a_changed_number_in_the_text_is_noticed(of_criterion):
+    text = "`greedy` has 0.954 [0.948, 0.961].\n\nUnpruned: 0.988 [0.985,\n0.990]. `mean_activation`: 0.799."
+    assert unsupported(text, of_criterion) == []
+    for old, new in (
+        ("0.954", "0.953"),
+        ("0.961]", "0.962]"),
+        ("0.985", "0.984"),
+        ("0.799", "0.649"),
+        ("greedy", "chip"),
+    ):
+        assert len(unsupported(text.replace(old, new), of_criterion)) == 1, new
+
+
+def test_the_other_facts_about_mnist_are_those_of_the_archive(curve, summary, comparisons):
+    page = " ".join(RESULTS.read_text(encoding="utf-8").split())
+    manifest = json.loads((ARCHIVE / "manifest.json").read_text())
+    seeds, criteria = manifest["config"]["seeds"], manifest["config"]["ranking"]["criteria"]
+
+    rankings, removals = curve["ranking"].nunique(), curve.removal.nunique()
+    size = f"{rankings} rankings × {removals} removals × {P} K × {len(seeds)} networks = {len(curve):,} evaluations"
+    assert size in page
+    assert set(criteria) == set(summary.criterion)
+    (count,) = comparisons[comparisons.quantity == "balanced_accuracy_area"].comparisons.unique()
+    assert f"for all {count} comparisons" in page
+
+    maps = [np.load(ARCHIVE / f"seed{seed}/conv3/activations/test/mean_maps.npy").astype(float) for seed in seeds]
+    shares = [1 - one[:, :6, :6].sum() / one.sum() for one in maps]
+    assert f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of the mean activation" in page
+
+    checks = pd.concat(pd.read_csv(ARCHIVE / f"seed{seed}/conv3/verification.csv") for seed in seeds)
+    assert checks.agrees.all()
+    assert f"All {len(checks)} comparisons" in page
+    assert f"two logits is {checks.max_logit_difference.max() * 1e6:.0f}·10⁻⁶" in page
+
+    shape = pd.read_csv(ARCHIVE / "shape_table.csv").query("criterion == 'mean_activation'").set_index("removal")
+    ends = shape.loc["structural"]
+    assert set(ends.ends) == {"same"}
+    assert f"from K = {ends.constant_from.min():.0f} to {ends.constant_from.max():.0f} on" in page
+    assert set(shape.loc["mean_replacement"].ends) == {"different"}
+
+    agreement = pd.read_csv(ARCHIVE / "agreement.csv").query("criterion == 'loss_oracle' and other == 'shapley'")
+    assert f"τ = {agreement.kendall_mean.item():.2f}".replace("-", "−") in page
+    areas = summary.set_index(["removal", "criterion"]).balanced_accuracy_area_mean
+    assert areas["mean_replacement"].idxmax() == "shapley"
+    assert areas["zero_weights"].idxmin() == "reversed-mean_activation"
+    assert areas["zero_weights"].idxmax() == "taylor_gate"
+    of_area = comparisons.query("quantity == 'balanced_accuracy_area' and removal == 'structural'")
+    significant = of_area.query("baseline == 'random' and p_holm < 0.05").set_index("criterion")["mean"]
+    assert set(significant[significant > 0].index) == {"greedy", "greedy_backward_forward"}
+    assert set(significant[significant < 0].index) == {"activation_std", "shapley", "loss_oracle"}
