@@ -1,0 +1,24 @@
+"""Average the curves over networks: one row per criterion, removal and K, with the interval of each metric."""
+
+import argparse
+from pathlib import Path
+
+from prunecurve.commandline import parser, run
+from prunecurve.files import atomic
+from prunecurve.statistics import mean_curves, read_table
+
+
+def options() -> argparse.ArgumentParser:
+    cli = parser(__doc__)
+    cli.add_argument("--curve", type=Path, required=True, help="the study's curve.csv")
+    cli.add_argument("--output", type=Path, required=True, help="output: one row per criterion, removal and K")
+    return cli
+
+
+def work(arguments: argparse.Namespace) -> None:
+    with atomic(arguments.output) as temporary:
+        mean_curves(read_table(arguments.curve)).to_csv(temporary, index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    run(work, options().parse_args())
