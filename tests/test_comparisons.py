@@ -37,7 +37,7 @@ def test_differences_are_those_of_the_paired_t_test():
 
 
 def test_holm_corrects_for_all_comparisons_of_a_quantity():
-    """The family is a quantity. Per removal: two criteria against two baselines, and the baselines against each other, once."""
+    """Per removal: two criteria against two baselines, and the baselines against each other, once."""
     assert set(QUANTITIES) == {"accuracy_area", "balanced_accuracy_area"}, "no t-test of a threshold crossing"
     names = {"apoz": 0.5, "chip": 0.52, "greedy": 0.9, "random-1": 0.48}
     table = paired(study(names, ("structural", "zero_weights")))

@@ -11,6 +11,8 @@ ROUNDING = 1e-12
 # The largest K within one point is not tested: it is a threshold crossing, whose distribution over networks has
 # jumps and ties, so a t-test doesn't fit it.
 QUANTITIES = ("accuracy_area", "balanced_accuracy_area")
+# A difference is called one where p, corrected, is below.
+LEVEL = 0.05
 
 
 def paired(curve: pd.DataFrame) -> pd.DataFrame:
@@ -98,7 +100,7 @@ def agreement(rankings: pd.DataFrame) -> pd.DataFrame:
 
 
 def _correlations(rankings: pd.DataFrame, method: str) -> pd.DataFrame:
-    """One network's rank correlations (column value) of each two criteria (of, other), averaged over draws of random."""
+    """One network's rank correlations, `value`, of each two criteria, `of` and `other`; means over draws of random."""
     scores = rankings.pivot(index="channel", columns="criterion", values="score")[rankings["criterion"].unique()]
     table = scores.corr(method=method).rename_axis(index="first", columns="second").stack().reset_index(name="value")
     first, second = table["first"].map(criterion_of), table["second"].map(criterion_of)
