@@ -1,1 +1,1 @@
-"""Figures drawn from curve.csv."""
+"""Figures drawn from curve_mean.csv."""
