@@ -1,17 +1,24 @@
 """Figures: all tiles and lines are there, files are not empty, the same data give the same bytes."""
 
+import dataclasses
 import itertools
 
+import jinja2
 import matplotlib.image
 import numpy as np
 import pandas as pd
+import plot
 import pytest
+from conftest import PROJECT
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from prunecurve import criteria, figures
 from prunecurve.comparisons import agreement, paired
 from prunecurve.figures import style
-from prunecurve.figures.of_shape.shape import caption
+from prunecurve.figures.of_agreement.rank_agreement import similar_together
 from prunecurve.figures.of_network.mean_feature_maps import grid_of
-from prunecurve.statistics import summarise
+from prunecurve.files import save_array, write_rows
+from prunecurve.statistics import mean_curves, summarise
+from test_shape import three_networks
 
 CRITERIA = ("mean_activation", "l1_norm", "random")
 # Two draws of random.
@@ -40,14 +47,23 @@ def curve(removals=("structural",), seeds=3, ks=9, orders=ORDERS, named=CRITERIA
                         | {"recall_same": tp / 10, "recall_different": 1 - fp / 90}
                         | {"predicted_same_rate": (tp + fp) / 100, "auroc": rng.random()}
                         | {"balanced_accuracy": tp / 20 + (90 - fp) / 180, "channels_left": ks - k}
+                        | {"params": ks - k, "macs": ks - k}
+                        | {"compression_ratio": ks / (ks - k), "theoretical_speedup": ks / (ks - k)}
                     )
     return figures.Data(pd.DataFrame(rows), named)
 
 
-def every_criterion(removals=REMOVALS) -> figures.Data:
-    named = (*criteria.names(), "reversed-greedy")
-    orders = [name for name in named if name != "random"] + ["random-1", "random-2"]
-    return curve(removals, orders=orders, named=named)
+def means(removals=("structural",), **study) -> figures.Data:
+    data = curve(removals, **study)
+    return figures.Data(mean_curves(data.table), data.criteria)
+
+
+def many_criteria(count=20, removals=REMOVALS, seeds=3) -> figures.Data:
+    """`count` criteria with random and greedy, some reversed ones and some that only a user knows."""
+    names = ["greedy", *(f"reversed-{name}" for name in criteria.names() if name != "random")]
+    names = [*dict.fromkeys([*names[:3], *criteria.names(), *names, "my_own", "my_other"])]
+    names = [name for name in names if name != "random"][: count - 1]
+    return means(removals, orders=[*names, "random-1", "random-2"], named=(*names, "random"), seeds=seeds)
 
 
 def layers() -> figures.Data:
@@ -74,11 +90,15 @@ def network(channels=13, dead=2, seeds=1) -> figures.Data:
         pd.DataFrame({"dataset": "digits", "seed": seed, "layer": "conv3", "channel": range(channels)}).assign(
             relu_max=maps.max(axis=(1, 2)),
             relu_mean=maps.mean(axis=(1, 2)),
-            rank=np.arange(channels) + 1,
+            order=np.arange(channels)[::-1],
         )
         for seed in range(seeds)
     )
     return figures.Data(table, CRITERIA, maps)
+
+
+def network_by(maps_order: str, *arguments) -> figures.Data:
+    return dataclasses.replace(network(*arguments), maps_order=maps_order)
 
 
 def ranks_alike() -> pd.DataFrame:
@@ -90,7 +110,7 @@ def of(table) -> figures.Data:
 
 
 DATA = {
-    "of_curve": curve(),
+    "of_curve_mean": means(),
     "of_channels": network(seeds=3),
     "of_network": network(),
     "of_summary": of(summarise(curve(REMOVALS).table)),
@@ -131,18 +151,23 @@ def test_files_are_not_empty_and_the_same_each_time(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", figures.of("of_network"))
+@pytest.mark.parametrize("maps_order", figures.MAPS_ORDERS)
 @pytest.mark.parametrize(("channels", "dead"), [(128, 5), (13, 0), (2, 2)])
-def test_mean_feature_maps_have_p_tiles(name, channels, dead):
-    data = network(channels, dead)
+def test_mean_feature_maps_have_p_tiles_in_the_order_asked_for(name, maps_order, channels, dead):
+    """Numbered like the ranking's column `order`: 0 is removed first. Here the last channel is."""
+    data = network_by(maps_order, channels, dead)
     ax = figures.draw(name, data).axes[0]
     assert len(ax.images) == channels
-    told = [text.get_text() for text in ax.texts]
-    assert told[::2] == [str(c) for c in range(channels)]
-    assert told[1::2] == [f"r{rank}" for rank in range(1, channels + 1)]
+    texts = [text.get_text() for text in ax.texts]
+    numbers = list(range(channels)) if maps_order == "channel" else list(range(channels))[::-1]
+    assert texts[::2] == [str(channel) for channel in numbers]
+    assert texts[1::2] == [f"#{channels - 1 - channel}" for channel in numbers]
     assert len(ax.patches) == dead
-    assert f"({dead})" in ax.get_title(loc="left")
+    title = ax.get_title(loc="left")
+    assert f"tiles in {maps_order} order" in title and f"{style.DEAD} ({dead} of {channels})" in title
+    assert "removes n channels before this one, so it is removed for every K > n" in title
     shown = np.array(ax.images[-1].get_array())
-    assert np.isnan(shown).all() if dead == channels else np.array_equal(shown, data.maps[-1])
+    assert np.isnan(shown).all() if numbers[-1] < dead else np.array_equal(shown, data.maps[numbers[-1]])
 
 
 @pytest.mark.parametrize(("size", "lines"), [((7, 7), 2), ((7, 4), 1), ((6, 8), 0)])
@@ -167,67 +192,128 @@ def test_the_grid_is_nearly_square(count, grid):
     assert grid_of(count) == grid
 
 
+def lines_of(ax) -> dict:
+    """The lines of a panel by label, without edges of bands."""
+    return {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+
+
 @pytest.mark.parametrize(("metric", "always"), [("accuracy", "0.900"), ("balanced_accuracy", "0.500")])
 @pytest.mark.parametrize("removals", [("structural",), ("structural", "zero_weights")])
-def test_accuracy_vs_k_shows_every_criterion_the_control_and_k_0(removals, metric, always):
+def test_accuracy_vs_k_shows_every_criterion_its_band_and_the_controls(removals, metric, always):
     data = curve(removals)
-    axes = figures.draw(f"{metric}_vs_k", data).axes
+    axes = figures.draw(f"{metric}_vs_k", means(removals)).axes
     assert len(axes) == len(removals)
     for ax, removal in zip(axes, removals):
-        lines = {line.get_label(): line for line in ax.lines}
+        lines = lines_of(ax)
         for criterion in CRITERIA:
             of_criterion = data.table["criterion"].str.startswith(criterion)
             rows = data.table[(data.table["removal"] == removal) & of_criterion]
             assert lines[style.label(criterion)].get_ydata() == pytest.approx(rows.groupby("k")[metric].mean())
         assert len(ax.collections) == len(CRITERIA)
-        told = " ".join(text.get_text() for text in ax.texts)
-        assert "K = 0" in told and f"always “different”: {always}" in told
+        # In these random data, criteria differ at K = 0 too.
+        unpruned = next(iter(lines.values())).get_ydata()[0]
+        assert list(lines)[-2:] == [f"always “different”: {always}", f"unpruned (K = 0): {unpruned:.3f}"]
 
 
-def test_class_accuracy_vs_k_has_a_panel_a_criterion_of_four_lines():
-    axes = [ax for ax in figures.draw("class_accuracy_vs_k", curve()).axes if ax.get_visible()]
+@pytest.mark.parametrize("count", [1, 4, 6, 20, 26])
+@pytest.mark.parametrize(("removals", "seeds"), [(1, 1), (2, 10), (3, 3)])
+def test_accuracy_vs_k_of_any_number_of_criteria(count, removals, seeds):
+    """Up to four together; more have means alone in a large panel, and a small panel each with a band."""
+    data = many_criteria(count, REMOVALS[:removals], seeds)
+    axes = figures.draw("balanced_accuracy_vs_k", data).axes
+    large, small = axes[:removals], axes[removals:]
+    in_detail = 0 if count <= 4 else removals if count * removals <= 24 else 1
+    assert len(small) == in_detail * count
+    for ax in large:
+        names = [text.get_text() for text in ax.get_legend().get_texts()][:-2]
+        assert sorted(names) == sorted(style.label(name) for name in data.criteria)
+        heights = [lines_of(ax)[name].get_ydata() for name in names]
+        areas = [np.trapezoid(height) for height in heights]
+        assert areas == sorted(areas, reverse=True), "the legend lists the lines as they lie"
+        assert len(ax.collections) == (count if count <= 4 else 0)
+    for ax in small:
+        assert len(ax.collections) == 1, "one band"
+
+
+def test_small_panels_have_random_and_greedy_for_reference():
+    figure = figures.draw("accuracy_vs_k", many_criteria(6, ("structural",)))
+    for ax in figure.axes[1:]:
+        thin = {line.get_color() for line in ax.lines if line.get_linewidth() == 0.6}
+        own = {"random": style.GREY, "greedy": style.BLACK}.get(ax.get_title(loc="left"))
+        assert thin == {style.GREY, style.BLACK} - {own}
+
+
+def test_a_criterion_has_one_look_in_every_panel_figure_and_study():
+    for count in (4, 20):
+        data = many_criteria(count, ("structural",))
+        axes = figures.draw("accuracy_vs_k", data).axes
+        for name, ax in [(name, axes[0]) for name in data.criteria]:
+            line, look = lines_of(ax)[style.label(name)], style.criterion_look(name)
+            assert (line.get_color(), line.get_marker()) == (look["color"], look["marker"])
+        for ax in axes[1:]:
+            title = ax.get_title(loc="left").replace(" ", "_")
+            assert style.criterion_look(title)["color"] in {line.get_color() for line in ax.lines}
+    table = summarise(curve().table)
+    points = [line for line in figures.draw("areas", figures.Data(table, CRITERIA)).axes[0].lines]
+    assert {line.get_color() for line in points} == {style.criterion_look(name)["color"] for name in CRITERIA}
+
+
+def test_looks_differ_with_and_without_colour():
+    looks = [style.criterion_look(name) for name in criteria.allowed()]
+    assert len({str(look) for look in looks}) == len(looks)
+    assert len({str({k: v for k, v in look.items() if k != "color"}) for look in looks}) == len(looks)
+    default = ("mean_activation", "conv_abs_mean", "l1_norm", "taylor_activation", "greedy", "random")
+    assert len({style.criterion_look(name)["color"] for name in default}) == len(default)
+    assert style.criterion_look("my_own") == style.criterion_look("my_own") not in looks
+    assert set(style.CRITERIA) | set(style.BASELINE_LOOKS) == set(criteria.names())
+    many = style.line_looks([str(i) for i in range(32)])
+    assert len({str(look) for look in many.values()}) == 32
+
+
+def data_of_k(folder: str, last: int) -> figures.Data:
+    """Data with K from 0 to the last, or as many channels."""
+    if folder == "of_shape":
+        return curve(REMOVALS, ks=last + 1, orders=("mean_activation",))
+    if folder == "of_summary":
+        return of(summarise(curve(ks=last + 1).table))
+    return means(ks=last + 1) if folder == "of_curve_mean" else network(last + 1, seeds=2)
+
+
+@pytest.mark.parametrize("folder", ["of_curve_mean", "of_shape", "of_summary", "of_channels"])
+@pytest.mark.parametrize("last", [2, 5, 63, 127])
+def test_ticks_of_k_are_integers(folder, last):
+    for name in figures.of(folder):
+        figure = figures.draw(name, data_of_k(folder, last))
+        FigureCanvasAgg(figure).draw()
+        axes = [ax for ax in figure.axes if folder != "of_summary" or "largest K" in ax.get_title()]
+        ticks = [text.get_text() for ax in axes for text in ax.get_xticklabels()]
+        assert ticks and all(tick.lstrip("−").isdigit() for tick in ticks if tick)
+
+
+def test_class_accuracy_vs_k_has_a_panel_per_criterion_of_four_lines():
+    axes = figures.draw("class_accuracy_vs_k", means()).axes
     assert [ax.get_title(loc="left") for ax in axes] == [style.label(c) for c in CRITERIA]
     for ax in axes:
         assert len([line for line in ax.lines if not line.get_label().startswith("_")]) == 4
 
 
-def test_activation_levels_rise_and_tell_the_dead():
-    (ax,) = figures.draw("activation_levels", network(10, 3, seeds=2)).axes
-    labelled = [line for line in ax.lines if not line.get_label().startswith("_")]
-    assert [line.get_label() for line in labelled] == [f"seed {s}: 3 of 10 channels dead" for s in (0, 1)]
-    assert all((np.diff(line.get_ydata()) >= 0).all() for line in labelled)
+def test_activation_levels_rise_and_mark_the_dead():
+    figure = figures.draw("activation_levels", network(10, 3, seeds=2))
+    lines = lines_of(figure.axes[0])
+    assert list(lines) == [f"seed {s}: 3 of 10 dead" for s in (0, 1)]
+    assert all((np.diff(line.get_ydata()) >= 0).all() for line in lines.values())
+    assert figure.legends[0].get_title().get_text().endswith(style.DEAD)
 
 
 def test_one_network_has_no_band_but_a_line():
-    ax = figures.draw("accuracy_vs_k", curve(seeds=1)).axes[0]
+    ax = figures.draw("accuracy_vs_k", means(seeds=1)).axes[0]
     assert np.isfinite(ax.lines[0].get_ydata()).all()
 
 
-def test_looks_differ_without_colour_and_with_many_names():
-    few = style.line_styles(CRITERIA)
-    assert len({str(look["linestyle"]) for look in few.values()}) == 3
-    many = style.line_styles(tuple(map(str, range(28))))
-    assert len({str(look) for look in many.values()}) == 28
-
-
-def test_accuracy_vs_k_of_many_criteria_has_a_panel_for_each_group_and_removal():
-    """Every criterion once, drawn as a line of its own; random and greedy in grey beside the others."""
-    data = every_criterion()
-    axes = figures.draw("accuracy_vs_k", data).axes
-    assert len(axes) == 4 * 3
-    coloured = [line.get_label() for ax in axes[::3] for line in ax.lines if line.get_color() in style.COLOURS]
-    named = [label for label in coloured if not label.startswith("_")]
-    assert sorted(named) == sorted(style.label(name) for name in data.criteria)
-    assert [text.get_text() for text in axes[2].get_legend().get_texts()].count("random") == 1
-    for ax in axes:
-        assert {"random", "greedy"} <= {line.get_label() for line in ax.lines}
-
-
 def test_class_accuracy_vs_k_of_many_criteria_is_that_of_the_first_removal():
-    data = every_criterion()
+    data = many_criteria()
     figure = figures.draw("class_accuracy_vs_k", data)
-    axes = [ax for ax in figure.axes if ax.get_visible()]
-    assert [ax.get_title(loc="left") for ax in axes] == [style.label(name) for name in data.criteria]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [style.label(name) for name in data.criteria]
     assert "removal: structural" in figure.get_supxlabel()
 
 
@@ -236,68 +322,84 @@ def test_areas_are_those_of_the_summary_the_best_on_top():
     axes = figures.draw("areas", figures.Data(table, CRITERIA)).axes
     first = table[table["removal"] == "structural"].set_index("criterion")["balanced_accuracy_area_mean"].sort_values()
     assert [text.get_text() for text in axes[0].get_yticklabels()] == [style.label(name) for name in first.index]
-    shown = [line for line in axes[0].lines if line.get_label() == "structural"]
-    assert shown[0].get_xdata() == pytest.approx(first.to_numpy())
+    shown = [line.get_xdata()[0] for line in axes[0].lines if line.get_marker() == "o"]
+    assert sorted(shown) == pytest.approx(first.to_numpy())
 
 
-def test_paired_differences_are_filled_where_they_stand_after_correction():
+def test_paired_differences_are_filled_where_they_hold_after_correction():
     table = paired(curve(seeds=5).table).assign(p_holm=lambda t: np.where(t["criterion"] == "l1_norm", 0.01, 0.5))
     axes = figures.draw("paired_differences", figures.Data(table, CRITERIA)).axes
     assert len(axes) == 2, "random alone is there to compare with"
-    marks = [line for line in axes[0].lines if line.get_marker() == "o"]
-    assert [line.get_markerfacecolor() == "white" for line in marks] == [True, False]
+    marks = {line.get_xdata()[0]: line.get_markerfacecolor() for line in axes[0].lines if line.get_marker() == "o"}
     row = table.query("quantity == 'balanced_accuracy_area' and criterion == 'l1_norm'").iloc[0]
-    assert marks[1].get_xdata()[0] == row["mean"]
+    assert [face == "white" for x, face in marks.items() if x == row["mean"]] == [False]
+    assert sorted(face == "white" for face in marks.values()) == [False, True]
+
+
+def test_paired_differences_name_both_sides_and_are_sorted():
+    table = paired(curve(seeds=5).table)
+    ax = figures.draw("paired_differences", figures.Data(table, CRITERIA)).axes[0]
+    assert ax.get_title() == "area under\nbalanced accuracy:\ncriterion minus random"
+    assert ax.get_xlabel() == "← worse    better →"
+    mean = table.query("quantity == 'balanced_accuracy_area'").set_index("criterion")["mean"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == [style.label(n) for n in mean.sort_values().index]
 
 
 def test_rank_agreement_shows_kendall_below_and_spearman_above_the_diagonal():
     table = ranks_alike()
-    (image,) = figures.draw("rank_agreement", figures.Data(table, CRITERIA)).axes[0].images
-    values, cells = image.get_array(), table.set_index(["criterion", "other"])
-    assert values[1, 0] == cells.loc[("l1_norm", "mean_activation"), "kendall_mean"]
-    assert values[0, 1] == cells.loc[("mean_activation", "l1_norm"), "spearman_mean"]
-    assert values[0, 0] == pytest.approx(1) and values[2, 2] < 1
+    ax = figures.draw("rank_agreement", figures.Data(table, CRITERIA)).axes[0]
+    values, cells = ax.images[0].get_array(), table.set_index(["criterion", "other"])
+    names = [text.get_text().replace(" ", "_") for text in ax.get_yticklabels()]
+    assert sorted(names) == sorted(CRITERIA)
+    for row, column in itertools.product(range(3), repeat=2):
+        name = "kendall_mean" if row >= column else "spearman_mean"
+        assert values[row, column] == cells.loc[(names[row], names[column]), name]
+    assert [text.get_text() for text in ax.texts].count("100") == 2, "each but random with itself"
 
 
-def three_networks() -> pd.DataFrame:
-    """Two that end in always same, from K = 2 and 3 on, and one that gives both answers; worked out by hand."""
-    same_rate = {0: [0.1, 0.6, 1.0, 1.0, 1.0], 1: [0.1, 0.2, 0.7, 1.0, 1.0], 2: [0.1, 0.1, 0.1, 0.2, 0.3]}
-    recalls = {0: [0.9, 0.9, 1, 1, 1], 1: [0.9, 0.9, 0.9, 1, 1], 2: [0.9, 0.6, 0.4, 0.4, 0.4]}
-    rows = []
-    for removal, auroc in (("structural", 0.9), ("zero_weights", 0.4)):
-        for seed, rates in same_rate.items():
-            for k, (rate, same) in enumerate(zip(rates, recalls[seed])):
-                different = 1 - (rate - 0.1 * same) / 0.9
-                better = 0.1 if removal == "zero_weights" else 0
-                rows.append(
-                    {"dataset": "d", "layer": "conv3", "criterion": "apoz", "removal": removal, "seed": seed, "k": k}
-                    | {"predicted_same_rate": rate, "recall_same": same, "recall_different": different}
-                    | {"accuracy": 0.1 * same + 0.9 * different + better, "auroc": auroc}
-                    | {"balanced_accuracy": (same + different) / 2}
-                )
-    return pd.DataFrame(rows)
+def test_similar_criteria_are_neighbours():
+    """Two groups, interleaved in the config, and one criterion whose scores are all equal."""
+    names = ["a1", "b1", "a2", "b2", "a3", "none"]
+    table = pd.DataFrame(0.0, names, names)
+    for one, other in itertools.product(names[:5], repeat=2):
+        table.loc[one, other] = 1 if one == other else 0.8 if one[0] == other[0] else -0.3
+    table.loc["none"] = table["none"] = np.nan
+    order = similar_together(table)
+    assert "".join(name[0] for name in order if name != "none") in ("aaabb", "bbaaa")
+    assert order == similar_together(table.copy())
+    assert similar_together(table.iloc[:2, :2]) == ["a1", "b1"]
 
 
-def test_the_caption_of_the_shape_is_made_from_its_numbers():
-    structural, zeroed = caption(three_networks())
-    assert "at K = 4, 2 of 3 answer “same” to 99 % or more, from K = 2 to 3 on; 1 of 3 give both answers" in structural
-    assert "first to fall below one half: different in 2 of 3, same in 1 of 3" in structural
-    assert "flips in 2 of 3, first at K = 1 to 2." in structural
-    assert "exceeds balanced accuracy most at K = 2: AUROC 0.90, balanced accuracy 0.50, accuracy 0.10." in structural
-    assert "AUROC 0.90)" in structural and "less structural" not in structural
-    # Where AUROC is never the higher, nothing is said of it; the area differs by the tenth that was added.
-    assert "exceeds" not in zeroed
-    assert "less structural’s: accuracy +0.100, balanced accuracy +0.000, AUROC −" in zeroed
+def test_numbers_are_left_out_where_they_do_not_fit():
+    for count, numbers in ((20, True), (30, False)):
+        names = [f"c{i}" for i in range(count)]
+        pairs = itertools.product(names, repeat=2)
+        table = pd.DataFrame([{"criterion": a, "other": b, "seeds": 5} for a, b in pairs])
+        table = table.assign(kendall_mean=0.5, spearman_mean=-1.0, dataset="d", layer="conv3")
+        ax = figures.draw("rank_agreement", figures.Data(table, tuple(names))).axes[0]
+        assert bool(ax.texts) is numbers
 
 
-def test_the_caption_stays_on_the_page():
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    figure = figures.draw("shape", curve(REMOVALS, orders=("mean_activation",)))
+def test_the_shape_has_three_short_lines_that_stay_on_the_page():
+    """Even where the networks give all three kinds of answers at the largest K."""
+    rows = pd.concat(three_networks().assign(removal=removal) for removal in REMOVALS)
+    ends = rows.query("seed == 1 and k > 2").index
+    rows.loc[ends, "predicted_same_rate"] = 0.0
+    figure = figures.draw("shape", figures.Data(rows, ("apoz",)))
+    lines = figure.get_supxlabel().split("\n")
+    assert len(lines) == 3
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     box = figure._supxlabel.get_window_extent(canvas.get_renderer())
     assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+
+
+def test_the_first_row_of_the_shape_is_said_to_be_one_network():
+    axes = figures.draw("shape", curve(REMOVALS, orders=("mean_activation",))).axes
+    assert [ax.get_title(loc="left") for ax in axes[:3]] == [
+        f"{style.label(r)}:\none network (seed 0)" for r in REMOVALS
+    ]
+    assert {ax.get_title(loc="left") for ax in axes[3:]} == {"all 3 networks (black: seed 0)"}
 
 
 def test_an_answer_at_a_single_k_is_shaded():
@@ -309,23 +411,23 @@ def test_an_answer_at_a_single_k_is_shaded():
 
 
 def test_figures_name_the_layer_and_the_draws_of_random():
-    table = curve().table.assign(layer="conv1")
-    for name in ("accuracy_vs_k", "class_accuracy_vs_k"):
-        (legend,) = figures.draw(name, figures.Data(table, CRITERIA)).legends
-        assert legend.get_title().get_text().startswith("digits, conv1: mean of 3 networks")
-        assert legend.get_title().get_text().endswith("random: mean of 2 orders a network")
+    text = style.heading(means().table.assign(layer="conv1"))
+    assert text.startswith("digits, conv1: mean of 3 networks")
+    assert text.endswith("random: mean of 2 orders per network")
+    figure = figures.draw("accuracy_vs_k", means())
+    assert figure.get_suptitle() == figures.draw("class_accuracy_vs_k", means()).legends[0].get_title().get_text()
 
 
 @pytest.mark.parametrize("count", [3, 6])
-def test_class_accuracy_vs_k_tells_removals_apart(count):
+def test_class_accuracy_vs_k_of_several_removals(count):
     """From nine panels on they are smaller, and up to 24 they are those of every removal."""
     named = tuple(name for name in criteria.names() if name != "random")[:count]
-    data = curve(REMOVALS, orders=named, named=named)
-    titles = [ax.get_title(loc="left") for ax in figures.draw("class_accuracy_vs_k", data).axes if ax.get_visible()]
+    data = means(REMOVALS, orders=named, named=named)
+    titles = [ax.get_title(loc="left") for ax in figures.draw("class_accuracy_vs_k", data).axes]
     assert len(titles) == len(set(titles)) == 3 * count
 
 
-def test_sensitivity_has_a_line_a_layer_over_the_share_removed():
+def test_sensitivity_has_a_line_per_layer_over_the_share_removed():
     axes = figures.draw("sensitivity", layers()).axes
     assert len(axes) == 2 * len(CRITERIA)
     for ax in axes:
@@ -334,5 +436,33 @@ def test_sensitivity_has_a_line_a_layer_over_the_share_removed():
             "conv1 (3 channels)",
             "conv2 (5 channels)",
             "conv3 (9 channels)",
+            "always “different”",
         ]
+        lines = lines[:3]
         assert [line.get_xdata()[-1] for line in lines] == pytest.approx([2 / 3, 4 / 5, 8 / 9])
+
+
+def test_plot_counts_the_order_like_the_ranking(tmp_path, monkeypatch):
+    """`order` 0 of the ranking is removed first; with --maps-order pruning its tile is the first."""
+    data, drawn = network(3, 0), []
+    write_rows(tmp_path / "channels.csv", data.table[["channel", "relu_max", "relu_mean"]].to_dict("records"))
+    ranking = [{"order": order, "channel": channel, "score": 0.5} for order, channel in enumerate((2, 0, 1))]
+    write_rows(tmp_path / "ranking.csv", ranking)
+    save_array(tmp_path / "maps.npy", data.maps)
+    monkeypatch.setattr(figures, "save", lambda figure, *_: drawn.append(figure))
+    words = ["--figure", "mean_feature_maps", "--criteria", "apoz", "--dataset", "d", "--seed", "0", "--layer", "conv3"]
+    for option, name in (("data", "channels.csv"), ("ranking", "ranking.csv"), ("mean-maps", "maps.npy")):
+        words += [f"--{option}", str(tmp_path / name)]
+    words += ["--png", "a.png", "--svg", "a.svg"]
+    for extra, texts in (([], ["0", "#1", "1", "#2", "2", "#0"]), (["pruning"], ["2", "#0", "0", "#1", "1", "#2"])):
+        plot.work(plot.options().parse_args(words + ["--maps-order", *extra] * bool(extra)))
+        assert [text.get_text() for text in drawn[-1].axes[0].texts] == texts
+
+
+@pytest.mark.parametrize("name", figures.names())
+def test_every_figure_has_a_text_in_the_report(name):
+    template = jinja2.Template(
+        (PROJECT / "workflow" / "report" / "figure.rst").read_text(), undefined=jinja2.StrictUndefined
+    )
+    wildcards = {"figure": name, "study": "digits"}
+    assert len(template.render(snakemake={"wildcards": wildcards}).strip()) > 40

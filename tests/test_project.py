@@ -32,6 +32,7 @@ FLOORS = [
     {"verification"},
     {"statistics"},
     {"comparisons", "shape", "differences"},
+    {"summary_text"},
     {"figures"},
     {"config"},
 ]

@@ -1,17 +1,20 @@
 """Summaries of curves, against numbers worked out by hand and scipy's own interval."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
 from prunecurve.errors import StudyError
 from prunecurve.statistics import (
     BOOTSTRAP_FROM,
+    METRICS,
     bootstrap_interval,
     interval,
     largest_k_within,
+    mean_curves,
     networks,
     normalised_area,
-    over_seeds,
     read_table,
     summarise,
 )
@@ -32,7 +35,32 @@ def curve(accuracy: dict[int, list[float]], criterion: str = "l1_norm", removal:
         for seed, values in accuracy.items()
         for k, value in enumerate(values)
     ]
-    return pd.DataFrame(rows).assign(balanced_accuracy=lambda table: table["accuracy"] - 0.1)
+    # Nine of ten pairs are different; the counts are read for that alone.
+    counts = {"tp": 5, "fn": 5, "fp": 20, "tn": 70}
+    sizes = {"params": 10, "macs": 20, "compression_ratio": 1.5, "theoretical_speedup": 2.0}
+    table = pd.DataFrame(rows).assign(**counts, **sizes, channels_left=lambda table: 9 - table["k"])
+    return table.assign(balanced_accuracy=lambda table: table["accuracy"] - 0.1)
+
+
+def study(criteria: int, removals: int, seeds: int, ks: int, draws: int = 2) -> pd.DataFrame:
+    """A whole curve.csv of random numbers: `criteria` of which one is random, with `draws` orders."""
+    rng = np.random.default_rng(3)
+    orders = [f"c{i}" for i in range(criteria - 1)] + [f"random-{i + 1}" for i in range(draws)]
+    levels = {
+        "seed": range(seeds),
+        "criterion": orders,
+        "removal": ["structural", "zero_weights", "mean_replacement"][:removals],
+        "k": range(ks),
+    }
+    table = pd.MultiIndex.from_product(levels.values(), names=levels.keys()).to_frame(index=False)
+    metrics = {name: rng.random(len(table)) for name in METRICS}
+    metrics |= {"mcc": rng.uniform(-1, 1, len(table)), "log_loss": rng.exponential(size=len(table))}
+    sizes = {name: (ks - table["k"]) * n for n, name in enumerate(("params", "macs"), 2)}
+    ratios = {name: ks / (ks - table["k"]) for name in ("compression_ratio", "theoretical_speedup")}
+    counts = {"tp": 5, "fn": 5, "fp": 20, "tn": 70}
+    return table.assign(
+        dataset="d", layer="conv3", channels_left=ks - table["k"], **metrics, **counts, **sizes, **ratios
+    )
 
 
 def test_area_is_the_mean_height():
@@ -41,11 +69,27 @@ def test_area_is_the_mean_height():
     assert normalised_area(np.array([0]), np.array([0.7])) == 0.7
 
 
-def test_largest_k_within_a_point():
-    k = np.arange(6)
-    assert largest_k_within(k, np.array([0.98, 0.975, 0.97, 0.96, 0.9, 0.9])) == 2
-    assert largest_k_within(k, np.array([0.98, 0.9, 0.9, 0.9, 0.972, 0.9])) == 4
-    assert largest_k_within(k, np.array([0.98, 0.9, 0.9, 0.9, 0.9, 0.9])) == 0
+@pytest.mark.parametrize(
+    ("values", "largest"),
+    [
+        ([0.98, 0.975, 0.97, 0.96, 0.9, 0.9], 2),
+        # Back within the point at K = 4, and above the unpruned network: the first crossing counts.
+        ([0.98, 0.9, 0.9, 0.9, 0.972, 0.9], 0),
+        ([0.98, 0.99, 0.975, 0.969, 0.985, 0.99], 2),
+        ([0.98, 0.9, 0.9, 0.9, 0.9, 0.9], 0),
+        # Better than unpruned is within the point; only the last K is not.
+        ([0.5, 0.7, 0.6, 0.55, 0.5, 0.4], 4),
+        ([0.5, 0.5, 0.5, 0.5, 0.5, 0.49], 5),
+    ],
+)
+def test_largest_k_within_a_point_is_where_the_curve_first_leaves_it(values, largest):
+    assert largest_k_within(np.arange(6), np.array(values)) == largest
+    # Of a study that evaluates some K only, the K and not its place.
+    assert largest_k_within(np.arange(6) * 10, np.array(values)) == largest * 10
+
+
+def test_largest_k_of_the_unpruned_network_alone():
+    assert largest_k_within(np.array([0]), np.array([0.9])) == 0
 
 
 def test_summary_over_seeds():
@@ -63,6 +107,7 @@ def test_summary_over_seeds():
     assert (row["largest_k_accuracy_low"], row["largest_k_accuracy_high"]) == (0, 2)
     assert np.isnan(row["accuracy_area_bootstrap_low"])
     assert np.isnan(table.iloc[1]["control_accuracy_low"])
+    assert table["constant_accuracy"].tolist() == pytest.approx([0.9, 0.9])
 
 
 def test_draws_of_random_are_averaged_before_anything_over_networks():
@@ -75,11 +120,69 @@ def test_draws_of_random_are_averaged_before_anything_over_networks():
     (row,) = summarise(table).to_dict("records")
     assert (row["criterion"], row["seeds"], row["draws"]) == ("random", 2, 2)
     assert row["accuracy_area_std"] == pytest.approx(0.05 / np.sqrt(2))
-    line = over_seeds(table, "accuracy")
-    assert line["mean"].tolist() == pytest.approx([0.85, 0.4])
-    expected = stats.ttest_1samp([0.3, 0.5], 0).confidence_interval(0.95)
-    assert line["low"].iloc[1] == pytest.approx(max(expected.low, 0))
-    assert line["high"].iloc[1] == pytest.approx(min(expected.high, 1))
+
+
+def test_mean_curves_against_scipy_group_by_group():
+    """Every metric's mean and interval; the draws of random averaged within a network first."""
+    curve = study(criteria=3, removals=2, seeds=4, ks=3)
+    table = mean_curves(curve)
+    assert len(table) == 3 * 2 * 3
+    for row in table.to_dict("records"):
+        rows = curve[(curve["removal"] == row["removal"]) & (curve["k"] == row["k"])]
+        rows = rows[rows["criterion"].str.startswith(row["criterion"])]
+        assert (row["seeds"], row["draws"]) == (4, 2 if row["criterion"] == "random" else 1)
+        for name in METRICS:
+            values = [rows.loc[rows["seed"] == seed, name].to_numpy().mean() for seed in range(4)]
+            ends = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+            least = {"mcc": -1}.get(name, 0)
+            most = {"log_loss": np.inf}.get(name, 1)
+            assert row[f"{name}_mean"] == pytest.approx(np.mean(values))
+            assert row[f"{name}_low"] == pytest.approx(np.clip(ends.low, least, most))
+            assert row[f"{name}_high"] == pytest.approx(np.clip(ends.high, least, most))
+        assert row["constant_accuracy"] == pytest.approx(0.9)
+        assert (row["channels_left"], row["params"]) == (3 - row["k"], 2 * (3 - row["k"]))
+        assert row["compression_ratio"] == pytest.approx(3 / (3 - row["k"]))
+    clipped = table["mcc_low"].eq(-1) | table["mcc_high"].eq(1)
+    assert clipped.any() and not clipped.all()
+
+
+def test_mean_curves_of_one_network_have_no_interval():
+    curve = study(criteria=2, removals=1, seeds=1, ks=4)
+    table = mean_curves(curve)
+    assert (table["seeds"] == 1).all()
+    assert table.filter(regex="_(low|high)$").isna().all(axis=None)
+    assert table["accuracy_mean"].head(4).tolist() == curve["accuracy"].head(4).tolist()
+    assert ",,," in table.to_csv()
+
+
+def test_mean_curves_keep_the_order_of_the_curve():
+    curve = study(criteria=3, removals=2, seeds=2, ks=2)
+    keys = ["criterion", "removal", "k"]
+    first = curve.assign(criterion=curve["criterion"].str.replace(r"-\d+$", "", regex=True))[keys].drop_duplicates()
+    assert mean_curves(curve)[keys].to_numpy().tolist() == first.to_numpy().tolist()
+
+
+def test_mean_curves_of_all_criteria_take_little_time():
+    curve = study(criteria=20, removals=3, seeds=5, ks=128, draws=5)
+    mean_curves(study(criteria=2, removals=1, seeds=2, ks=2))  # imports scipy
+    start = time.perf_counter()
+    assert len(mean_curves(curve)) == 20 * 3 * 128
+    assert time.perf_counter() - start < 5
+
+
+def test_a_metric_that_is_no_number_in_one_network_has_no_mean():
+    curve = study(criteria=2, removals=1, seeds=3, ks=2)
+    curve.loc[0, "log_loss"] = np.nan
+    table = mean_curves(curve)
+    assert table["log_loss_mean"].isna().tolist() == [True, *[False] * (len(table) - 1)]
+    assert table["accuracy_mean"].notna().all()
+
+
+def test_networks_of_different_size_have_no_mean_size():
+    curve = study(criteria=2, removals=1, seeds=2, ks=2)
+    curve.loc[(curve["seed"] == 1) & (curve["k"] == 1), "macs"] += 1
+    with pytest.raises(StudyError, match="differ in macs at d, conv3, c0, structural, 1"):
+        mean_curves(curve)
 
 
 def test_criteria_keep_the_order_of_the_curve():
@@ -92,7 +195,7 @@ def test_the_interval_is_students():
     assert interval(pd.Series([0.9, 0.95, 0.7])) == pytest.approx(tuple(expected))
 
 
-def test_the_interval_of_one_network_is_none():
+def test_one_network_has_no_interval():
     assert np.isnan(interval(pd.Series([0.5]))).all()
 
 
@@ -108,12 +211,6 @@ def test_the_bootstrap_needs_enough_networks_and_is_the_same_each_time():
     (row,) = summarise(curve({seed: [v, v] for seed, v in enumerate(values.clip(0, 1))})).to_dict("records")
     assert row["bootstrap"] == "BCa 95%"
     assert row["accuracy_area_bootstrap_low"] == pytest.approx(bootstrap_interval(values.clip(0, 1))[0])
-
-
-def test_over_seeds_is_clipped_to_what_a_share_can_be():
-    found = over_seeds(curve({0: [1.0, 0.2], 1: [0.9, 0.0]}), "accuracy")
-    assert found["mean"].tolist() == pytest.approx([0.95, 0.1])
-    assert (found["low"].ge(0) & found["high"].le(1) & found["low"].le(found["mean"])).all()
 
 
 def test_a_broken_table_is_named(tmp_path):

@@ -278,6 +278,8 @@ def everything():
 def archived():
     """The files of an archive, as patterns below the study's folder."""
     data = {*STUDY_FIGURES.values(), "curve.csv", "summary.csv", "shape_table.csv"}
+    # Large, and computed from the curve within a second.
+    data -= {"curve_mean.csv"}
     data -= set() if os.path.exists(f"results/{STUDY}/sensitivity.csv") else {"sensitivity.csv"}
     data -= set() if has_comparisons(STUDY) else {"comparisons.csv"}
     of_layer = ["ranking/{criterion}.csv", "verification.csv"]

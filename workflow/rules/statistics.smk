@@ -38,8 +38,7 @@ rule aggregate:
 
 rule summarise:
     input:
-        curve=lambda w: table(w.study, "curve.csv"),
-        comparisons=lambda w: f"results/{w.study}/comparisons.csv" if has_comparisons(w.study) else [],
+        lambda w: table(w.study, "curve.csv"),
     output:
         table=report(
             "results/{study}/summary.csv",
@@ -68,7 +67,7 @@ rule summarise:
         code=code("summarise"),
         figures=lambda w: f"results/{w.study}/figures/",
     shell:
-        "python {params.script:q} --curve {input.curve:q} --comparisons {input.comparisons:q} --figures {params.figures:q}"
+        "python {params.script:q} --curve {input:q} --figures {params.figures:q}"
         " --summary {output.table:q} --text {output.text:q} --log {log:q} --settings {params.code:q}"
 
 
@@ -77,7 +76,12 @@ rule average_curves:
     input:
         lambda w: table(w.study, "curve.csv"),
     output:
-        table="results/{study}/curve_mean.csv",
+        table=report(
+            "results/{study}/curve_mean.csv",
+            category="Tables",
+            labels={"table": "mean over networks for every K"},
+            caption="../report/curve_mean.rst",
+        ),
         settings="results/{study}/curve_mean.csv.settings",
     log:
         "results/{study}/logs/average_curves.log",
@@ -166,6 +170,13 @@ rule explain_shape:
         shown_settings="results/{study}/shape.csv.settings",
         table="results/{study}/shape_table.csv",
         table_settings="results/{study}/shape_table.csv.settings",
+        text=report(
+            "results/{study}/shape.txt",
+            category="Figures",
+            subcategory="All networks",
+            labels={"figure": "shape, explained"},
+            caption="../report/shape.rst",
+        ),
     log:
         "results/{study}/logs/explain_shape.log",
     group:
@@ -187,8 +198,8 @@ rule explain_shape:
     shell:
         "python {params.script:q} --curve {input.curve:q} --rows {params.rows:q} --seeds {params.seeds:q}"
         " --criterion {params.criterion} --removals {params.removals:q} --packs {params.packs:q} --ks {params.ks}"
-        " --shown {output.shown:q} --table {output.table:q} --log {log:q}"
-        " --settings {params.code:q}"
+        " --shown {output.shown:q} --table {output.table:q} --text {output.text:q}"
+        " --log {log:q} --settings {params.code:q}"
 
 
 rule aggregate_channels:

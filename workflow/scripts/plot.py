@@ -11,33 +11,35 @@ from prunecurve.statistics import read_table
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--figure", choices=figures.names(), required=True)
-    made.add_argument("--data", type=Path, required=True, help="curve.csv or channels.csv")
-    made.add_argument("--criteria", nargs="*", default=[], help="the study's criteria, in the order of its config")
-    made.add_argument("--dataset", help="for the figures of one network: which, as --seed and --layer")
-    made.add_argument("--seed", type=int)
-    made.add_argument("--layer")
-    made.add_argument("--ranking", type=Path, help="for the figures of one network: its order by the first criterion")
-    made.add_argument("--mean-maps", type=Path, help="for the figures of one network: its mean maps")
-    made.add_argument("--dpi", type=int, default=300, help="of the PNG")
-    made.add_argument("--png", type=Path, required=True, help="output")
-    made.add_argument("--svg", type=Path, required=True, help="output")
-    return made
+    cli = parser(__doc__)
+    cli.add_argument("--figure", choices=figures.names(), required=True)
+    cli.add_argument("--data", type=Path, required=True, help="the table of the figure's folder: curve_mean.csv, …")
+    cli.add_argument("--criteria", nargs="*", default=[], help="the study's criteria, in the order of its config")
+    cli.add_argument("--dataset", help="of one network's figures, as --seed and --layer")
+    cli.add_argument("--seed", type=int)
+    cli.add_argument("--layer")
+    cli.add_argument("--ranking", type=Path, help="of one network's figures: the first criterion's ranking")
+    cli.add_argument("--mean-maps", type=Path, help="of one network's figures: its mean maps")
+    cli.add_argument("--maps-order", choices=figures.MAPS_ORDERS, default="channel", help="how its maps are arranged")
+    cli.add_argument("--dpi", type=int, default=300, help="of the PNG")
+    cli.add_argument("--png", type=Path, required=True, help="output")
+    cli.add_argument("--svg", type=Path, required=True, help="output")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:
     table, maps = read_table(arguments.data), None
     if arguments.mean_maps:
-        rank = read_table(arguments.ranking).set_index("channel")["order"] + 1
+        order = read_table(arguments.ranking).set_index("channel")["order"]
         network = {"dataset": arguments.dataset, "seed": arguments.seed, "layer": arguments.layer}
-        table = table.assign(**network, rank=table["channel"].map(rank))
+        table = table.assign(**network, order=table["channel"].map(order))
         maps = load_array(arguments.mean_maps, shape=(len(table), None, None))
     # An archive may hold more criteria than are to be drawn.
     if arguments.criteria:
         for column in {"criterion", "other"} & set(table):
             table = table[table[column].map(criterion_of).isin(arguments.criteria)]
-    figure = figures.draw(arguments.figure, figures.Data(table, tuple(arguments.criteria), maps))
+    data = figures.Data(table, tuple(arguments.criteria), maps, arguments.maps_order)
+    figure = figures.draw(arguments.figure, data)
     figures.save(figure, arguments.dpi, arguments.png, arguments.svg)
 
 

@@ -1,6 +1,6 @@
-"""From the rows of all evaluations to one row a criterion: curves summed up a network, then over networks.
+"""From the rows of all evaluations to means over networks: of each K, and of each criterion's whole curve.
 
-The unit of replication is the trained network (seed): several random orders of one network are first averaged.
+The unit of replication is the trained network (seed): several random orders of one network are averaged first.
 """
 
 from collections.abc import Callable
@@ -9,16 +9,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from prunecurve.errors import StudyError
 from prunecurve.files import checksum_column, read_rows, read_settings, unreadable
 from prunecurve.naming import criterion_of
 from prunecurve.provenance import inherit
 
 CONFIDENCE = 0.95
-# Fewer networks have too few different resamples for a bootstrap to tell anything of the tails.
+# With fewer networks the bootstrap has too few distinct resamples to estimate the tails.
 BOOTSTRAP_FROM, RESAMPLES = 10, 9999
-# "Within one point of the unpruned network": a hundredth of accuracy.
+# One percentage point of accuracy.
 POINT = 0.01
 GROUP = ["dataset", "layer", "criterion", "removal"]
+
+# The metrics of curve.csv whose mean and interval curve_mean.csv has, and what a metric can be, if not a share.
+METRICS = (
+    *("accuracy", "balanced_accuracy", "recall_same", "recall_different", "precision_same", "f1_same", "mcc"),
+    *("auroc", "average_precision", "log_loss", "predicted_same_rate"),
+)
+SHARE = (0.0, 1.0)
+BOUNDS = {"mcc": (-1.0, 1.0), "log_loss": (0.0, np.inf)}
+# Properties of the architecture, which networks of one study share.
+SIZES = ("params", "macs", "compression_ratio", "theoretical_speedup")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -44,12 +55,17 @@ def normalised_area(k: np.ndarray, values: np.ndarray) -> float:
 
 
 def largest_k_within(k: np.ndarray, values: np.ndarray, margin: float = POINT) -> int:
-    """The largest K whose value is at most `margin` below that of the smallest K, the unpruned network's."""
-    # Accuracies are ratios of counts; the slack keeps "exactly one point" within it.
-    return int(k[values >= values[0] - margin - 1e-12].max())
+    """The largest K such that it and every smaller K are at most `margin` below the unpruned network.
+
+    k, values: (n,), in rising order of K; the first is the unpruned network. The first crossing counts: where a noisy
+    curve comes back within the margin at a larger K, that K is not the answer.
+    """
+    # Accuracies are ratios of counts; the tolerance keeps "exactly one point" within the margin.
+    within = values >= values[0] - margin - 1e-12
+    return int(k[-1] if within.all() else k[np.argmin(within) - 1])
 
 
-# What is told of one network's curve, a row for each K in rising order.
+# Quantities of one network's curve, which has one row per K in rising order.
 QUANTITIES: dict[str, Callable[[pd.DataFrame], float]] = {
     "control_accuracy": lambda c: c["accuracy"].iloc[0],
     "control_balanced_accuracy": lambda c: c["balanced_accuracy"].iloc[0],
@@ -60,39 +76,86 @@ QUANTITIES: dict[str, Callable[[pd.DataFrame], float]] = {
 }
 
 
-def interval(values: pd.Series) -> tuple[float, float]:
-    """The 95 % Student t interval of the mean of values over networks; not numbers for fewer than two."""
-    n = len(values)
-    if n < 2:
-        return float("nan"), float("nan")
-    # Imported here: most figures need this module, and none of them this import's second.
+def half_width(std: np.ndarray | float, n: np.ndarray | int) -> np.ndarray:
+    """Half of the 95 % Student t interval of a mean of n values with this standard deviation; NaN for n < 2."""
+    # Imported here: scipy.stats takes a second, and most figures need this module without it.
     from scipy import stats
 
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
-    return float(values.mean() - half), float(values.mean() + half)
+    n = np.asarray(n)
+    # n - 1 = 0 degrees of freedom give NaN.
+    return stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * std / np.sqrt(n)
+
+
+def interval(values: pd.Series) -> tuple[float, float]:
+    """The 95 % Student t interval of the mean of values over networks; NaN for fewer than two."""
+    half = float(half_width(values.std(ddof=1), len(values)))
+    return float(values.mean()) - half, float(values.mean()) + half
 
 
 def bootstrap_interval(values: pd.Series) -> tuple[float, float]:
-    """The 95 % bootstrap interval (BCa; the same draws each time) of the mean over networks; not numbers for few."""
+    """The 95 % bootstrap interval (BCa) of the mean over networks; NaN for fewer than BOOTSTRAP_FROM.
+
+    The resamples come from a fixed seed, so equal values give an equal interval.
+    """
     if len(values) < BOOTSTRAP_FROM:
         return float("nan"), float("nan")
     if values.nunique() == 1:
         return float(values.iloc[0]), float(values.iloc[0])
     from scipy import stats
 
-    found = stats.bootstrap(
+    ends = stats.bootstrap(
         (values.to_numpy(),), np.mean, confidence_level=CONFIDENCE, n_resamples=RESAMPLES, rng=np.random.default_rng(0)
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(ends.low), float(ends.high)
 
 
 def by_criterion(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows with `random` for each of its draws (`random-1`, …) as their criterion, and the draws as `order`."""
+    """The rows with `criterion` set to `random` for each of its draws (`random-1`, …), and the draw kept as `order`."""
     return table.assign(order=table["criterion"], criterion=table["criterion"].map(criterion_of))
 
 
+def constant_accuracy(table: pd.DataFrame) -> pd.Series:
+    """The share of truly different pairs: the accuracy of a network that answers *different* to every pair."""
+    different = table["tn"] + table["fp"]
+    return different / (different + table["tp"] + table["fn"])
+
+
+def mean_curves(curve: pd.DataFrame) -> pd.DataFrame:
+    """One row per criterion, removal and K of a curve.csv, in its order: means over networks and their intervals.
+
+    Columns: dataset, layer, criterion, removal, k, channels_left; seeds (networks) and draws (orders of each network,
+    averaged before anything else); for each of METRICS that the curve has NAME_mean, NAME_low and NAME_high (95 %
+    Student t over networks, clipped to the metric's range; NaN for one network); constant_accuracy; SIZES. Raises
+    StudyError if networks differ in size: a mean over different architectures describes none of them.
+    """
+    rows = by_criterion(curve).assign(constant_accuracy=constant_accuracy(curve))
+    keys, metrics = [*GROUP, "k"], [name for name in METRICS if name in curve]
+    group = rows.groupby(keys, sort=False)
+    _check_sizes(group)
+    # A metric that is not a number in one network has no mean: leaving that network out would hide it.
+    of_network = rows.groupby([*keys, "seed"], sort=False)[metrics].mean(skipna=False).groupby(keys, sort=False)
+    n, mean = of_network.size(), of_network.mean(skipna=False)
+    half = half_width(of_network.std(ddof=1, skipna=False).to_numpy(), n.to_numpy()[:, None])
+    columns = {"channels_left": group["channels_left"].first(), "seeds": n, "draws": group["order"].nunique()}
+    for i, name in enumerate(metrics):
+        bounds = BOUNDS.get(name, SHARE)
+        columns[f"{name}_mean"] = mean[name]
+        columns[f"{name}_low"] = (mean[name] - half[:, i]).clip(*bounds)
+        columns[f"{name}_high"] = (mean[name] + half[:, i]).clip(*bounds)
+    columns["constant_accuracy"] = group["constant_accuracy"].mean()
+    return pd.DataFrame(columns | {name: group[name].first() for name in SIZES}).reset_index()
+
+
+def _check_sizes(group: "pd.api.typing.DataFrameGroupBy") -> None:
+    for name in SIZES:
+        different = group[name].nunique() != 1
+        if different.any():
+            where = ", ".join(map(str, different.index[different.argmax()]))
+            raise StudyError(f"curve: networks (seeds) differ in {name} at {where}; a study has one architecture")
+
+
 def networks(curve: pd.DataFrame) -> pd.DataFrame:
-    """A row for each network, criterion and removal of a curve.csv: every quantity, averaged over draws of random."""
+    """One row per network, criterion and removal of a curve.csv: each of QUANTITIES, averaged over draws of random."""
     orders = [
         dict(zip([*GROUP, "seed"], names)) | {name: quantity(one) for name, quantity in QUANTITIES.items()}
         for (*names, _), one in by_criterion(curve.sort_values("k", kind="stable")).groupby(
@@ -103,47 +166,37 @@ def networks(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(curve: pd.DataFrame) -> pd.DataFrame:
-    """A row for each criterion and removal of a curve.csv: for each quantity its mean, std and intervals over seeds.
+    """One row per criterion and removal of a curve.csv, in its order: mean, std and intervals of each of QUANTITIES.
 
-    `low` and `high` are Student's, cut off at what the quantity can be; `bootstrap_low` and `…_high` are there from
-    BOOTSTRAP_FROM networks on. `draws`: how many orders of each network the criterion's value is the mean of.
+    `low` and `high` are Student's, clipped to the quantity's range; `bootstrap_low` and `bootstrap_high` are empty for
+    fewer than BOOTSTRAP_FROM networks. `draws`: the number of orders of each network, averaged first.
+    `constant_accuracy`: the accuracy of a constant answer.
     """
-    rows, draws = [], by_criterion(curve).groupby(GROUP)["order"].nunique()
+    curves = by_criterion(curve).assign(constant_accuracy=constant_accuracy(curve)).groupby(GROUP)
+    draws, constant, rows = curves["order"].nunique(), curves["constant_accuracy"].mean(), []
     for names, group in networks(curve).groupby(GROUP, sort=False):
         n = len(group)
         row = dict(zip(GROUP, names)) | {"seeds": n, "draws": draws[names], "interval": f"Student t {CONFIDENCE:.0%}"}
         row["bootstrap"] = (
             f"BCa {CONFIDENCE:.0%}" if n >= BOOTSTRAP_FROM else f"none: fewer than {BOOTSTRAP_FROM} seeds"
         )
+        row["constant_accuracy"] = constant[names]
         for name in QUANTITIES:
-            # No quantity is negative; a share is at most 1 and a K at most the largest that was evaluated.
-            low, high = np.clip(interval(group[name]), 0, curve["k"].max() if name.startswith("largest_k") else 1)
-            again = bootstrap_interval(group[name])
-            row |= {
-                f"{name}_mean": group[name].mean(),
-                f"{name}_std": group[name].std(ddof=1),
-                f"{name}_low": low,
-                f"{name}_high": high,
-                f"{name}_bootstrap_low": again[0],
-                f"{name}_bootstrap_high": again[1],
-            }
+            highest = curve["k"].max() if name.startswith("largest_k") else 1
+            row |= {f"{name}_{part}": value for part, value in _spread(group[name], highest).items()}
         rows.append(row)
-    # In the order of the curve, which is the config's.
-    order = by_criterion(curve)[GROUP].drop_duplicates()
-    return order.merge(pd.DataFrame(rows), on=GROUP)
+    return pd.DataFrame(rows)
 
 
-def over_seeds(curve: pd.DataFrame, metric: str, by: str = "k") -> pd.DataFrame:
-    """For each K (index): columns mean, low, high, of a metric over seeds, the interval clipped to [0, 1].
-
-    Several orders of a network count as their mean.
-    """
-    by_k = curve.groupby([by, "seed"])[metric].mean().groupby(by)
-    ends = by_k.apply(interval)
-    return pd.DataFrame(
-        {
-            "mean": by_k.mean(),
-            "low": ends.map(lambda pair: pair[0]).clip(0, 1),
-            "high": ends.map(lambda pair: pair[1]).clip(0, 1),
-        }
-    )
+def _spread(values: pd.Series, highest: float) -> dict[str, float]:
+    """Mean, standard deviation and intervals of a quantity in [0, highest] over networks."""
+    low, high = np.clip(interval(values), 0, highest)
+    bootstrap_low, bootstrap_high = bootstrap_interval(values)
+    return {
+        "mean": values.mean(),
+        "std": values.std(ddof=1),
+        "low": low,
+        "high": high,
+        "bootstrap_low": bootstrap_low,
+        "bootstrap_high": bootstrap_high,
+    }

@@ -1,7 +1,8 @@
 """Figures: each module in a folder here is one, named as its file, drawn from the data that the folder names.
 
-of_curve: the study's curve.csv, of_summary: its summary.csv, and so on; of_network: one network's channels.csv, ranks
-and mean maps. A figure has `draw(data) -> matplotlib Figure`. To add one, add a module; nothing else changes.
+of_curve_mean: the study's curve_mean.csv, of_summary: its summary.csv, and so on; of_network: one network's
+channels.csv, order of pruning and mean maps. A figure has `draw(data) -> matplotlib Figure`. To add one, add a module;
+nothing else changes.
 """
 
 import dataclasses
@@ -16,14 +17,21 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+MAPS_ORDERS = ("channel", "pruning")
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """What a figure is drawn from: its table, the study's criteria in the config's order, and maps (P, M, N)."""
+    """What a figure is drawn from.
+
+    table: the table of its folder. criteria: the study's, in the config's order. maps: the mean maps (P, M, N) of one
+    network. maps_order: how these are arranged, by `channel` number or in the order of `pruning`.
+    """
 
     table: "pd.DataFrame"
     criteria: tuple[str, ...]
     maps: np.ndarray | None = None
+    maps_order: str = "channel"
 
 
 def of(folder: str) -> list[str]:
@@ -32,7 +40,7 @@ def of(folder: str) -> list[str]:
 
 
 def folders() -> list[str]:
-    """The folders of figures: `of_curve`, …."""
+    """The folders of figures: `of_curve_mean`, …."""
     return sorted(folder.name for folder in Path(__path__[0]).glob("of_*"))
 
 
@@ -42,7 +50,7 @@ def folder_of(name: str) -> str:
 
 
 def names() -> list[str]:
-    """All figures there are."""
+    """The names of all figures."""
     return [name for folder in folders() for name in of(folder)]
 
 
@@ -55,7 +63,7 @@ def draw(name: str, data: Data) -> "Figure":
 
 
 def save(figure: "Figure", dpi: int, *paths: str | Path) -> None:
-    """Write a figure to files whose endings tell the format; the same figure gives the same bytes."""
+    """Write a figure to files in the formats of their endings; the same figure gives the same bytes."""
     from prunecurve.figures import style
     from prunecurve.files import atomic
 

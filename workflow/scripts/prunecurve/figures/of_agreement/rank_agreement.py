@@ -1,43 +1,73 @@
 """How alike the rankings of each two criteria are: Kendall's τ below the diagonal, Spearman's ρ above it."""
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prunecurve.figures import Data, style
 
+# In points; numbers that would have to be smaller to fit are left out.
+FONT, SMALLEST = 7.0, 5.5
+
 
 def draw(data: Data) -> Figure:
-    """A square a pair of criteria, in the config's order; the mean over networks of each one's correlation."""
+    """A square per pair of criteria, similar criteria beside each other; means over networks of the correlations."""
     table = data.table.set_index(["criterion", "other"])
-    names = list(data.criteria)
-    kendall, spearman = (
-        table[f"{m}_mean"].unstack().reindex(index=names, columns=names) for m in ("kendall", "spearman")
-    )
+    kendall, spearman = (table[f"{m}_mean"].unstack() for m in ("kendall", "spearman"))
+    names = similar_together(kendall.reindex(index=data.criteria, columns=data.criteria))
+    kendall, spearman = (each.reindex(index=names, columns=names) for each in (kendall, spearman))
     values = np.where(np.tri(len(names), dtype=bool), kendall, spearman)
-    figure = Figure(figsize=(style.PAGE_WIDTH, style.PAGE_WIDTH * 0.82))
+    figure = Figure(figsize=(style.PAGE_WIDTH, style.PAGE_WIDTH * 0.85))
     ax = figure.add_subplot()
     image = ax.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
-    font = min(7.0, 105 / len(names))
-    for (row, column), value in np.ndenumerate(values):
-        # Adding zero takes the sign from what is rounded to nothing.
-        told = "–" if np.isnan(value) else f"{round(value, 2) + 0:.2f}".replace("-", "−").replace("0.", ".")
-        ax.text(
-            column, row, told, ha="center", va="center", fontsize=font, color="white" if abs(value) > 0.65 else "black"
-        )
+    numbers = _numbers(ax, values)
     labels = [style.label(name) for name in names]
     ax.set_xticks(range(len(names)), labels, rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(len(names)), labels)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     seeds = int(data.table["seeds"].max())
-    figure.suptitle(
-        f"{style.where(data.table)}: rank correlation of the criteria’s scores, mean of {seeds} "
-        f"network{'s (seeds)' if seeds > 1 else ''}; below the diagonal Kendall’s τ, above it Spearman’s ρ;\n"
-        "random: mean over its draws, on the diagonal of each with the others",
-        x=0.01,
-        ha="left",
-        fontsize=7,
+    over = f"mean of {seeds} networks (seeds)" if seeds > 1 else "one network (seed)"
+    style.head(
+        figure,
+        f"{style.where(data.table)}: rank correlation of the criteria’s scores, {over}; similar ones are neighbours\n"
+        f"below the diagonal: Kendall’s τ, above it: Spearman’s ρ{'; numbers: correlation × 100' if numbers else ''}\n"
+        "random: mean over its draws; on the diagonal, of each draw with the others",
     )
     bar = figure.colorbar(image, ax=ax, shrink=0.6, aspect=30, pad=0.02)
     bar.outline.set_linewidth(0.4)
+    bar.set_label("rank correlation")
     return figure
+
+
+def similar_together(correlation: pd.DataFrame) -> list[str]:
+    """The criteria of a symmetric table of correlations, ordered so that neighbours have high ones.
+
+    Hierarchical clustering (average linkage of 1 − correlation) with optimal leaf order; criteria without a
+    correlation (equal scores, a single draw of random) count as uncorrelated.
+    """
+    names = list(correlation.index)
+    if len(names) < 3:
+        return names
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    distances = 1 - correlation.fillna(0.0).to_numpy()
+    np.fill_diagonal(distances, 0)
+    # Rounding: what is equal but for the last digit, or below zero by as much.
+    condensed = np.clip(np.round(squareform(distances, checks=False), 9), 0, None)
+    return [names[leaf] for leaf in leaves_list(linkage(condensed, "average", optimal_ordering=True))]
+
+
+def _numbers(ax: Axes, values: np.ndarray) -> bool:
+    """Write the values × 100 into their squares, if they fit; whether they do."""
+    # Squares take six tenths of the figure's width; −100 takes 4.5 characters of 0.6 font sizes.
+    font = min(FONT, 0.6 * style.PAGE_WIDTH * 72 / len(values) / (4.5 * 0.6))
+    if font < SMALLEST:
+        return False
+    for (row, column), value in np.ndenumerate(values):
+        text = "–" if np.isnan(value) else f"{round(100 * value):d}".replace("-", "−")
+        colour = "white" if abs(value) > 0.65 else "black"
+        ax.text(column, row, text, ha="center", va="center", fontsize=font, color=colour)
+    return True

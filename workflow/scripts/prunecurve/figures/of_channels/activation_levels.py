@@ -1,4 +1,4 @@
-"""The mean activation of the P channels, sorted, a line a network: how many channels are dead, how unequal the rest."""
+"""The mean activation of the P channels, sorted, a line per network: how many are dead, how the rest differ."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -7,23 +7,22 @@ from prunecurve.figures import Data, style
 
 
 def draw(data: Data) -> Figure:
-    """The figure; channels go from the least active (the first that `mean_activation` removes) to the most."""
-    figure, (ax,) = style.panels(1, columns=1, height=3.0)
-    seeds = list(data.table["seed"].unique())
-    looks = style.line_styles(tuple(map(str, seeds)))
-    for seed in seeds:
+    """Channels go from the least active, which `mean_activation` removes first, to the most active."""
+    figure, (ax,) = style.grid(1, columns=1, height=3.2)
+    for seed, look in style.line_looks(data.table["seed"].unique()).items():
         channels = data.table[data.table["seed"] == seed]
         levels = np.sort(channels["relu_mean"].to_numpy())
         dead = int((channels["relu_max"] == 0).sum())
         place = np.arange(1, len(levels) + 1)
-        ax.plot(place, levels, label=f"seed {seed}: {dead} of {len(levels)} channels dead", **looks[str(seed)])
-        if dead:
-            ax.plot(place[:dead], levels[:dead], "x", color=looks[str(seed)]["color"], ms=4, clip_on=False)
+        ax.plot(place, levels, label=f"seed {seed}: {dead} of {len(levels)} dead", **look)
+        ax.plot(place[:dead], levels[:dead], "x", color=look["color"], ms=4, clip_on=False, label="_dead")
     ax.set(
         xlabel="channels, from the least to the most active",
         ylabel="mean activation after ReLU",
-        xlim=(1, len(levels)),
+        xlim=(1, max(len(levels), 2)),
     )
     ax.set_ylim(bottom=0)
-    ax.legend(loc="upper left", title=style.where(data.table), alignment="left", title_fontsize=7)
+    style.integer_ticks(ax)
+    crosses = "crosses: dead channels" if (data.table["relu_max"] == 0).any() else "dead"
+    style.legend(figure, ax, f"{style.where(data.table)}, a line per network; {crosses}: {style.DEAD}")
     return figure

@@ -1,1 +1,1 @@
-"""Figures drawn from one network: its channels.csv, ranks and mean maps."""
+"""Figures drawn from one network: its channels.csv, order of pruning and mean maps."""

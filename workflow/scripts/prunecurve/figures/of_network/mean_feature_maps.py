@@ -1,8 +1,9 @@
-"""The P mean feature maps of the unpruned layer, each on its own scale, as the reference experiment shows them."""
+"""The P mean feature maps of the unpruned layer, each on its own scale, as in the reference experiment."""
 
 import math
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -15,6 +16,7 @@ from prunecurve.figures import Data, style
 COLOURMAP = "viridis"
 # Space between maps in units of a map's width; the line of text above one, in inches.
 GAP, TEXT_HEIGHT = 0.10, 0.13
+DEAD_COLOUR = style.COLOURS[1]
 
 
 def grid_of(count: int) -> tuple[int, int]:
@@ -24,77 +26,92 @@ def grid_of(count: int) -> tuple[int, int]:
 
 
 def draw(data: Data, *, shared_scale: bool = False) -> Figure:
-    """A tile for each channel, in order of number: its mean map, number, rank, and whether it is dead.
+    """A tile per channel: its mean map, its number, its order of pruning, and whether it is dead.
 
-    The table holds one network's channels, with their rank by the study's first criterion: rank r is
-    removed for every K ≥ r.
+    The table holds one network's channels, with `order`, the number of channels that the study's first criterion
+    removes before it: a channel is removed for every K > order. data.maps_order says which tile comes first.
     """
-    count, height, width = data.maps.shape
+    count = len(data.maps)
     rows, columns = grid_of(count)
     channels = data.table.set_index("channel")
+    if data.maps_order == "pruning":
+        channels = channels.sort_values("order")
     side = style.PAGE_WIDTH / (columns * (1 + GAP))
     text = TEXT_HEIGHT / side
-    figure = Figure(figsize=(style.PAGE_WIDTH, rows * side * (1 + GAP + text) + 0.9))
+    figure = Figure(figsize=(style.PAGE_WIDTH, rows * side * (1 + GAP + text) + 1.1))
     ax = figure.add_subplot()
     highest = float(data.maps.max()) or 1.0
-    font = min(6.0, 11 * side)
-    for channel, one in enumerate(data.maps):
-        left = channel % columns * (1 + GAP)
-        top = channel // columns * (1 + GAP + text) + text
+    for place, channel in enumerate(channels.itertuples()):
+        corner = place % columns * (1 + GAP), place // columns * (1 + GAP + text) + text
+        one = data.maps[channel.Index]
         low, high = (0.0, highest) if shared_scale else (float(one.min()), float(one.max()))
-        dead = channels.loc[channel, "relu_max"] == 0
-        ax.imshow(
-            np.full_like(one, np.nan) if dead else one,
-            cmap=COLOURMAP,
-            norm=Normalize(low, high if high > low else low + 1),
-            extent=(left, left + 1, top + 1, top),
-            interpolation="nearest",
-        )
-        _mark_unseen(ax, left, top, height, width)
-        rank = channels.loc[channel, "rank"]
-        ax.text(left, top - 0.04, str(channel), fontsize=font, va="bottom", weight="bold")
-        ax.text(left + 1, top - 0.04, f"r{rank}", fontsize=font, va="bottom", ha="right", color="#333333")
-        if dead:
-            ax.plot([left, left + 1], [top, top + 1], color="#D55E00", lw=0.8)
-            ax.plot([left, left + 1], [top + 1, top], color="#D55E00", lw=0.8)
-            ax.add_patch(Rectangle((left, top), 1, 1, fill=False, edgecolor="#D55E00", linewidth=0.8, zorder=3))
+        _tile(ax, *corner, one, Normalize(low, high if high > low else low + 1), dead=channel.relu_max == 0)
+        _label(ax, *corner, channel.Index, channel.order, font=min(6.0, 11 * side))
     ax.set(xlim=(-0.02, columns * (1 + GAP) - GAP + 0.02), ylim=(rows * (1 + GAP + text) - GAP + 0.02, 0))
     ax.set_aspect("equal")
     ax.axis("off")
-    _explain(figure, ax, data, channels, (height, width), highest, shared_scale)
+    _explain(ax, data, channels)
+    _scale(figure, ax, highest if shared_scale else None)
     return figure
 
 
+def _tile(ax: Axes, left: float, top: float, one: np.ndarray, norm: Normalize, dead: bool) -> None:
+    """A map (M, N), or a crossed-out square where the channel is dead."""
+    ax.imshow(
+        np.full_like(one, np.nan) if dead else one,
+        cmap=COLOURMAP,
+        norm=norm,
+        extent=(left, left + 1, top + 1, top),
+        interpolation="nearest",
+    )
+    _mark_unseen(ax, left, top, *one.shape)
+    if dead:
+        for ends in ([top, top + 1], [top + 1, top]):
+            ax.plot([left, left + 1], ends, color=DEAD_COLOUR, lw=0.8)
+        ax.add_patch(Rectangle((left, top), 1, 1, fill=False, edgecolor=DEAD_COLOUR, linewidth=0.8, zorder=3))
+
+
+def _label(ax: Axes, left: float, top: float, channel: int, order: int, font: float) -> None:
+    ax.text(left, top - 0.04, str(channel), fontsize=font, va="bottom", weight="bold")
+    ax.text(left + 1, top - 0.04, f"#{order}", fontsize=font, va="bottom", ha="right", color="#333333")
+
+
 def _mark_unseen(ax: Axes, left: float, top: float, height: int, width: int) -> None:
-    """Lines before the last row and column of a map of odd size: pooling by two leaves them out."""
+    """Lines before the last row and column of a map of odd size: pooling by two drops them."""
     if height % 2:
         ax.plot([left, left + 1], [top + 1 - 1 / height] * 2, color="white", lw=0.7)
     if width % 2:
         ax.plot([left + 1 - 1 / width] * 2, [top, top + 1], color="white", lw=0.7)
 
 
-def _explain(figure, ax, data, channels, size, highest, shared_scale) -> None:
-    """The title and, under the maps, a colour bar."""
+def _explain(ax: Axes, data: Data, channels: pd.DataFrame) -> None:
+    """The lines over the maps."""
+    (count, height, width), seed = data.maps.shape, channels["seed"].iloc[0]
     dead = int((channels["relu_max"] == 0).sum())
-    seed = channels["seed"].iloc[0]
-    told = [
-        f"{style.where(data.table)}, seed {seed}: mean of each of the {len(channels)} channels ({size[0]}×{size[1]}) "
-        "after ReLU, over all test pairs",
-        f"bold: channel number; r: rank by {style.label(data.criteria[0])}, removed for every K ≥ r; "
-        f"crossed out: dead, zero everywhere ({dead})",
+    arranged = "pruning order, the first removed at the top left" if data.maps_order == "pruning" else "channel order"
+    lines = [
+        f"{style.where(data.table)}, seed {seed}, unpruned: mean map after ReLU of each of the {count} channels "
+        f"({height}×{width}), over all test pairs",
+        f"tiles in {arranged}; bold: channel number",
+        f"#n: {style.label(data.criteria[0])} removes n channels before this one, so it is removed for every K > n",
+        f"crossed out: dead, {style.DEAD} ({dead} of {count})",
     ]
-    if size[0] % 2 or size[1] % 2:
-        told.append("beyond the white lines: left out by the pooling, so never seen by what follows")
-    ax.set_title("\n".join(told), loc="left", fontsize=7)
+    if height % 2 or width % 2:
+        lines.append("beyond the white lines: dropped by max pooling (odd map size), never seen by the next layer")
+    ax.set_title("\n".join(lines), loc="left", fontsize=style.SMALL)
+
+
+def _scale(figure: Figure, ax: Axes, highest: float | None) -> None:
+    """A colour bar under the maps, up to the highest value of all of them; None: each map has its own scale."""
     bar = figure.colorbar(
-        ScalarMappable(Normalize(0, highest if shared_scale else 1), COLOURMAP),
+        ScalarMappable(Normalize(0, highest or 1), COLOURMAP),
         ax=ax,
         orientation="horizontal",
         shrink=0.4,
         aspect=40,
         pad=0.01,
     )
-    if not shared_scale:
-        bar.set_ticks([0, 1], labels=["the map's lowest", "its highest"])
-    bar.set_label("mean activation, one scale for all maps" if shared_scale else "each map on its own scale")
+    if highest is None:
+        bar.set_ticks([0, 1], labels=["lowest of the map", "highest of the map"])
+    bar.set_label("each map on its own scale" if highest is None else "mean activation, one scale for all maps")
     bar.outline.set_linewidth(0.4)

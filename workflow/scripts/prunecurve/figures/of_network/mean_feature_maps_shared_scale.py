@@ -1,4 +1,4 @@
-"""The P mean feature maps once more, all on one scale: which channels are strong, and which hardly there."""
+"""The P mean feature maps on one scale: which channels are strong, and which hardly active."""
 
 from matplotlib.figure import Figure
 

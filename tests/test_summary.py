@@ -1,0 +1,132 @@
+"""The summary at the end of a run: its numbers are those of the tables, and it claims no more than they show."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import summarise
+from prunecurve.comparisons import paired
+from prunecurve.statistics import networks
+from prunecurve.statistics import summarise as table_of
+from prunecurve.summary_text import WIDTH, summary_text
+from test_statistics import curve
+
+SEEDS = range(5)
+FIGURES = "results/d/figures/"
+
+
+def study(levels: dict[str, float], seeds=SEEDS, noise=0.01, removal="structural") -> pd.DataFrame:
+    """Curves over K = 0 and 1 that start at 0.9 and end at a level, with each network's own noise."""
+    rng = np.random.default_rng(1)
+    own = rng.normal(0, noise, (len(levels), 9))
+    return pd.concat(
+        curve({s: [0.9, level + own[i, s]] for s in seeds}, name, removal)
+        for i, (name, level) in enumerate(levels.items())
+    )
+
+
+def sentences(table: pd.DataFrame) -> str:
+    return " ".join(summary_text(table, FIGURES).split())
+
+
+def test_criteria_are_sorted_with_the_numbers_of_the_tables():
+    table = study({"mean_activation": 0.5, "greedy": 0.8, "random-1": 0.6, "random-2": 0.7})
+    lines = summary_text(table, FIGURES).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("criterion"))
+    rows = [line.split() for line in lines[start + 2 : start + 5]]
+    assert [row[0] for row in rows] == ["greedy", "random", "mean_activation"]
+    greedy = table_of(table).set_index("criterion").loc["greedy"]
+    difference = paired(table).query("quantity == 'balanced_accuracy_area' and baseline == 'random'").iloc[1]
+    values = [greedy[f"balanced_accuracy_area_{part}"] for part in ("mean", "low", "high")]
+    expected = "greedy {:.3f} [{:.3f}, {:.3f}]".format(*values)
+    expected += " {:+.3f} [{:+.3f}, {:+.3f}] *".format(*difference[["mean", "low", "high"]])
+    expected += " {:.1f} [0.0, 0.0]".format(greedy["largest_k_balanced_accuracy_mean"])
+    assert " ".join(rows[0]) == expected
+    assert rows[1][4] == "-", "random is not compared with itself"
+
+
+def test_columns_are_aligned_and_lines_short():
+    names = {"a_criterion_with_a_name_that_is_much_too_long_for_a_table": 0.7, "apoz": 0.4, "random-1": 0.5}
+    both = [study(names, removal=removal) for removal in ("structural", "zero_weights")]
+    text = summary_text(pd.concat(both), FIGURES)
+    assert text.endswith(f"Figures: {FIGURES}\n")
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert [line for line in lines if line.startswith("Removal")] == ["Removal: structural", "Removal: zero_weights"]
+    starts = [i for i, line in enumerate(lines) if line.startswith("criterion")]
+    for start in starts:
+        place = lines[start].index("area under")
+        assert all(line[place - 2 : place] == "  " and line[place] != " " for line in lines[start : start + 5])
+        assert lines[start + 2].startswith("a_criterion_with_a_name... ")
+
+
+def test_the_controls_are_there():
+    text = summary_text(study({"apoz": 0.5, "random-1": 0.6}), FIGURES)
+    assert "accuracy 0.900 [0.900, 0.900], balanced accuracy 0.800 [0.800, 0.800]" in text
+    assert "Always answering different:  accuracy 0.900, balanced accuracy 0.500" in text
+
+
+@pytest.mark.parametrize(
+    ("level", "noise", "claim"),
+    [
+        (0.8, 0.01, "mean_activation, the reference experiment's criterion, beats random: area +0.1"),
+        (0.4, 0.01, "mean_activation, the reference experiment's criterion, is worse than random: area −0.0"),
+        (0.6, 0.2, "mean_activation, the reference experiment's criterion, does not clearly differ from random: area "),
+    ],
+)
+def test_whether_the_reference_criterion_beats_random(level, noise, claim):
+    told = sentences(study({"mean_activation": level, "random-1": 0.6}, noise=noise))
+    assert claim in told
+    assert ("This holds after Holm's correction (p = " in told) is (noise < 0.1)
+
+
+def test_a_difference_that_correction_takes_away_is_not_claimed():
+    """An uncorrected interval without zero, p = 0.02, and twenty comparisons."""
+    rng = np.random.default_rng(0)
+    others = {f"c{i}": 0.6 + rng.normal(0, 0.01) for i in range(20)}
+    table = study({"random-1": 0.6, **others}, noise=0.03)
+    values = networks(table).query("criterion == 'random'")["accuracy_area"].to_numpy()
+    shift = np.array([0.02, 0.04, 0.06, 0.02, 0.001])
+    own = curve({s: [0.9, 2 * (values[s] + shift[s]) - 0.9] for s in SEEDS}, "mean_activation")
+    told = sentences(pd.concat([table, own]))
+    assert "is above random on average: area +0.028 [+0.0" in told
+    assert "This does not hold after Holm's correction" in told and "beats random:" not in told
+
+
+@pytest.mark.parametrize(
+    ("levels", "seeds", "reason"),
+    [
+        ({"mean_activation": 0.5, "apoz": 0.4}, SEEDS, "cannot be said: the study lacks random."),
+        ({"apoz": 0.5, "random-1": 0.4}, SEEDS, "cannot be said: the study lacks mean_activation."),
+        ({"apoz": 0.5, "chip": 0.4}, SEEDS, "cannot be said: the study lacks mean_activation and random."),
+        ({"mean_activation": 0.5, "random-1": 0.4}, [0], "cannot be said from one network (difference +0.05"),
+    ],
+)
+def test_what_the_data_cannot_show_is_said(levels, seeds, reason):
+    assert reason in sentences(study(levels, seeds))
+
+
+def test_a_constant_difference_has_no_p():
+    told = sentences(study({"mean_activation": 0.5, "random-1": 0.4}, noise=0))
+    assert "equal on all of them, so p is not defined." in told
+
+
+def test_the_best_criterion_is_named_and_its_lead_not_overstated():
+    assert "Largest area: apoz; its lead over chip is +0.0" in sentences(study({"chip": 0.5, "apoz": 0.7}))
+    assert "not corrected for picking the two best" in sentences(study({"chip": 0.5, "apoz": 0.7}))
+    assert "not a clear lead" in sentences(study({"chip": 0.6, "apoz": 0.61}, noise=0.1))
+    assert "One network cannot show whether" in sentences(study({"chip": 0.6, "apoz": 0.7}, [0]))
+    assert "apoz is the only criterion." in sentences(study({"apoz": 0.7}))
+
+
+def test_one_network_has_numbers_without_intervals():
+    text = summary_text(study({"mean_activation": 0.5, "random-1": 0.4}, [0]), FIGURES)
+    assert "one network" in text and "[" not in text and "nan" not in text and "*" not in text
+
+
+def test_the_script_writes_the_text(tmp_path):
+    table = study({"mean_activation": 0.5, "random-1": 0.4})
+    table.to_csv(tmp_path / "curve.csv", index=False)
+    words = ["--curve", str(tmp_path / "curve.csv"), "--figures", FIGURES, "--text", str(tmp_path / "summary.txt")]
+    words += ["--summary", str(tmp_path / "summary.csv")]
+    summarise.work(summarise.options().parse_args(words))
+    assert (tmp_path / "summary.txt").read_text(encoding="utf-8") == summary_text(table, FIGURES)
