@@ -51,6 +51,20 @@ def test_logs_of_earlier_runs_are_not_shown_and_a_log_that_begins_anew_is(tmp_pa
     assert follower.shown == ["today", "now"]
 
 
+def test_of_many_messages_in_a_pause_the_last_is_shown(tmp_path):
+    shown = []
+    follower = Follower([str(tmp_path / "train.log")], shown.append, pause=3600)
+    follower.start()
+    with (tmp_path / "train.log").open("w") as file:
+        for epoch in range(5):
+            file.write(line(f"epoch {epoch}") + (line("careful", "WARNING") if epoch == 2 else ""))
+            file.flush()
+            time.sleep(0.6)
+    assert shown == ["epoch 0", "careful"]
+    follower.stop()
+    assert shown == ["epoch 0", "careful", "epoch 4"]
+
+
 def test_a_run_that_fails_before_it_starts_may_stop_it(follower):
     follower.stop()
     assert follower.shown == []

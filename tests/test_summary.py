@@ -120,7 +120,7 @@ def test_the_best_criterion_is_named_and_its_lead_not_overstated():
 
 def test_one_network_has_numbers_without_intervals():
     text = summary_text(study({"mean_activation": 0.5, "random-1": 0.4}, [0]), FIGURES)
-    assert "one network" in text and "[" not in text and "nan" not in text and "*" not in text
+    assert "One network" in text and "[" not in text and "nan" not in text and "*" not in text
 
 
 def test_the_script_writes_the_text(tmp_path):

@@ -1,7 +1,12 @@
 # What a run reports: before its first job, while it trains, after its last job.
 
-# Trainings and freezing write their progress to their logs; the run shows it, above the bars of the terminal.
-FOLLOWER = Follower([f"results/{STUDY}/seed*/logs/train.log", "results/logs/freeze/*.log"], logger.info)
+# Trainings and freezing write their progress to their logs; the run shows it, above the bars of the terminal. In a file
+# a message every five seconds per training is enough.
+FOLLOWER = Follower(
+    [f"results/{STUDY}/seed*/logs/train.log", "results/logs/freeze/*.log"],
+    logger.info,
+    pause=0 if sys.stderr.isatty() else 5,
+)
 
 
 def replaced_settings():

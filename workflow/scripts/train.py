@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from prunecurve.batches import Split
-from prunecurve.commandline import log, parser, run
+from prunecurve.commandline import parser, run
 from prunecurve.files import load_array, write_rows
 from prunecurve.network import Architecture, prepare_torch, save_model, save_weights
 from prunecurve.settings import add_fields, fields_of
@@ -37,13 +37,6 @@ def work(arguments: argparse.Namespace) -> None:
     splits = {split: Split.of(images[split], pairs[split], device) for split in images}
     recipe = fields_of(Recipe, arguments)
     model, rows = train(architecture, recipe, splits["train"], splits["val"], arguments.seed, device)
-    best = next(row for row in rows if row["kept"])
-    log.info(
-        "train seed %d: kept epoch %d, balanced accuracy %.4f",
-        arguments.seed,
-        best["epoch"],
-        best["val_balanced_accuracy"],
-    )
     save_model(arguments.model, model)
     save_weights(arguments.weights, model)
     write_rows(arguments.history, rows)

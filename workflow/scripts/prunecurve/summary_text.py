@@ -26,13 +26,13 @@ def summary_text(curve: pd.DataFrame, figures: str) -> str:
     summary, differences = summarise(curve), paired(curve)
     areas = networks(curve).pivot(index=["removal", "seed"], columns="criterion", values=AREA)
     first, seeds = summary.iloc[0], int(summary["seeds"].max())
-    over = f"means over {seeds} networks (seeds), in brackets 95 % Student t intervals" if seeds > 1 else "one network"
-    blocks = [_wrapped(f"{first['dataset']}, {first['layer']}, test pairs, K = 0 to {curve['k'].max()}: {over}.")]
+    over = f"Means over {seeds} networks (seeds) [95 % Student t interval]." if seeds > 1 else "One network (seed)."
+    blocks = [_wrapped(f"{first['dataset']}, {first['layer']}, test pairs, K = 0 to {curve['k'].max()}. {over}")]
     for removal, rows in summary.groupby("removal", sort=False):
         rows = rows.sort_values(f"{AREA}_mean", ascending=False, kind="stable")
         minus_random = _minus_random(differences, removal)
         sentences = (_best(rows["criterion"].tolist(), areas.loc[removal]), _against_random(rows, minus_random))
-        blocks += [f"Removal: {removal}\n\n{_table(rows, minus_random)}", "\n".join(map(_wrapped, sentences))]
+        blocks += [f"Removal: {removal}\n{_table(rows, minus_random)}", "\n".join(map(_wrapped, sentences))]
     blocks += [_notes(differences), _unpruned(first), f"Figures: {figures}"]
     return "\n\n".join(blocks) + "\n"
 
@@ -100,9 +100,9 @@ def _against_random(rows: pd.DataFrame, minus_random: pd.DataFrame) -> str:
 def _notes(differences: pd.DataFrame) -> str:
     notes = [
         "area: the curve's mean height over K, at best 1.",
-        "largest K: the unpruned balanced accuracy is kept within one percentage point at this and every smaller K.",
+        "largest K: balanced accuracy stays within one percentage point at this and every smaller K.",
     ]
-    if not differences.empty and differences["comparisons"].max() > 0:
+    if not differences.empty and (differences["p_holm"] < LEVEL).any():
         family = differences.loc[differences["quantity"] == AREA, "comparisons"].max()
         notes.append(f"*: differs from random, p < {LEVEL} after Holm's correction for {family} comparisons.")
     return "\n".join(map(_wrapped, notes))
