@@ -49,6 +49,8 @@ rule summary:
     log:
         "results/logs/summary.log",
     localrule: True
+    conda:
+        "workflow/envs/sweep.yaml"
     shell:
         # Runs each time, since it has no output.
         "touch {log:q}"

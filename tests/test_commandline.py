@@ -42,19 +42,22 @@ def start(folder, body: str, *arguments: str) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("body", "message", "logged"),
     [
-        ("raise StudyError('seeds: fix this')", "job: seeds: fix this"),
-        ("1 / 0", "job: ZeroDivisionError: division by zero; the traceback is in job.log"),
+        # What the user did: the message says all. What nobody foresaw: the traceback is needed.
+        ("raise StudyError('seeds: fix this')", "job: seeds: fix this", "raised at job.py, line 8, in work"),
+        ("raise StudyError('no') from ValueError('why')", "job: no", "in work, after ValueError"),
+        ("1 / 0", "job: ZeroDivisionError: division by zero; the traceback is in job.log", "Traceback (most recent"),
     ],
 )
-def test_an_error_is_a_message_on_the_terminal_and_a_traceback_in_the_log(tmp_path, body, message):
+def test_an_error_is_a_message_on_the_terminal_and_its_origin_in_the_log(tmp_path, body, message, logged):
     job = start(tmp_path, body, "--log", "job.log")
     _, output = job.communicate()
     assert job.returncode == 1
     assert output.strip() == message
     log = (tmp_path / "job.log").read_text()
-    assert message in log and "Traceback" in log
+    assert message in log and logged in log
+    assert ("Traceback" in log) == logged.startswith("Traceback")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.log", "job.py"]
 
 

@@ -114,7 +114,7 @@ def test_a_run_prints_its_progress_and_its_summary_in_few_lines(copied):
     epochs = [
         line for line in lines if re.match(r"train seed 0: epoch [12]/2  loss .* balanced accuracy 0\.\d{4}", line)
     ]
-    assert len(epochs) == 2
+    assert 1 <= len(epochs) <= 2 and "epoch 2/2" in epochs[-1]
     summary = copied.path("summary.txt").read_text().splitlines()
     assert len(summary) > 5 and set(filter(None, summary)) <= set(lines)
 
@@ -153,7 +153,8 @@ def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
         env=environment() | {"OPENBLAS_NUM_THREADS": "2"},
         check=True,
     )
-    assert (tmp_path / "row.csv").read_bytes() == (seed / "conv3/sweep/l1_norm/structural/k3.csv").read_bytes()
+    # Only the job of the workflow records its own code in the header of the checksums.
+    assert read_rows(tmp_path / "row.csv") == read_rows(seed / "conv3/sweep/l1_norm/structural/k3.csv")
 
 
 # ---- what runs again, and what doesn't
@@ -176,6 +177,8 @@ def test_a_further_criterion_runs_its_own_jobs(copied):
         "sum_channels": 3,
         "aggregate": 1,
         "compare_rankings": 1,
+        "average_curves": 1,
+        "summarise": 1,
         "explain_shape": 1,
         # All but activations and mean maps, which are what they were.
         "plot": len(STUDY_FIGURES) - 1,
@@ -245,8 +248,8 @@ def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, spared):
     [
         ("prunecurve/surgery.py", {"verify_surgery": 1}),
         ("prunecurve/criteria/l1_norm.py", {"rank_channels": 1}),
-        ("prunecurve/figures/of_curve/accuracy_vs_k.py", {"plot": 2}),
-        ("prunecurve/figures/of_curve/class_accuracy_vs_k.py", {"plot": 1}),
+        ("prunecurve/figures/of_curve_mean/accuracy_vs_k.py", {"plot": 2}),
+        ("prunecurve/figures/of_curve_mean/class_accuracy_vs_k.py", {"plot": 1}),
         ("prunecurve/figures/style.py", {"plot": len(STUDY_FIGURES), "plot_network": 2}),
         (
             "prunecurve/head.py",
@@ -317,7 +320,8 @@ def test_test_labels_change_no_ranking(tmp_path):
 def test_a_part_of_a_study_takes_the_seeds_that_are_done_and_says_which_are_missing(copied):
     """One of three networks is there: its tables and figures, nothing trained, ranked or evaluated."""
     replace(copied, "seeds: [0]", "seeds: [0, 5, 7]")
-    tables = {"aggregate", "aggregate_channels", "compare_rankings", "explain_shape", "plot", "partial"}
+    tables = {"aggregate", "aggregate_channels", "average_curves", "summarise", "compare_rankings", "explain_shape"}
+    tables |= {"plot", "partial"}
     assert set(copied.plan("partial")) == tables
     assert "partial: seeds 0 are in it; missing: 5, 7" in copied.run("partial").stdout
     assert copied.path("partial/curve.csv").read_bytes() == copied.path("curve.csv").read_bytes()
@@ -359,7 +363,7 @@ def test_sensitivity_and_an_earlier_layer(copied):
     assert not {"train", "eval_pruned"} & set(planned)
     # l2_norm's mean replacement for the figure of the shape, the oracle's two that are proved.
     assert (planned["rank_channels"], planned["eval_early"]) == (1, 3)
-    copied.run()
+    copied.run("--config", "overwrite=true")
     found = rows(copied.path("curve.csv"))
     assert [(row["criterion"], int(row["k"])) for row in found] == [
         (name, k) for name in ("l2_norm", "loss_oracle") for k in range(6)
@@ -529,7 +533,8 @@ def test_a_failing_job_says_why_and_leaves_no_artifact(copied):
     assert not row.exists()
     assert not list((copied.folder / "results").rglob(".unfinished-*"))
     log = copied.path("seed0/logs/sum_channels/conv3/l1_norm.log").read_text()
-    assert "Traceback" in log and "features.npy is damaged" in log
+    assert "Traceback" not in log and "features.npy is damaged" in log
+    assert re.search(r"raised at files\.py, line \d+, in check_seal", log)
 
 
 def test_a_sweep_that_lies_is_found_out(copied):

@@ -1,21 +1,6 @@
 # From a study to its archive: everything that its figures are drawn from, with a manifest of checksums.
 
 
-def frozen_config():
-    """The config that an archive keeps. The folder of the data is of one machine alone."""
-    return {key: value for key, value in config.items() if key not in ("data_dir", "archive", "overwrite")}
-
-
-def archive_of_study():
-    """The manifest of the archive named after the study; it replaces neither another study's nor a committed archive."""
-    path = Path("archive", STUDY, archive.MANIFEST)
-    try:
-        archive.require_replaceable(path.parent, frozen_config())
-    except StudyError as error:
-        raise WorkflowError(str(error)) from None
-    return path.as_posix()
-
-
 rule freeze:
     input:
         lambda w: expand([f"results/{STUDY}/{name}" for name in archived()], seed=SEEDS, criterion=ORDERS),

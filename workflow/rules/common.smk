@@ -96,8 +96,8 @@ def script(name):
 def code(name, *plugins):
     """A line with the digest of the script, of every module that it runs and of the versions of the libraries that it imports.
 
-    Snakemake tracks none of them: an edit or another version runs the rule again. A parameter and not input files: a sweep
-    has thousands of jobs, and each input file costs every one of them.
+    Snakemake tracks none of them; as a parameter of the job, an edit or another version triggers a re-run. They are not
+    input files, since a sweep has thousands of jobs and each input file costs time in every one of them.
     """
     return code_setting(script(name), *plugins)
 
@@ -144,6 +144,16 @@ def template(path, **known):
     for name, value in {"study": STUDY, **known}.items():
         path = path.replace(f"{{{name}}}", value)
     return path
+
+
+def ranking_made_with(criterion):
+    """The settings that a criterion's ranking depends on, beside those of its inputs."""
+    reads = set(criteria.reads(criterion))
+    keys = [f"ranking.{key}" for key in criteria.knobs(criterion)]
+    keys += ["ranking.split"] if reads & {"statistics", "maps"} else []
+    keys += ["ranking.measure_at"] if criteria.point(criterion, "chosen") == "chosen" else []
+    keys += ["threads"] if "labels" in reads else []
+    return made_with(*keys)
 
 
 SEED = "results/{study}/seed{seed}"
@@ -285,6 +295,21 @@ def archived():
     of_layer = ["ranking/{criterion}.csv", "verification.csv"]
     of_layer += [f"activations/test/{name}" for name in ("channels.csv", "mean_maps.npy")]
     return [*sorted(data), "seed{seed}/training.csv", *(f"seed{{seed}}/{LAYER}/{name}" for name in of_layer)]
+
+
+def frozen_config():
+    """The config that an archive keeps. The folder of the data is of one machine alone."""
+    return {key: value for key, value in config.items() if key not in ("data_dir", "archive", "overwrite")}
+
+
+def archive_of_study():
+    """The manifest of the archive named after the study; it replaces neither another study's nor a committed archive."""
+    path = Path("archive", STUDY, archive.MANIFEST)
+    try:
+        archive.require_replaceable(path.parent, frozen_config())
+    except StudyError as error:
+        raise WorkflowError(str(error)) from None
+    return path.as_posix()
 
 
 wildcard_constraints:

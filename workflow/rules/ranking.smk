@@ -1,16 +1,6 @@
 # From activations to the order in which a criterion removes channels.
 
 
-def ranking_made_with(criterion):
-    """The settings that a criterion's ranking depends on, beside those of its inputs."""
-    reads = set(criteria.reads(criterion))
-    keys = [f"ranking.{key}" for key in criteria.knobs(criterion)]
-    keys += ["ranking.split"] if reads & {"statistics", "maps"} else []
-    keys += ["ranking.measure_at"] if criteria.point(criterion, "chosen") == "chosen" else []
-    keys += ["threads"] if "labels" in reads else []
-    return made_with(*keys)
-
-
 rule rank_channels:
     input:
         weights=rules.train.output.weights,

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 
 from prunecurve import provenance
@@ -30,14 +31,14 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace, *, chatty: bool = False) -> None:
     """Run a script's work under its log, and exit with 1 and a message where it fails.
 
-    The log file gets everything, tracebacks included. The terminal gets warnings and errors; of a `chatty` script the
+    The log file gets everything; of unexpected errors the traceback too. The terminal gets warnings and errors; of a `chatty` script the
     progress too when it is run by hand, and errors alone when it has a log file, from which the workflow reads what to
     show: a second writer to the terminal would break its live display.
     """
     terminal = logging.StreamHandler(sys.stderr)
     quiet = logging.ERROR if arguments.log else logging.INFO
     terminal.setLevel(quiet if chatty else logging.WARNING)
-    # The traceback belongs in the log; on the terminal the message alone says what to do.
+    # A traceback belongs in the log; on the terminal the message alone says what to do.
     terminal.setFormatter(_OneLine("%(message)s"))
     handlers: list[logging.Handler] = [terminal]
     name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
@@ -58,7 +59,8 @@ def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     try:
         work(arguments)
     except StudyError as error:
-        log.error("%s: %s", name, error, exc_info=True)
+        log.error("%s: %s", name, error)
+        log.info("%s", _origin(error))
         sys.exit(1)
     except (KeyboardInterrupt, _Terminated) as error:
         log.error("%s: interrupted", name)
@@ -70,6 +72,13 @@ def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
         sys.exit(1)
     finally:
         provenance.stop()
+
+
+def _origin(error: BaseException) -> str:
+    """Where an error was raised, in one line: its message says all that a user needs, and the terminal shows the log."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    cause = f", after {type(error.__cause__).__name__}" if error.__cause__ else ""
+    return f"raised at {os.path.basename(place.filename)}, line {place.lineno}, in {place.name}{cause}"
 
 
 class _Terminated(BaseException):
