@@ -45,7 +45,7 @@ def start(folder, body: str, *arguments: str) -> subprocess.Popen:
     ("body", "message", "logged"),
     [
         # What the user did: the message says all. What nobody foresaw: the traceback is needed.
-        ("raise StudyError('seeds: fix this')", "job: seeds: fix this", "raised at job.py, line 8, in work"),
+        ("raise StudyError('seeds: fix this')", "job: seeds: fix this", "raised at job.py, line 12, in work"),
         ("raise StudyError('no') from ValueError('why')", "job: no", "in work, after ValueError"),
         ("1 / 0", "job: ZeroDivisionError: division by zero; the traceback is in job.log", "Traceback (most recent"),
     ],

@@ -323,7 +323,7 @@ def test_a_part_of_a_study_takes_the_seeds_that_are_done_and_says_which_are_miss
     tables = {"aggregate", "aggregate_channels", "average_curves", "summarise", "compare_rankings", "explain_shape"}
     tables |= {"plot", "partial"}
     assert set(copied.plan("partial")) == tables
-    assert "partial: seeds 0 are in it; missing: 5, 7" in copied.run("partial").stdout
+    assert "partial: includes seeds 0; missing: 5, 7" in copied.run("partial").stdout
     assert copied.path("partial/curve.csv").read_bytes() == copied.path("curve.csv").read_bytes()
     assert copied.path("partial/figures/accuracy_vs_k.png").exists()
     told = copied.run("-n", "partial").stdout

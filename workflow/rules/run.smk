@@ -32,10 +32,10 @@ def former_figures():
 
 REPLACED = replaced_settings() if workflow.is_main_process else []
 if REPLACED:
+    differences = "\n  ".join(REPLACED)
     logger.warning(
-        f"results/{STUDY} holds a finished study that was made with other settings:\n  "
-        + "\n  ".join(REPLACED)
-        + "\nTo keep it, give this study a name: --config study=NAME. To replace it: --config overwrite=true."
+        f"results/{STUDY} holds a finished study that was made with other settings:\n  {differences}\n"
+        "To keep it, give this study a name: --config study=NAME. To replace it: --config overwrite=true."
     )
 
 
@@ -53,7 +53,8 @@ onsuccess:
         figure.unlink()
         logger.warning(f"removed {figure}: it was drawn for another layer, seed or criterion of this study")
     if {"all", "figures", "summary"} & {target.name for target in workflow.dag.targetrules}:
-        logger.info("\n" + Path("results", DRAWN, "summary.txt").read_text(encoding="utf-8"))
+        summary = Path("results", DRAWN, "summary.txt").read_text(encoding="utf-8")
+        logger.info(f"\n{summary}")
 
 
 onerror:

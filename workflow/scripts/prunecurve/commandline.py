@@ -31,9 +31,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace, *, chatty: bool = False) -> None:
     """Run a script's work under its log, and exit with 1 and a message where it fails.
 
-    The log file gets everything; of unexpected errors the traceback too. The terminal gets warnings and errors; of a `chatty` script the
-    progress too when it is run by hand, and errors alone when it has a log file, from which the workflow reads what to
-    show: a second writer to the terminal would break its live display.
+    The log file gets everything; of unexpected errors the traceback too. The terminal gets warnings and errors. Of a
+    `chatty` script it gets the progress too when the script is run by hand, and errors alone when there is a log file,
+    from which the workflow reads what to show: a second writer to the terminal would break its live display.
     """
     terminal = logging.StreamHandler(sys.stderr)
     quiet = logging.ERROR if arguments.log else logging.INFO
@@ -75,7 +75,7 @@ def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
 
 
 def _origin(error: BaseException) -> str:
-    """Where an error was raised, in one line: its message says all that a user needs, and the terminal shows the log."""
+    """Where an error was raised, in one line; the message itself says what a user needs."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     cause = f", after {type(error.__cause__).__name__}" if error.__cause__ else ""
     return f"raised at {os.path.basename(place.filename)}, line {place.lineno}, in {place.name}{cause}"
