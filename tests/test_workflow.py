@@ -229,18 +229,18 @@ def test_a_further_seed_runs_its_own_network(copied):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "first", "spared"),
+    ("old", "new", "first", "not_planned"),
     [
         ("epochs: 2", "epochs: 3", "train", "make_pairs"),
         ("test: 80", "test: 70", "make_pairs", "get_images"),
         ("dpi: 80", "dpi: 90", "plot", "aggregate"),
     ],
 )
-def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, spared):
+def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, not_planned):
     replace(copied, old, new)
     planned = copied.plan()
     assert first in planned
-    assert spared not in planned
+    assert not_planned not in planned
 
 
 @pytest.mark.parametrize(
