@@ -1,16 +1,17 @@
 # make study    set up, run a study, print its summary
 # make test     set up, then the tests
-# make figures  set up, then draw the figures of a frozen study (ARCHIVE) again, without a run (CONFIG: further keys)
-# make archive  set up, then freeze a study into archive/NAME (without NAME: the name of the study)
+# make figures  set up, then draw the figures of a frozen study (ARCHIVE) without running it (CONFIG: more config keys)
+# make archive  set up, then freeze a study in archive/NAME (default NAME: the name of the study)
 # make compare  list the differences between two studies, A and B, each a folder of results/ or archive/
-# make unlock   after a hard kill or a power cut, so that the next make study continues
+# make unlock   remove Snakemake's lock after a kill or a power cut, so that the next make study continues
 # make lint     set up, then ruff and snakefmt
-# make bench    set up, then measure against other ways to do the same (half an hour; DATA: the folder that holds MNIST)
-# make docs     set up, then write config/README.md's table from the schema
-# make clean    delete .venv (results stay)
+# make bench    set up, then run the benchmarks against alternatives (half an hour; DATA: the folder with MNIST)
+# make docs     set up, then generate the table in config/README.md from the schema
+# make clean    delete .venv (results are kept)
 #
-# STUDY is a config that is read over config.yaml, or several: STUDY="config/mnist.yaml config/all_criteria.yaml".
-# ARGS goes to snakemake; CORES is the number of cores that it may use.
+# STUDY is a config file whose values replace those of config.yaml, or several of them:
+# STUDY="config/mnist.yaml config/all_criteria.yaml".
+# ARGS is passed to snakemake; CORES is the number of cores that it may use.
 #
 #   make study STUDY=config/mnist.yaml ARGS="--config data_dir=FOLDER" CORES=4
 
@@ -36,7 +37,7 @@ READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
 
 study: $(READY)
 	@for file in $(STUDY); do \
-	  test -f $$file || { echo "STUDY: there is no file $$file; studies lie in config/" >&2; exit 1; }; done
+	  test -f $$file || { echo "STUDY: there is no file $$file; studies are in config/" >&2; exit 1; }; done
 	$(BIN)/snakemake all summary --configfile $(STUDY) --cores $(CORES) $(ARGS)
 
 figures: $(READY)
@@ -45,7 +46,7 @@ figures: $(READY)
 archive: $(READY)
 	$(BIN)/snakemake $(if $(NAME),archive/$(NAME)/manifest.json,archive) --configfile $(STUDY) --cores $(CORES) $(ARGS)
 
-# As with diff, exit status 1 means that they differ, which is no error for make.
+# As with diff, exit status 1 means that the studies differ. This is not an error for make.
 compare: $(READY)
 	@$(BIN)/python workflow/scripts/compare_studies.py $(A) $(B) || test $$? = 1
 
@@ -67,7 +68,7 @@ bench: $(READY)
 docs: $(READY)
 	$(BIN)/python workflow/scripts/document_config.py
 
-# The stamp's name holds the checksum of requirements.txt: a changed version installs again.
+# The name of the target contains the checksum of requirements.txt: if a version changes, everything is installed again.
 $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  f"prunecurve needs Python 3.11 or newer, this is {sys.version.split()[0]}: make PYTHON=python3.11 ...")'

@@ -1,4 +1,4 @@
-# How many channels of a convolution can be removed, in which order, and why does the curve look as it does?
+# How many channels of a convolution can be removed, in which order, and why does the curve have its shape?
 #
 #   get_images → make_pairs → train → collect_activations → rank_channels → sum_channels → eval_pruned[K] → aggregate
 #                                                                           verify_surgery ─┘               └─ summarise, plot
@@ -24,25 +24,25 @@ include: "workflow/rules/archive.smk"
 include: "workflow/rules/run.smk"
 
 
-# The text that opens the report: snakemake --report report.zip
+# The introduction of the report: snakemake --report report.zip
 report: "workflow/report/workflow.rst"
 
 
-# Everything: the curve and its statistics over networks, the verification, the figures.
+# All results: the curve and its statistics over networks, the verification, the figures.
 rule all:
     default_target: True
     input:
         everything(),
 
 
-# The figures and the summary; with `--config archive=NAME` from a frozen study, without any run.
+# The figures and the summary. With `--config archive=NAME` they come from a frozen study, without running it.
 rule figures:
     input:
         all_figures(DRAWN),
         expand(rules.summarise.output, study=DRAWN),
 
 
-# The summary again; it is printed after the last job.
+# Print the summary again, after the last job.
 rule summary:
     input:
         f"results/{DRAWN}/summary.txt",
@@ -52,24 +52,24 @@ rule summary:
     conda:
         "workflow/envs/sweep.yaml"
     shell:
-        # Runs each time, since it has no output.
+        # The rule has no output, so it runs each time.
         "touch {log:q}"
 
 
-# The tables and figures of the networks whose evaluations are done: results/{study}/partial.
+# The tables and figures of the networks whose evaluations are finished, in results/{study}/partial.
 rule partial:
     input:
         lambda w: tables(f"{STUDY}/partial") + study_figures(f"{STUDY}/partial"),
 
 
-# Accuracy over the share of channels removed, one line per convolution, and the verification of each.
+# Accuracy as a function of the share of channels removed, for each convolution, with its verification.
 rule sensitivity:
     input:
         expand(rules.plot.output, study=STUDY, figure=figures.of("of_sensitivity")),
         expand(rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=LAYERS, target="_sensitivity"),
 
 
-# The study frozen in archive/{study}; `snakemake archive/NAME/manifest.json` gives the archive another name.
+# Freeze the study in archive/{study}. `snakemake archive/NAME/manifest.json` gives the archive another name.
 rule archive:
     input:
         lambda w: archive_of_study(),

@@ -1,4 +1,4 @@
-"""What the tests share: small networks, and copies of the project in which the real `snakemake` runs."""
+"""Fixtures and helpers: small networks, and copies of the project in which the real `snakemake` runs."""
 
 import fcntl
 import os
@@ -19,12 +19,12 @@ from prunecurve.batches import Split
 from xdist.scheduler import LoadScopeScheduling
 
 PROJECT = Path(__file__).parents[1]
-# What a clone holds, as opposed to what lies about in a folder that was worked in.
+# Files of a working folder that a fresh clone does not have.
 NOT_CLONED = shutil.ignore_patterns(
     ".git", ".venv", ".snakemake", "results", "archive", "__pycache__", ".*_cache", ".hypothesis", "data"
 )
 
-# Networks are built in every example; how long that takes says nothing about the property.
+# No deadline: each example builds a network, and the time for that is irrelevant to the tested property.
 settings.register_profile("prunecurve", deadline=None, max_examples=25)
 settings.load_profile("prunecurve")
 torch.set_num_threads(1)
@@ -44,13 +44,13 @@ threads: 2
 def pytest_addoption(parser: pytest.Parser) -> None:
     faults = parser.getgroup("faults", "tests/test_faults.py")
     faults.addoption("--repeat-faults", type=int, default=1, metavar="N", help="kill N times in each stage")
-    faults.addoption("--fault-seed", type=int, metavar="S", help="the seed that a failed test tells: its moments again")
+    faults.addoption("--fault-seed", type=int, metavar="S", help="seed printed by a failed test, to repeat its kills")
 
 
 class Study:
-    """A copy of the project with a small config; `run` is a user's `snakemake` in it."""
+    """A copy of the project with a small config. `run` calls `snakemake` in it as a user does."""
 
-    # Of the environment that `run` works in.
+    # Additional environment variables for `run`.
     variables: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, folder: Path, config: str = TINY) -> None:
@@ -60,14 +60,17 @@ class Study:
 
     @classmethod
     def at(cls, folder: Path) -> "Study":
-        """The study that lies in a folder already."""
-        made = object.__new__(cls)
-        made.folder = folder
-        return made
+        """Return the study in an existing folder."""
+        study = object.__new__(cls)
+        study.folder = folder
+        return study
 
     def run(self, *arguments: str, succeed: bool | None = True, cores: int = 2) -> subprocess.CompletedProcess[str]:
-        """Run snakemake; stdout and stderr together in `stdout`. `succeed`: whether it must, None for either."""
-        done = subprocess.run(
+        """Run snakemake and return the process; its `stdout` holds stdout and stderr.
+
+        succeed: whether the run must succeed; None accepts both results.
+        """
+        process = subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments],
             cwd=self.folder,
             stdout=subprocess.PIPE,
@@ -76,11 +79,11 @@ class Study:
             env=environment() | self.variables,
         )
         if succeed is not None:
-            assert (done.returncode == 0) is succeed, done.stdout
-        return done
+            assert (process.returncode == 0) is succeed, process.stdout
+        return process
 
     def plan(self, *arguments: str) -> dict[str, int]:
-        """How many jobs of each rule a run would do."""
+        """Return the number of planned jobs of each rule (dry run)."""
         lines = self.run("-n", *arguments, "--quiet", "rules").stdout.splitlines()
         if not any(line.startswith("Job stats:") for line in lines):
             assert any("Nothing to be done" in line for line in lines), lines
@@ -95,17 +98,17 @@ class Study:
         return jobs
 
     def path(self, name: str) -> Path:
-        """A result of the study."""
+        """Return the path of a file in the results of the study."""
         return self.folder / "results" / "digits" / name
 
 
 def environment() -> dict[str, str]:
-    """The environment of a user who has not activated the virtual environment."""
+    """Return the environment variables of a user who has not activated the virtual environment."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SNAKEMAKE", "VIRTUAL_ENV"))}
 
 
 def heeds_interrupts() -> None:
-    """For `preexec_fn`: a shell starts what it runs in the background with Ctrl-C ignored, and so would its tests."""
+    """For `preexec_fn`: restore Ctrl-C, which is ignored if a shell started the tests in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -113,7 +116,10 @@ TOGETHER = ("test_slurm.py", "test_archive.py", "test_cache.py", "test_benchmark
 
 
 class TogetherOrAnywhere(LoadScopeScheduling):
-    """Tests that share something dear in one process, those of Slurm, of which there is one, first; others anywhere."""
+    """Run the tests of a file in TOGETHER in one process, because they share an expensive fixture; all others anywhere.
+
+    One of them is the Slurm cluster, of which there is only one. These files start first: they have the most tests.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
@@ -122,40 +128,40 @@ class TogetherOrAnywhere(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Instead of `--dist loadgroup`, which pytest-xdist 3.8 overlooks with pytest 9.2."""
+    """Replace `--dist loadgroup`, which has no effect in pytest-xdist 3.8 with pytest 9.2."""
     return TogetherOrAnywhere(config, log)
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
-    """A study of its own, nothing run yet."""
+    """A new study in which nothing was run yet."""
     return Study(tmp_path / "study")
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A study that ran to its end. Only to be read: tests that change something take `copied`."""
+    """A finished study, read only. Tests that change files use `copied`."""
     root = tmp_path_factory.getbasetemp()
-    # Worker processes have a folder each in a common one; the first to come runs the study for all.
+    # Each worker process has its own folder in a common one. The first worker runs the study for all.
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     with (root / "finished.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (root / "finished").is_dir():
-            made = Study(root / "running")
-            made.run()
-            made.folder.rename(root / "finished")
+            study = Study(root / "running")
+            study.run()
+            study.folder.rename(root / "finished")
     return Study.at(root / "finished")
 
 
 @pytest.fixture
 def copied(finished: Study, tmp_path: Path) -> Study:
-    """A copy of the finished study, its results with the times and records that Snakemake goes by."""
+    """A copy of the finished study, with the modification times and the records that Snakemake uses."""
     shutil.copytree(finished.folder, tmp_path / "study", symlinks=True)
     return Study.at(tmp_path / "study")
 
 
 def random_network(architecture: Architecture, seed: int) -> PairNet:
-    """A network with random weights, biases and, unlike a new one, random batch normalisation; few channels die."""
+    """Return a network with random weights, biases and batch normalisation; few channels are dead."""
     torch.manual_seed(seed)
     model = PairNet(architecture)
     for name, tensor in model.state_dict().items():
@@ -164,7 +170,7 @@ def random_network(architecture: Architecture, seed: int) -> PairNet:
         elif name.endswith("running_mean"):
             tensor.normal_(0.0, 0.3)
         elif name.startswith("bn") and name.endswith("weight"):
-            # Some are negative, as they may become in training.
+            # Some are negative, as can happen in training.
             tensor.normal_(1.0, 0.6)
         elif name.endswith("bias"):
             tensor.normal_(0.2, 0.7)
@@ -172,7 +178,7 @@ def random_network(architecture: Architecture, seed: int) -> PairNet:
 
 
 def random_split(architecture: Architecture, seed: int, images: int = 7, pairs: int = 12) -> Split:
-    """Random images and pairs that fit a network."""
+    """Return random images and pairs of the size that a network expects."""
     rng = np.random.default_rng(seed)
     size = architecture.image_size
     pixels = rng.integers(0, 256, (images, architecture.in_channels // 2, size, size), dtype=np.uint8)

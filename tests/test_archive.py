@@ -1,4 +1,4 @@
-"""Frozen studies: complete, true to what was run, enough for every figure; and the differences between two studies."""
+"""Frozen studies are complete, match what was run and suffice for every figure; differences between two studies."""
 
 import functools
 import hashlib
@@ -24,7 +24,7 @@ IDENTITY = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
 
 
 def cloned(folder, to) -> Study:
-    """A real git clone of a folder with all that lies in it but results: files in any order, all of now."""
+    """Return a real git clone of a folder without its results. All files of a clone have about the same time."""
     for words in (["init", "-q"], ["add", "-A"], [*IDENTITY, "commit", "-q", "-m", "a study"]):
         subprocess.run(["git", *words], cwd=folder, check=True)
     subprocess.run(["git", "clone", "-q", str(folder), str(to)], check=True)
@@ -41,21 +41,21 @@ def frozen(finished, tmp_path_factory) -> Study:
     """A finished study and its archive."""
     folder = tmp_path_factory.mktemp("frozen") / "study"
     shutil.copytree(finished.folder, folder, symlinks=True)
-    made = Study.at(folder)
-    made.run("archive/tiny/manifest.json")
-    return made
+    study = Study.at(folder)
+    study.run("archive/tiny/manifest.json")
+    return study
 
 
 @pytest.fixture
 def archived(frozen, tmp_path):
-    """A copy of the archive alone."""
+    """A copy of only the archive."""
     return shutil.copytree(frozen.folder / "archive" / "tiny", tmp_path / "archive" / "tiny")
 
 
 # ---- freezing
 
 
-def test_an_archive_vouches_for_every_file_and_tells_where_it_comes_from(frozen):
+def test_the_manifest_lists_every_file_with_its_checksum_and_the_origin(frozen):
     folder = frozen.folder / "archive" / "tiny"
     manifest = json.loads((folder / "manifest.json").read_text())
     files = {
@@ -74,7 +74,7 @@ def test_an_archive_vouches_for_every_file_and_tells_where_it_comes_from(frozen)
     assert frozen.plan("archive/tiny/manifest.json") == {}
 
 
-def test_what_is_damaged_is_not_frozen_and_the_archive_of_before_stays(tmp_path):
+def test_damaged_files_are_not_frozen_and_the_old_archive_is_kept(tmp_path):
     root, folder = tmp_path / "results", tmp_path / "archive" / "x"
     root.mkdir()
     facts = {"config": {}, "frozen": {"commit": ""}}
@@ -91,7 +91,7 @@ def test_what_is_damaged_is_not_frozen_and_the_archive_of_before_stays(tmp_path)
     assert set(archive.checked(folder)["files"]) == {"ranking.csv", "maps.npy"}
 
 
-def test_links_are_resolved_large_tables_compressed_and_an_old_archive_goes(tmp_path):
+def test_links_are_resolved_large_tables_compressed_and_an_old_archive_replaced(tmp_path):
     root, folder = tmp_path / "results", tmp_path / "archive" / "x"
     (root / "seed0").mkdir(parents=True)
     table = "k,loss\n" + "".join(f"{k},0.5\n" for k in range(200_000))
@@ -114,7 +114,7 @@ def test_links_are_resolved_large_tables_compressed_and_an_old_archive_goes(tmp_
     assert archive.held(folder, manifest, "sensitivity.csv") is None
 
 
-# ---- what can't be frozen
+# ---- what is not frozen
 
 
 OTHER = ("--config", "overwrite=true", "training={epochs: 7}")
@@ -129,7 +129,7 @@ def thawed(frozen, tmp_path):
 
 
 def refused(study: Study, *arguments: str) -> str:
-    """Freezing fails, and there is no new archive; the output."""
+    """Check that freezing fails and creates no archive; return the output."""
     output = study.run("archive/new/manifest.json", *arguments, succeed=False).stdout
     assert not (study.folder / "archive" / "new").exists()
     return output
@@ -137,7 +137,7 @@ def refused(study: Study, *arguments: str) -> str:
 
 def test_results_of_other_settings_are_not_frozen_without_the_trigger_of_parameters(thawed):
     assert REFUSED.format("agreement.csv") in refused(thawed, *OTHER, "--rerun-triggers", "mtime")
-    # Without the word for it, the run stops before the first job.
+    # Without overwrite=true, the run stops before the first job.
     assert "digits would be replaced" in refused(thawed, *OTHER[::2], "--rerun-triggers", "mtime")
 
 
@@ -148,7 +148,7 @@ def test_results_of_other_settings_are_not_frozen_after_touch(thawed):
 
 
 def test_results_of_other_settings_are_not_frozen_by_a_profile_of_the_user(thawed, tmp_path):
-    """The project's profile names all triggers and wins; without it old results are left, which are refused."""
+    """The project's profile sets all triggers and has priority. Without it, old results remain and freezing fails."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.yaml").write_text("rerun-triggers: [mtime]\n")
     mine = ("--profile", str(tmp_path / "mine"))
@@ -157,8 +157,8 @@ def test_results_of_other_settings_are_not_frozen_by_a_profile_of_the_user(thawe
     assert REFUSED.format("agreement.csv") in output
 
 
-def test_one_file_of_other_settings_is_not_frozen_among_those_of_the_config(thawed):
-    """The ranking was made anew from a network of the old recipe: it carries that recipe, not the config's."""
+def test_one_file_with_other_settings_is_not_frozen(thawed):
+    """The ranking is new but comes from a network with the old training settings, and it stores these."""
     thawed.path("seed0/conv3/ranking/l1_norm.csv").unlink()
     thawed.run("results/digits/seed0/conv3/ranking/l1_norm.csv", "--rerun-triggers", "mtime", *OTHER)
     assert "training.epochs: 2" in thawed.path("seed0/conv3/ranking/l1_norm.csv").read_text().splitlines()[0]
@@ -173,7 +173,7 @@ def test_results_of_other_code_and_files_of_unknown_origin_are_not_frozen(thawed
     assert re.search(r"code of train: results/digits/\S+ was made with \w{16}; the code is now \w{16}", output)
     (thawed.path("curve.csv.settings")).unlink()
     output = refused(thawed, "--rerun-triggers", "mtime", "--allowed-rules", "freeze")
-    assert "results/digits/curve.csv doesn't say what it was made with" in output
+    assert "results/digits/curve.csv does not say which settings it was made with" in output
 
 
 def test_an_edited_table_is_not_frozen(thawed):
@@ -183,24 +183,25 @@ def test_an_edited_table_is_not_frozen(thawed):
     only = ("--allowed-rules", "freeze", "--forcerun", "freeze")
     output = thawed.run("archive/tiny/manifest.json", *only, succeed=False).stdout
     assert "results/digits/curve.csv was changed after it was written" in output
-    assert archive.checked(thawed.folder / "archive" / "tiny") == before, "the archive of before stays"
+    assert archive.checked(thawed.folder / "archive" / "tiny") == before, "the old archive is kept"
 
 
-def test_freezing_says_what_git_does_not_know(thawed):
-    told = thawed.run("archive/other/manifest.json").stdout
-    assert "no git commit here: the manifest doesn't say which version of the code made these results" in told
+def test_freezing_warns_if_git_does_not_identify_the_code(thawed):
+    output = thawed.run("archive/other/manifest.json").stdout
+    assert "no git commit here: the manifest does not say which version of the code computed these results" in output
     clone = cloned(thawed.folder, thawed.folder.parent / "clone")
     shutil.copytree(thawed.folder / "results", clone.folder / "results", symlinks=True)
     shutil.copytree(thawed.folder / ".snakemake", clone.folder / ".snakemake")
     (clone.folder / "workflow" / "new.txt").write_text("")
-    told = clone.run("archive/new/manifest.json", "--rerun-triggers", "params").stdout
-    assert "no git commit" not in told and "1 files differ from commit" in told, told
+    output = clone.run("archive/new/manifest.json", "--rerun-triggers", "params").stdout
+    assert "no git commit" not in output, output
+    assert re.search(r"files changed since commit \w{9}: 1; the manifest lists them", output), output
 
 
 # ---- which archive is replaced
 
 
-def test_an_archive_that_nobody_named_is_replaced_only_by_the_same_study(thawed):
+def test_without_an_explicit_name_only_the_same_study_replaces_an_archive(thawed):
     thawed.run("archive")
     assert archive.checked(thawed.folder / "archive" / "digits")["study"] == "digits"
     thawed.run("archive", "--forcerun", "freeze")
@@ -210,7 +211,9 @@ def test_an_archive_that_nobody_named_is_replaced_only_by_the_same_study(thawed)
         "archive/digits holds another study and is not replaced. Name an archive to write: make archive NAME" in output
     )
     assert len(archive.checked(thawed.folder / "archive" / "digits")["config"]["ranking"]["criteria"]) == 2
-    assert "freeze" in thawed.plan("archive/digits/manifest.json", *fewer), "named, it is replaced"
+    assert "freeze" in thawed.plan("archive/digits/manifest.json", *fewer), (
+        "with an explicit name, the archive is replaced"
+    )
     clone = cloned(thawed.folder, thawed.folder.parent / "clone")
     shutil.copytree(thawed.folder / "results", clone.folder / "results", symlinks=True)
     assert "archive/digits is committed to git and is not replaced" in clone.run("archive", succeed=False).stdout
@@ -230,13 +233,13 @@ archive.freeze(root, [f"{i}.csv" for i in range(40)], {"config": {}, "frozen": {
 
 
 @pytest.mark.parametrize("way", ["exchange", "two renames"])
-def test_a_kill_at_any_moment_of_freezing_leaves_the_old_or_the_new_archive_whole(tmp_path, way):
+def test_a_kill_at_any_moment_of_freezing_leaves_the_old_or_the_new_archive_intact(tmp_path, way):
     folder = tmp_path / "archive" / "x"
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         for i in range(40):
             (tmp_path / name / f"{i}.csv").write_text(f"k,{name}\n{i},{i}\n")
-    found = []
+    intact = []
 
     def killed_after(root: str, seconds: float) -> None:
         process = subprocess.Popen(
@@ -263,11 +266,11 @@ def test_a_kill_at_any_moment_of_freezing_leaves_the_old_or_the_new_archive_whol
         manifest = archive.checked(folder)
         name = manifest["frozen"]["commit"]
         assert all(name in (folder / file).read_text() for file in manifest["files"])
-        found.append(name)
-    assert set(found) == {"one", "two"}
+        intact.append(name)
+    assert set(intact) == {"one", "two"}
 
 
-def test_a_crash_between_the_two_renames_is_repaired_by_whoever_comes_next(tmp_path, monkeypatch):
+def test_a_crash_between_the_two_renames_is_repaired_by_the_next_reader_or_writer(tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     write_rows(tmp_path / "results" / "r.csv", [{"order": 0}])
     folder = tmp_path / "archive" / "x"
@@ -293,11 +296,11 @@ def test_a_crash_between_the_two_renames_is_repaired_by_whoever_comes_next(tmp_p
     assert [path.name for path in folder.parent.iterdir()] == ["x"]
 
 
-# ---- drawing from it
+# ---- drawing figures from an archive
 
 
 def test_a_fresh_clone_redraws_every_figure_and_plans_nothing_else(frozen, finished, tmp_path):
-    """The same bytes as the run's own figures, with no run, from a clone whose files are all of the same moment."""
+    """The figures have the same bytes as those of the run. All files of the clone have about the same time."""
     source = Study(tmp_path / "source", "seeds: [3, 4]\ndataset: mnist\n")
     shutil.copytree(frozen.folder / "archive", source.folder / "archive")
     clone = cloned(source.folder, tmp_path / "clone")
@@ -313,13 +316,13 @@ def test_a_fresh_clone_redraws_every_figure_and_plans_nothing_else(frozen, finis
     assert not list((clone.folder / "results").rglob("*.npy"))
 
 
-def test_fewer_criteria_and_another_resolution_are_drawn_and_more_than_it_holds_is_refused(frozen):
+def test_fewer_criteria_and_another_resolution_are_drawn_and_missing_results_refused(frozen):
     fewer = ["figures", "--config", "archive=tiny", "figures={dpi: 60}", "ranking={criteria: [mean_activation]}"]
     assert set(frozen.plan(*fewer)) == {"average_curves", "summarise", "plot", "plot_network", "figures"}
     frozen.run(*fewer)
     drawn = (frozen.folder / "results" / "archive" / "tiny" / "figures" / "areas.svg").read_text()
     assert drawn.count("<use") < frozen.path("figures/areas.svg").read_text().count("<use")
-    # The archive's config is the study's: run again by it, there is nothing to do.
+    # The archive has the config of the study, so with it there is nothing to run.
     assert frozen.plan("results/digits/curve.csv", "--config", "archive=tiny") == {}
     output = frozen.run(
         *("-n", "figures", "--config", "archive=tiny", "seeds=[0, 1]", "training={epochs: 3}", "dataset=mnist"),
@@ -357,17 +360,20 @@ def linked_folder(archived):
 
 
 def with_manifest(edit):
-    def spoil(archived):
+    def damage(archived):
         path = archived / "manifest.json"
         path.write_text(edit(path.read_text()))
 
-    return spoil
+    return damage
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
-        (changed, r"curve\.csv was changed: it doesn't fit its checksum in manifest\.json; restore it \(git checkout"),
+        (
+            changed,
+            r"curve\.csv was changed: it does not match its checksum in manifest\.json; restore it \(git checkout",
+        ),
         (lambda a: (a / "summary.csv").unlink(), r"summary\.csv is missing; restore it"),
         (linked_folder, r"names seed0/\S+, which is not a file in this archive"),
         (linked, r"names curve\.csv, which is not a file in this archive"),
@@ -379,34 +385,34 @@ def with_manifest(edit):
         (lambda a: (a / "manifest.json").unlink(), r"there is no .*manifest\.json; archives here: none"),
     ],
 )
-def test_what_is_not_as_it_was_frozen_is_refused(archived, spoil, message):
+def test_a_changed_archive_is_refused(archived, damage, message):
     archive.checked(archived)
-    spoil(archived)
+    damage(archived)
     with pytest.raises(StudyError, match=message):
         archive.checked(archived)
 
 
-def test_a_spoilt_archive_stops_the_workflow_before_anything_is_planned(frozen, archived, tmp_path):
+def test_a_changed_archive_stops_the_workflow_before_anything_is_planned(frozen, archived, tmp_path):
     study = Study(tmp_path / "study")
     shutil.copytree(archived, study.folder / "archive" / "tiny")
     changed(study.folder / "archive" / "tiny")
-    told = study.run("figures", "-n", "--config", "archive=tiny", succeed=False).stdout
+    output = study.run("figures", "-n", "--config", "archive=tiny", succeed=False).stdout
     assert (
-        "archive/tiny/curve.csv was changed: it doesn't fit its checksum in manifest.json" in told
-        and "Traceback" not in told
+        "archive/tiny/curve.csv was changed: it does not match its checksum in manifest.json" in output
+        and "Traceback" not in output
     )
-    told = study.run("figures", "-n", "--config", "archive=other", succeed=False).stdout
-    assert "there is no archive/other/manifest.json; archives here: tiny" in told and "Traceback" not in told
+    output = study.run("figures", "-n", "--config", "archive=other", succeed=False).stdout
+    assert "there is no archive/other/manifest.json; archives here: tiny" in output and "Traceback" not in output
 
 
-# ---- telling two studies apart
+# ---- comparing two studies
 
 
 def test_a_study_and_its_archive_are_the_same(frozen):
-    told = compare(frozen.path(""), frozen.folder / "archive" / "tiny")
-    assert told.returncode == 0, told.stdout + told.stderr
+    result = compare(frozen.path(""), frozen.folder / "archive" / "tiny")
+    assert result.returncode == 0, result.stdout + result.stderr
     files = json.loads((frozen.folder / "archive" / "tiny" / "manifest.json").read_text())["files"]
-    assert f"{len(files)} of {len(files)} files that both hold have the same content." in told.stdout
+    assert f"{len(files)} of {len(files)} files in both studies have the same content." in result.stdout
 
 
 def test_which_numbers_differ_and_by_how_much(frozen, archived):
@@ -420,18 +426,18 @@ def test_which_numbers_differ_and_by_how_much(frozen, archived):
     maps = archived / "seed0/conv3/activations/test/mean_maps.npy"
     save_array(maps, np.load(maps) + np.float32(2))
     (archived / "shape.csv").unlink()
-    assert compare(frozen.path(""), archived).returncode == 2, "the manifest tells of other files"
+    assert compare(frozen.path(""), archived).returncode == 2, "the files do not match the manifest"
     (archived / "manifest.json").unlink()
-    told = compare(frozen.path(""), archived)
-    assert told.returncode == 1
+    result = compare(frozen.path(""), archived)
+    assert result.returncode == 1
     for line in (
-        "accuracy: 2 of 15 rows, by at most 0.5 (seed 0, layer conv3, criterion mean_activation, removal structural, k",
-        "1 rows of A alone, the first seed 0, layer conv3, criterion l1_norm, removal structural, k 7",
-        "channel: 2 of 8 rows, by at most",
-        "392 of 392 numbers, by at most 2",
-        "In A alone: 1 files, the first shape.csv",
+        "accuracy: 2 of 15 rows differ, by at most 0.5 (seed 0, layer conv3, criterion mean_activation, removal",
+        "rows only in A: 1 (first: seed 0, layer conv3, criterion l1_norm, removal structural, k 7)",
+        "channel: 2 of 8 rows differ, by at most",
+        "392 of 392 numbers differ, by at most 2",
+        "Files only in A: 1 (first: shape.csv)",
     ):
-        assert line in told.stdout, told.stdout
+        assert line in result.stdout, result.stdout
     assert compare(archived, archived).returncode == 0
     assert compare(archived, archived / "nothing").returncode == 2
 
@@ -442,8 +448,8 @@ def test_which_numbers_differ_and_by_how_much(frozen, archived):
 MNIST = PROJECT / "archive" / "mnist"
 
 
-def test_the_reference_study_is_whole(tmp_path):
-    """Five networks, every criterion, every K, in at most 10 MB."""
+def test_the_reference_study_is_complete(tmp_path):
+    """At least five networks, every criterion and every K, in at most 10 MB."""
     manifest = archive.checked(MNIST)
     config = manifest["config"]
     assert sum(path.stat().st_size for path in MNIST.rglob("*")) <= 10_000_000
@@ -454,8 +460,8 @@ def test_the_reference_study_is_whole(tmp_path):
     assert set(curve["removal"]) == {"structural", "zero_weights", "mean_replacement"}
     assert manifest["frozen"]["commit"] and not manifest["frozen"]["changed_since_commit"]
     for seed in config["seeds"]:
-        proved = pd.read_csv(MNIST / f"seed{seed}/conv3/verification.csv")
-        assert len(proved) and proved["agrees"].all()
+        verification = pd.read_csv(MNIST / f"seed{seed}/conv3/verification.csv")
+        assert len(verification) and verification["agrees"].all()
 
 
 def test_the_reference_studys_figures_need_no_run(tmp_path):

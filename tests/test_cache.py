@@ -134,7 +134,7 @@ def test_a_damaged_entry_is_named_and_goes_with_its_link(cache, tmp_path):
         sums.unlink()
         output = study.run(str(sums.relative_to(study.folder)), succeed=False).stdout
         assert "features.npy is damaged" in output
-        assert f"delete it, and what it links to, {entry}, and run again" in output
+        assert f"delete it and the file that it links to, {entry}, and run again" in output
         features.unlink()
         entry.unlink()
         study.run(str(sums.relative_to(study.folder)), "--cache")

@@ -1,4 +1,4 @@
-"""Paired differences and rank agreement, against scipy on the values themselves and Holm's procedure by hand."""
+"""Paired differences and rank agreement, compared with scipy and with Holm's procedure computed step by step."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ SEEDS = range(6)
 
 
 def study(names: dict[str, float], removals=("structural",)) -> pd.DataFrame:
-    """Curves whose areas are about the number given, the same chance for every criterion of a network."""
+    """Return curves whose areas are about the given numbers. All criteria of a network share one random offset."""
     rng = np.random.default_rng(0)
     chance, own = rng.normal(0, 0.05, len(SEEDS)), rng.normal(0, 0.01, (len(names), len(SEEDS)))
     return pd.concat(
@@ -27,7 +27,7 @@ def test_differences_are_those_of_the_paired_t_test():
     row = table.query("quantity == 'accuracy_area' and criterion == 'apoz' and baseline == 'random'").iloc[0]
     curves = study({"apoz": 0.5, "greedy": 0.9, "random-1": 0.48, "random-2": 0.55}).query("k == 1")
     last = curves.pivot(index="seed", columns="criterion", values="accuracy")
-    # The area is the mean of the two heights, the first of which is the same everywhere.
+    # The area is the mean of the two values, and the first value is the same in all curves.
     expected = stats.ttest_rel(last["apoz"] / 2, (last["random-1"] + last["random-2"]) / 4)
     assert (row["seeds"], row["p"]) == (6, pytest.approx(expected.pvalue))
     assert (row["low"], row["high"]) == pytest.approx(tuple(expected.confidence_interval(0.95)))
@@ -37,8 +37,10 @@ def test_differences_are_those_of_the_paired_t_test():
 
 
 def test_holm_corrects_for_all_comparisons_of_a_quantity():
-    """Per removal: two criteria against two baselines, and the baselines against each other, once."""
-    assert set(QUANTITIES) == {"accuracy_area", "balanced_accuracy_area"}, "no t-test of a threshold crossing"
+    """Per removal: two criteria against two baselines, and the baselines once against each other."""
+    assert set(QUANTITIES) == {"accuracy_area", "balanced_accuracy_area"}, (
+        "the K where a curve crosses a threshold is not tested"
+    )
     names = {"apoz": 0.5, "chip": 0.52, "greedy": 0.9, "random-1": 0.48}
     table = paired(study(names, ("structural", "zero_weights")))
     assert (table["comparisons"] == 2 * 5).all()
@@ -58,7 +60,7 @@ def test_p_is_not_defined_where_nothing_can_be_tested():
     shifted = pd.concat([curve({0: [0.9, 0.7], 1: [0.8, 0.6]}, "chip"), same])
     row = paired(shifted).query("quantity == 'accuracy_area' and criterion == 'chip'").iloc[0]
     assert row["mean"] == pytest.approx(0.1) and np.isnan([row["p"], row["p_holm"]]).all()
-    assert row["comparisons"] == 2, "it counts, though its p is not defined"
+    assert row["comparisons"] == 2, "it counts as a comparison although p is not defined"
     one = pd.concat([curve({0: [0.9, 0.5]}, name) for name in ("apoz", "random-1")])
     row = paired(one).iloc[0]
     assert row["seeds"] == 1 and np.isnan([row["p"], row["p_holm"], row["low"]]).all() and row["comparisons"] == 0
@@ -66,7 +68,7 @@ def test_p_is_not_defined_where_nothing_can_be_tested():
 
 
 def rankings(**scores) -> pd.DataFrame:
-    """scores: by criterion, for each seed the channels' scores."""
+    """Return rankings. scores: for each criterion, one list of channel scores per seed."""
     return pd.DataFrame(
         {"seed": seed, "criterion": name.replace("_draw_", "-"), "channel": channel, "score": score}
         for name, seeds in scores.items()

@@ -1,4 +1,4 @@
-"""The config: defaults, and mistakes told by key, value and what is allowed."""
+"""The config: defaults, and error messages that name the key, the value and the allowed values."""
 
 import ast
 from functools import cache
@@ -18,13 +18,13 @@ SCHEMA = load_schema(PROJECT / "workflow" / "schemas" / "config.schema.yaml")
 ALL_KEYS = dict(keys(SCHEMA))
 COMMON = (PROJECT / "workflow" / "rules" / "common.smk").read_text()
 
-MISTAKES = [
+INVALID = [
     ({"datset": "digits"}, "datset: unknown key; did you mean dataset?"),
     ({"training": {"epoch": 3}}, "training.epoch: unknown key; did you mean training.epochs?"),
     ({"epochs": 3}, "epochs: unknown key; did you mean training.epochs?"),
     ({"images": {"mnst": {"train": 10}}}, "images.mnst: unknown key; did you mean images.mnist?"),
-    ({"training": {"lr": 1}}, "training.lr: unknown key; known here: epochs, batch_size, learning_rate"),
-    ({"xyz": 1}, "xyz: unknown key; known here: dataset, data_dir"),
+    ({"training": {"lr": 1}}, "training.lr: unknown key; allowed keys: epochs, batch_size, learning_rate"),
+    ({"xyz": 1}, "xyz: unknown key; allowed keys: dataset, data_dir"),
     ({"dataset": "mnst"}, "dataset: 'mnst' is unknown; allowed: digits, mnist, fashion_mnist, kmnist, image_folder"),
     (
         {"ranking": {"criteria": ["l1_nrm"]}},
@@ -48,7 +48,7 @@ MISTAKES = [
     ({"device": "gpu"}, "device: 'gpu' is unknown; allowed: auto, cpu, cuda"),
     (
         {"network": {"channels": [4] * 5}},
-        "network.channels: 5 blocks halve the image once each, and image_size is 28; allowed",
+        "network.channels: 5 blocks are too many for image_size 28, since each halves the image; allowed",
     ),
     ({"network": {"channels": [4, 1]}}, "network.channels: the last block has 1 channel; allowed: at least 2"),
     ({"layer": "conv4"}, "layer: conv4 is not in the network; allowed: last, conv1, conv2, conv3"),
@@ -59,7 +59,7 @@ MISTAKES = [
     ({"layer": "conv1", "network": {"channels": [1, 4]}}, "layer: conv1 has 1 channel (network.channels)"),
     (
         {"layer": "conv1", "sweep": {"ks": [16]}},
-        "K = 16 is out of range; allowed: 0 to 15, since conv1 has 16",
+        "K = 16 is out of range; allowed: 0 to 15, because conv1 has 16 channels",
     ),
     ({"ranking": {"criteria": ["reversed-random"]}}, "'reversed-random' is unknown; allowed"),
     ({"ranking": {"measure_at": "head"}}, "ranking.measure_at: 'head' is unknown; allowed: conv, bn, relu, pool"),
@@ -70,7 +70,7 @@ MISTAKES = [
         "training.epochs: 1000000000000000000000000000000 is not allowed; allowed: whole",
     ),
     ({"training": {"learning_rate": 10**400}}, "training.learning_rate: 1000000000"),
-    ({"training": {"epochs": 16**9999}}, "training.epochs: a number of thousands of digits"),
+    ({"training": {"epochs": 16**9999}}, "training.epochs: the number has thousands of digits"),
     (
         {"seeds": list(range(10_001))},
         "9999, 10000] is not allowed; allowed: a list, such as [0, 1, 2], of: whole",
@@ -90,18 +90,18 @@ MISTAKES = [
     ({"layer": "last\n"}, "layer: 'last\\n' is not allowed"),
     ({1: 2}, "1: unknown key"),
     ({"training": {None: 2}}, "training.None: unknown key"),
-    ({"images": {"digits": {"val": 10}}}, "images.digits.val: 10 images are fewer than the pairs of one image need"),
+    ({"images": {"digits": {"val": 10}}}, "images.digits.val: 10 images are too few for the pairs of one image"),
 ]
 
 
-@pytest.mark.parametrize(("given_config", "message"), MISTAKES)
-def test_a_mistake_names_key_value_and_what_is_allowed(given_config, message):
+@pytest.mark.parametrize(("given_config", "message"), INVALID)
+def test_an_error_names_the_key_the_value_and_the_allowed_values(given_config, message):
     with pytest.raises(StudyError) as error:
         check(given_config, SCHEMA)
     assert message in str(error.value)
 
 
-def test_all_mistakes_are_told_at_once():
+def test_all_errors_are_reported_at_once():
     with pytest.raises(StudyError) as error:
         check({"datset": "x", "seeds": 1, "device": "gpu"}, SCHEMA)
     assert [line.split(":")[0].strip() for line in str(error.value).splitlines()[1:]] == ["datset", "seeds", "device"]
@@ -150,7 +150,7 @@ def test_options_of_the_code_are_keys_of_the_schema():
 def test_ks_always_hold_the_control():
     config = check({"sweep": {"ks": [9, 3, 20, 3]}}, SCHEMA)
     assert ks(config, "conv3") == [0, 3, 9, 20]
-    assert ks(config, "conv1") == [0, 3, 9], "a smaller layer's are those that it can lose"
+    assert ks(config, "conv1") == [0, 3, 9], "a smaller layer has fewer values of K"
     assert ks(check({}, SCHEMA), "conv3") == list(range(64))
 
 
@@ -160,7 +160,7 @@ def test_layers_and_their_jobs():
     assert pruned_layer(config) == "conv3"
     assert pruned_layer(check({"layer": "conv2"}, SCHEMA)) == "conv2"
     assert list(packs(config, "conv3")) == ["0-47", "48-63"]
-    assert list(packs(check({}, SCHEMA), "conv2")) == ["0-31"], "an earlier layer's sweep is one job"
+    assert list(packs(check({}, SCHEMA), "conv2")) == ["0-31"], "the sweep of a layer before the last is one job"
 
 
 def test_points_are_those_of_the_network():
@@ -174,8 +174,8 @@ def test_every_knob_of_a_criterion_is_a_key():
         assert all(f"ranking.{knob}" in ALL_KEYS for knob in criteria.knobs(name)), name
 
 
-def test_text_is_read_as_the_number_that_is_wanted():
-    """As Snakemake hands on `--config 'sweep={ks: [2]}'`, and as YAML reads 1e-3."""
+def test_text_is_converted_to_the_required_number():
+    """Snakemake passes the values in `--config 'sweep={ks: [2]}'` as text, and YAML reads 1e-3 as text."""
     training = {"learning_rate": "1e-3", "swap": "no"}
     given = {"sweep": {"ks": ["2"]}, "seeds": ["4"], "data_dir": "7", "training": training}
     with pytest.raises(StudyError, match="'no' is not allowed; allowed: true or false"):
@@ -187,7 +187,7 @@ def test_text_is_read_as_the_number_that_is_wanted():
 
 
 @pytest.mark.parametrize("given", ["3", 3.0, 3])
-def test_a_choice_of_a_word_or_a_number_takes_both(given):
+def test_a_key_for_a_word_or_a_number_accepts_both(given):
     assert repr(check({"verification": {"rankings": given}}, SCHEMA)["verification"]["rankings"]) == "3"
     assert check({"verification": {"rankings": "all"}}, SCHEMA)["verification"]["rankings"] == "all"
     with pytest.raises(
@@ -196,7 +196,7 @@ def test_a_choice_of_a_word_or_a_number_takes_both(given):
         check({"verification": {"rankings": "some"}}, SCHEMA)
 
 
-def test_whole_numbers_written_with_a_point_are_whole():
+def test_whole_numbers_with_a_decimal_point_become_integers():
     config = check({"training": {"epochs": 3.0}, "seeds": [1.0], "sweep": {"ks": [5.0]}}, SCHEMA)
     assert (repr(config["training"]["epochs"]), repr(config["seeds"]), repr(ks(config, "conv3"))) == (
         "3",
@@ -225,7 +225,7 @@ def nested(key: str, value: object) -> dict:
 
 @cache
 def rules_options():
-    """The rules' own function, which no Python module holds."""
+    """Return the function `options` of common.smk, which is not in a Python module."""
     tree = ast.parse(
         "\n".join(takewhile(lambda line: not line.startswith("wildcard_constraints"), COMMON.splitlines()))
     )
@@ -236,7 +236,7 @@ def rules_options():
 
 
 def allowed_values(sub: dict) -> st.SearchStrategy:
-    """Values of a key that the schema allows, the ends of its range among them."""
+    """Return a strategy for the allowed values of a key, including the ends of its range."""
     if "enum" in sub:
         return st.sampled_from(sub["enum"])
     if sub.get("type") in ("integer", "number"):
@@ -247,8 +247,8 @@ def allowed_values(sub: dict) -> st.SearchStrategy:
 
 @settings(max_examples=200)
 @given(data=st.data())
-def test_what_is_allowed_makes_a_plan_and_the_scripts_take_it(data):
-    """At the ends of every range: the jobs, their names and their options, down to the numbers that a script gets."""
+def test_jobs_and_scripts_accept_all_allowed_values(data):
+    """Includes the ends of every range. Checks the jobs, their names, their options and the values a script parses."""
     import collect_activations
     import train
 
@@ -286,21 +286,21 @@ def test_what_is_allowed_makes_a_plan_and_the_scripts_take_it(data):
 
 @settings(max_examples=300)
 @given(key=st.sampled_from(sorted(ALL_KEYS)), value=hostile)
-def test_any_absurd_value_is_taken_or_told_by_its_key_on_short_lines(key, value):
+def test_any_absurd_value_is_accepted_or_reported_with_its_key_in_short_lines(key, value):
     try:
         check(nested(key, value), SCHEMA)
     except StudyError as error:
-        told = str(error)
-        assert key.split(".")[0] in told or "network" in told or "images" in told
-        assert all(len(line) < 2500 for line in told.splitlines())
+        message = str(error)
+        assert key.split(".")[0] in message or "network" in message or "images" in message
+        assert all(len(line) < 2500 for line in message.splitlines())
 
 
 @given(key=st.sampled_from(sorted(ALL_KEYS)), value=values)
-def test_any_value_of_any_key_is_taken_or_told_by_its_key(key, value):
+def test_any_value_of_any_key_is_accepted_or_reported_with_its_key(key, value):
     try:
         complete = check(nested(key, value), SCHEMA)
     except StudyError as error:
-        # A mapping's own mistakes, and values that contradict others, name the key that lies nearest.
+        # Errors inside a mapping, and values that contradict others, can name a related key.
         assert key.split(".")[0] in str(error) or "network" in str(error) or "images" in str(error)
     else:
         assert filled(SCHEMA, complete) == complete
@@ -313,12 +313,12 @@ def untouched(tmp_path_factory):
 
 @settings(max_examples=10)
 @given(key=st.sampled_from(sorted(ALL_KEYS)), value=values)
-def test_snakemake_plans_with_any_value_or_tells_its_key(untouched, key, value):
-    """From a file, as a user writes it; a few of the values above, since each takes Snakemake's whole start."""
+def test_snakemake_plans_with_any_value_or_names_its_key(untouched, key, value):
+    """From a config file, as a user writes it. Few examples, because each one starts Snakemake."""
     (untouched.folder / "given.yaml").write_text(yaml.safe_dump(nested(key, value)))
     done = untouched.run("-n", "--quiet", "rules", "--configfile", "given.yaml", succeed=None)
     assert "Traceback" not in done.stdout, done.stdout
     if done.returncode:
-        # An image folder that isn't there is told by the key that says where.
+        # A missing image folder is reported with the key data_dir.
         named = (key.split(".")[0], "network", "images", "data_dir")
         assert any(f"{name}." in done.stdout or f"{name}:" in done.stdout for name in named), done.stdout

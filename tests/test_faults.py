@@ -263,7 +263,7 @@ def test_a_full_disk_is_told_and_with_more_room_the_same_command_goes_on(
     target = f"results/digits/{deleted[0] if Path(deleted[0]).suffix else named}"
     output = copied.run(target, succeed=False).stdout
     folder = copied.path(named).parent
-    assert f"results/digits/{named} can't be written: no space is left in {folder}; make room there" in output
+    assert f"results/digits/{named} can't be written: no space is left in {folder}; free disk space" in output
     assert "Traceback" not in output and "Logging error" not in output and "SIGBUS" not in output
     assert unfinished(copied) == [] and differing(copied, finished) == []
     disk.remount("size=16m")

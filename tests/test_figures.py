@@ -1,4 +1,4 @@
-"""Figures: all tiles and lines are there, files are not empty, the same data give the same bytes."""
+"""Figures: all tiles and lines are drawn, files are not empty, the same data give the same bytes."""
 
 import dataclasses
 import itertools
@@ -59,7 +59,7 @@ def means(removals=("structural",), **study) -> figures.Data:
 
 
 def many_criteria(count=20, removals=REMOVALS, seeds=3) -> figures.Data:
-    """`count` criteria with random and greedy, some reversed ones and some that only a user knows."""
+    """Return data of `count` criteria: random, greedy, some reversed ones and two unknown ones, as a user may add."""
     names = ["greedy", *(f"reversed-{name}" for name in criteria.names() if name != "random")]
     names = [*dict.fromkeys([*names[:3], *criteria.names(), *names, "my_own", "my_other"])]
     names = [name for name in names if name != "random"][: count - 1]
@@ -67,7 +67,7 @@ def many_criteria(count=20, removals=REMOVALS, seeds=3) -> figures.Data:
 
 
 def layers() -> figures.Data:
-    """Rows of three convolutions of different width."""
+    """Return rows of three convolutions with different numbers of channels."""
     parts = [curve(ks=ks).table.assign(layer=name) for name, ks in (("conv1", 3), ("conv2", 5), ("conv3", 9))]
     table = pd.concat(parts)
     share = table["k"] / table.groupby("layer")["channels_left"].transform("max")
@@ -121,7 +121,7 @@ DATA = {
 }
 
 
-def test_the_figures_of_the_study_are_there():
+def test_the_expected_figures_exist():
     assert set(figures.names()) == {
         "accuracy_vs_k",
         "balanced_accuracy_vs_k",
@@ -154,7 +154,7 @@ def test_files_are_not_empty_and_the_same_each_time(tmp_path, name):
 @pytest.mark.parametrize("maps_order", figures.MAPS_ORDERS)
 @pytest.mark.parametrize(("channels", "dead"), [(128, 5), (13, 0), (2, 2)])
 def test_mean_feature_maps_have_p_tiles_in_the_order_asked_for(name, maps_order, channels, dead):
-    """Numbered like the ranking's column `order`: 0 is removed first. Here the last channel is."""
+    """Tiles are numbered as in the ranking's column `order`: 0 is removed first. Here this is the last channel."""
     data = network_by(maps_order, channels, dead)
     ax = figures.draw(name, data).axes[0]
     assert len(ax.images) == channels
@@ -193,7 +193,7 @@ def test_the_grid_is_nearly_square(count, grid):
 
 
 def lines_of(ax) -> dict:
-    """The lines of a panel by label, without edges of bands."""
+    """Return the lines of a panel by label, without the edges of bands."""
     return {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
 
 
@@ -210,7 +210,7 @@ def test_accuracy_vs_k_shows_every_criterion_its_band_and_the_controls(removals,
             rows = data.table[(data.table["removal"] == removal) & of_criterion]
             assert lines[style.label(criterion)].get_ydata() == pytest.approx(rows.groupby("k")[metric].mean())
         assert len(ax.collections) == len(CRITERIA)
-        # In these random data, criteria differ at K = 0 too.
+        # The data are random, so the criteria differ even at K = 0.
         unpruned = next(iter(lines.values())).get_ydata()[0]
         assert list(lines)[-2:] == [f"always “different”: {always}", f"unpruned (K = 0): {unpruned:.3f}"]
 
@@ -218,7 +218,7 @@ def test_accuracy_vs_k_shows_every_criterion_its_band_and_the_controls(removals,
 @pytest.mark.parametrize("count", [1, 4, 6, 20, 26])
 @pytest.mark.parametrize(("removals", "seeds"), [(1, 1), (2, 10), (3, 3)])
 def test_accuracy_vs_k_of_any_number_of_criteria(count, removals, seeds):
-    """Up to four together; more have means alone in a large panel, and a small panel each with a band."""
+    """Up to four criteria share one panel. More: the large panel has only means, and small panels show the bands."""
     data = many_criteria(count, REMOVALS[:removals], seeds)
     axes = figures.draw("balanced_accuracy_vs_k", data).axes
     large, small = axes[:removals], axes[removals:]
@@ -229,7 +229,7 @@ def test_accuracy_vs_k_of_any_number_of_criteria(count, removals, seeds):
         assert sorted(names) == sorted(style.label(name) for name in data.criteria)
         heights = [lines_of(ax)[name].get_ydata() for name in names]
         areas = [np.trapezoid(height) for height in heights]
-        assert areas == sorted(areas, reverse=True), "the legend lists the lines as they lie"
+        assert areas == sorted(areas, reverse=True), "the legend has the order of the lines, highest first"
         assert len(ax.collections) == (count if count <= 4 else 0)
     for ax in small:
         assert len(ax.collections) == 1, "one band"
@@ -243,7 +243,7 @@ def test_small_panels_have_random_and_greedy_for_reference():
         assert thin == {style.GREY, style.BLACK} - {own}
 
 
-def test_a_criterion_has_one_look_in_every_panel_figure_and_study():
+def test_a_criterion_has_the_same_look_in_every_panel_figure_and_study():
     for count in (4, 20):
         data = many_criteria(count, ("structural",))
         axes = figures.draw("accuracy_vs_k", data).axes
@@ -271,7 +271,7 @@ def test_looks_differ_with_and_without_colour():
 
 
 def data_of_k(folder: str, last: int) -> figures.Data:
-    """Data with K from 0 to the last, or as many channels."""
+    """Return data with K from 0 to `last`, or with `last` + 1 channels."""
     if folder == "of_shape":
         return curve(REMOVALS, ks=last + 1, orders=("mean_activation",))
     if folder == "of_summary":
@@ -297,7 +297,7 @@ def test_class_accuracy_vs_k_has_a_panel_per_criterion_of_four_lines():
         assert len([line for line in ax.lines if not line.get_label().startswith("_")]) == 4
 
 
-def test_activation_levels_rise_and_mark_the_dead():
+def test_activation_levels_are_sorted_and_dead_channels_marked():
     figure = figures.draw("activation_levels", network(10, 3, seeds=2))
     lines = lines_of(figure.axes[0])
     assert list(lines) == [f"seed {s}: 3 of 10 dead" for s in (0, 1)]
@@ -317,7 +317,7 @@ def test_class_accuracy_vs_k_of_many_criteria_is_that_of_the_first_removal():
     assert "removal: structural" in figure.get_supxlabel()
 
 
-def test_areas_are_those_of_the_summary_the_best_on_top():
+def test_areas_are_those_of_the_summary_with_the_best_on_top():
     table = summarise(curve(REMOVALS).table)
     axes = figures.draw("areas", figures.Data(table, CRITERIA)).axes
     first = table[table["removal"] == "structural"].set_index("criterion")["balanced_accuracy_area_mean"].sort_values()
@@ -329,7 +329,7 @@ def test_areas_are_those_of_the_summary_the_best_on_top():
 def test_paired_differences_are_filled_where_they_hold_after_correction():
     table = paired(curve(seeds=5).table).assign(p_holm=lambda t: np.where(t["criterion"] == "l1_norm", 0.01, 0.5))
     axes = figures.draw("paired_differences", figures.Data(table, CRITERIA)).axes
-    assert len(axes) == 2, "random alone is there to compare with"
+    assert len(axes) == 2, "the only baseline is random"
     marks = {line.get_xdata()[0]: line.get_markerfacecolor() for line in axes[0].lines if line.get_marker() == "o"}
     row = table.query("quantity == 'balanced_accuracy_area' and criterion == 'l1_norm'").iloc[0]
     assert [face == "white" for x, face in marks.items() if x == row["mean"]] == [False]
@@ -354,7 +354,9 @@ def test_rank_agreement_shows_kendall_below_and_spearman_above_the_diagonal():
     for row, column in itertools.product(range(3), repeat=2):
         name = "kendall_mean" if row >= column else "spearman_mean"
         assert values[row, column] == cells.loc[(names[row], names[column]), name]
-    assert [text.get_text() for text in ax.texts].count("100") == 2, "each but random with itself"
+    assert [text.get_text() for text in ax.texts].count("100") == 2, (
+        "all criteria except random agree fully with themselves"
+    )
 
 
 def test_similar_criteria_are_neighbours():
@@ -394,7 +396,7 @@ def test_the_shape_has_three_short_lines_that_stay_on_the_page():
     assert box.x0 >= 0 and box.x1 <= figure.bbox.width
 
 
-def test_the_first_row_of_the_shape_is_said_to_be_one_network():
+def test_the_first_row_of_the_shape_is_labelled_as_one_network():
     axes = figures.draw("shape", curve(REMOVALS, orders=("mean_activation",))).axes
     assert [ax.get_title(loc="left") for ax in axes[:3]] == [
         f"{style.label(r)}:\none network (seed 0)" for r in REMOVALS
@@ -420,7 +422,7 @@ def test_figures_name_the_layer_and_the_draws_of_random():
 
 @pytest.mark.parametrize("count", [3, 6])
 def test_class_accuracy_vs_k_of_several_removals(count):
-    """From nine panels on they are smaller, and up to 24 they are those of every removal."""
+    """Nine or more panels are smaller. Up to 24 panels, all removals are shown."""
     named = tuple(name for name in criteria.names() if name != "random")[:count]
     data = means(REMOVALS, orders=named, named=named)
     titles = [ax.get_title(loc="left") for ax in figures.draw("class_accuracy_vs_k", data).axes]
@@ -442,8 +444,8 @@ def test_sensitivity_has_a_line_per_layer_over_the_share_removed():
         assert [line.get_xdata()[-1] for line in lines] == pytest.approx([2 / 3, 4 / 5, 8 / 9])
 
 
-def test_plot_counts_the_order_like_the_ranking(tmp_path, monkeypatch):
-    """`order` 0 of the ranking is removed first; with --maps-order pruning its tile is the first."""
+def test_plot_numbers_tiles_as_in_the_ranking(tmp_path, monkeypatch):
+    """`order` 0 in the ranking is removed first. With --maps-order pruning, its tile is the first one."""
     data, drawn = network(3, 0), []
     write_rows(tmp_path / "channels.csv", data.table[["channel", "relu_max", "relu_mean"]].to_dict("records"))
     ranking = [{"order": order, "channel": channel, "score": 0.5} for order, channel in enumerate((2, 0, 1))]

@@ -1,4 +1,4 @@
-"""Artifacts: atomic writes, nothing unpickled, broken files named."""
+"""Artifacts: writes are atomic, nothing is unpickled, messages name damaged files."""
 
 import errno
 import os
@@ -40,7 +40,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_two_writers_never_publish_half_a_file(tmp_path):
-    """A job that outlived its driver, and the one that does its work again."""
+    """A job may continue after its Snakemake process was killed, while the next run starts the same job."""
     path = tmp_path / "a.npy"
     other = f"import sys; sys.path.insert(0, {str(PROJECT / 'workflow' / 'scripts')!r})\n" + (
         f"from prunecurve.files import atomic\nwith atomic({str(path)!r}) as t: open(t, 'w').write('other')\n"
@@ -54,7 +54,7 @@ def test_two_writers_never_publish_half_a_file(tmp_path):
     assert path.read_text() == "own, first half, second half"
 
 
-def test_what_a_killed_writer_left_is_cleared_away(tmp_path):
+def test_temporary_files_of_killed_processes_are_removed(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     host = os.uname().nodename
@@ -65,27 +65,30 @@ def test_what_a_killed_writer_left_is_cleared_away(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "message"),
     [
-        (errno.ENOSPC, "no space is left in FOLDER; make room there and run the same command again"),
-        (errno.EDQUOT, "no space is left in FOLDER; make room"),
+        (errno.ENOSPC, "no space is left in FOLDER; free disk space and run the same command again"),
+        (errno.EDQUOT, "no space is left in FOLDER; free disk space"),
         (errno.EROFS, "FOLDER is read-only; make it writable and run the same command again"),
-        (errno.EACCES, "you have no permission in FOLDER; get it and run the same command again"),
+        (
+            errno.EACCES,
+            "you have no write permission in FOLDER; change the folder's permissions and run the same command again",
+        ),
     ],
 )
-def test_a_disk_that_takes_nothing_is_told_by_file_and_remedy(tmp_path, number, told):
+def test_write_errors_name_the_file_and_the_remedy(tmp_path, number, message):
     path = tmp_path / "a.npy"
     with pytest.raises(StudyError) as error, atomic(path) as temporary:
         Path(temporary).write_text("half")
         raise OSError(number, os.strerror(number))
-    assert str(error.value).startswith(f"{path} can't be written: {told.replace('FOLDER', str(tmp_path))}")
+    assert str(error.value).startswith(f"{path} can't be written: {message.replace('FOLDER', str(tmp_path))}")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OSError, match="Input/output error"), atomic(path):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def test_a_short_write_without_a_number_is_told_where_the_disk_is_full(tmp_path, monkeypatch):
-    """As numpy's: `1000 requested and 0 written`."""
+def test_a_short_write_without_errno_is_reported_if_the_disk_is_full(tmp_path, monkeypatch):
+    """Numpy raises such an error: `1000 requested and 0 written`."""
     for free, expected in ((0, StudyError), (10**6, OSError)):
         disk = SimpleNamespace(f_blocks=10, f_bavail=free, f_frsize=4096)
         monkeypatch.setattr(os, "statvfs", lambda folder, disk=disk: disk)
@@ -93,20 +96,20 @@ def test_a_short_write_without_a_number_is_told_where_the_disk_is_full(tmp_path,
             raise OSError("1000 requested and 0 written")
 
 
-def test_a_folder_that_may_not_be_written_to_is_told(tmp_path):
-    """As another user: root may write anywhere."""
+def test_a_folder_without_write_permission_is_reported(tmp_path):
+    """Run as another user, because root can write to all folders."""
     (tmp_path / "closed").mkdir(mode=0o500)
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)
     try:
-        with pytest.raises(StudyError, match=r"can't be written: you have no permission in"):
+        with pytest.raises(StudyError, match=r"can't be written: you have no write permission in"):
             save_array(tmp_path / "closed" / "a.npy", np.arange(3))
     finally:
         os.seteuid(user)
 
 
-def test_a_write_makes_the_folder(tmp_path):
+def test_a_write_creates_the_folder(tmp_path):
     save_array(tmp_path / "new" / "folder" / "a.npy", np.arange(3))
     assert load_array(tmp_path / "new" / "folder" / "a.npy").tolist() == [0, 1, 2]
 
@@ -117,7 +120,7 @@ def test_numbers_in_csv_are_exact(number):
 
 
 def write_sealed(path: Path, array: np.ndarray) -> None:
-    """Objects under a seal that fits: a checksum is no defence against who means harm."""
+    """Write Python objects with a valid checksum. A checksum does not protect against a malicious author."""
     np.save(path, array, allow_pickle=True)
     content = path.read_bytes()
     path.write_bytes(content + f"\ncrc32 {zlib.crc32(content):08x}\n".encode())
@@ -155,17 +158,17 @@ def test_a_wrong_shape_is_named(tmp_path):
             load_array(tmp_path / "a.npy", shape=shape)
 
 
-def test_named_arrays_come_back_and_have_the_same_bytes(tmp_path):
-    # Many layers make a header longer than numpy reads by default; odd sizes make padding.
+def test_named_arrays_are_read_back_and_have_the_same_bytes(tmp_path):
+    # With many layers, the header is longer than numpy reads by default. Odd sizes cause padding.
     arrays = {f"linear{i}.weight": np.full((2, i % 3), i, np.float32) for i in range(1, 300)}
     arrays |= {"flags": np.ones(3, bool), "eps": np.array(1e-5), "size": np.array(28)}
     for name in ("a.npy", "b.npy"):
         save_arrays(tmp_path / name, arrays)
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
-    found = load_arrays(tmp_path / "a.npy")
-    assert list(found) == list(arrays)
+    loaded = load_arrays(tmp_path / "a.npy")
+    assert list(loaded) == list(arrays)
     for name, array in arrays.items():
-        assert found[name].dtype == array.dtype and np.array_equal(found[name], array), name
+        assert loaded[name].dtype == array.dtype and np.array_equal(loaded[name], array), name
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n", "a,b\n1\n", "a,b\n1,2,3\n"])
@@ -193,7 +196,7 @@ def test_unreadable_weights_are_named(tmp_path, content):
         load_arrays(path)
 
 
-def test_an_array_is_no_record(tmp_path):
+def test_an_array_without_names_is_refused(tmp_path):
     save_array(tmp_path / "a.npy", np.array(3))
     with pytest.raises(StudyError, match=r"a\.npy holds no named arrays"):
         load_arrays(tmp_path / "a.npy")
@@ -206,8 +209,8 @@ def flip(path: Path, bit: int) -> None:
 
 
 @given(data=st.data(), mapped=st.booleans())
-def test_one_flipped_bit_of_an_array_is_found(tmp_path_factory, data, mapped):
-    """Anywhere: in the header, in the numbers, in the seal; whoever wrote it, at once or piece by piece."""
+def test_one_flipped_bit_of_an_array_is_detected(tmp_path_factory, data, mapped):
+    """The bit can be in the header, in the numbers or in the checksum. Both ways of writing an array are tested."""
     path = tmp_path_factory.mktemp("flipped") / "a.npy"
     array = np.arange(60, dtype=np.float32).reshape(3, 20)
     if data.draw(st.booleans()):
@@ -216,14 +219,14 @@ def test_one_flipped_bit_of_an_array_is_found(tmp_path_factory, data, mapped):
         with streamed_array(path, (3, 20)) as streamed:
             streamed[:] = array
     assert np.array_equal(load_array(path, shape=(3, None), mapped=mapped), array)
-    assert np.array_equal(np.load(path), array), "numpy reads it as it is"
+    assert np.array_equal(np.load(path), array), "numpy reads the file too, without the checksum"
     flip(path, data.draw(st.integers(0, 8 * path.stat().st_size - 1)))
     with pytest.raises(StudyError, match=r"a\.npy is damaged.*; delete it and run again"):
         load_array(path, mapped=mapped)
 
 
 @given(data=st.data())
-def test_a_flipped_bit_a_lost_row_and_two_that_changed_places_are_found(tmp_path_factory, data):
+def test_a_flipped_bit_a_lost_row_and_swapped_rows_are_detected(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("flipped") / "k3.csv"
     rows = [{"criterion": "l1_norm", "k": 3, "loss": 0.12345}, {"criterion": "l1_norm", "k": 4, "loss": 1e-7}]
     write_rows(path, rows)
@@ -241,7 +244,7 @@ def test_a_flipped_bit_a_lost_row_and_two_that_changed_places_are_found(tmp_path
 
 
 @pytest.mark.parametrize("cut", [1, 15, 16, 17, 100, 10_000])
-def test_a_file_cut_off_anywhere_or_not_sealed_is_named(tmp_path, cut):
+def test_a_file_cut_off_anywhere_or_without_checksum_is_named(tmp_path, cut):
     path = tmp_path / "a.npy"
     save_array(path, np.arange(40))
     path.write_bytes(path.read_bytes()[:-cut])
@@ -252,7 +255,7 @@ def test_a_file_cut_off_anywhere_or_not_sealed_is_named(tmp_path, cut):
         load_array(path)
 
 
-def test_a_csv_of_other_origin_is_refused(tmp_path):
+def test_a_csv_without_checksums_is_refused(tmp_path):
     (tmp_path / "k3.csv").write_text("k,loss\n3,0.5\n")
     assert read_rows(tmp_path / "k3.csv", sealed=False) == [{"k": "3", "loss": "0.5"}]
     with pytest.raises(StudyError, match=r"k3\.csv is damaged: row 1"):

@@ -1,4 +1,4 @@
-"""Files that say the same thing twice are held together here: pins, documents, the house's own rules."""
+"""Consistency of the project: pinned versions, generated documents, the imports between modules, the rule files."""
 
 import ast
 import re
@@ -10,8 +10,8 @@ from conftest import PROJECT
 PINS = dict(re.findall(r"^([a-z0-9_.-]+)==(\S+)$", (PROJECT / "requirements.txt").read_text().lower(), re.M))
 PACKAGE = PROJECT / "workflow" / "scripts" / "prunecurve"
 
-# The house: a module imports only modules of its own floor or those below it.
-FLOORS = [
+# The levels of the package, lowest first. A module imports only modules of its own level or of lower levels.
+LEVELS = [
     {"errors", "settings", "naming", "provenance", "progress"},
     {"source"},
     {"files", "seeding", "metrics", "commandline"},
@@ -36,7 +36,7 @@ FLOORS = [
     {"figures"},
     {"config"},
 ]
-FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 
 
 def test_every_requirement_is_pinned():
@@ -65,10 +65,10 @@ def test_imports_run_one_way(path):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "prunecurve":
             parts = node.module.split(".")
             for name in [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]:
-                assert FLOOR[name] <= FLOOR[own], f"{path.name} imports {name}"
+                assert LEVEL[name] <= LEVEL[own], f"{path.name} imports {name}"
 
 
-def test_the_package_knows_nothing_of_snakemake():
+def test_the_package_does_not_import_snakemake():
     for path in PACKAGE.rglob("*.py"):
         names = {getattr(n, "module", None) or a.name for n in ast.walk(ast.parse(path.read_text()))
                  if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the curves' shape is said to be, on curves made for it."""
+"""The description of the curves' shape, tested on constructed curves."""
 
 import explain_shape
 import numpy as np
@@ -9,7 +9,7 @@ from prunecurve.shape import answers, constant_runs, explanation, facts, flips, 
 
 
 def curve(predicted_same, recall_same, auroc=None, share_same=0.1) -> pd.DataFrame:
-    """A network's curve from the share predicted same and the recall of same; the rest follows."""
+    """Return a network's curve from the share predicted same and the recall of same, which determine the rest."""
     predicted, same = np.array(predicted_same, float), np.array(recall_same, float)
     different = 1 - (predicted - share_same * same) / (1 - share_same)
     return pd.DataFrame(
@@ -56,48 +56,51 @@ def test_constant_runs():
 
 
 def test_a_network_that_ends_in_always_same():
-    found = facts(
+    result = facts(
         curve([0.1, 0.1, 0.7, 0.995, 0.6, 1, 1], [0.9, 0.9, 0.9, 1, 0.9, 1, 1], [0.99, 0.99, 0.98, 0.9, 0.9, 0.9, 0.5])
     )
-    assert (found["flips"], found["flipped_at"]) == (1, "2 same")
-    assert (found["ends"], found["constant_from"], found["constant_at"]) == ("same", 5, "3-3 same, 5-6 same")
-    assert (found["lost_first"], found["lost_different_at"]) == ("different", 2)
-    assert np.isnan(found["lost_same_at"])
-    assert (found["gap_k"], found["gap_auroc"], found["gap_balanced_accuracy"]) == (5, 0.9, pytest.approx(0.5))
-    assert (found["last_accuracy"], found["last_auroc"]) == (pytest.approx(0.1), 0.5)
+    assert (result["flips"], result["flipped_at"]) == (1, "2 same")
+    assert (result["ends"], result["constant_from"], result["constant_at"]) == ("same", 5, "3-3 same, 5-6 same")
+    assert (result["lost_first"], result["lost_different_at"]) == ("different", 2)
+    assert np.isnan(result["lost_same_at"])
+    assert (result["gap_k"], result["gap_auroc"], result["gap_balanced_accuracy"]) == (5, 0.9, pytest.approx(0.5))
+    assert (result["last_accuracy"], result["last_auroc"]) == (pytest.approx(0.1), 0.5)
 
 
 def test_a_network_that_ends_in_always_different():
-    found = facts(curve([0.1, 0.05, 0.0, 0.0], [0.9, 0.45, 0, 0]))
-    assert (found["flips"], found["flipped_at"], found["ends"], found["constant_from"]) == (0, "", "different", 2)
-    assert (found["lost_first"], found["lost_same_at"]) == ("same", 1)
+    result = facts(curve([0.1, 0.05, 0.0, 0.0], [0.9, 0.45, 0, 0]))
+    assert (result["flips"], result["flipped_at"], result["ends"], result["constant_from"]) == (0, "", "different", 2)
+    assert (result["lost_first"], result["lost_same_at"]) == ("same", 1)
 
 
 def test_a_network_that_never_settles_loses_nothing():
-    found = facts(curve([0.1, 0.2, 0.1], [0.9, 0.9, 0.8]))
-    assert (found["ends"], found["lost_first"]) == ("mixed", "none")
-    assert np.isnan(found["constant_from"])
+    result = facts(curve([0.1, 0.2, 0.1], [0.9, 0.9, 0.8]))
+    assert (result["ends"], result["lost_first"]) == ("mixed", "none")
+    assert np.isnan(result["constant_from"])
 
 
 def test_both_classes_lost_at_once():
     assert facts(curve([0.1, 0.7], [0.9, 0.4]))["lost_first"] == "both"
 
 
-def test_constant_all_along():
+def test_constant_from_the_start():
     assert facts(curve([1, 1], [1, 1]))["constant_from"] == 0
 
 
 def test_one_row_per_network_ranking_and_removal():
     one = curve([0.1, 1.0], [0.9, 1])
-    found = table(
+    result = table(
         pd.concat([one, one.assign(seed=1), one.assign(removal="zero_weights")]).sample(frac=1, random_state=0)
     )
-    assert len(found) == 3
-    assert (found["flipped_at"] == "1 same").all()
+    assert len(result) == 3
+    assert (result["flipped_at"] == "1 same").all()
 
 
 def three_networks() -> pd.DataFrame:
-    """Two that end in always same, from K = 2 and 3 on, and one that gives both answers; worked out by hand."""
+    """Two networks that always answer same from K = 2 and 3 on, and one that gives both answers.
+
+    The expected numbers are computed by hand.
+    """
     same_rate = {0: [0.1, 0.6, 1.0, 1.0, 1.0], 1: [0.1, 0.2, 0.7, 1.0, 1.0], 2: [0.1, 0.1, 0.1, 0.2, 0.3]}
     recalls = {0: [0.9, 0.9, 1, 1, 1], 1: [0.9, 0.9, 0.9, 1, 1], 2: [0.9, 0.6, 0.4, 0.4, 0.4]}
     rows = []
@@ -129,7 +132,7 @@ def test_the_explanation_is_generated_from_the_numbers():
     assert "In the network of seed 0, AUROC exceeds balanced accuracy most at K = 2" in structural
     assert "(AUROC 0.90, balanced accuracy 0.50, accuracy 0.10)" in structural
     assert "minus that of structural" not in structural
-    # Where AUROC is never the higher, nothing is said of it; the area differs by the tenth that was added.
+    # If AUROC is never higher, it is not mentioned. The area differs by the 0.1 that was added.
     assert "exceeds" not in zeroed
     assert "minus that of structural removal: accuracy +0.100, balanced accuracy +0.000, AUROC −0.500." in zeroed
 

@@ -1,4 +1,4 @@
-"""Summaries of curves, against numbers worked out by hand and scipy's own interval."""
+"""Summaries of curves, compared with numbers computed by hand and with intervals from scipy."""
 
 import time
 
@@ -35,7 +35,7 @@ def curve(accuracy: dict[int, list[float]], criterion: str = "l1_norm", removal:
         for seed, values in accuracy.items()
         for k, value in enumerate(values)
     ]
-    # Nine of ten pairs are different; the counts are read for that alone.
+    # Nine of ten pairs are different. The counts are used only for this share.
     counts = {"tp": 5, "fn": 5, "fp": 20, "tn": 70}
     sizes = {"params": 10, "macs": 20, "compression_ratio": 1.5, "theoretical_speedup": 2.0}
     table = pd.DataFrame(rows).assign(**counts, **sizes, channels_left=lambda table: 9 - table["k"])
@@ -43,7 +43,7 @@ def curve(accuracy: dict[int, list[float]], criterion: str = "l1_norm", removal:
 
 
 def study(criteria: int, removals: int, seeds: int, ks: int, draws: int = 2) -> pd.DataFrame:
-    """A whole curve.csv of random numbers: `criteria` of which one is random, with `draws` orders."""
+    """Return a curve.csv with random numbers. One of the criteria is random, with `draws` orders."""
     rng = np.random.default_rng(3)
     orders = [f"c{i}" for i in range(criteria - 1)] + [f"random-{i + 1}" for i in range(draws)]
     levels = {
@@ -73,18 +73,19 @@ def test_area_is_the_mean_height():
     ("values", "largest"),
     [
         ([0.98, 0.975, 0.97, 0.96, 0.9, 0.9], 2),
-        # Back within the point at K = 4, and above the unpruned network: the first crossing counts.
+        # The curve returns to within one point at K = 4, in the next case above the unpruned network.
+        # Only the first crossing counts.
         ([0.98, 0.9, 0.9, 0.9, 0.972, 0.9], 0),
         ([0.98, 0.99, 0.975, 0.969, 0.985, 0.99], 2),
         ([0.98, 0.9, 0.9, 0.9, 0.9, 0.9], 0),
-        # Better than unpruned is within the point; only the last K is not.
+        # Values above the unpruned network count as within one point. Only the last K is below.
         ([0.5, 0.7, 0.6, 0.55, 0.5, 0.4], 4),
         ([0.5, 0.5, 0.5, 0.5, 0.5, 0.49], 5),
     ],
 )
 def test_largest_k_within_a_point_is_where_the_curve_first_leaves_it(values, largest):
     assert largest_k_within(np.arange(6), np.array(values)) == largest
-    # Of a study that evaluates some K only, the K and not its place.
+    # If a study evaluates only some K, the result is the K, not its position.
     assert largest_k_within(np.arange(6) * 10, np.array(values)) == largest * 10
 
 
@@ -111,19 +112,19 @@ def test_summary_over_seeds():
 
 
 def test_draws_of_random_are_averaged_before_anything_over_networks():
-    """Two draws each of two networks: two values, not four, whose spread is that of networks."""
+    """Two draws for each of two networks give two values, not four. The spread is that between networks."""
     draws = {"random-1": {0: [0.9, 0.5], 1: [0.8, 0.6]}, "random-2": {0: [0.9, 0.1], 1: [0.8, 0.4]}}
     table = pd.concat(curve(values, name) for name, values in draws.items())
-    found = networks(table)
-    assert found["criterion"].tolist() == ["random"] * 2
-    assert found["accuracy_area"].tolist() == pytest.approx([0.6, 0.65])
+    per_network = networks(table)
+    assert per_network["criterion"].tolist() == ["random"] * 2
+    assert per_network["accuracy_area"].tolist() == pytest.approx([0.6, 0.65])
     (row,) = summarise(table).to_dict("records")
     assert (row["criterion"], row["seeds"], row["draws"]) == ("random", 2, 2)
     assert row["accuracy_area_std"] == pytest.approx(0.05 / np.sqrt(2))
 
 
 def test_mean_curves_against_scipy_group_by_group():
-    """Every metric's mean and interval; the draws of random averaged within a network first."""
+    """Mean and interval of every metric. Draws of random are averaged within a network first."""
     curve = study(criteria=3, removals=2, seeds=4, ks=3)
     table = mean_curves(curve)
     assert len(table) == 3 * 2 * 3
@@ -170,7 +171,7 @@ def test_mean_curves_of_all_criteria_take_little_time():
     assert time.perf_counter() - start < 5
 
 
-def test_a_metric_that_is_no_number_in_one_network_has_no_mean():
+def test_a_metric_that_is_nan_in_one_network_has_no_mean():
     curve = study(criteria=2, removals=1, seeds=3, ks=2)
     curve.loc[0, "log_loss"] = np.nan
     table = mean_curves(curve)
@@ -205,7 +206,7 @@ def test_the_bootstrap_needs_enough_networks_and_is_the_same_each_time():
     low, high = bootstrap_interval(values)
     assert (low, high) == bootstrap_interval(values)
     assert low < values.mean() < high
-    # About as wide as Student's on values that are normal.
+    # For normally distributed values, it is about as wide as Student's interval.
     assert high - low == pytest.approx(np.diff(interval(values))[0], rel=0.35)
     assert bootstrap_interval(pd.Series([0.5] * BOOTSTRAP_FROM)) == (0.5, 0.5)
     (row,) = summarise(curve({seed: [v, v] for seed, v in enumerate(values.clip(0, 1))})).to_dict("records")

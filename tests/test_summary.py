@@ -74,9 +74,9 @@ def test_the_controls_are_there():
     ],
 )
 def test_whether_the_reference_criterion_beats_random(level, noise, claim):
-    told = sentences(study({"mean_activation": level, "random-1": 0.6}, noise=noise))
-    assert claim in told
-    assert ("This holds after Holm's correction (p = " in told) is (noise < 0.1)
+    text = sentences(study({"mean_activation": level, "random-1": 0.6}, noise=noise))
+    assert claim in text
+    assert ("This holds after Holm's correction (p = " in text) is (noise < 0.1)
 
 
 def test_a_difference_that_correction_takes_away_is_not_claimed():
@@ -87,9 +87,9 @@ def test_a_difference_that_correction_takes_away_is_not_claimed():
     values = networks(table).query("criterion == 'random'")["accuracy_area"].to_numpy()
     shift = np.array([0.02, 0.04, 0.06, 0.02, 0.001])
     own = curve({s: [0.9, 2 * (values[s] + shift[s]) - 0.9] for s in SEEDS}, "mean_activation")
-    told = sentences(pd.concat([table, own]))
-    assert "is above random on average: area +0.028 [+0.0" in told
-    assert "This does not hold after Holm's correction" in told and "beats random:" not in told
+    text = sentences(pd.concat([table, own]))
+    assert "is above random on average: area +0.028 [+0.0" in text
+    assert "This does not hold after Holm's correction" in text and "beats random:" not in text
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_what_the_data_cannot_show_is_said(levels, seeds, reason):
 
 
 def test_a_constant_difference_has_no_p():
-    told = sentences(study({"mean_activation": 0.5, "random-1": 0.4}, noise=0))
-    assert "equal on all of them, so p is not defined." in told
+    text = sentences(study({"mean_activation": 0.5, "random-1": 0.4}, noise=0))
+    assert "equal on all of them, so p is not defined." in text
 
 
 def test_the_best_criterion_is_named_and_its_lead_not_overstated():

@@ -46,7 +46,8 @@ def test_disagreement_says_which_k_which_criterion_and_by_how_much():
     bad = row | compare(ROW, LOGITS, LOGITS + 0.25, LABELS, 1e-4)
     good = row | {"k": 0} | compare(ROW, LOGITS, LOGITS, LABELS, 1e-4)
     require_agreement([good], 1e-4, "here")
-    with pytest.raises(StudyError, match=r"in 1 cases: K = 32, l1_norm, structural: .* by up to 0\.25 \(allowed"):
+    message = r"in 1 of 2 comparisons: K = 32, l1_norm, structural: .* by up to 0\.25 \(allowed"
+    with pytest.raises(StudyError, match=message):
         require_agreement([good, bad], 1e-4, "here")
 
 

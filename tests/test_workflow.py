@@ -28,7 +28,7 @@ STUDY_FIGURES = [
     "shape",
 ]
 FIGURES = [*STUDY_FIGURES, "mean_feature_maps_conv3_seed0", "mean_feature_maps_shared_scale_conv3_seed0"]
-# The proof evaluates zeroed weights at K of its own; the figure of the shape shows all removals of the first criterion.
+# The verification needs zero_weights at its own K; the shape figure shows all removals of the first criterion.
 EVALUATIONS = len(CRITERIA) * P + (P + CHECKED) + P
 
 
@@ -36,7 +36,7 @@ COLUMNS = """
     dataset seed layer criterion removal k channels_left accuracy balanced_accuracy recall_same recall_different
     precision_same f1_same mcc auroc average_precision log_loss predicted_same_rate tp fp tn fn params macs
     compression_ratio theoretical_speedup conv_weight_shape
-""".split()  # noqa: SIM905 (as the documents have it)
+""".split()  # noqa: SIM905 (as in the documents)
 
 
 def rows(path) -> list[dict[str, str]]:
@@ -56,38 +56,38 @@ def append(study: Study, module: str) -> None:
         file.write("\n# edited\n")
 
 
-# ---- what a finished study holds
+# ---- results of a finished study
 
 
 def test_every_k_of_every_criterion_is_in_the_curve(finished):
-    found = rows(finished.path("curve.csv"))
-    assert [(row["criterion"], int(row["k"])) for row in found] == [(c, k) for c in CRITERIA for k in range(P)]
-    assert list(found[0]) == COLUMNS
-    assert all(sum(int(row[n]) for n in ("tp", "fp", "tn", "fn")) == 800 for row in found)
-    assert all(int(row["tp"]) + int(row["fn"]) == 80 for row in found)
+    table = rows(finished.path("curve.csv"))
+    assert [(row["criterion"], int(row["k"])) for row in table] == [(c, k) for c in CRITERIA for k in range(P)]
+    assert list(table[0]) == COLUMNS
+    assert all(sum(int(row[n]) for n in ("tp", "fp", "tn", "fn")) == 800 for row in table)
+    assert all(int(row["tp"]) + int(row["fn"]) == 80 for row in table)
 
 
 def test_two_different_k_give_different_rows(finished):
-    found = [row for row in rows(finished.path("curve.csv")) if row["criterion"] == "l1_norm"]
-    assert len({row["log_loss"] for row in found}) == P
-    assert len({row["params"] for row in found}) == P
+    table = [row for row in rows(finished.path("curve.csv")) if row["criterion"] == "l1_norm"]
+    assert len({row["log_loss"] for row in table}) == P
+    assert len({row["params"] for row in table}) == P
     unpruned = [row["log_loss"] for row in rows(finished.path("curve.csv")) if row["k"] == "0"]
     assert len(set(unpruned)) == 1
 
 
 def test_surgery_agrees_at_every_checked_k(finished):
-    found = rows(finished.path("seed0/conv3/verification.csv"))
-    assert len(found) == len(CRITERIA) * 2 * CHECKED
-    assert {row["removal"] for row in found} == {"structural", "zero_weights"}
-    assert all(row["agrees"] == "True" and float(row["max_logit_difference"]) < 1e-4 for row in found)
+    table = rows(finished.path("seed0/conv3/verification.csv"))
+    assert len(table) == len(CRITERIA) * 2 * CHECKED
+    assert {row["removal"] for row in table} == {"structural", "zero_weights"}
+    assert all(row["agrees"] == "True" and float(row["max_logit_difference"]) < 1e-4 for row in table)
 
 
 def test_rankings_are_permutations_in_the_order_of_scores(finished):
     for criterion in CRITERIA:
-        found = rows(finished.path(f"seed0/conv3/ranking/{criterion}.csv"))
-        assert [int(row["order"]) for row in found] == list(range(P))
-        assert sorted(int(row["channel"]) for row in found) == list(range(P))
-        scores = [float(row["score"]) for row in found]
+        table = rows(finished.path(f"seed0/conv3/ranking/{criterion}.csv"))
+        assert [int(row["order"]) for row in table] == list(range(P))
+        assert sorted(int(row["channel"]) for row in table) == list(range(P))
+        scores = [float(row["score"]) for row in table]
         assert scores == sorted(scores)
 
 
@@ -107,7 +107,7 @@ def test_no_temporary_file_is_left_and_every_job_has_a_log(finished):
 
 
 def test_a_run_prints_its_progress_and_its_summary_in_few_lines(copied):
-    """Redirected: counts of jobs, epochs with their scores, the summary; not four lines per job."""
+    """Output to a file: numbers of jobs, epochs with their scores, the summary; not four lines per job."""
     copied.path("seed0/model.pt").unlink()
     lines = copied.run("--forcerun", "eval_pruned").stdout.splitlines()
     assert len(lines) <= 80, "\n".join(lines)
@@ -130,7 +130,7 @@ def test_the_summary_is_printed_again(copied):
 
 
 def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
-    """Scripts are command-line tools of their own: no Snakemake, another folder, more BLAS threads."""
+    """Scripts run without Snakemake too, here in another folder and with more BLAS threads."""
     seed = finished.path("seed0")
     options = {
         "features": seed / "conv3/activations/test/features.npy",
@@ -153,11 +153,11 @@ def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
         env=environment() | {"OPENBLAS_NUM_THREADS": "2"},
         check=True,
     )
-    # Only the job of the workflow records its own code in the header of the checksums.
+    # The files differ only in the header: only a job of the workflow stores the digest of its code there.
     assert read_rows(tmp_path / "row.csv") == read_rows(seed / "conv3/sweep/l1_norm/structural/k3.csv")
 
 
-# ---- what runs again, and what doesn't
+# ---- which jobs run again
 
 
 def test_a_second_run_does_nothing(finished):
@@ -165,7 +165,7 @@ def test_a_second_run_does_nothing(finished):
 
 
 def test_a_further_criterion_runs_its_own_jobs(copied):
-    """Two draws of random and a criterion backwards; the third ranking is proved like the first two."""
+    """Two draws of random and a reversed criterion. The third ranking is verified like the first two."""
     replace(
         copied, "[mean_activation, l1_norm]", "[mean_activation, l1_norm, random, reversed-l1_norm], random_draws: 2"
     )
@@ -180,32 +180,32 @@ def test_a_further_criterion_runs_its_own_jobs(copied):
         "average_curves": 1,
         "summarise": 1,
         "explain_shape": 1,
-        # All but activations and mean maps, which are what they were.
+        # All figures except those of activations, which do not change.
         "plot": len(STUDY_FIGURES) - 1,
         "all": 1,
     }
 
 
-def test_fewer_k_need_no_evaluation_and_no_proof_anew(finished):
-    """A K that the proof alone asks for is the same job as one of the study."""
+def test_fewer_k_need_no_new_evaluation_and_no_new_verification(finished):
+    """A K that only the verification needs is evaluated by the same job as a K of the study."""
     planned = finished.plan("--config", "sweep={ks: [2, 5]}")
     assert "aggregate" in planned
     assert not {"eval_pruned", "verify_surgery"} & set(planned)
 
 
-def test_a_network_needs_nothing_new_where_the_data_lie_elsewhere(finished):
+def test_another_data_dir_with_the_same_data_runs_nothing(finished):
     assert finished.plan("--config", "data_dir=elsewhere") == {}
 
 
-def test_another_ranking_split_leaves_what_looks_at_weights_alone(copied):
+def test_another_ranking_split_does_not_rank_by_weights_again(copied):
     replace(copied, "criteria: [mean_activation, l1_norm]", "criteria: [mean_activation, l1_norm], split: val")
     planned = copied.plan()
     assert planned["rank_channels"] == 1
     assert planned["eval_pruned"] == EVALUATIONS - (P + CHECKED)
 
 
-def test_another_point_of_measurement_ranks_by_activations_alone_again(copied):
-    """l1_norm looks at weights; conv_abs_mean, which is always of the convolution, is ranked for the first time."""
+def test_another_point_of_measurement_ranks_only_by_activations_again(copied):
+    """l1_norm reads weights and conv_abs_mean always measures at the convolution; neither is ranked again."""
     replace(copied, "[mean_activation, l1_norm]", "[mean_activation, conv_abs_mean, l1_norm]")
     copied.run("results/digits/seed0/conv3/ranking/conv_abs_mean.csv")
     replace(copied, "conv_abs_mean, l1_norm]", "conv_abs_mean, l1_norm], measure_at: pool")
@@ -221,7 +221,7 @@ def test_a_further_seed_runs_its_own_network(copied):
         assert planned[rule] == 1, rule
     assert planned["rank_channels"] == len(CRITERIA)
     assert planned["eval_pruned"] == EVALUATIONS
-    assert "compare" not in planned, "neither random nor greedy is there to compare with"
+    assert "compare" not in planned, "the study has neither random nor greedy as a baseline"
     replace(copied, "[mean_activation, l1_norm]", "[mean_activation, l1_norm, greedy]")
     planned = copied.plan()
     assert (planned["compare"], planned["plot"]) == (1, len(STUDY_FIGURES) + 1)
@@ -229,18 +229,18 @@ def test_a_further_seed_runs_its_own_network(copied):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "first", "spared"),
+    ("old", "new", "first", "not_planned"),
     [
         ("epochs: 2", "epochs: 3", "train", "make_pairs"),
         ("test: 80", "test: 70", "make_pairs", "get_images"),
         ("dpi: 80", "dpi: 90", "plot", "aggregate"),
     ],
 )
-def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, spared):
+def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, not_planned):
     replace(copied, old, new)
     planned = copied.plan()
     assert first in planned
-    assert spared not in planned
+    assert not_planned not in planned
 
 
 @pytest.mark.parametrize(
@@ -282,11 +282,11 @@ def test_a_deleted_row_is_made_again_with_the_same_bytes(copied):
     assert (path.read_bytes(), copied.path("curve.csv").read_bytes()) == (before, curve)
 
 
-# ---- every criterion; parts of a study; other layers
+# ---- all criteria; parts of a study; other layers
 
 
 def test_test_labels_change_no_ranking(tmp_path):
-    """All criteria there are, ranked with the test pairs' labels as they are and turned round: the same bytes."""
+    """All criteria give the same bytes with the labels of the test pairs and with these labels inverted."""
     every = [name for name in criteria.allowed() if name != "random"]
     config = TINY.replace("[mean_activation, l1_norm]", f"[{', '.join(every)}], sampled_pairs: 60")
     study = Study(tmp_path / "study", config.replace("[4, 6, 8]", "[4, 6, 5]"))
@@ -294,18 +294,18 @@ def test_test_labels_change_no_ranking(tmp_path):
     study.run(*targets)
     before = {target: (study.folder / target).read_bytes() for target in targets}
     pairs = study.path("seed0/pairs/test.npy")
-    turned = np.load(pairs)
-    turned[:, 2] = 1 - turned[:, 2]
-    save_array(pairs, turned)
+    inverted = np.load(pairs)
+    inverted[:, 2] = 1 - inverted[:, 2]
+    save_array(pairs, inverted)
     planned = study.plan(*targets)
     assert planned["collect_activations"] == 1
     study.run(*targets, "--forcerun", "rank_channels")
     assert {target: (study.folder / target).read_bytes() for target in targets} == before
-    # They would have changed, had the validation pairs' labels been turned round.
+    # Inverted labels of the validation pairs do change the rankings of criteria that read labels.
     pairs = study.path("seed0/pairs/val.npy")
-    turned = np.load(pairs)
-    turned[:, 2] = 1 - turned[:, 2]
-    save_array(pairs, turned)
+    inverted = np.load(pairs)
+    inverted[:, 2] = 1 - inverted[:, 2]
+    save_array(pairs, inverted)
     study.run(*targets, "--allowed-rules", "rank_channels", "reverse_ranking", "--forcerun", "rank_channels")
     after = {target for target in targets if (study.folder / target).read_bytes() != before[target]}
     names = {target.split("/")[-1].removesuffix(".csv").removeprefix("reversed-") for target in after}
@@ -313,12 +313,15 @@ def test_test_labels_change_no_ranking(tmp_path):
     assert [row["channel"] for row in rows(study.path("seed0/conv3/ranking/reversed-apoz.csv"))] == [
         row["channel"] for row in reversed(rows(study.path("seed0/conv3/ranking/apoz.csv")))
     ]
-    assert "channels share their score" in study.path("seed0/logs/rank_channels/conv3/hrank.log").read_text()
+    assert (
+        "channels have the same score as another channel"
+        in study.path("seed0/logs/rank_channels/conv3/hrank.log").read_text()
+    )
     assert all(float(row["standard_error"]) > 0 for row in rows(study.path("seed0/conv3/ranking/shapley.csv")))
 
 
-def test_a_part_of_a_study_takes_the_seeds_that_are_done_and_says_which_are_missing(copied):
-    """One of three networks is there: its tables and figures, nothing trained, ranked or evaluated."""
+def test_partial_includes_finished_seeds_and_reports_missing_ones(copied):
+    """One of three networks is finished: its tables and figures are created, and nothing else runs."""
     replace(copied, "seeds: [0]", "seeds: [0, 5, 7]")
     tables = {"aggregate", "aggregate_channels", "average_curves", "summarise", "compare_rankings", "explain_shape"}
     tables |= {"plot", "partial"}
@@ -326,60 +329,60 @@ def test_a_part_of_a_study_takes_the_seeds_that_are_done_and_says_which_are_miss
     assert "partial: includes seeds 0; missing: 5, 7" in copied.run("partial").stdout
     assert copied.path("partial/curve.csv").read_bytes() == copied.path("curve.csv").read_bytes()
     assert copied.path("partial/figures/accuracy_vs_k.png").exists()
-    told = copied.run("-n", "partial").stdout
-    assert "missing: 5, 7" in told and "Nothing to be done" in told
-    for made in ("seed0/conv3/sweep/l1_norm/structural/k5.csv", "seed0/model.pt"):
-        copied.path(made).rename(copied.path("away"))
-        assert "no seed of the study has all its evaluations" in copied.run("partial", succeed=False).stdout
-        copied.path("away").rename(copied.path(made))
+    output = copied.run("-n", "partial").stdout
+    assert "missing: 5, 7" in output and "Nothing to be done" in output
+    for name in ("seed0/conv3/sweep/l1_norm/structural/k5.csv", "seed0/model.pt"):
+        copied.path(name).rename(copied.path("away"))
+        assert "no seed of the study has finished all its evaluations" in copied.run("partial", succeed=False).stdout
+        copied.path("away").rename(copied.path(name))
 
 
 def test_sensitivity_and_an_earlier_layer(copied):
-    """Every convolution's curve, proved by surgery; then the study of conv2, which reads the same files."""
+    """First the curves of all convolutions, with verification; then the study of conv2, which reads the same files."""
     replace(copied, "threads: 2", "threads: 2\nsensitivity: {criteria: [l2_norm]}")
     planned = copied.plan("sensitivity")
-    # Nothing of the study's own criteria: three layers, of the last one's K those of the proof too.
+    # Only the criterion of the sensitivity: three layers; for the last one also the K of the verification.
     assert (planned["rank_channels"], planned["eval_pruned"], planned["eval_early"]) == (3, P + CHECKED, 4)
     copied.run("sensitivity")
-    found = rows(copied.path("sensitivity.csv"))
-    assert [(row["layer"], int(row["k"])) for row in found] == [
+    table = rows(copied.path("sensitivity.csv"))
+    assert [(row["layer"], int(row["k"])) for row in table] == [
         (layer, k) for layer, channels in (("conv1", 4), ("conv2", 6), ("conv3", 8)) for k in range(channels)
     ]
-    assert [float(row["share_removed"]) for row in found][4:7] == pytest.approx([0, 1 / 6, 2 / 6])
-    assert found[5]["conv_weight_shape"] == "5x4x3x3"
-    # The unpruned network is the same one, whichever layer's maps it is evaluated from.
-    unpruned = [row for row in found if row["k"] == "0"]
+    assert [float(row["share_removed"]) for row in table][4:7] == pytest.approx([0, 1 / 6, 2 / 6])
+    assert table[5]["conv_weight_shape"] == "5x4x3x3"
+    # The unpruned network gives the same result from the maps of any layer.
+    unpruned = [row for row in table if row["k"] == "0"]
     assert len({row["tp"] + "/" + row["fp"] for row in unpruned}) == 1
     assert len({row["params"] for row in unpruned}) == 1
     for layer in ("conv1", "conv2", "conv3"):
-        proved = rows(copied.path(f"seed0/{layer}/verification_sensitivity.csv"))
-        assert {row["criterion"] for row in proved} == {"l2_norm"}
-        assert {row["removal"] for row in proved} == {"structural", "zero_weights"}
-        assert all(row["agrees"] == "True" for row in proved)
+        verified = rows(copied.path(f"seed0/{layer}/verification_sensitivity.csv"))
+        assert {row["criterion"] for row in verified} == {"l2_norm"}
+        assert {row["removal"] for row in verified} == {"structural", "zero_weights"}
+        assert all(row["agrees"] == "True" for row in verified)
     assert copied.path("figures/sensitivity.png").exists()
     replace(copied, "[mean_activation, l1_norm]", "[l2_norm, loss_oracle]")
     replace(copied, "threads: 2", "threads: 2\nlayer: conv2")
     planned = copied.plan()
     assert not {"train", "eval_pruned"} & set(planned)
-    # l2_norm's mean replacement for the figure of the shape, the oracle's two that are proved.
+    # For l2_norm mean_replacement, which the shape figure needs; for loss_oracle the two verified removals.
     assert (planned["rank_channels"], planned["eval_early"]) == (1, 3)
     copied.run("--config", "overwrite=true")
-    found = rows(copied.path("curve.csv"))
-    assert [(row["criterion"], int(row["k"])) for row in found] == [
+    table = rows(copied.path("curve.csv"))
+    assert [(row["criterion"], int(row["k"])) for row in table] == [
         (name, k) for name in ("l2_norm", "loss_oracle") for k in range(6)
     ]
-    assert {row["layer"] for row in found} == {"conv2"}
+    assert {row["layer"] for row in table} == {"conv2"}
     assert copied.path("figures/mean_feature_maps_conv2_seed0.png").exists()
 
 
-# ---- studies beside each other
+# ---- several studies in one folder
 
 
 def contents(folder) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_finished_study_of_other_settings_is_not_replaced_unasked(copied):
+def test_a_finished_study_with_other_settings_is_not_replaced_without_overwrite(copied):
     other = ("--config", "seeds=[1]", "training={epochs: 1}")
     before = contents(copied.path(""))
     for dry in (True, False):
@@ -395,13 +398,13 @@ def test_a_finished_study_of_other_settings_is_not_replaced_unasked(copied):
     assert "finished study" not in copied.run("-n", "--config", "seeds=[0, 1]").stdout, "more seeds replace nothing"
 
 
-def test_studies_of_one_data_set_lie_side_by_side(copied):
+def test_studies_of_one_data_set_do_not_change_each_other(copied):
     before = contents(copied.path(""))
     target = ("results/wide/curve.csv", "--config", "study=wide", "layer=conv2", "training={epochs: 1}")
     copied.run(*target)
     assert contents(copied.path("")) == before
-    found = rows(copied.folder / "results" / "wide" / "curve.csv")
-    assert {row["layer"] for row in found} == {"conv2"} and {row["dataset"] for row in found} == {"digits"}
+    table = rows(copied.folder / "results" / "wide" / "curve.csv")
+    assert {row["layer"] for row in table} == {"conv2"} and {row["dataset"] for row in table} == {"digits"}
     assert copied.plan() == {} and copied.plan(*target) == {}
 
 
@@ -415,10 +418,10 @@ def test_figures_of_another_layer_are_removed_and_named(copied):
     assert copied.path("figures/mean_feature_maps_conv2_seed0.png").exists()
 
 
-# ---- the same numbers whatever the circumstances
+# ---- the same numbers under all circumstances
 
 
-# More channels than one stored sum spans, and a number of them that no pack divides evenly.
+# More channels than one stored partial sum covers; their number is not a multiple of the batch size 16.
 WIDE = (
     TINY.replace("[4, 6, 8]", "[4, 6, 43]")
     .replace("epochs: 2", "epochs: 1")
@@ -427,7 +430,7 @@ WIDE = (
 
 
 def test_the_curve_is_the_same_however_many_k_a_job_evaluates(tmp_path):
-    """One K a job, 16 (the last pack has 11) and all in one: the same bytes, fewer jobs; the proof reads packs too."""
+    """1, 16 (the last batch has 11) or all K per job: the same bytes. The verification reads all these files."""
     study = Study(tmp_path / "study", WIDE)
     study.run("results/digits/curve.csv")
     one = study.path("curve.csv").read_bytes()
@@ -440,18 +443,18 @@ def test_the_curve_is_the_same_however_many_k_a_job_evaluates(tmp_path):
         folder = study.path("seed0/conv3/sweep/greedy/structural")
         assert sorted(path.stem for path in folder.glob("k*-*.csv") if path.stem in names) == names
         assert len(rows(study.path("seed0/conv3/verification.csv"))) == 2 * CHECKED
-    # Rows of a file that doesn't hold the K that it should are not taken for another's.
+    # A file with the rows of other K is detected.
     (folder / "k0-42.csv").write_bytes((folder / "k16-31.csv").read_bytes())
     for target, message in (
         ("seed0/conv3/verification.csv", "k0-42.csv has 0 rows for K = 0"),
-        ("curve.csv", "sweep/greedy/structural: the rows are not one for each K of the study"),
+        ("curve.csv", "sweep/greedy/structural does not hold exactly one row for each K of the study"),
     ):
         study.path(target).unlink()
         assert message in study.run(f"results/digits/{target}", *packed, succeed=False).stdout
-    # Labels are read of the validation pairs alone.
+    # Only labels of the validation pairs are read.
     ranking = "results/digits/seed0/conv3/ranking/greedy.csv"
-    told = study.run(ranking, "-n", "--printshellcmds", "--forcerun", "rank_channels").stdout
-    command = next(line for line in told.splitlines() if "rank_channels.py" in line and "--criterion greedy" in line)
+    output = study.run(ranking, "-n", "--printshellcmds", "--forcerun", "rank_channels").stdout
+    command = next(line for line in output.splitlines() if "rank_channels.py" in line and "--criterion greedy" in line)
     assert "activations/val/features.npy" in command and "pairs/val.npy" in command
     assert "pairs/test.npy" not in command
 
@@ -471,7 +474,7 @@ def test_one_core_gives_the_same_bytes_as_two(finished, study):
 
 
 def test_killed_and_resumed_gives_the_same_bytes(finished, study):
-    """Killed hard in the sweep; the same command goes on after the unlocking that Snakemake asks for."""
+    """Killed (SIGKILL) during the sweep. After `--unlock`, which Snakemake requires, the same command continues."""
     log = study.folder / "killed.log"
     with log.open("w") as out:
         driver = subprocess.Popen(
@@ -495,12 +498,12 @@ def test_killed_and_resumed_gives_the_same_bytes(finished, study):
     study.run()
     assert study.path("curve.csv").read_bytes() == finished.path("curve.csv").read_bytes()
     again = sum(path.stat().st_mtime_ns != time_ns for path, time_ns in done.items())
-    assert again <= 2, "only the jobs that were running are done again"
+    assert again <= 2, "only the jobs that were running may run again"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "kill"])
-def test_interrupted_goes_on_with_the_same_command(finished, study, number):
-    """Ctrl-C reaches the driver and its jobs, `kill` the driver alone."""
+def test_an_interrupted_run_continues_with_the_same_command(finished, study, number):
+    """Ctrl-C reaches Snakemake and its jobs, `kill` only Snakemake."""
     driver = subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "2"],
         cwd=study.folder,
@@ -523,13 +526,13 @@ def test_interrupted_goes_on_with_the_same_command(finished, study, number):
 # ---- failures
 
 
-def test_a_failing_job_says_why_and_leaves_no_artifact(copied):
+def test_a_failing_job_reports_the_reason_and_leaves_no_artifact(copied):
     features = copied.path("seed0/conv3/activations/test/features.npy")
     features.write_bytes(features.read_bytes()[:-100])
     row = copied.path("seed0/conv3/sweep/l1_norm/structural/k5.csv")
     row.unlink()
-    told = copied.run("results/digits/seed0/conv3/sweep/l1_norm/structural/k5.csv", succeed=False).stdout
-    assert "features.npy is damaged: it is cut off" in told
+    output = copied.run("results/digits/seed0/conv3/sweep/l1_norm/structural/k5.csv", succeed=False).stdout
+    assert "features.npy is damaged: it is cut off" in output
     assert not row.exists()
     assert not list((copied.folder / "results").rglob(".unfinished-*"))
     log = copied.path("seed0/logs/sum_channels/conv3/l1_norm.log").read_text()
@@ -537,14 +540,14 @@ def test_a_failing_job_says_why_and_leaves_no_artifact(copied):
     assert re.search(r"raised at files\.py, line \d+, in check_seal", log)
 
 
-def test_a_sweep_that_lies_is_found_out(copied):
-    """A row is falsified; surgery says which K, which criterion."""
+def test_verification_detects_a_falsified_row(copied):
+    """The message names the K, the criterion and the removal of the falsified row."""
     row = copied.path("seed0/conv3/sweep/l1_norm/structural/k4.csv")
-    (found,) = read_rows(row)
-    write_rows(row, [found | {"tp": int(found["tp"]) + 1}])
+    (values,) = read_rows(row)
+    write_rows(row, [values | {"tp": int(values["tp"]) + 1}])
     copied.path("seed0/conv3/verification.csv").unlink()
-    told = copied.run("results/digits/seed0/conv3/verification.csv", succeed=False).stdout
-    assert "disagree in 1 cases: K = 4, l1_norm, structural" in told
+    output = copied.run("results/digits/seed0/conv3/verification.csv", succeed=False).stdout
+    assert "disagree in 1 of 24 comparisons: K = 4, l1_norm, structural" in output
     assert not copied.path("seed0/conv3/verification.csv").exists()
 
 
@@ -559,28 +562,28 @@ def test_a_sweep_that_lies_is_found_out(copied):
         (["--config", "pairs_per_image={same: 20}"], "pairs_per_image.same: 20 needs 21 images of each class"),
     ],
 )
-def test_mistakes_are_told_without_a_traceback(study, arguments, message):
-    told = study.run("results/digits/seed0/pairs/train.npy", *arguments, succeed=False).stdout
-    assert message in told
-    assert "Traceback" not in told
+def test_config_errors_are_reported_without_a_traceback(study, arguments, message):
+    output = study.run("results/digits/seed0/pairs/train.npy", *arguments, succeed=False).stdout
+    assert message in output
+    assert "Traceback" not in output
 
 
-# ---- other ways to call it
+# ---- other command lines
 
 
 @pytest.mark.parametrize(
     "arguments", [["--lint"], ["--rulegraph"], ["-n", "-s", "workflow/Snakefile"], ["--list-rules"]]
 )
-def test_other_ways_to_call_it(study, arguments):
-    told = study.run(*arguments).stdout
+def test_other_command_lines(study, arguments):
+    output = study.run(*arguments).stdout
     if arguments == ["--lint"]:
-        assert "Congratulations" in told
+        assert "Congratulations" in output
     if arguments == ["--rulegraph"]:
-        assert all(rule in told for rule in ("make_pairs", "eval_pruned", "verify_surgery", "plot"))
+        assert all(rule in output for rule in ("make_pairs", "eval_pruned", "verify_surgery", "plot"))
 
 
-def test_own_colour_images_through_the_whole_chain(tmp_path):
-    """A folder a class, RGB: pairs of six channels, another size, no ranking on the test pairs, two removals."""
+def test_own_colour_images_through_all_steps(tmp_path):
+    """One folder per class, RGB: pairs have six channels. Another image size, ranking split val, two removals."""
     rng = np.random.default_rng(0)
     for name, colour in (("sky", (60, 120, 220)), ("grass", (60, 180, 70)), ("brick", (170, 80, 60))):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -597,8 +600,8 @@ def test_own_colour_images_through_the_whole_chain(tmp_path):
     )
     study.run("--config", f"data_dir={tmp_path / 'photos'}")
     results = study.folder / "results" / "image_folder"
-    found = rows(results / "curve.csv")
-    assert [(row["removal"], row["k"]) for row in found] == [
+    table = rows(results / "curve.csv")
+    assert [(row["removal"], row["k"]) for row in table] == [
         (removal, k) for removal in ("structural", "mean_replacement") for k in ("0", "2", "5")
     ]
     weights = np.load(results / "seed0" / "weights.npy")

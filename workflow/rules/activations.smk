@@ -1,4 +1,4 @@
-# From a network to the activations of a convolution on a split.
+# From a network to the activations of one convolution on one split.
 
 
 rule collect_activations:
@@ -30,7 +30,7 @@ rule collect_activations:
         device=config["device"],
         torch_threads=config["threads"],
         layer="{layer}",
-        # Not in the command alone: the pairs of all splits come from one job, and an entry of a cache is of one split.
+        # A parameter, so that the cache has one entry per split: the pairs of all splits come from one job.
         split="{split}",
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --pairs {input.pairs:q}"
@@ -39,7 +39,7 @@ rule collect_activations:
         " --settings {params.settings:q} {params.code:q}"
 
 
-# The maps of some pairs, for criteria that read single maps: over all pairs they would take too long.
+# The maps of some pairs, for criteria that read single maps. All pairs would take too long.
 rule sample_maps:
     input:
         model=rules.train.output.model,
@@ -66,7 +66,7 @@ rule sample_maps:
         batch=options(config["activations"]),
         device=config["device"],
         torch_threads=config["threads"],
-        # Part of what a cached file depends on: the pairs of all splits come from one job.
+        # A parameter, so that the cache has one entry per split: the pairs of all splits come from one job.
         split="{split}",
         layer="{layer}",
         point="{point}",

@@ -1,11 +1,11 @@
-# From a study to its archive: everything that its figures are drawn from, with a manifest of checksums.
+# From a study to its archive: all files that its figures are drawn from, with a manifest of checksums.
 
 
 rule freeze:
     input:
         lambda w: expand([f"results/{STUDY}/{name}" for name in archived()], seed=SEEDS, criterion=ORDERS),
     output:
-        # The script replaces the old archive by the new one; if it fails the old one stays.
+        # The script replaces the old archive. If it fails, the old archive is kept.
         update("archive/{name}/manifest.json"),
     log:
         "results/logs/freeze/{name}.log",
@@ -16,7 +16,7 @@ rule freeze:
     params:
         script=script("freeze"),
         code=code("freeze"),
-        # Functions, since the braces in these values are no wildcards.
+        # Functions, because the braces in these values are not wildcards.
         root=lambda w: f"results/{STUDY}",
         files=lambda w: archived(),
         seeds=SEEDS,

@@ -1,4 +1,4 @@
-# What the rules share: the checked config, the files that a script runs, options from a section of the config.
+# Shared by all rules: the checked config, the code that a script runs, command-line options from config sections.
 
 import functools
 import json
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-# Relative to the folder where the workflow runs, so that a study can be moved without being run again.
+# Relative to the working folder, so that a moved study does not run again.
 WORKFLOW = Path(os.path.relpath(Path(workflow.current_basedir).parent))
 SCRIPTS = WORKFLOW / "scripts"
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
-# The jobs' `python` is the one that runs Snakemake, whether or not its environment was activated.
+# Jobs use the Python that runs Snakemake, even if its environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 from prunecurve import archive, criteria, figures
@@ -42,13 +42,13 @@ from prunecurve.sweep import checked_ks
 try:
     SCHEMA = load_schema(WORKFLOW / "schemas" / "config.schema.yaml")
     config = check(config, SCHEMA)
-    # The folder of a frozen study whose figures are to be drawn, or None.
+    # The folder of the frozen study whose figures are drawn, or None.
     ARCHIVE = Path("archive", config["archive"]) if config["archive"] else None
     if ARCHIVE:
         MANIFEST = archive.checked(ARCHIVE)
         config = of_archive(MANIFEST["config"], workflow.config_settings.overwrite_config, SCHEMA)
     DATA_DIR = os.path.expanduser(config["data_dir"])
-    # Figures from an archive need no data.
+    # Figures of an archive do not need the data set.
     DATA_CONTENT = "" if ARCHIVE and not os.path.isdir(DATA_DIR) else fingerprint(config["dataset"], DATA_DIR)
 except StudyError as error:
     raise WorkflowError(str(error)) from None
@@ -58,28 +58,28 @@ DATASET, SEEDS = config["dataset"], config["seeds"]
 STUDY = config["study"]
 DRAWN = ARCHIVE.as_posix() if ARCHIVE else STUDY
 CRITERIA = config["ranking"]["criteria"]
-# Rankings: one per criterion, several of `random`.
+# Names of the rankings: one per criterion, except several for `random`.
 ORDERS = orders(CRITERIA, config["ranking"]["random_draws"])
 SENSITIVITY_ORDERS = orders(config["sensitivity"]["criteria"], config["ranking"]["random_draws"])
 SPLIT, POINT = config["ranking"]["split"], config["ranking"]["measure_at"]
 REMOVALS = config["sweep"]["removals"]
-# The convolutions and their channels; the last one's sweep needs no torch.
+# The convolutions and their numbers of channels. The sweep of the last one does not need torch.
 LAYERS = layers(config)
 LAYER, LAST = pruned_layer(config), list(LAYERS)[-1]
-# For each layer, its evaluation jobs: their names, after which their files are called, and the K of each.
+# The evaluation jobs of each layer: the values of K by the name of the job. The name is part of the file name.
 PACKS = {layer: packs(config, layer) for layer in LAYERS}
 
-# With a folder for it in the environment, checkouts share all that takes long (--cache); tables and figures are not shared.
+# If the environment names a cache folder, checkouts share all slow steps (--cache), but not tables and figures.
 CACHED = bool(os.environ.get("SNAKEMAKE_OUTPUT_CACHE"))
 
-# Verification covers what the study shows, and in any case the two removals that the reference experiment confuses.
+# The removals of the study, and always the two kinds that the reference experiment does not distinguish.
 VERIFIED_REMOVALS = list(dict.fromkeys([*REMOVALS, "structural", "zero_weights"]))
 
-# What jobs request from a cluster. `auto` requests no GPU: it uses one where there is one, and doesn't wait for it.
+# GPUs that a job requests from a cluster. `auto` requests none: it uses a GPU if there is one, without waiting for it.
 GPUS = 1 if config["device"] == "cuda" else 0
 
 NETWORK_FIGURES = figures.of("of_network")
-# A figure's folder is named after its table.
+# Figures are grouped in folders that are named after the table that they show.
 STUDY_FIGURES = {
     name: f"{folder.removeprefix('of_')}.csv"
     for folder in figures.folders()
@@ -89,15 +89,15 @@ STUDY_FIGURES = {
 
 
 def script(name):
-    """The path of a rule's script."""
+    """Return the path of a rule's script."""
     return str(SCRIPTS / f"{name}.py")
 
 
 def code(name, *plugins):
-    """A line with the digest of the script, of every module that it runs and of the versions of the libraries that it imports.
+    """Return a line with the digest of a script, its modules and the versions of the libraries that it imports.
 
-    Snakemake tracks none of them; as a parameter of the job, an edit or another version triggers a re-run. They are not
-    input files, since a sweep has thousands of jobs and each input file costs time in every one of them.
+    Snakemake does not track them. The digest is a parameter of the job, so an edit or another version triggers a re-run.
+    The modules are not input files, because each input file costs time in each of the thousands of jobs of a sweep.
     """
     return code_setting(script(name), *plugins)
 
@@ -106,32 +106,32 @@ SETTINGS = settings(config)
 
 
 def made_with(*keys):
-    """The settings, as lines `KEY: VALUE`, that a rule's outputs depend on; keys are those of the config or of a section.
+    """Return the lines `KEY: VALUE` of these config keys or sections, which a rule's outputs depend on.
 
-    The outputs carry them, and freezing an archive compares them with the config.
+    They are stored in the outputs. Freezing an archive compares them with the config.
     """
     return [line for key, line in SETTINGS.items() if any(key == k or key.startswith(f"{k}.") for k in keys)]
 
 
 def made_from_seeds(study):
-    """The setting that names the networks of a study's folder."""
+    """Return the setting that lists the seeds (networks) in a study's folder."""
     return [settings(config | {"seeds": seeds_of(study)})["seeds"]]
 
 
 def rankings_made_with(criteria):
-    """The settings of a job that reads all rankings of these criteria."""
+    """Return the settings of a job that reads all rankings of these criteria."""
     return made_with("ranking.random_draws") if "random" in criteria else []
 
 
-# First requests are about four times the peaks that were measured with the reference experiment's network: 0.5 GB for
-# jobs with torch, 0.2 GB for figures, 0.13 GB for all others.
+# The first request is about four times the peak memory measured with the reference experiment's network: 0.5 GB for jobs
+# with torch, 0.2 GB for figures, 0.13 GB for all others.
 def grown(first):
-    """Memory (MB) or time (minutes) that a job requests from a cluster; each retry requests more."""
+    """Return a function for the memory (MB) or time (minutes) of a cluster job; each retry requests more."""
     return lambda wildcards, attempt: first * attempt
 
 
 def options(settings):
-    """A section of the config as a script's options: `{epochs: 6}` gives `--epochs 6`."""
+    """Return a section of the config as options of a script: `{epochs: 6}` gives `--epochs 6`."""
     words = []
     for key, value in settings.items():
         words.append(f"--{key.replace('_', '-')}")
@@ -140,14 +140,14 @@ def options(settings):
 
 
 def template(path, **known):
-    """A path in which the script fills in the remaining wildcards: for a job that reads thousands of files."""
+    """Return a path with the given wildcards filled in. The script fills in the others, as it reads thousands of files."""
     for name, value in {"study": STUDY, **known}.items():
         path = path.replace(f"{{{name}}}", value)
     return path
 
 
 def ranking_made_with(criterion):
-    """The settings that a criterion's ranking depends on, beside those of its inputs."""
+    """Return the settings that a criterion's ranking depends on, except those of its inputs."""
     reads = set(criteria.reads(criterion))
     keys = [f"ranking.{key}" for key in criteria.knobs(criterion)]
     keys += ["ranking.split"] if reads & {"statistics", "maps"} else []
@@ -164,57 +164,57 @@ ROWS = f"{IN_LAYER}/sweep/{{criterion}}/{{removal}}/k{{ks}}.csv"
 
 
 def mean_features(removals):
-    """The input of a job that replaces channels by their mean maps; none for the other removals."""
+    """Return the input file with mean maps if `removals` contains mean_replacement, otherwise an empty list."""
     return f"{IN_LAYER}/activations/{SPLIT}/mean_features.npy" if "mean_replacement" in removals else []
 
 
 def read_by(criterion, what, path):
-    """An input of a criterion that reads it; none for the others."""
+    """Return the path if the criterion reads this kind of input, otherwise an empty list."""
     return path if what in criteria.reads(criterion) else []
 
 
 def knobs(criterion):
-    """The criterion's parameters in the config, as KEY=NUMBER."""
+    """Return the criterion's parameters in the config as KEY=NUMBER."""
     return [f"{key}={config['ranking'][key]}" for key in criteria.knobs(criterion)]
 
 
 def ks_of(layer, name):
-    """The K of an evaluation job; one that the study doesn't have is evaluated for the verification alone."""
+    """Return the values of K of an evaluation job. A K that is not in the study is evaluated only for the verification."""
     return PACKS[layer].get(name) or [int(name)]
 
 
 def verified_orders(target):
-    """The rankings that are verified: the study's, or those of the target sensitivity."""
+    """Return the rankings to verify: those of the study, or those of the target `sensitivity`."""
     most = config["verification"]["rankings"]
     return (SENSITIVITY_ORDERS if target else ORDERS)[: None if most == "all" else most]
 
 
 def verified_packs(layer):
-    """For each K that surgery checks, the job that evaluates it."""
+    """Return the evaluation job of each K that the verification checks."""
     job_of = {k: name for name, several in PACKS[layer].items() for k in several}
     return [job_of.get(k, str(k)) for k in checked_ks(LAYERS[layer])]
 
 
 def rows(seeds, orders, removals, layer):
-    """All rows of some rankings."""
+    """Return the files with all rows of these seeds, rankings and removals."""
     return expand(ROWS, seed=seeds, layer=layer, criterion=orders, removal=removals, ks=PACKS[layer], study=STUDY)
 
 
 @functools.cache
 def seeds_of(study):
-    """The networks of a study's folder: all, or in its part `partial` those whose evaluations are done."""
+    """Return the seeds in a study's folder: all, or in its folder `partial` those whose evaluations are finished."""
     if study != f"{STUDY}/partial":
         return SEEDS
     done = [seed for seed in SEEDS if all(map(os.path.exists, inputs_of_tables(seed)))]
     missing = [str(seed) for seed in SEEDS if seed not in done]
     if not done:
-        raise WorkflowError("partial: no seed of the study has all its evaluations yet")
+        raise WorkflowError("partial: no seed of the study has finished all its evaluations yet")
     logger.warning(f"partial: includes seeds {', '.join(map(str, done))}; missing: {', '.join(missing) or 'none'}")
     return done
 
 
 def inputs_of_tables(seed):
-    """The files of one seed that the tables and figures are made from, and what those were made from."""
+    """Return the files of one seed that tables and figures depend on, directly or indirectly."""
     known = {"study": STUDY, "seed": seed, "layer": LAYER}
     sources = [
         *rules.make_pairs.output,
@@ -224,27 +224,27 @@ def inputs_of_tables(seed):
     return expand(sources, **known) + expand(RANKING, criterion=ORDERS, **known) + rows([seed], ORDERS, REMOVALS, LAYER)
 
 
-# Statistics of the curve: of an archive too they are computed from its curve, by the code that draws them.
+# Statistics that are computed from the curve. For an archive too: they then match the code that draws them.
 FROM_CURVE = ("curve_mean.csv", "summary.csv", "comparisons.csv")
 
 
 def table(study, name):
-    """A table or map that figures are drawn from: a file of the run, or of the archive."""
+    """Return the path of a table or array that figures are drawn from, in the results or in the archive."""
     if not ARCHIVE or study != DRAWN or name in FROM_CURVE:
         return f"results/{study}/{name}"
     path = archive.held(ARCHIVE, MANIFEST, name)
     if path is None:
-        raise WorkflowError(f"archive: {ARCHIVE} doesn't hold {name}")
+        raise WorkflowError(f"archive: {ARCHIVE} does not contain {name}")
     return path
 
 
 def has_comparisons(study):
-    """Whether there is anything to compare: two networks and two criteria, one of which is a baseline."""
+    """Return whether comparisons are possible: at least two networks and two criteria, one of them a baseline."""
     return len(seeds_of(study)) > 1 and len(CRITERIA) > 1 and bool(set(BASELINES) & set(CRITERIA))
 
 
 def tables(study):
-    """The curve and the statistics over networks."""
+    """Return the tables: the curve and the statistics over networks."""
     sources = [
         *rules.aggregate.output,
         *rules.average_curves.output,
@@ -256,9 +256,9 @@ def tables(study):
 
 
 def study_figures(study):
-    """The figures of all networks of a study together."""
+    """Return the figures that show all networks of a study together."""
     without = set() if has_comparisons(study) else {"comparisons.csv"}
-    # In a run the target `sensitivity` makes it; an archive has it or not.
+    # In a run, only the target `sensitivity` creates this table. An archive may contain it.
     without |= set() if ARCHIVE and archive.held(ARCHIVE, MANIFEST, "sensitivity.csv") else {"sensitivity.csv"}
     return expand(
         rules.plot.output, study=study, figure=[f for f, data in STUDY_FIGURES.items() if data not in without]
@@ -266,7 +266,7 @@ def study_figures(study):
 
 
 def all_figures(study):
-    """The figures of all networks together and those of single networks."""
+    """Return the figures of all networks together and those of single networks."""
     count = config["figures"]["maps_seeds"]
     seeds = SEEDS if count == "all" else SEEDS[:count]
     of_one = expand(rules.plot_network.output, study=study, figure=NETWORK_FIGURES, seed=seeds, layer=LAYER)
@@ -274,21 +274,21 @@ def all_figures(study):
 
 
 def verifications():
-    """The comparison of each network's sweep with surgery."""
+    """Return the verification tables of all networks."""
     return expand(rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=LAYER, target="")
 
 
 def everything():
-    """All results of a study; of an archive its figures and summary, which is all that is left to do."""
+    """Return all results of a study; for an archive, only its figures and summary."""
     if ARCHIVE:
         return [*all_figures(DRAWN), *expand(rules.summarise.output, study=DRAWN)]
     return [*tables(STUDY), *verifications(), *all_figures(STUDY)]
 
 
 def archived():
-    """The files of an archive, as patterns below the study's folder."""
+    """Return the files of an archive as patterns relative to the study's folder."""
     data = {*STUDY_FIGURES.values(), "curve.csv", "summary.csv", "shape_table.csv"}
-    # Large, and computed from the curve within a second.
+    # This table is large and is computed from the curve within a second.
     data -= {"curve_mean.csv"}
     data -= set() if os.path.exists(f"results/{STUDY}/sensitivity.csv") else {"sensitivity.csv"}
     data -= set() if has_comparisons(STUDY) else {"comparisons.csv"}
@@ -298,12 +298,15 @@ def archived():
 
 
 def frozen_config():
-    """The config that an archive keeps. The folder of the data is of one machine alone."""
+    """Return the config that an archive stores: without `data_dir`, which is valid on one machine only, and run options."""
     return {key: value for key, value in config.items() if key not in ("data_dir", "archive", "overwrite")}
 
 
 def archive_of_study():
-    """The manifest of the archive named after the study; it replaces neither another study's nor a committed archive."""
+    """Return the manifest of the archive named after the study.
+
+    Raises WorkflowError if this would replace the archive of another study or one that is committed to git.
+    """
     path = Path("archive", STUDY, archive.MANIFEST)
     try:
         archive.require_replaceable(path.parent, frozen_config())

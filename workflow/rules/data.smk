@@ -9,7 +9,7 @@ rule get_images:
     log:
         "results/{study}/logs/get_images.log",
     cache: CACHED
-    # It may download, and the nodes of a cluster seldom reach the internet: it runs where Snakemake itself runs.
+    # It may download data, and cluster nodes often have no internet access, so it runs where Snakemake itself runs.
     localrule: True
     conda:
         "../envs/torch.yaml"
@@ -22,7 +22,7 @@ rule get_images:
         settings=made_with("dataset", "image_size") + data_settings(DATA_CONTENT),
         dataset=DATASET,
         image_size=config["image_size"],
-        # The data are no input files (a folder of images may hold very many): this changes when they do.
+        # The data are not input files, because a folder can hold very many images. This digest changes when they change.
         content=DATA_CONTENT,
     shell:
         "python {params.script:q} --dataset {params.dataset} --data-dir {resources.data_dir:q}"
@@ -37,7 +37,7 @@ rule make_pairs:
         labels=rules.get_images.output.labels,
         held_out=rules.get_images.output.held_out,
     output:
-        # With names: Snakemake can't share unnamed outputs between checkouts.
+        # Named outputs: Snakemake cannot cache unnamed ones.
         **{
             f"{kind}_{split}": f"{SEED}/{kind}/{split}.npy"
             for kind in ("images", "labels", "pairs")
@@ -59,7 +59,7 @@ rule make_pairs:
         sizes=options(config["images"][config["dataset"]]),
         pairs=options(config["pairs_per_image"]),
         seed="{seed}",
-    # The folder is not a parameter: studies of different names share their pairs through a cache.
+    # The folder is not a parameter, so that studies with different names can share their pairs through the cache.
     shell:
         "python {params.script:q} --images {input.images:q} --labels {input.labels:q} --held-out {input.held_out:q}"
         " --dataset {params.dataset} {params.sizes:q} {params.pairs:q} --seed {params.seed}"

@@ -2,7 +2,7 @@
 
 if ARCHIVE:
 
-    # A job on another machine would take the keys of config.yaml for keys of the command line.
+    # Local, because a job on another machine would treat the keys of config.yaml as keys of the command line.
     localrules:
         plot,
         plot_network,
@@ -34,7 +34,7 @@ rule plot:
     params:
         script=script("plot"),
         code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}"),
-        # In the config's order. Figures of channels don't depend on them; those of sensitivity have their own.
+        # In the order of the config. Figures of channels do not depend on criteria; those of sensitivity have their own.
         criteria=lambda w: [] if STUDY_FIGURES[w.figure] in ("channels.csv", "sensitivity.csv") else CRITERIA,
         dpi=config["figures"]["dpi"],
     shell:

@@ -4,7 +4,7 @@
 rule rank_channels:
     input:
         weights=rules.train.output.weights,
-        # Each criterion gets only what it reads. Labels are those of the validation pairs, never of the test pairs.
+        # Each criterion gets only the inputs that it reads. Labels come from validation pairs, never from test pairs.
         channels=lambda w: read_by(w.criterion, "statistics", f"{IN_LAYER}/activations/{SPLIT}/channels.csv"),
         maps=lambda w: read_by(w.criterion, "maps", f"{IN_LAYER}/activations/{SPLIT}/maps_{POINT}.npy"),
         features=lambda w: read_by(w.criterion, "labels", f"{IN_LAYER}/activations/val/features.npy"),
@@ -16,7 +16,7 @@ rule rank_channels:
     wildcard_constraints:
         criterion="|".join([*criteria.names(), r"random-\d+"]),
     cache: CACHED
-    # Criteria that read single pairs take longest, and many jobs wait for them.
+    # Criteria that read single pairs are the slowest, and many jobs wait for them.
     priority: lambda w: 1 if {"maps", "labels"} & set(criteria.reads(w.criterion)) else 0
     conda:
         # Criteria that read labels need torch if convolutions follow the layer.
@@ -27,13 +27,13 @@ rule rank_channels:
         runtime=grown(60),
     params:
         script=script("rank_channels"),
-        # The criterion's own file alone: an edit to another criterion does not trigger a re-run.
+        # Only the criterion's own file, so that an edit to another criterion does not trigger a re-run.
         code=lambda w: code("rank_channels", f"criteria.{criterion_of(w.criterion)}"),
         settings=lambda w: ranking_made_with(w.criterion),
         seed="{seed}",
         layer="{layer}",
         criterion="{criterion}",
-        # A criterion that measures nothing there is not ranked again when the point changes.
+        # The same for all points if the criterion does not measure there. Another point then does not trigger a re-run.
         point=lambda w: criteria.point(w.criterion, POINT),
         torch_threads=lambda w: config["threads"] if "labels" in criteria.reads(w.criterion) else 1,
         knobs=lambda w: knobs(w.criterion),

@@ -1,7 +1,7 @@
-# What a run reports: before its first job, while it trains, after its last job.
+# Messages of a run: before the first job, during training, after the last job.
 
-# Trainings and freezing write their progress to their logs; the run shows it, above the bars of the terminal. In a file
-# a message every five seconds per training is enough.
+# Training and freezing write their progress to their logs. The run shows it above the progress bars of the terminal.
+# If the output goes to a file, one message per training every five seconds is enough.
 FOLLOWER = Follower(
     [f"results/{STUDY}/seed*/logs/train.log", "results/logs/freeze/*.log"],
     logger.info,
@@ -10,18 +10,18 @@ FOLLOWER = Follower(
 
 
 def replaced_settings():
-    """What this run would replace in a finished study of the same name: one line per setting."""
+    """Return what this run would replace in a finished study of the same name: one line per setting."""
     if ARCHIVE or config["overwrite"]:
         return []
     try:
         return replaced(read_settings(f"results/{STUDY}/curve.csv"), config)
     except StudyError:
-        # The curve was edited by hand: it is no result of any settings.
+        # The curve was edited by hand, so it does not belong to any settings.
         return []
 
 
 def former_figures():
-    """Figures in the study's folder that the present config doesn't draw: of another layer, seed or criterion."""
+    """Return the figures in the study's folder that belong to another layer, seed or criterion than the config."""
     current = {*all_figures(DRAWN), *expand(rules.plot.output, study=DRAWN, figure=figures.of("of_sensitivity"))}
     drawn = re.compile(rf"({'|'.join(figures.names())})(_conv\d+_seed\d+)?\.(png|svg)")
     folder = Path("results", DRAWN, "figures")

@@ -71,7 +71,7 @@ rule summarise:
         " --summary {output.table:q} --text {output.text:q} --log {log:q} --settings {params.code:q}"
 
 
-# Mean and interval over networks for each criterion, removal and K.
+# Mean and confidence interval over networks for each criterion, removal and K.
 rule average_curves:
     input:
         lambda w: table(w.study, "curve.csv"),
@@ -160,7 +160,7 @@ rule compare_rankings:
         " --output {output.table:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 
 
-# The first ranking's curves for every kind of removal, whichever of them the study has.
+# The curves of the first ranking for all kinds of removal, even those that the study does not include.
 rule explain_shape:
     input:
         curve=rules.aggregate.output.curve,

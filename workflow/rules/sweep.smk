@@ -41,20 +41,20 @@ rule eval_pruned:
     wildcard_constraints:
         layer=LAST,
     cache: CACHED
-    # Shorter than their submission to a cluster: profiles/ says how many form one job there.
+    # One evaluation takes less time than its submission to a cluster. The profile sets how many are submitted together.
     group:
         "evaluations"
     conda:
         "../envs/sweep.yaml"
     resources:
         mem_mb=grown(500),
-        # All K of 10,000 pairs take a second; the start and a slow file system take the rest.
+        # All K of 10,000 pairs take a second. The rest is for starting Python and a slow file system.
         runtime=grown(5),
     params:
         script=script("eval_pruned"),
         code=code("eval_pruned"),
         settings=lambda w: made_with("ranking.split") if w.removal == "mean_replacement" else [],
-        # Two evaluations may have the same input files; these parameters tell them apart.
+        # Two evaluations can have the same input files. These parameters distinguish them.
         dataset=DATASET,
         seed="{seed}",
         layer="{layer}",
@@ -69,7 +69,7 @@ rule eval_pruned:
         " --settings {params.settings:q} {params.code:q}"
 
 
-# An earlier convolution is followed by others: the rest of the network runs in torch, from the stored maps.
+# For a convolution before the last: the rest of the network runs in torch, starting from the stored maps.
 rule eval_early:
     input:
         features=FEATURES,

@@ -14,7 +14,7 @@ rule train:
     log:
         "results/{study}/seed{seed}/logs/train.log",
     cache: CACHED
-    # The longest jobs first: evaluations of finished networks use the free cores while the last one is trained.
+    # The longest jobs start first. Evaluations of finished networks use the free cores while the last network is trained.
     priority: 2
     conda:
         "../envs/torch.yaml"

@@ -1,4 +1,4 @@
-# Verification: networks whose channels are really cut out, run from the images, must give the rows of the sweep.
+# Verification: networks whose channels are really removed, run from the images, must give the rows of the sweep.
 
 
 rule verify_surgery:
@@ -32,7 +32,7 @@ rule verify_surgery:
         script=script("verify_surgery"),
         code=code("verify_surgery"),
         settings=made_with("verification", "threads"),
-        # Patterns and not the files: a command line holds no more than some thousands.
+        # Patterns, not the files: a study has too many files for one command line.
         rankings=lambda w: template(RANKING, seed=w.seed, layer=w.layer),
         rows=lambda w: template(ROWS, seed=w.seed, layer=w.layer),
         layer="{layer}",

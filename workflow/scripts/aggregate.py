@@ -1,4 +1,4 @@
-"""Gather the rows of all seeds, criteria, removals and K into the curve."""
+"""Collect the rows of all seeds, criteria, removals and K in one table, the curve."""
 
 import argparse
 from pathlib import Path
@@ -9,16 +9,18 @@ from prunecurve.files import write_rows
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    # A pattern and not the files: a study has thousands of them, more than a command line holds.
-    made.add_argument("--rows", required=True, help="path of rows, with {seed}, {criterion}, {removal} and {ks} in it")
-    made.add_argument("--seeds", nargs="+", required=True)
-    made.add_argument("--criteria", nargs="+", required=True)
-    made.add_argument("--removals", nargs="+", required=True)
-    made.add_argument("--packs", nargs="+", required=True, help="what stands for {ks}, in rising order")
-    made.add_argument("--ks", nargs="+", required=True, help="the K that each curve must have")
-    made.add_argument("--curve", type=Path, required=True, help="output: all rows")
-    return made
+    cli = parser(__doc__)
+    # A pattern, not the files: a study has thousands of files, too many for one command line.
+    cli.add_argument(
+        "--rows", required=True, help="path of rows, with placeholders {seed}, {criterion}, {removal}, {ks}"
+    )
+    cli.add_argument("--seeds", nargs="+", required=True)
+    cli.add_argument("--criteria", nargs="+", required=True)
+    cli.add_argument("--removals", nargs="+", required=True)
+    cli.add_argument("--packs", nargs="+", required=True, help="batches of K, values of {ks}, in ascending order")
+    cli.add_argument("--ks", nargs="+", required=True, help="the values of K that each curve must have")
+    cli.add_argument("--curve", type=Path, required=True, help="output: all rows")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Gather the channel statistics of all networks in one table."""
+"""Collect the channel statistics of all networks in one table."""
 
 import argparse
 from pathlib import Path
@@ -8,13 +8,13 @@ from prunecurve.files import read_rows, write_rows
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--channels", required=True, help="path of a network's statistics, with {seed} in it")
-    made.add_argument("--dataset", required=True)
-    made.add_argument("--layer", required=True)
-    made.add_argument("--seeds", nargs="+", required=True)
-    made.add_argument("--output", type=Path, required=True, help="output: a row for each channel of each network")
-    return made
+    cli = parser(__doc__)
+    cli.add_argument("--channels", required=True, help="path of a network's statistics, with the placeholder {seed}")
+    cli.add_argument("--dataset", required=True)
+    cli.add_argument("--layer", required=True)
+    cli.add_argument("--seeds", nargs="+", required=True)
+    cli.add_argument("--output", type=Path, required=True, help="output: one row per channel and network")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Gather the curves of all convolutions: how accuracy falls with the share of each one's channels removed."""
+"""Collect the curves of all convolutions: accuracy as a function of the share of channels removed."""
 
 import argparse
 from pathlib import Path
@@ -9,19 +9,21 @@ from prunecurve.files import write_rows
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument(
-        "--rows", required=True, help="path of rows, with {layer}, {seed}, {criterion}, {removal} and {ks}"
+    cli = parser(__doc__)
+    cli.add_argument(
+        "--rows", required=True, help="path of rows, with placeholders {layer}, {seed}, {criterion}, {removal}, {ks}"
     )
-    made.add_argument("--seeds", nargs="+", required=True)
-    made.add_argument("--criteria", nargs="+", required=True)
-    made.add_argument("--removal", required=True)
-    made.add_argument("--layers", nargs="+", required=True)
-    made.add_argument("--channels", nargs="+", type=int, required=True, help="how many each of the layers has")
-    made.add_argument("--packs", nargs="+", required=True, help="for each layer what stands for {ks}, with commas")
-    made.add_argument("--ks", nargs="+", required=True, help="for each layer the K of its curves, with commas")
-    made.add_argument("--output", type=Path, required=True, help="output: all rows, with the share removed")
-    return made
+    cli.add_argument("--seeds", nargs="+", required=True)
+    cli.add_argument("--criteria", nargs="+", required=True)
+    cli.add_argument("--removal", required=True)
+    cli.add_argument("--layers", nargs="+", required=True)
+    cli.add_argument("--channels", nargs="+", type=int, required=True, help="number of channels of each layer")
+    cli.add_argument(
+        "--packs", nargs="+", required=True, help="per layer: its batches of K (values of {ks}), comma-separated"
+    )
+    cli.add_argument("--ks", nargs="+", required=True, help="per layer: its values of K, comma-separated")
+    cli.add_argument("--output", type=Path, required=True, help="output: all rows, with the share of channels removed")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:
@@ -30,8 +32,8 @@ def work(arguments: argparse.Namespace) -> None:
     for layer, channels, packs, ks in layers:
         pattern = arguments.rows.replace("{layer}", layer)
         chosen = arguments.seeds, arguments.criteria, [arguments.removal]
-        found = gather(pattern, *chosen, packs.split(","), ks.split(","))
-        rows += [row | {"share_removed": int(row["k"]) / channels} for row in found]
+        layer_rows = gather(pattern, *chosen, packs.split(","), ks.split(","))
+        rows += [row | {"share_removed": int(row["k"]) / channels} for row in layer_rows]
     write_rows(arguments.output, rows, sealed=False)
 
 

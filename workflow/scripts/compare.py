@@ -1,4 +1,4 @@
-"""Compare the criteria with random and with greedy removal, network by network."""
+"""Compare each criterion with random and with greedy removal: differences paired by network."""
 
 import argparse
 from pathlib import Path
@@ -10,10 +10,10 @@ from prunecurve.statistics import read_table
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--curve", type=Path, required=True)
-    made.add_argument("--output", type=Path, required=True, help="output: one row per comparison")
-    return made
+    cli = parser(__doc__)
+    cli.add_argument("--curve", type=Path, required=True)
+    cli.add_argument("--output", type=Path, required=True, help="output: one row per comparison")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:

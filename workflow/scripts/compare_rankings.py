@@ -1,4 +1,4 @@
-"""Compare the criteria's rankings: rank correlations of each pair of criteria, over the networks."""
+"""Compare the criteria's rankings: for each pair of criteria, the rank correlation over all networks."""
 
 import argparse
 import itertools
@@ -13,14 +13,16 @@ from prunecurve.statistics import read_table
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--rankings", required=True, help="path of a ranking, with {seed} and {criterion} in it")
-    made.add_argument("--dataset", required=True)
-    made.add_argument("--layer", required=True)
-    made.add_argument("--seeds", nargs="+", required=True)
-    made.add_argument("--criteria", nargs="+", required=True)
-    made.add_argument("--output", type=Path, required=True, help="output: one row per pair of criteria")
-    return made
+    cli = parser(__doc__)
+    cli.add_argument(
+        "--rankings", required=True, help="path of a ranking, with the placeholders {seed} and {criterion}"
+    )
+    cli.add_argument("--dataset", required=True)
+    cli.add_argument("--layer", required=True)
+    cli.add_argument("--seeds", nargs="+", required=True)
+    cli.add_argument("--criteria", nargs="+", required=True)
+    cli.add_argument("--output", type=Path, required=True, help="output: one row per pair of criteria")
+    return cli
 
 
 def work(arguments: argparse.Namespace) -> None:

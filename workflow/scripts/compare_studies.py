@@ -1,4 +1,4 @@
-"""List which numbers of two studies differ, and by how much. Exits with 1 if any do, with 2 on errors."""
+"""List the numbers that differ between two studies. The exit status is 1 if any differ and 2 on errors."""
 
 import argparse
 import sys
@@ -9,35 +9,35 @@ from prunecurve.errors import StudyError
 
 
 def options() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(description=__doc__)
-    made.add_argument("a", type=Path, help="a study's folder (results/mnist) or an archive's (archive/mnist)")
-    made.add_argument("b", type=Path, help="another")
-    return made
+    cli = argparse.ArgumentParser(description=__doc__)
+    cli.add_argument("a", type=Path, help="folder of a study (results/mnist) or of an archive (archive/mnist)")
+    cli.add_argument("b", type=Path, help="folder of the other study or archive")
+    return cli
 
 
 def report(a: Path, b: Path) -> bool:
-    """Print how the studies differ; return whether they do."""
+    """Print the differences between the studies; return whether there are any."""
     for name, study in (("A", a), ("B", b)):
         print(f"{name}  {study}, {len(files_of(study))} files  {origin(study)}".rstrip())
-    found = list(differences(a, b))
-    apart = [difference for difference in found if difference.lines]
-    alone = {"A": only_in(a, b), "B": only_in(b, a)}
-    print(f"{len(found) - len(apart)} of {len(found)} files that both hold have the same content.")
-    for difference in apart:
+    compared = list(differences(a, b))
+    differing = [difference for difference in compared if difference.lines]
+    unmatched = {"A": only_in(a, b), "B": only_in(b, a)}
+    print(f"{len(compared) - len(differing)} of {len(compared)} files in both studies have the same content.")
+    for difference in differing:
         print(f"\n{difference.file} differs:")
         for line in difference.lines:
             print(f"  {line}")
-    for name, files in alone.items():
+    for name, files in unmatched.items():
         if files:
-            print(f"\nIn {name} alone: {len(files)} files, the first {files[0]}")
-    return bool(apart or any(alone.values()))
+            print(f"\nFiles only in {name}: {len(files)} (first: {files[0]})")
+    return bool(differing or any(unmatched.values()))
 
 
 if __name__ == "__main__":
     arguments = options().parse_args()
     try:
         sys.exit(int(report(arguments.a, arguments.b)))
-    # Exit status 1 means that the studies differ; Python would use it for any error.
+    # Errors exit with 2, because 1, Python's status for any error, means here that the studies differ.
     except Exception as error:
         print(f"compare_studies: {error if isinstance(error, StudyError) else repr(error)}", file=sys.stderr)
         sys.exit(2)

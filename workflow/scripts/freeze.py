@@ -1,4 +1,4 @@
-"""Freeze a study: copy the artifacts that its figures are drawn from into an archive, with a manifest."""
+"""Freeze a study: copy the artifacts that its figures are drawn from to an archive, with a manifest."""
 
 import argparse
 import itertools
@@ -13,20 +13,24 @@ from prunecurve.source import code_setting
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--root", type=Path, required=True, help="the study's folder: results/mnist")
-    # Patterns and not the files: a command line holds no more than some thousands.
-    made.add_argument("--files", nargs="+", required=True, help="below the root, with {seed} and {criterion} in them")
-    made.add_argument("--seeds", nargs="+", required=True)
-    made.add_argument("--criteria", nargs="+", required=True)
-    made.add_argument("--config", type=json.loads, required=True, help="the study's config, as JSON")
-    made.add_argument("--data", nargs="*", default=[], help="the setting of the data's content, if there is one")
-    made.add_argument("--manifest", type=Path, required=True, help="output: the manifest; the files go beside it")
-    return made
+    cli = parser(__doc__)
+    cli.add_argument("--root", type=Path, required=True, help="folder of the study, for example results/mnist")
+    # Patterns, not the files: a study has too many files for one command line.
+    cli.add_argument(
+        "--files", nargs="+", required=True, help="paths below --root, with placeholders {seed}, {criterion}"
+    )
+    cli.add_argument("--seeds", nargs="+", required=True)
+    cli.add_argument("--criteria", nargs="+", required=True)
+    cli.add_argument("--config", type=json.loads, required=True, help="the study's config, as JSON")
+    cli.add_argument("--data", nargs="*", default=[], help="the setting for the content of data_dir, if there is one")
+    cli.add_argument(
+        "--manifest", type=Path, required=True, help="output: the manifest; the files go to the same folder"
+    )
+    return cli
 
 
 def allowed_settings(config: dict, data: list[str]) -> list[str]:
-    """The settings that an artifact may carry: those of the config, of the data and of the present code."""
+    """Return the settings that an artifact may have: those of the config, of the data and of the current code."""
     scripts = Path(__file__).parent
     code = [code_setting(script) for script in sorted(scripts.glob("*.py"))]
     code += [code_setting(scripts / "rank_channels.py", f"criteria.{name}") for name in criteria.names()]
@@ -34,11 +38,11 @@ def allowed_settings(config: dict, data: list[str]) -> list[str]:
 
 
 def warn(frozen: dict) -> None:
-    """Say what the manifest can't say: which code made the results, if git doesn't know it."""
+    """Warn if no commit identifies the code: there is no git repository, or files changed since the commit."""
     if not frozen["commit"]:
-        log.warning("no git commit here: the manifest doesn't say which version of the code made these results")
+        log.warning("no git commit here: the manifest does not say which version of the code computed these results")
     elif changed := frozen["changed_since_commit"]:
-        log.warning("%d files differ from commit %s; the manifest lists them", len(changed), frozen["commit"][:9])
+        log.warning("files changed since commit %s: %d; the manifest lists them", frozen["commit"][:9], len(changed))
 
 
 def work(arguments: argparse.Namespace) -> None:

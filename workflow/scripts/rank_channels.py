@@ -64,7 +64,7 @@ def work(arguments: argparse.Namespace) -> None:
     columns = result._asdict() if isinstance(result, criteria.Estimate) else {"scores": result}
     scores = columns.pop("scores")
     ties = criteria.ties(scores)
-    log.info("%s: %d of %d channels share their score with another", arguments.criterion, ties, len(scores))
+    log.info("%s: %d of %d channels have the same score as another channel", arguments.criterion, ties, len(scores))
     rows = [
         {"order": place, "channel": channel, "score": scores[channel]}
         | {name: values[channel] for name, values in columns.items()}

@@ -1,7 +1,7 @@
 """Frozen studies: the small artifacts that every figure is drawn from, and a manifest with the checksum of each.
 
-An archive has the layout of `results/{study}`; its largest tables are compressed. It describes what was run: every
-artifact carries the settings that it was made with (provenance.py), and freezing compares them with the config.
+An archive has the layout of `results/{study}`; its largest tables are compressed. Every artifact holds the
+settings that it was computed with (see provenance.py). Freezing compares them with the config and the code.
 """
 
 import csv
@@ -25,16 +25,16 @@ from prunecurve.provenance import SEPARATOR
 from prunecurve.source import version
 
 MANIFEST = "manifest.json"
-# Tables from this size on, in bytes, are compressed; smaller ones stay readable.
+# Tables of at least this size, in bytes, are compressed; smaller ones stay readable as text.
 COMPRESSED_FROM = 1 << 20
 LIBRARIES = ("snakemake", "torch", "torchvision", "numpy", "pandas", "scipy", "statsmodels", "sklearn", "matplotlib")
 
 
 def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: Path) -> None:
-    """Copy files below `root` into an archive, with a manifest of the facts and of each file's size and SHA-256.
+    """Copy files below `root` to an archive, with a manifest of the facts and of each file's size and SHA-256.
 
-    Checksums are checked first. Links are followed: a file in a cache may be gone tomorrow. The old archive of that
-    name is replaced when the new one is complete; a crash at any moment leaves one of the two whole.
+    Checksums are verified first. Links are replaced by copies, because a cached file may be deleted later. An old
+    archive of the same name is replaced when the new one is complete; after a crash, one of the two is intact.
     """
     new, old = (folder.with_name(f"{mark}-{folder.name}") for mark in (".unfinished", ".old"))
     recover(folder)
@@ -53,7 +53,7 @@ def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: P
         shutil.rmtree(new, ignore_errors=True)
         raise StudyError(message) if message else error from error
     if not (folder.exists() and _exchange(new, folder)):
-        # A crash between these two renames leaves the old archive under another name, from which `recover` restores it.
+        # After a crash between these two renames, the old archive has another name; `recover` renames it back.
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
@@ -62,7 +62,7 @@ def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: P
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file so that it is on the disk before the archive gets its name."""
+    """Write a file and flush it to the disk, so that it is complete before the archive gets its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(content)
@@ -71,18 +71,18 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def recover(folder: Path) -> None:
-    """Restore an archive if a crash came between the two renames of `freeze`."""
+    """Restore the old archive after a crash between the two renames of `freeze`."""
     old = folder.with_name(f".old-{folder.name}")
     if old.is_dir() and not folder.exists():
         old.rename(folder)
 
 
-# renameat2's flag that exchanges two names in one step (linux/fs.h), and its "relative to the working folder".
+# Arguments of renameat2 (linux/fs.h): exchange two names in one step; paths are relative to the working folder.
 RENAME_EXCHANGE, AT_FDCWD = 2, -100
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange the names of two folders in one step; False where the system or the file system can't."""
+    """Exchange the names of two folders in one step; return False if the (file) system does not support it."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):
@@ -91,10 +91,10 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def require_made_with(root: Path, names: Iterable[str], allowed: Iterable[str]) -> None:
-    """Raise StudyError, one line per setting, unless each file was made with the allowed settings alone.
+    """Raise StudyError unless every file was computed with allowed settings only.
 
-    allowed: lines `KEY: VALUE`, those of the config and of the present code. A message names the key, the first file
-    that carries another value, and both values.
+    allowed: lines `KEY: VALUE`, those of the config and of the current code. The message has one line per wrong
+    setting: the key, the first file with another value, and both values.
     """
     allowed = set(allowed)
     values = dict(line.split(SEPARATOR, 1) for line in allowed)
@@ -102,7 +102,7 @@ def require_made_with(root: Path, names: Iterable[str], allowed: Iterable[str]) 
     for name in names:
         lines = settings_of(root / name)
         if not lines:
-            wrong.setdefault(f"settings of {name}", f"{root / name} doesn't say what it was made with")
+            wrong.setdefault(f"settings of {name}", f"{root / name} does not say which settings it was made with")
         for line in sorted(set(lines) - allowed):
             key, _, value = line.partition(SEPARATOR)
             wants = values.get(key, "unknown")
@@ -110,7 +110,7 @@ def require_made_with(root: Path, names: Iterable[str], allowed: Iterable[str]) 
             wrong.setdefault(line, f"{key}: {root / name} was made with {value}; {kind} {wants}")
     if wrong:
         raise StudyError(
-            "not frozen: the results are not those of this config and code:\n  "
+            "not frozen: the results were not made with this config and this code:\n  "
             + "\n  ".join(wrong.values())
             + "\nRun the study without --touch and without --rerun-triggers (also in your own profile), or delete"
             f" {root} and run it again. To freeze the results as they are, use the config and code that made them."
@@ -118,7 +118,7 @@ def require_made_with(root: Path, names: Iterable[str], allowed: Iterable[str]) 
 
 
 def require_replaceable(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise StudyError if an archive that nobody named would be lost: another study's, or one committed to git."""
+    """Raise StudyError if the archive is committed to git or holds another study; only an explicit name replaces it."""
     recover(folder)
     if not folder.exists():
         return
@@ -136,7 +136,7 @@ def require_replaceable(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _stored(path: Path, name: str) -> tuple[str, bytes]:
-    """The name and the content under which a file is archived; its checksum is checked if it has one."""
+    """Return the name and the content of a file in the archive. If the file has a checksum, it is verified."""
     content = path.read_bytes()
     if path.suffix == ".npy":
         load_array(path)
@@ -148,14 +148,14 @@ def _stored(path: Path, name: str) -> tuple[str, bytes]:
 
 
 def circumstances() -> dict[str, Any]:
-    """When, from which commit, with which libraries and on which kind of machine a study is frozen.
+    """Return the time, the commit, the library versions and the kind of machine, for the manifest.
 
-    It names no person and no host. The commit is empty where the workflow doesn't run at the top of a git repository.
+    No person and no host is named. The commit is empty if the workflow does not run at the top of a git repository.
     """
     return {
         "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _git("rev-parse", "HEAD").strip(),
-        # New files of the workflow count too, such as a criterion that isn't committed yet.
+        # This includes new files, such as a criterion that is not committed yet.
         "changed_since_commit": _git("status", "--porcelain", "--", "Snakefile", "workflow", "config").splitlines(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "machine": {"system": platform.system(), "architecture": platform.machine(), "processor": _processor()},
@@ -163,7 +163,7 @@ def circumstances() -> dict[str, Any]:
 
 
 def _git(*words: str) -> str:
-    """The output of git in the workflow's folder; empty where that is not the top of a repository."""
+    """Return the output of git in the working folder; empty if the folder is not the top of a repository."""
 
     def output(*words: str) -> str:
         return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout
@@ -176,10 +176,10 @@ def _git(*words: str) -> str:
 
 def _processor() -> str:
     try:
-        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
+        model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
     except OSError:
-        found = None
-    return found[1] if found else platform.processor()
+        model = None
+    return model[1] if model else platform.processor()
 
 
 def _identity(content: bytes) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _identity(content: bytes) -> dict[str, Any]:
 
 
 def checked(folder: Path) -> dict[str, Any]:
-    """The manifest of an archive; raises StudyError, naming the file, unless each of its files is as it was frozen."""
+    """Return the manifest of an archive. Raises StudyError, naming the file, if a file is missing or was changed."""
     recover(folder)
     if not (folder / MANIFEST).is_file():
         there = sorted(path.parent.name for path in folder.parent.glob(f"*/{MANIFEST}"))
@@ -210,7 +210,7 @@ def checked(folder: Path) -> dict[str, Any]:
             raise StudyError(f"archive: {path} is missing; {_restore(folder)}")
         if _identity(path.read_bytes()) != {"sha256": digest, "bytes": size}:
             raise StudyError(
-                f"archive: {path} was changed: it doesn't fit its checksum in {MANIFEST}; {_restore(folder)}"
+                f"archive: {path} was changed: it does not match its checksum in {MANIFEST}; {_restore(folder)}"
             )
     return manifest
 
@@ -222,6 +222,6 @@ def _restore(folder: Path) -> str:
 
 
 def held(folder: Path, manifest: Mapping[str, Any], name: str) -> str | None:
-    """The path of an archive's file by its name below the study's folder; None if the archive doesn't hold it."""
-    found = (stored for stored in (name, f"{name}.xz") if stored in manifest["files"])
-    return next((str(folder / stored) for stored in found), None)
+    """Return the path of a file in an archive, given its name in the study's folder; None if it is not there."""
+    matches = (stored for stored in (name, f"{name}.xz") if stored in manifest["files"])
+    return next((str(folder / stored) for stored in matches), None)

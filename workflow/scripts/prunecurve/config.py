@@ -1,4 +1,4 @@
-"""The study's config: checked against the schema, defaults filled in, errors in one line each."""
+"""Check the config against the schema, fill in defaults, and report errors, one line per error."""
 
 import difflib
 import functools
@@ -20,7 +20,7 @@ from prunecurve.removal import REMOVALS
 
 
 def load_schema(path: str | Path) -> dict[str, Any]:
-    """Read the JSON schema; the data sets, criteria and removals that the code has are the allowed values."""
+    """Read the JSON schema. The allowed data sets, criteria and removals are those that the code defines."""
     schema = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     keys = schema["properties"]
     keys["dataset"]["enum"] = list(DATASETS)
@@ -31,7 +31,7 @@ def load_schema(path: str | Path) -> dict[str, Any]:
 
 
 def parsed(schema: Mapping[str, Any], given: Any) -> Any:
-    """A copy of the given value, with text converted to the number or truth value that the schema asks for.
+    """Return a copy of the given value, with text converted to a number or a Boolean if the schema requires one.
 
     Snakemake passes nested values of a `--config` option as text, and YAML reads 1e-3 as text.
     """
@@ -55,7 +55,7 @@ def parsed(schema: Mapping[str, Any], given: Any) -> Any:
 
 
 def filled(schema: Mapping[str, Any], given: Any) -> Any:
-    """A copy of the given value with the schema's defaults for missing keys; 6000.0 becomes the whole number 6000."""
+    """Return a copy with defaults for missing keys; 6000.0 becomes 6000 if the schema requires an integer."""
     for choice in schema.get("anyOf", [schema]):
         if isinstance(given, list) and "items" in choice:
             return [filled(choice["items"], value) for value in given]
@@ -64,23 +64,23 @@ def filled(schema: Mapping[str, Any], given: Any) -> Any:
     if "properties" not in schema:
         return given
     missing = {name: sub for name, sub in schema["properties"].items() if name not in given}
-    found = {name: filled(schema["properties"].get(name, {}), value) for name, value in given.items()}
-    return found | {name: filled(sub, {}) if "properties" in sub else sub["default"] for name, sub in missing.items()}
+    present = {name: filled(schema["properties"].get(name, {}), value) for name, value in given.items()}
+    return present | {name: filled(sub, {}) if "properties" in sub else sub["default"] for name, sub in missing.items()}
 
 
 def keys(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """All keys of the config with dots between levels (`training.epochs`), and their part of the schema."""
+    """Yield all keys of the config with dots between levels (`training.epochs`), each with its part of the schema."""
     for name, sub in schema.get("properties", {}).items():
         yield f"{prefix}{name}", sub
         yield from keys(sub, f"{prefix}{name}.")
 
 
 def check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The complete config. Raises StudyError with one line per error, each of which names its key."""
+    """Return the complete config. Raises StudyError with one line per error; each line names its key."""
     try:
         return _checked(given, schema)
     except RecursionError:
-        raise StudyError("the config has errors:\n  a value holds itself: lists in lists without end") from None
+        raise StudyError("the config has errors:\n  a value contains itself (a recursive list or mapping)") from None
 
 
 def _checked(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _checked(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, A
     return config
 
 
-# How a study is run and drawn, not what it is: an archive doesn't fix these keys.
+# Keys that say how a study is run and drawn, not what it computes: they may differ from the archive's values.
 NOT_FROZEN = (
     "study",
     "overwrite",
@@ -116,9 +116,9 @@ NOT_FROZEN = (
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, str]:
-    """The line `KEY: VALUE` of each key of a complete config, by key: what artifacts carry (see provenance.py).
+    """Return the line `KEY: VALUE` of each key of a complete config, by key. Artifacts store them, see provenance.py.
 
-    Two configs that ask for the same jobs give the same lines: `layer` and `sweep.ks` are resolved.
+    Two configs that need the same jobs give the same lines: `layer` and `sweep.ks` are resolved.
     """
     values = dict(_leaves(config))
     layer = values["layer"] = pruned_layer(config)
@@ -128,7 +128,7 @@ def settings(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def data_settings(content: str) -> list[str]:
-    """The setting that stands for the content of `data_dir` (datasets.fingerprint); none for published data."""
+    """Return the setting for the content of `data_dir` (see datasets.fingerprint); none for published data."""
     return [f"content of data_dir{SEPARATOR}{content}"] if content else []
 
 
@@ -140,12 +140,12 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
-# A finished study may get more of these; nothing that it has is lost.
+# Adding values to these keys extends a finished study without replacing its results.
 EXTENDED = ("seeds", "ranking.criteria", "sweep.removals", "sweep.ks", "ranking.random_draws")
 
 
 def replaced(carried: Iterable[str], config: Mapping[str, Any]) -> list[str]:
-    """What a run by this config would replace in a study whose curve carries these settings: one line per key."""
+    """Return what a run with this config would replace in a study with the settings `carried`: one line per key."""
     asked, values = settings(config), dict(_leaves(config))
     lines = []
     for line in sorted(carried):
@@ -157,16 +157,16 @@ def replaced(carried: Iterable[str], config: Mapping[str, Any]) -> list[str]:
 
 
 def _extends(asked: Any, has: Any) -> bool:
-    """Whether a list (`all` of them) or a number asks for all that a finished study has."""
+    """Return whether a list (or `all`) or a number includes everything that a finished study has."""
     if asked == "all" or has == "all":
         return asked == "all"
     return set(has) <= set(asked) if isinstance(has, list) else asked >= has
 
 
 def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of an archive, with the values that were asked for on the command line.
+    """Return the config of an archive, with the values given on the command line (`asked`).
 
-    Raises StudyError, with one line per key, when they ask for more or something else than the archive holds.
+    Raises StudyError, with one line per key, if these values need results that the archive does not hold.
     """
     try:
         held = check(frozen, schema)
@@ -178,7 +178,7 @@ def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any], schema: Mapp
         if "properties" in sub or key.startswith(NOT_FROZEN):
             continue
         has, wants = value_of(held, key), value_of(wanted, key)
-        # Fewer criteria can be drawn, but not without the first: its order and its curves' shapes were frozen.
+        # Criteria may be left out, but not the first: the archive has the maps' order and the shapes of the first only.
         fewer = key == "ranking.criteria" and set(wants) <= set(has) and wants[0] == has[0]
         if wants != has and not fewer:
             wrong.append(f"  {key}: asked for: {_yaml(wants)}; the archive holds: {_yaml(has)}")
@@ -192,7 +192,7 @@ def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any], schema: Mapp
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of `base` with the values of `over`, mappings merged key by key."""
+    """Return a copy of `base` with the values of `over`; mappings are merged key by key."""
     both = {
         key: merged(base[key], over[key])
         for key in base.keys() & over.keys()
@@ -202,16 +202,16 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def value_of(config: Mapping[str, Any], key: str) -> Any:
-    """The value of a key with dots between levels."""
+    """Return the value of a key with dots between levels."""
     return functools.reduce(lambda part, name: part[name], key.split("."), config)
 
 
-# 4 GB in float32, of which training holds several copies.
+# 4 GB in float32; training holds several copies.
 MOST_WEIGHTS = 10**9
 
 
 def least_weights(config: Mapping[str, Any]) -> int:
-    """The number of weights of the network's filters and linear layers for grey images, which need the fewest."""
+    """Return the number of weights in filters and linear layers for grey images, a lower bound for all images."""
     network = config["network"]
     widths = [2, *network["channels"]]
     pixels = (config["image_size"] >> len(network["channels"])) ** 2
@@ -221,26 +221,27 @@ def least_weights(config: Mapping[str, Any]) -> int:
 
 
 def layers(config: Mapping[str, Any]) -> dict[str, int]:
-    """The number of channels of each convolution, in the network's order."""
+    """Return the number of channels of each convolution, in the order of the network."""
     return {f"conv{i}": channels for i, channels in enumerate(config["network"]["channels"], start=1)}
 
 
 def pruned_layer(config: Mapping[str, Any]) -> str:
-    """The convolution whose channels the study removes."""
+    """Return the convolution whose channels the study removes."""
     return list(layers(config))[-1] if config["layer"] == "last" else config["layer"]
 
 
 def ks(config: Mapping[str, Any], layer: str) -> list[int]:
-    """The values of K that a layer's sweep evaluates, ascending: those of the config and 0, the unpruned network."""
+    """Return the values of K that a layer's sweep evaluates, ascending: those of the config, and 0 (unpruned)."""
     channels, chosen = layers(config)[layer], config["sweep"]["ks"]
-    # A layer with fewer channels than the study's can't lose the largest K.
+    # Values of K are left out if the layer has too few channels.
     return list(range(channels)) if chosen == "all" else sorted({0, *(k for k in chosen if k < channels)})
 
 
 def packs(config: Mapping[str, Any], layer: str) -> dict[str, list[int]]:
-    """The values of K of each evaluation job, by the job's name: `7` for one K, `0-15` for several.
+    """Return the values of K of each evaluation job by the job's name: `7` for one K, `0-15` for several.
 
-    An earlier layer has one job per ranking: importing torch and reading the maps takes longer than an evaluation.
+    For a layer other than the last, one job evaluates all K of a ranking, because importing torch and reading the maps
+    takes longer than an evaluation.
     """
     chosen = ks(config, layer)
     size = config["sweep"]["ks_per_job"] if layer == list(layers(config))[-1] else len(chosen)
@@ -258,10 +259,10 @@ def _unknown_keys(given: Any, schema: Mapping[str, Any], all_keys: list[str], pr
             continue
         here = difflib.get_close_matches(str(name), known, n=1)
         near = [f"{prefix}{here[0]}"] if here else []
-        # A key at the wrong level still has its name.
+        # The key may exist at another level.
         lasts = {key.split(".")[-1]: key for key in reversed(all_keys)}
         near = near or [lasts[last] for last in difflib.get_close_matches(str(name), lasts, n=1, cutoff=0.8)]
-        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+        hint = f"did you mean {near[0]}?" if near else f"allowed keys: {', '.join(known)}"
         yield f"{prefix}{name}: unknown key; {hint}"
 
 
@@ -276,11 +277,11 @@ def _no_numbers(given: Any, prefix: str = "") -> Iterator[str]:
         yield f"{prefix.rstrip('.')}: {given} is not a finite number"
     # Python refuses to print numbers of more than 4,300 digits.
     elif isinstance(given, int) and given.bit_length() > 10_000:
-        yield f"{prefix.rstrip('.')}: a number of thousands of digits"
+        yield f"{prefix.rstrip('.')}: the number has thousands of digits"
 
 
 def _message(error: Any) -> str:
-    """The message for a schema error in one line: key, value, what is allowed."""
+    """Return a one-line message for a schema error: key, value, allowed values."""
     path = [str(part) for part in error.absolute_path]
     key = ".".join(path) or "the config"
     value, allowed = error.instance, error.schema
@@ -292,7 +293,7 @@ def _message(error: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as text of one line, shortened if it is very long."""
+    """Return a value as one line of text, shortened if it is very long."""
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:100]} … {text[-50:]}"
 
@@ -302,7 +303,7 @@ def _yaml(value: Any) -> str:
 
 
 def describe(schema: Mapping[str, Any]) -> str:
-    """The values that a part of the schema allows, in words."""
+    """Describe the values that a part of the schema allows."""
     if "examples" in schema:
         return " or ".join(map(str, schema["examples"])) + ", …"
     if "enum" in schema:
@@ -338,16 +339,16 @@ def describe(schema: Mapping[str, Any]) -> str:
 
 
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
-    """Errors that concern several keys."""
+    """Yield errors that concern several keys."""
     network, size = config["network"], config["image_size"]
     blocks, last = len(network["channels"]), network["channels"][-1]
     if size >> blocks < 1:
         yield (
-            f"network.channels: {blocks} blocks halve the image once each, and image_size is {size}; "
+            f"network.channels: {blocks} blocks are too many for image_size {size}, since each halves the image; "
             f"allowed: at most {size.bit_length() - 1} blocks"
         )
     if network["kernel_size"] % 2 == 0:
-        yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the map's size"
+        yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the map size"
     if (weights := least_weights(config)) > MOST_WEIGHTS:
         yield (
             f"network.channels, network.hidden: the network would have {weights:.1e} weights or more; "
@@ -366,21 +367,21 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
             if not 0 <= k < channels:
                 yield (
                     f"sweep.ks: K = {k} is out of range; allowed: 0 to {channels - 1}, "
-                    f"since {pruned_layer(config)} has {channels} of network.channels"
+                    f"because {pruned_layer(config)} has {channels} channels (network.channels)"
                 )
     pairs = config["pairs_per_image"]
     for split in SPLITS:
         count = config["images"][config["dataset"]][split]
         if count < pairs["same"] + 1 + pairs["different"]:
             yield (
-                f"images.{config['dataset']}.{split}: {count} images are fewer than the pairs of one image need "
-                f"({pairs['same']} of the same class, {pairs['different']} of others and the image itself); "
+                f"images.{config['dataset']}.{split}: {count} images are too few for the pairs of one image "
+                f"({pairs['same']} of the same class, {pairs['different']} of other classes, and the image itself); "
                 f"allowed: at least {pairs['same'] + 1 + pairs['different']}"
             )
 
 
 def document(schema: Mapping[str, Any]) -> str:
-    """The keys as a Markdown table: name, default, allowed values, meaning."""
+    """Return the keys as a Markdown table: name, default, allowed values, meaning."""
     lines = ["| key | default | allowed | meaning |", "|---|---|---|---|"]
     for key, sub in keys(schema):
         if "properties" in sub:

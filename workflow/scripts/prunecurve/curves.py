@@ -1,4 +1,4 @@
-"""Gathering the rows of evaluations that lie in files of one job each."""
+"""Collect the rows of evaluations. Each evaluation job writes one file of rows."""
 
 import itertools
 import os
@@ -9,11 +9,14 @@ from prunecurve.files import read_rows
 
 
 def one_curve(paths: Sequence[str], ks: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of these files, as text, so that no number changes its form; StudyError unless one for each K."""
+    """Read the rows of one curve as text, so that no number is reformatted.
+
+    Raises StudyError unless there is exactly one row for each K, in ascending order.
+    """
     rows = [row for path in paths for row in read_rows(path)]
     if [row.get("k") for row in rows] != list(ks):
         folder = os.path.dirname(paths[0])
-        raise StudyError(f"{folder}: the rows are not one for each K of the study; delete the folder and run again")
+        raise StudyError(f"{folder} does not hold exactly one row for each K of the study; delete it and run again")
     return rows
 
 
@@ -25,7 +28,10 @@ def gather(
     packs: Sequence[str],
     ks: Sequence[str],
 ) -> list[dict[str, str]]:
-    """All rows of these curves. pattern: a path with {seed}, {criterion}, {removal} and {ks}, for which packs stand."""
+    """Return all rows of the curves of these seeds, criteria and removals.
+
+    pattern: a path with the placeholders {seed}, {criterion}, {removal} and {ks}. packs: the values of {ks}.
+    """
     rows = []
     for seed, criterion, removal in itertools.product(seeds, criteria, removals):
         path = pattern.format(seed=seed, criterion=criterion, removal=removal, ks="{ks}")

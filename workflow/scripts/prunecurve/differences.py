@@ -12,35 +12,37 @@ from prunecurve.errors import StudyError
 from prunecurve.files import load_array
 from prunecurve.statistics import read_table
 
-# The files that a study's folder and its archive both hold.
+# The files that exist in the folder of a study and in its archive.
 OF_LAYER = ("ranking/*.csv", "verification.csv", "activations/test/channels.csv", "activations/test/mean_maps.npy")
 COMPARED = ("*.csv", "*.csv.xz", "seed*/training.csv", *(f"seed*/conv*/{name}" for name in OF_LAYER))
-# Columns that name a row; the others are its values.
+# Columns that identify a row; the other columns are values.
 NAMES = ("dataset", "seed", "layer", "quantity", "criterion", "removal", "baseline", "other", "k", "epoch", "order")
-# Differs from run to run without a meaning.
+# Measured times, which differ from run to run.
 IGNORED = ("seconds",)
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """The differences in one file, one line each; no line where A and B hold the same."""
+    """The differences in one file, one line each; no lines if A and B have the same values."""
 
     file: str
     lines: tuple[str, ...]
 
 
 def files_of(study: Path) -> dict[str, Path]:
-    """The files of a study that are compared, by their names without `.xz`."""
+    """Return the paths of a study's compared files by their names without `.xz`; raise StudyError if there are none."""
     if not study.is_dir():
-        raise StudyError(f"{study} is not a folder; the folder of a study is results/STUDY, of an archive archive/NAME")
-    found = {path for pattern in COMPARED for path in study.glob(pattern)}
-    if not found:
-        raise StudyError(f"{study} holds no table of a study; the folder of a study is results/STUDY")
-    return {path.relative_to(study).as_posix().removesuffix(".xz"): path for path in sorted(found)}
+        raise StudyError(f"{study} is not a folder; give results/STUDY for a study or archive/NAME for an archive")
+    paths = {path for pattern in COMPARED for path in study.glob(pattern)}
+    if not paths:
+        raise StudyError(
+            f"{study} holds no table of a study; give results/STUDY for a study or archive/NAME for an archive"
+        )
+    return {path.relative_to(study).as_posix().removesuffix(".xz"): path for path in sorted(paths)}
 
 
 def differences(a: Path, b: Path) -> Iterator[Difference]:
-    """One difference for each file that A and B both hold, in the order of the names; see `only_in` for the others."""
+    """Yield one Difference per file that is in both A and B, sorted by name. For the other files see `only_in`."""
     ours, theirs = files_of(a), files_of(b)
     for name in sorted(ours.keys() & theirs.keys()):
         compare = _of_arrays if name.endswith(".npy") else _of_tables
@@ -48,21 +50,21 @@ def differences(a: Path, b: Path) -> Iterator[Difference]:
 
 
 def only_in(a: Path, b: Path) -> list[str]:
-    """The files that A holds and B doesn't; if B is an archive, only files of the layer that was frozen."""
+    """Return the files that A has and B does not. If B is an archive, only files of the frozen layer count."""
     ours, theirs = files_of(a), files_of(b)
     frozen = {layer_of(name) for name in theirs} if (b / MANIFEST).is_file() else {layer_of(name) for name in ours}
     return sorted(name for name in ours.keys() - theirs.keys() if layer_of(name) in frozen)
 
 
 def layer_of(name: str) -> str:
-    """The convolution that a file belongs to; empty for files of the whole network."""
+    """Return the convolution that a file belongs to; empty for files of the whole network."""
     return next((part for part in name.split("/") if part.startswith("conv")), "")
 
 
 def origin(study: Path) -> str:
-    """When, from which commit and on which processor an archive was frozen; empty for a folder of results.
+    """Return when, from which commit and on which processor an archive was frozen; empty for a folder of results.
 
-    The archive's files are checked against its manifest.
+    Raises StudyError if the archive's files do not match its manifest.
     """
     if not (study / MANIFEST).is_file():
         return ""
@@ -74,22 +76,22 @@ def _of_arrays(a: Path, b: Path) -> Iterator[str]:
     ours, theirs = load_array(a), load_array(b)
     if ours.shape != theirs.shape:
         yield f"shape {ours.shape} in A, {theirs.shape} in B"
-    elif (apart := ours != theirs).any():
+    elif (differ := ours != theirs).any():
         largest = np.abs(ours.astype(np.float64) - theirs).max()
-        yield f"{apart.sum():,} of {ours.size:,} numbers, by at most {largest:.3g}"
+        yield f"{differ.sum():,} of {ours.size:,} numbers differ, by at most {largest:.3g}"
 
 
 def _of_tables(a: Path, b: Path) -> Iterator[str]:
-    """One line per column that differs; rows of the same name are compared."""
+    """Yield one line per column that differs. Rows are matched by the columns in NAMES."""
     ours, theirs = read_table(a), read_table(b)
-    # The channel names a row of statistics; in a ranking it is a value.
+    # In a table of channel statistics the channel identifies the row; in a ranking it is a value.
     names = [n for n in (*NAMES, *(() if "order" in ours else ("channel",))) if n in ours and n in theirs]
     for column in sorted(set(ours) ^ set(theirs)):
-        yield f"{column}: a column of {'A' if column in ours else 'B'} alone"
+        yield f"{column}: column only in {'A' if column in ours else 'B'}"
     both = ours.merge(theirs, on=names, how="outer", suffixes=("", " of B"), indicator=True)
     for side, where in (("A", "left_only"), ("B", "right_only")):
         if count := int((both["_merge"] == where).sum()):
-            yield f"{count:,} rows of {side} alone, the first {_name(both[both['_merge'] == where].iloc[0], names)}"
+            yield f"rows only in {side}: {count:,} (first: {_name(both[both['_merge'] == where].iloc[0], names)})"
     both = both[both["_merge"] == "both"]
     for column in ours:
         if column in theirs and column not in (*names, *IGNORED):
@@ -98,18 +100,18 @@ def _of_tables(a: Path, b: Path) -> Iterator[str]:
 
 def _of_column(both: pd.DataFrame, column: str, names: list[str]) -> Iterator[str]:
     ours, theirs = both[column], both[f"{column} of B"]
-    apart = ~((ours == theirs) | (ours.isna() & theirs.isna()))
-    if not apart.any():
+    differ = ~((ours == theirs) | (ours.isna() & theirs.isna()))
+    if not differ.any():
         return
     by = ""
-    place = int(np.argmax(apart))
+    place = int(np.argmax(differ))
     if pd.api.types.is_numeric_dtype(ours) and pd.api.types.is_numeric_dtype(theirs):
-        gaps = (ours.astype(float) - theirs.astype(float)).abs().where(apart)
+        gaps = (ours.astype(float) - theirs.astype(float)).abs().where(differ)
         if gaps.notna().any():
             place = int(np.nanargmax(gaps))
             by = f", by at most {gaps.iloc[place]:.3g}"
     where = f" ({_name(both.iloc[place], names)}: {ours.iloc[place]} in A, {theirs.iloc[place]} in B)"
-    yield f"{column}: {int(apart.sum()):,} of {len(both):,} rows{by}{where}"
+    yield f"{column}: {int(differ.sum()):,} of {len(both):,} rows differ{by}{where}"
 
 
 def _name(row: pd.Series, names: list[str]) -> str:

@@ -15,11 +15,14 @@ def unwritable(path: str | os.PathLike[str], error: OSError) -> str | None:
     """
     folder = os.path.dirname(os.path.abspath(path))
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or (error.errno is None and _is_full(folder)):
-        return f"{path} can't be written: no space is left in {folder}; make room there and run the same command again"
+        return f"{path} can't be written: no space is left in {folder}; free disk space and run the same command again"
     if error.errno == errno.EROFS:
         return f"{path} can't be written: {folder} is read-only; make it writable and run the same command again"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"{path} can't be written: you have no permission in {folder}; get it and run the same command again"
+        return (
+            f"{path} can't be written: you have no write permission in {folder}; "
+            "change the folder's permissions and run the same command again"
+        )
     return None
 
 

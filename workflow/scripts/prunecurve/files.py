@@ -1,10 +1,10 @@
-"""Reading and writing artifacts: writes are atomic, files between jobs carry a checksum, nothing is ever unpickled.
+"""Read and write artifacts. Writes are atomic, files between jobs have a checksum, and nothing is ever unpickled.
 
-The checksum is a CRC-32 of the content. Every reader checks it: a bit that flipped on the disk, or a block that a power
-cut left empty, is detected before it becomes a result. With the checksum stand the settings that the artifact was made
-with (see provenance.py).
+The checksum is a CRC-32 of the content. Every reader verifies it, so that a flipped bit or a block that a power cut
+left empty is detected before it affects a result. The settings that the artifact was computed with are stored next to
+the checksum (see provenance.py).
 
-Every evaluation job imports this module: no pathlib, and nothing else that takes milliseconds to import.
+Every evaluation job imports this module. It does not import pathlib or other modules that take milliseconds to import.
 """
 
 import csv
@@ -22,30 +22,30 @@ from prunecurve.errors import StudyError, unwritable
 
 
 def unreadable(path: str | os.PathLike[str], kind: str, error: Exception) -> StudyError:
-    """The error for a file that can't be read; what to do depends on whether the file or the disk is at fault."""
+    """Return the error for a file that cannot be read. If the file itself is damaged, the message says what to do."""
     if isinstance(error, OSError) and not isinstance(error, FileNotFoundError) and error.errno is not None:
         return StudyError(f"{path} can't be read: {error.strerror}")
     return StudyError(f"{path} is not a readable {kind} ({error}); {remedy(path)}")
 
 
 def remedy(path: str | os.PathLike[str]) -> str:
-    """What to do about a damaged artifact; for a link into a cache the cached file has to be deleted too."""
+    """Return what to do about a damaged artifact. If it is a link into a cache, the cached file must be deleted too."""
     if os.path.islink(path):
-        return f"delete it, and what it links to, {os.path.realpath(path)}, and run again"
+        return f"delete it and the file that it links to, {os.path.realpath(path)}, and run again"
     return "delete it and run again"
 
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Yield a temporary path in the folder of `path`; on success it replaces `path`, else it is removed.
+    """Yield a temporary path in the folder of `path`. On success the file replaces `path`, otherwise it is removed.
 
-    The temporary name holds the process number: a job that outlived its killed driver may still be writing the same
-    artifact. Temporary files of processes of this machine that have ended are removed. Raises StudyError, saying what
-    to do, where the disk is full or read-only.
+    The temporary name contains the process ID, because a job may continue after its Snakemake process was killed and
+    still write the same artifact. Temporary files of ended processes of this machine are removed. Raises StudyError,
+    with what to do, if the disk is full or read-only.
     """
     folder, name = os.path.split(os.fspath(path))
     own = f".unfinished-{os.uname().nodename}-"
-    # The suffix stays last: np.save and matplotlib look at it.
+    # The suffix stays at the end, because np.save and matplotlib depend on it.
     temporary = os.path.join(folder, f"{own}{os.getpid()}-{name}")
     try:
         os.makedirs(folder or ".", exist_ok=True)
@@ -57,7 +57,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        # The message first: removing the temporary file would make room on a full disk.
+        # Create the message before removing the temporary file: the removal frees space on a full disk.
         message = unwritable(path if error.filename in (None, temporary) else error.filename, error)
         _remove(temporary)
         if message is None:
@@ -69,7 +69,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def _remove(path: str) -> None:
-    # Where nothing can be written, nothing can be removed either; the error that led here is the one to report.
+    # If nothing can be written, removing can fail too. The first error is the one to report.
     with suppress(OSError):
         os.unlink(path)
 
@@ -84,24 +84,24 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-# What a file of arrays or of a model ends with: the settings, if there are any, and the checksum. Numpy reads as many
-# bytes as the header says, and torch as the archive's directory says: neither reads the end.
+# The end of a file of arrays or of a model: the settings, if there are any, and the checksum. Numpy and torch do not
+# read it: numpy reads as many bytes as the header says, torch as many as the directory of its archive says.
 SEAL = "\ncrc32 {:08x}\n"
 SEAL_LENGTH = len(SEAL.format(0))
 SETTINGS_MARK = b"\nsettings\n"
-# Settings are some thousand bytes; more than this is not read.
+# Settings have some thousand bytes. At most this many bytes are read.
 MOST_SETTINGS = 1 << 16
 
 
 def _crc_of_file(path: str | os.PathLike[str], end: int) -> int:
-    """The CRC-32 of the first `end` bytes, at least one, of a file."""
-    # Mapped and not read: copying what is in memory already would take half as long as the checksum.
+    """Return the CRC-32 of the first `end` bytes of a file; `end` must be positive."""
+    # Memory-mapped: reading would copy the content, which takes half as long as the checksum itself.
     with open(path, "rb") as file, mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ) as content:
         return zlib.crc32(content)
 
 
 def seal(path: str) -> None:
-    """Append the settings of the running job and a checksum of everything before it to a file that was just written."""
+    """Append the settings of the running job, and then a checksum of all that precedes it, to a new file."""
     lines = provenance.lines()
     end = SETTINGS_MARK + "\n".join(lines).encode() if lines else b""
     text = SEAL.format(zlib.crc32(end, _crc_of_file(path, os.path.getsize(path))))
@@ -110,9 +110,9 @@ def seal(path: str) -> None:
 
 
 def check_seal(path: str | os.PathLike[str], kind: str = ".npy array") -> list[str]:
-    """Check the checksum at the end of a file; return the settings that the file carries.
+    """Verify the checksum at the end of a file; return the settings that are stored in the file.
 
-    Raises StudyError, naming the file, unless the content is what was written, byte for byte.
+    Raises StudyError, naming the file, if the content is not what was written, byte for byte.
     """
     try:
         end = os.path.getsize(path) - SEAL_LENGTH
@@ -123,7 +123,9 @@ def check_seal(path: str | os.PathLike[str], kind: str = ".npy array") -> list[s
     except OSError as error:
         raise unreadable(path, kind, error) from error
     if not intact:
-        raise StudyError(f"{path} is damaged: it is cut off, or its checksum doesn't fit its content; {remedy(path)}")
+        raise StudyError(
+            f"{path} is damaged: it is cut off, or its content does not match its checksum; {remedy(path)}"
+        )
     _, mark, text = last[:-SEAL_LENGTH].rpartition(SETTINGS_MARK)
     lines = text.decode(errors="replace").split("\n") if mark else []
     provenance.inherit(lines)
@@ -139,10 +141,10 @@ def save_array(path: str | os.PathLike[str], array: np.ndarray) -> None:
 
 @contextmanager
 def streamed_array(path: str | os.PathLike[str], shape: Sequence[int]) -> Iterator[np.ndarray]:
-    """Yield a float32 array on disk, to be filled piece by piece; it needs no memory of this process."""
+    """Yield a float32 array on disk that can be filled piece by piece, without holding it in memory."""
     with atomic(path) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=tuple(shape))
-        # On a full disk, writing to mapped pages would end the process without a message; this call raises an error.
+        # On a full disk, writing to mapped memory would kill the process without a message. This call raises an error.
         if hasattr(os, "posix_fallocate"):
             with open(temporary, "r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
@@ -151,7 +153,7 @@ def streamed_array(path: str | os.PathLike[str], shape: Sequence[int]) -> Iterat
         seal(temporary)
 
 
-# A record's header names all its fields: longer than numpy's default limit, enough for any network.
+# The header of a record names all its fields, so it can exceed numpy's default limit. This is enough for any network.
 RECORD_HEADER = 1_000_000
 
 
@@ -162,15 +164,15 @@ def load_array(
     mapped: bool = False,
     longest_header: int = 10_000,
 ) -> np.ndarray:
-    """Read a `.npy` file and check its checksum; memory-mapped if `mapped`.
+    """Read a `.npy` file and verify its checksum; memory-mapped if `mapped`.
 
-    shape: the shape that the array must have; None allows any length. Raises StudyError, naming the file, when it is
-    missing, truncated or changed, holds Python objects or has another shape.
+    shape: the shape that the array must have; None allows any length. Raises StudyError, naming the file, if it is
+    missing, truncated or changed, contains Python objects or has another shape.
     """
     check_seal(path)
     try:
         array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None, max_header_size=longest_header)
-    # SyntaxError, TokenError, …: numpy does not catch what parsing a damaged header raises.
+    # All exceptions: parsing a damaged header can raise SyntaxError, TokenError and others, which numpy does not catch.
     except Exception as error:
         raise unreadable(path, ".npy array", error) from error
     if not isinstance(array, np.ndarray):
@@ -185,7 +187,7 @@ def load_array(
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays as one `.npy` of a single record, one field per array; equal arrays give equal bytes.
 
-    Not as `.npz`: importing zipfile takes longer than an evaluation.
+    The format is not `.npz`, because importing zipfile takes longer than an evaluation.
     """
     fields = [(name, np.asarray(array).dtype, np.shape(array)) for name, array in arrays.items()]
     record = np.zeros((), np.dtype(fields, align=True))
@@ -195,7 +197,7 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) 
 
 
 def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Read all arrays that `save_arrays` wrote; raise StudyError, naming the file, when that can't be done safely."""
+    """Read all arrays that `save_arrays` wrote. Raises StudyError, naming the file, as `load_array` does."""
     record = load_array(path, shape=(), longest_header=RECORD_HEADER)
     if record.dtype.names is None:
         raise StudyError(f"{path} holds no named arrays; {remedy(path)}")
@@ -203,36 +205,39 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def as_text(value: object) -> str:
-    """The text of one CSV cell; floats in their shortest exact form, so that reading gives back the same number."""
+    """Return the text of one CSV cell. Floats have their shortest exact form, so that reading gives the same number."""
     return repr(float(value)) if isinstance(value, (float, np.floating)) else str(value)
 
 
-# The last column of a CSV file with checksums. Its name goes on with the settings: `crc32 | training.epochs: 8 | …`.
+# The last column of a CSV file with checksums. The settings follow in its name: `crc32 | training.epochs: 8 | …`.
 CHECKSUM = "crc32"
 NEXT = " | "
 
 
 def checksum_column(names: Sequence[str]) -> str | None:
-    """The column of checksums among a table's columns; None where the table has none."""
+    """Return the name of the checksum column; None if the table has none."""
     last = names[-1] if len(names) else ""
     return last if last == CHECKSUM or last.startswith(CHECKSUM + NEXT) else None
 
 
 def _checksum(names: Sequence[str], cells: Sequence[str], place: int, rows: int) -> str:
-    """CRC-32 of a row with its header, its place and the number of rows: no row can be lost or moved unnoticed."""
+    """Return the CRC-32 of a row, the header, the row's position and the number of rows.
+
+    It therefore detects lost and moved rows too.
+    """
     return f"{zlib.crc32('|'.join([*names, *cells, f'{place}/{rows}']).encode()):08x}"
 
 
 def _covered(names: Sequence[str], checksum: str) -> list[str]:
-    """The part of the header that the checksums cover: settings too, where there are any."""
+    """Return the part of the header that the checksums cover, including the settings if there are any."""
     return [*names, checksum] if checksum != CHECKSUM else list(names)
 
 
 def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, object]], *, sealed: bool = True) -> None:
     """Write dictionaries with the same keys as a CSV file with a header.
 
-    sealed: with a last column of checksums. Tables of a whole study, which people and other programs read, have none;
-    their settings stand in a file beside them.
+    sealed: add a last column of checksums. Tables of a whole study have none, because people and other programs read
+    them; their settings are written to a separate file, see `settings_file`.
     """
     names = list(rows[0])
     header = NEXT.join([CHECKSUM, *provenance.lines()])
@@ -248,9 +253,9 @@ def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, object]
 
 
 def read_rows(path: str | os.PathLike[str], *, sealed: bool = True) -> list[dict[str, str]]:
-    """Read a CSV file as dictionaries of text, without the column of checksums, which are checked.
+    """Read a CSV file as dictionaries of text. Checksums are verified and their column is left out.
 
-    Raises StudyError, naming the file, when it is missing, has no rows, or a row isn't what was written.
+    Raises StudyError, naming the file, if it is missing, has no rows, or a row is not what was written.
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -267,22 +272,20 @@ def read_rows(path: str | os.PathLike[str], *, sealed: bool = True) -> list[dict
     for place, row in enumerate(rows):
         checksum = row.pop(column, None)
         if checksum != _checksum(_covered(list(row), column), list(row.values()), place, len(rows)):
-            raise StudyError(
-                f"{path} is damaged: row {place + 1} isn't what was written, or some are missing; {remedy(path)}"
-            )
+            raise StudyError(f"{path} is damaged: row {place + 1} was changed, or rows are missing; {remedy(path)}")
     provenance.inherit(column.split(NEXT)[1:])
     return rows
 
 
 def write_table(path: str | os.PathLike[str], table: Any) -> None:
-    """Write a pandas.DataFrame as a plain CSV file, without its index, and its settings beside it."""
+    """Write a pandas.DataFrame, without its index, as a CSV file without checksums, and its settings file."""
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
     _write_settings(path)
 
 
 def settings_file(path: str | os.PathLike[str]) -> str:
-    """Where the settings of a plain table stand: `curve.csv.settings` for `curve.csv`."""
+    """Return the path of the settings of a table without checksums: `curve.csv.settings` for `curve.csv`."""
     return f"{os.fspath(path)}.settings"
 
 
@@ -296,9 +299,9 @@ def _write_settings(path: str | os.PathLike[str]) -> None:
 
 
 def read_settings(path: str | os.PathLike[str]) -> list[str]:
-    """The settings that stand beside a plain table; none where there is no such file.
+    """Read the settings file of a table without checksums; return an empty list if there is no such file.
 
-    Raises StudyError, naming the table, when it isn't the one that they were written for.
+    Raises StudyError, naming the table, if the table was changed after its settings were written.
     """
     try:
         with open(settings_file(path), encoding="utf-8") as file:
@@ -314,7 +317,7 @@ def read_settings(path: str | os.PathLike[str]) -> list[str]:
 
 
 def settings_of(path: str | os.PathLike[str]) -> list[str]:
-    """The settings that an artifact carries, whatever its kind; its checksum is checked on the way."""
+    """Return the settings that are stored with an artifact of any kind, and verify its checksum."""
     name = os.fspath(path)
     if name.endswith((".npy", ".pt")):
         return check_seal(path)
@@ -332,11 +335,11 @@ def read_columns(path: str | os.PathLike[str], *names: str) -> list[np.ndarray]:
     try:
         return [np.array([float(row[name]) for row in rows]) for name in names]
     except (KeyError, ValueError) as error:
-        raise StudyError(f"{path} lacks a column or a number ({error}); {remedy(path)}") from error
+        raise StudyError(f"{path} lacks a column, or a value is not a number ({error}); {remedy(path)}") from error
 
 
 def read_order(path: str | os.PathLike[str], channels: int) -> np.ndarray:
-    """Read a ranking's channel numbers, the first to be pruned first; raise StudyError if it is no permutation."""
+    """Read a ranking: channel numbers in the order of removal. Raises StudyError if it is not a permutation."""
     (order,) = read_columns(path, "channel")
     if not np.array_equal(np.sort(order), np.arange(channels)):
         raise StudyError(f"{path} is not a ranking of {channels} channels; {remedy(path)}")

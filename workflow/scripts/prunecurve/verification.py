@@ -88,4 +88,7 @@ def require_agreement(rows: Sequence[Mapping[str, object]], tolerance: float, wh
             + ", ".join(f"{n} {row[f'{n}_sweep']} against {row[f'{n}_surgery']}" for n in COUNTS)
             for row in wrong
         )
-        raise StudyError(f"{where}: the sweep and the pruned torch network disagree in {len(wrong)} cases: {listed}")
+        raise StudyError(
+            f"{where}: the sweep and the pruned torch network disagree "
+            f"in {len(wrong)} of {len(rows)} comparisons: {listed}"
+        )
