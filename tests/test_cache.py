@@ -34,7 +34,9 @@ def cache(tmp_path_factory) -> Path:
     first = checkout(tmp_path_factory.mktemp("first") / "study", folder)
     assert computed(first.run(CURVE, VERIFICATION, "--cache").stdout) == set(RULES.values()) - {"sample_maps"}
     # Maps of the test split. A study with split: val must not get these.
-    first.run(CURVE, "--cache", "--config", "ranking={criteria: [hrank], split: test, sampled_pairs: 60}")
+    first.run(
+        *(CURVE, "--cache", "--config", "overwrite=true"), "ranking={criteria: [hrank], split: test, sampled_pairs: 60}"
+    )
     return folder
 
 
