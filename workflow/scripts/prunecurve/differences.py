@@ -14,6 +14,8 @@ from prunecurve.statistics import read_table
 
 # The files that exist in the folder of a study and in its archive.
 OF_LAYER = ("ranking/*.csv", "verification.csv", "activations/test/channels.csv", "activations/test/mean_maps.npy")
+# Computed from curve.csv; an archive does not contain it.
+NOT_COMPARED = "curve_mean.csv"
 COMPARED = ("*.csv", "*.csv.xz", "seed*/training.csv", *(f"seed*/conv*/{name}" for name in OF_LAYER))
 # Columns that identify a row; the other columns are values.
 NAMES = ("dataset", "seed", "layer", "quantity", "criterion", "removal", "baseline", "other", "k", "epoch", "order")
@@ -33,7 +35,7 @@ def files_of(study: Path) -> dict[str, Path]:
     """Return the paths of a study's compared files by their names without `.xz`; raise StudyError if there are none."""
     if not study.is_dir():
         raise StudyError(f"{study} is not a folder; give results/STUDY for a study or archive/NAME for an archive")
-    paths = {path for pattern in COMPARED for path in study.glob(pattern)}
+    paths = {path for pattern in COMPARED for path in study.glob(pattern) if path.name != NOT_COMPARED}
     if not paths:
         raise StudyError(
             f"{study} holds no table of a study; give results/STUDY for a study or archive/NAME for an archive"
