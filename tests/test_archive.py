@@ -469,5 +469,5 @@ def test_the_reference_studys_figures_need_no_run(tmp_path):
     shutil.copytree(MNIST, source.folder / "archive" / "mnist")
     clone = cloned(source.folder, tmp_path / "clone")
     planned = clone.plan("figures", "--config", "archive=mnist")
-    assert set(planned) == {"plot", "plot_network", "figures"}
-    assert planned["plot_network"] == 10 and planned["plot"] >= 8
+    assert set(planned) == {"average_curves", "compare", "summarise", "plot", "plot_network", "figures"}
+    assert planned["plot_network"] == 2 and planned["plot"] >= 8

@@ -173,7 +173,7 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(
         failed = driver.wait(120) != 0
         assert failed is bool(killed) or not copied.path("curve.csv").exists()
         if failed:
-            assert f"Error in rule {stage.script}" in (copied.folder / "output.log").read_text()
+            assert f"Failed {stage.script}" in (copied.folder / "output.log").read_text()
     else:
         killed = driver.poll() is None
         if killed:
@@ -249,7 +249,7 @@ ROW = "seed0/conv3/sweep/l1_norm/structural/k5.csv"
         (["seed0/model.pt", "seed0/weights.npy", "seed0/training.csv"], 0, "seed0/model.pt"),
         (["seed0/conv3/activations"], 120_000, "seed0/conv3/activations/test/features.npy"),
         ([ROW], 0, ROW),
-        (TABLES, 0, "summary.csv"),
+        (["curve.csv", "curve.csv.settings"], 0, "curve.csv.settings"),
         ([SHAPE, "figures/shape.svg"], 0, SHAPE),
     ],
     ids=["train", "collect_activations", "eval_pruned", "aggregate", "plot"],

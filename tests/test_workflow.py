@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -613,3 +614,21 @@ def test_own_colour_images_through_all_steps(tmp_path):
     }
     (tmp_path / "photos" / "sky" / "0.png").unlink()
     assert "get_images" in study.plan("--config", f"data_dir={tmp_path / 'photos'}")
+
+
+def test_the_report_explains_the_study_and_holds_its_figures_and_tables(copied):
+    copied.run("--report", "report.zip")
+    with zipfile.ZipFile(copied.folder / "report.zip") as report:
+        names = {name.rsplit("/", 1)[-1] for name in report.namelist()}
+        page = report.read("report/report.html").decode()
+    expected = {f"{figure}.png" for figure in FIGURES} | {"summary.csv", "summary.txt", "curve_mean.csv", "shape.txt"}
+    assert names >= expected
+    for text in (
+        "How many channels of a convolution can be removed",
+        "This report shows the study <strong>digits</strong>",
+        '"category": "Tables"',
+        '"subcategory": "Single networks"',
+        '"figure": "balanced accuracy vs k"',
+        "it and every smaller K are within one percentage point",
+    ):
+        assert text in " ".join(page.split()), text

@@ -49,12 +49,16 @@ onstart:
 
 onsuccess:
     FOLLOWER.stop()
-    for figure in former_figures():
+    targets = {rule.name for rule in workflow.dag.targetrules}
+    # Only after a run that drew the figures of the present config.
+    for figure in former_figures() if targets & {"all", "figures"} else []:
         figure.unlink()
         logger.warning(f"removed {figure}: it was drawn for another layer, seed or criterion of this study")
-    if {"all", "figures", "summary"} & {target.name for target in workflow.dag.targetrules}:
-        summary = Path("results", DRAWN, "summary.txt").read_text(encoding="utf-8")
-        logger.info(f"\n{summary}")
+    summary = Path("results", DRAWN, "summary.txt")
+    # With --until the run may end before the summary.
+    if targets & {"all", "figures", "summary"} and summary.exists():
+        text = summary.read_text(encoding="utf-8")
+        logger.info(f"\n{text}")
 
 
 onerror:
