@@ -1,11 +1,11 @@
 # Messages of a run: before the first job, during training, after the last job.
 
 # Training and freezing write their progress to their logs. The run shows it above the progress bars of the terminal.
-# If the output goes to a file, one message per training every five seconds is enough.
+# If the output goes to a file, one message per training every 20 seconds is enough.
 FOLLOWER = Follower(
     [f"results/{STUDY}/seed*/logs/train.log", "results/logs/freeze/*.log"],
     logger.info,
-    pause=0 if sys.stderr.isatty() else 5,
+    pause=0 if sys.stderr.isatty() else 20,
 )
 
 

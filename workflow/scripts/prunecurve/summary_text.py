@@ -102,8 +102,9 @@ def _notes(differences: pd.DataFrame) -> str:
         "area: the curve's mean height over K, at best 1.",
         "largest K: balanced accuracy stays within one percentage point at this and every smaller K.",
     ]
-    if not differences.empty and (differences["p_holm"] < LEVEL).any():
-        family = differences.loc[differences["quantity"] == AREA, "comparisons"].max()
+    areas = differences[differences["quantity"] == AREA] if not differences.empty else differences
+    if not areas.empty and (areas.loc[areas["baseline"] == "random", "p_holm"] < LEVEL).any():
+        family = areas["comparisons"].max()
         notes.append(f"*: differs from random, p < {LEVEL} after Holm's correction for {family} comparisons.")
     return "\n".join(map(_wrapped, notes))
 
