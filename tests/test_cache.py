@@ -91,6 +91,13 @@ def test_another_config_gets_its_own_results(cache, tmp_path, change, again):
     assert alone.path("curve.csv").read_bytes() == shared.path("curve.csv").read_bytes()
 
 
+def test_a_study_of_another_name_uses_the_same_entries(cache, tmp_path):
+    other = checkout(tmp_path / "study", cache)
+    output = other.run("results/other/curve.csv", "--cache", "--config", "study=other").stdout
+    assert computed(output) == set()
+    assert output.count("Symlinking output file") > 20
+
+
 @pytest.mark.parametrize(
     ("module", "again"),
     [
