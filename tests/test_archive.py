@@ -69,6 +69,7 @@ def test_the_manifest_lists_every_file_with_its_checksum_and_the_origin(frozen):
         assert content == frozen.path(name).read_bytes()
     assert manifest["config"]["seeds"] == [0] and manifest["config"]["study"] == "digits"
     assert not {"data_dir", "overwrite"} & set(manifest["config"])
+    assert manifest["data"] == [], "published data"
     assert manifest["frozen"]["versions"]["numpy"] == np.__version__
     assert os.uname().nodename not in json.dumps({**manifest, "files": {}})
     assert frozen.plan("archive/tiny/manifest.json") == {}

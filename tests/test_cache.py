@@ -91,11 +91,14 @@ def test_another_config_gets_its_own_results(cache, tmp_path, change, again):
     assert alone.path("curve.csv").read_bytes() == shared.path("curve.csv").read_bytes()
 
 
-def test_a_study_of_another_name_uses_the_same_entries(cache, tmp_path):
+def test_a_study_of_another_name_uses_the_same_entries_and_is_frozen(cache, tmp_path):
     other = checkout(tmp_path / "study", cache)
-    output = other.run("results/other/curve.csv", "--cache", "--config", "study=other").stdout
+    verification = "results/other/seed0/conv3/verification.csv"
+    output = other.run("results/other/curve.csv", verification, "--cache", "--config", "study=other").stdout
     assert computed(output) == set()
-    assert output.count("Symlinking output file") > 20
+    assert output.count("Symlinking output file") > 40
+    assert "code of verify_surgery" in (other.folder / verification).read_text().splitlines()[0]
+    other.run("archive/other/manifest.json", "--cache", "--config", "study=other")
 
 
 @pytest.mark.parametrize(

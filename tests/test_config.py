@@ -107,6 +107,11 @@ def test_all_errors_are_reported_at_once():
     assert [line.split(":")[0].strip() for line in str(error.value).splitlines()[1:]] == ["datset", "seeds", "device"]
 
 
+def test_a_name_may_look_like_a_number():
+    """Snakemake makes a number of `--config study=2024`."""
+    assert check({"study": 2024}, SCHEMA)["study"] == "2024"
+
+
 def test_every_key_has_a_description_and_a_default():
     for key, sub in ALL_KEYS.items():
         assert sub.get("description"), key

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from prunecurve import criteria, provenance
-from prunecurve.config import check, keys, load_schema, replaced, settings
+from prunecurve.config import check, data_settings, keys, load_schema, replaced, settings
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, read_rows, save_array, settings_of, write_rows, write_table
 from prunecurve.provenance import SEPARATOR
@@ -136,13 +136,20 @@ def test_the_settings_of_a_config_are_its_keys_resolved():
         ({}, {"seeds": [0, 1, 2, 7]}, []),
         ({}, {"seeds": [0, 1]}, ["seeds: [0, 1, 2]; asked for: [0, 1]"]),
         ({}, {"seeds": [2, 1, 0]}, []),
-        ({"ranking": {"criteria": ["apoz"]}}, {"ranking": {"criteria": ["l1_norm", "apoz"]}}, []),
+        ({"ranking": {"criteria": ["apoz"]}}, {"ranking": {"criteria": ["apoz", "l1_norm"]}}, []),
+        # The figures of the shape and of the mean maps are those of the first criterion.
+        (
+            {"ranking": {"criteria": ["apoz", "random"]}},
+            {"ranking": {"criteria": ["random", "apoz"]}},
+            ["ranking.criteria: [apoz, random]; asked for: [random, apoz]"],
+        ),
         (
             {"ranking": {"criteria": ["apoz"]}},
             {"ranking": {"criteria": ["l1_norm"]}},
             ["ranking.criteria: [apoz]; asked for: [l1_norm]"],
         ),
         ({"sweep": {"ks": [3]}}, {}, []),
+        ({"sweep": {"ks": [2, 4]}}, {"sweep": {"ks": [2, 4, 5]}}, []),
         ({}, {"sweep": {"ks": [3]}}, ["sweep.ks: all; asked for: [0, 3]"]),
         ({"sweep": {"ks": [3]}}, {"sweep": {"ks": [2]}}, ["sweep.ks: [0, 3]; asked for: [0, 2]"]),
         ({}, {"ranking": {"random_draws": 4}}, []),
@@ -159,7 +166,17 @@ def test_the_settings_of_a_config_are_its_keys_resolved():
 )
 def test_what_a_run_would_replace_in_a_finished_study(finished, asked, lines):
     carried = {key: line for key, line in settings(check(finished, SCHEMA)).items() if not key.startswith("figures")}
-    assert replaced([*carried.values(), "code of train: 0123"], check(asked, SCHEMA)) == lines
+    assert replaced([*carried.values(), "code of train: 0123"], check(asked, SCHEMA), []) == lines
+
+
+def test_other_images_replace_a_finished_study():
+    config = check({}, SCHEMA)
+    lines = list(settings(config).values())
+    other = ["data_dir: its images are not those of the finished study"]
+    for carried, data in (("", "ab"), ("ab", "cd"), ("ab", "")):
+        assert replaced([*lines, *data_settings(carried)], config, data_settings(data)) == other
+    assert replaced([*lines, *data_settings("ab")], config, data_settings("ab")) == []
+    assert replaced([], config, data_settings("ab")) == [], "there is no finished study"
 
 
 # How a study is run, named and drawn, not what its results are.

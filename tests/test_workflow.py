@@ -399,6 +399,27 @@ def test_a_finished_study_with_other_settings_is_not_replaced_without_overwrite(
     assert "finished study" not in copied.run("-n", "--config", "seeds=[0, 1]").stdout, "more seeds replace nothing"
 
 
+def test_no_way_of_calling_replaces_a_finished_study(copied):
+    """From an archive of other settings, without hooks, by the target sensitivity."""
+    copied.run("archive/conv2/manifest.json", "--config", "study=other", "layer=conv2", "sweep={ks: [2]}")
+    before = contents(copied.path(""))
+    for arguments in (
+        ("results/digits/curve.csv", "--config", "archive=conv2", "study=digits"),
+        ("--no-hooks", "--config", "training={epochs: 1}"),
+        ("sensitivity", "--config", "training={epochs: 1}"),
+    ):
+        output = copied.run(*arguments, succeed=False).stdout
+        assert "finished study that was made with other settings" in output, arguments
+    # Drawing that archive replaces nothing.
+    copied.run("figures", "--config", "archive=conv2", "study=digits")
+    assert contents(copied.path("")) == before
+    # A study may have its sensitivity alone.
+    small = ("--config", "study=s", "sensitivity={criteria: [l1_norm]}", "sweep={ks: [2]}")
+    copied.run("results/s/sensitivity.csv", *small)
+    output = copied.run("sensitivity", *small, "training={epochs: 1}", succeed=False).stdout
+    assert "training.epochs: 2; asked for: 1" in output
+
+
 def test_studies_of_one_data_set_do_not_change_each_other(copied):
     before = contents(copied.path(""))
     target = ("results/wide/curve.csv", "--config", "study=wide", "layer=conv2", "training={epochs: 1}")
@@ -413,8 +434,11 @@ def test_figures_of_another_layer_are_removed_and_named(copied):
     own = copied.path("figures/my_notes.png")
     own.write_text("not the workflow's")
     (former,) = copied.path("figures").glob("mean_feature_maps_conv3_seed0.png")
-    output = copied.run("--config", "overwrite=true", "layer=conv2", "ranking={criteria: [l1_norm]}").stdout
-    assert f"removed {former.relative_to(copied.folder)}: it was drawn for another layer" in output
+    other = ("--config", "overwrite=true", "layer=conv2", "ranking={criteria: [l1_norm]}")
+    copied.run("all", "--until", "rank_channels", *other)
+    assert former.exists(), "no other figure replaces it yet"
+    output = copied.run(*other).stdout
+    assert f"removed {former.relative_to(copied.folder)}: this config does not draw it" in output
     assert not list(copied.path("figures").glob("*conv3*")) and own.exists()
     assert copied.path("figures/mean_feature_maps_conv2_seed0.png").exists()
 

@@ -23,7 +23,9 @@ rule freeze:
         criteria=ORDERS,
         config=lambda w: json.dumps(frozen_config()),
         data=data_settings(DATA_CONTENT),
+        # Here and not in the script: in an environment of its own it would see other versions of the libraries.
+        codes=lambda w: code_lines(),
     shell:
         "python {params.script:q} --root {params.root:q} --files {params.files:q} --seeds {params.seeds:q}"
-        " --criteria {params.criteria:q} --config {params.config:q} --data {params.data:q}"
+        " --criteria {params.criteria:q} --config {params.config:q} --data {params.data:q} --codes {params.codes:q}"
         " --manifest {output:q} --log {log:q}"

@@ -302,6 +302,13 @@ def frozen_config():
     return {key: value for key, value in config.items() if key not in ("data_dir", "archive", "overwrite")}
 
 
+def code_lines():
+    """Return the settings for the code of all scripts and of the study's criteria."""
+    used = sorted({criterion_of(order).removeprefix(REVERSED) for order in [*ORDERS, *SENSITIVITY_ORDERS]})
+    lines = [code(path.stem) for path in sorted(SCRIPTS.glob("*.py"))]
+    return lines + [code("rank_channels", f"criteria.{name}") for name in used]
+
+
 def archive_of_study():
     """Return the manifest of the archive named after the study.
 

@@ -11,17 +11,27 @@ FOLLOWER = Follower(
 
 def replaced_settings():
     """Return what this run would replace in a finished study of the same name: one line per setting."""
-    if ARCHIVE or config["overwrite"]:
+    if config["overwrite"]:
         return []
     try:
-        return replaced(read_settings(f"results/{STUDY}/curve.csv"), config)
+        # A study may consist of its sensitivity alone.
+        tables = [f"results/{STUDY}/{name}.csv" for name in ("curve", "sensitivity")]
+        return replaced(next(filter(None, map(read_settings, tables)), []), config, data_settings(DATA_CONTENT))
     except StudyError:
-        # The curve was edited by hand, so it does not belong to any settings.
+        # The table was edited by hand, so it does not belong to any settings.
         return []
+
+
+def writes_to_study():
+    """Return whether a job of the run writes to results/{STUDY}; a run that draws an archive does not."""
+    files = (file for job in workflow.dag.needrun_jobs() for file in job.output)
+    return any(file.startswith(f"results/{STUDY}/") for file in files)
 
 
 def former_figures():
-    """Return the figures in the study's folder that belong to another layer, seed or criterion than the config."""
+    """Return the figures in the study's folder that the config does not draw; none before all others are drawn."""
+    if not all(map(os.path.exists, all_figures(DRAWN))):
+        return []
     current = {*all_figures(DRAWN), *expand(rules.plot.output, study=DRAWN, figure=figures.of("of_sensitivity"))}
     drawn = re.compile(rf"({'|'.join(figures.names())})(_conv\d+_seed\d+)?\.(png|svg)")
     folder = Path("results", DRAWN, "figures")
@@ -31,18 +41,24 @@ def former_figures():
 
 
 REPLACED = replaced_settings() if workflow.is_main_process else []
-if REPLACED:
-    differences = "\n  ".join(REPLACED)
-    logger.warning(
-        f"results/{STUDY} holds a finished study that was made with other settings:\n  {differences}\n"
-        "To keep it, give this study a name: --config study=NAME. To replace it: --config overwrite=true."
-    )
+differences = "\n  ".join(REPLACED)
+REPLACES = (
+    f"results/{STUDY} holds a finished study that was made with other settings:\n  {differences}\n"
+    "To keep it, give this study a name: --config study=NAME. To replace it: --config overwrite=true."
+)
+# Whether a run that uses an archive writes to a study is known when it starts.
+if REPLACED and not ARCHIVE:
+    logger.warning(REPLACES)
+# Without hooks nothing below runs.
+if REPLACED and "--no-hooks" in sys.argv:
+    raise WorkflowError(f"stopped: {REPLACES}")
 
 
 onstart:
-    if REPLACED:
+    if REPLACED and (not ARCHIVE or writes_to_study()):
         raise WorkflowError(
-            f"stopped: results/{STUDY} would be replaced (see the warning above). Nothing was changed."
+            f"stopped: results/{STUDY} would be replaced. Nothing was changed.",
+            *([REPLACES] if ARCHIVE else []),
         )
     FOLLOWER.start()
 
@@ -50,10 +66,9 @@ onstart:
 onsuccess:
     FOLLOWER.stop()
     targets = {rule.name for rule in workflow.dag.targetrules}
-    # Only after a run that drew the figures of the present config.
     for figure in former_figures() if targets & {"all", "figures"} else []:
         figure.unlink()
-        logger.warning(f"removed {figure}: it was drawn for another layer, seed or criterion of this study")
+        logger.warning(f"removed {figure}: this config does not draw it (another layer, seed or criterion)")
     summary = Path("results", DRAWN, "summary.txt")
     # With --until the run may end before the summary.
     if targets & {"all", "figures", "summary"} and summary.exists():

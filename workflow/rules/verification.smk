@@ -33,8 +33,9 @@ rule verify_surgery:
         code=code("verify_surgery"),
         settings=made_with("verification", "threads"),
         # Patterns, not the files: a study has too many files for one command line.
-        rankings=lambda w: template(RANKING, seed=w.seed, layer=w.layer),
-        rows=lambda w: template(ROWS, seed=w.seed, layer=w.layer),
+        # The study is left open: studies of different names share their verification through a cache.
+        rankings=lambda w: template(RANKING, study="{study}", seed=w.seed, layer=w.layer),
+        rows=lambda w: template(ROWS, study="{study}", seed=w.seed, layer=w.layer),
         layer="{layer}",
         criteria=lambda w: verified_orders(w.target),
         removals=VERIFIED_REMOVALS,
@@ -45,6 +46,7 @@ rule verify_surgery:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --pairs {input.pairs:q}"
         " --features {input.features:q} --weights {input.weights:q} --layer {params.layer}"
         " --mean-features {input.mean_features:q} --ranking {params.rankings:q} --rows {params.rows:q}"
+        " --study {wildcards.study}"
         " --criteria {params.criteria:q} --removals {params.removals:q} --packs {params.packs:q}"
         " --tolerance {params.tolerance} --threads {params.torch_threads} --output {output:q} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

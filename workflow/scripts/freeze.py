@@ -5,11 +5,9 @@ import itertools
 import json
 from pathlib import Path
 
-from prunecurve import criteria
 from prunecurve.archive import MANIFEST, circumstances, freeze, require_made_with
 from prunecurve.commandline import log, parser, run
 from prunecurve.config import settings
-from prunecurve.source import code_setting
 
 
 def options() -> argparse.ArgumentParser:
@@ -23,18 +21,11 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--criteria", nargs="+", required=True)
     cli.add_argument("--config", type=json.loads, required=True, help="the study's config, as JSON")
     cli.add_argument("--data", nargs="*", default=[], help="the setting for the content of data_dir, if there is one")
+    cli.add_argument("--codes", nargs="*", default=[], help="the settings for the code of all scripts")
     cli.add_argument(
         "--manifest", type=Path, required=True, help="output: the manifest; the files go to the same folder"
     )
     return cli
-
-
-def allowed_settings(config: dict, data: list[str]) -> list[str]:
-    """Return the settings that an artifact may have: those of the config, of the data and of the current code."""
-    scripts = Path(__file__).parent
-    code = [code_setting(script) for script in sorted(scripts.glob("*.py"))]
-    code += [code_setting(scripts / "rank_channels.py", f"criteria.{name}") for name in criteria.names()]
-    return [*settings(config).values(), *data, *code]
 
 
 def warn(frozen: dict) -> None:
@@ -49,10 +40,11 @@ def work(arguments: argparse.Namespace) -> None:
     assert arguments.manifest.name == MANIFEST
     named = itertools.product(arguments.files, arguments.seeds, arguments.criteria)
     names = dict.fromkeys(pattern.format(seed=seed, criterion=criterion) for pattern, seed, criterion in named)
-    require_made_with(arguments.root, names, allowed_settings(arguments.config, arguments.data))
+    allowed = [*settings(arguments.config).values(), *arguments.data, *arguments.codes]
+    require_made_with(arguments.root, names, allowed)
     frozen = circumstances()
     warn(frozen)
-    facts = {"study": arguments.root.name, "frozen": frozen, "config": arguments.config}
+    facts = {"study": arguments.root.name, "frozen": frozen, "config": arguments.config, "data": arguments.data}
     freeze(arguments.root, names, facts, arguments.manifest.parent)
     size = sum(path.stat().st_size for path in arguments.manifest.parent.rglob("*") if path.is_file())
     log.info("frozen in %s: %d files, %.1f MB", arguments.manifest.parent, len(names), size / 1e6)

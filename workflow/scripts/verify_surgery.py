@@ -26,8 +26,9 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--weights", type=Path, required=True, help="the network's weights")
     cli.add_argument("--layer", required=True, help="the pruned convolution, for example conv3")
     cli.add_argument("--mean-features", type=Path, nargs="?", help="mean pooled maps, for mean_replacement")
-    cli.add_argument("--ranking", required=True, help="path of a ranking, with the placeholder {criterion}")
-    cli.add_argument("--rows", required=True, help="path of rows, with {criterion}, {removal} and {ks} as placeholders")
+    cli.add_argument("--ranking", required=True, help="path of a ranking, with placeholders {study}, {criterion}")
+    cli.add_argument("--rows", required=True, help="path of rows, with {study}, {criterion}, {removal} and {ks}")
+    cli.add_argument("--study", default="", help="value of {study}")
     cli.add_argument("--criteria", nargs="+", required=True, help="names of the rankings, values of {criterion}")
     cli.add_argument("--removals", nargs="+", required=True, help="kinds of removal, values of {removal}")
     cli.add_argument("--packs", nargs="+", required=True, help="the value of {ks} for each checked K: its batch of K")
@@ -45,9 +46,12 @@ def work(arguments: argparse.Namespace) -> None:
     in_last = block_of(arguments.layer) == model.architecture.blocks
     evaluator = Evaluator(*files) if in_last else EarlyEvaluator(*files, threads=arguments.threads)
     split = Split.of(load_array(arguments.images), load_array(arguments.pairs), "cpu")
-    orders = {c: read_order(arguments.ranking.format(criterion=c), evaluator.channels) for c in arguments.criteria}
+    files_of_rankings = {c: arguments.ranking.format(study=arguments.study, criterion=c) for c in arguments.criteria}
+    orders = {criterion: read_order(path, evaluator.channels) for criterion, path in files_of_rankings.items()}
     paths = {
-        (criterion, removal, k): arguments.rows.format(criterion=criterion, removal=removal, ks=batch)
+        (criterion, removal, k): arguments.rows.format(
+            study=arguments.study, criterion=criterion, removal=removal, ks=batch
+        )
         for criterion in arguments.criteria
         for removal in arguments.removals
         for k, batch in zip(checked_ks(evaluator.channels), arguments.packs, strict=True)
@@ -56,7 +60,7 @@ def work(arguments: argparse.Namespace) -> None:
     for row in rows:
         log.info("%s", row)
     require_agreement(rows, arguments.tolerance, f"verification of {arguments.model}")
-    write_rows(arguments.output, rows, sealed=False)
+    write_rows(arguments.output, rows)
     worst = max(row["max_logit_difference"] for row in rows)
     log.info("%d comparisons agree; the largest difference between logits is %.3g", len(rows), worst)
 

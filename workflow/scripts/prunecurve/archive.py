@@ -36,6 +36,8 @@ def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: P
     Checksums are verified first. Links are replaced by copies, because a cached file may be deleted later. An old
     archive of the same name is replaced when the new one is complete; after a crash, one of the two is intact.
     """
+    # A linked archive: the folder is replaced, not the link.
+    folder = folder.resolve() if folder.is_symlink() else folder
     new, old = (folder.with_name(f"{mark}-{folder.name}") for mark in (".unfinished", ".old"))
     recover(folder)
     for left in (new, old):
@@ -48,17 +50,23 @@ def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: P
             files[stored] = _identity(content)
         text = json.dumps({**facts, "files": files}, indent=1, ensure_ascii=False)
         _write(new / MANIFEST, f"{text}\n".encode())
+        _replace(folder, new, old)
     except OSError as error:
         message = unwritable(folder, error)
-        shutil.rmtree(new, ignore_errors=True)
         raise StudyError(message) if message else error from error
-    if not (folder.exists() and _exchange(new, folder)):
-        # After a crash between these two renames, the old archive has another name; `recover` renames it back.
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    for left in (new, old):
-        shutil.rmtree(left, ignore_errors=True)
+    finally:
+        for left in (new, old) if folder.exists() else (new,):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _replace(folder: Path, new: Path, old: Path) -> None:
+    """Give the new archive its name; the old one gets the name of the new one, or `old`."""
+    if folder.exists() and _exchange(new, folder):
+        return
+    # After a crash between these two renames, the old archive has another name; `recover` renames it back.
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -126,7 +134,7 @@ def require_replaceable(folder: Path, config: Mapping[str, Any]) -> None:
         same = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["config"] == json.loads(json.dumps(config))
     except (OSError, ValueError, KeyError, TypeError):
         same = False
-    if same and not _git("ls-files", "--", folder.as_posix()):
+    if same and not _git("ls-files", "--", folder.resolve().as_posix()):
         return
     reason = "is committed to git" if same else "holds another study"
     raise StudyError(
@@ -163,10 +171,11 @@ def circumstances() -> dict[str, Any]:
 
 
 def _git(*words: str) -> str:
-    """Return the output of git in the working folder; empty if the folder is not the top of a repository."""
+    """Return the output of git in the folder of the workflow; empty if that is not the top of a repository."""
+    project = Path(__file__).resolve().parents[3]
 
     def output(*words: str) -> str:
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(["git", *words], cwd=project, capture_output=True, text=True, check=True).stdout
 
     try:
         return output(*words) if not output("rev-parse", "--show-prefix").strip() else ""
@@ -190,7 +199,7 @@ def checked(folder: Path) -> dict[str, Any]:
     """Return the manifest of an archive. Raises StudyError, naming the file, if a file is missing or was changed."""
     recover(folder)
     if not (folder / MANIFEST).is_file():
-        there = sorted(path.parent.name for path in folder.parent.glob(f"*/{MANIFEST}"))
+        there = sorted(path.parent.name for path in folder.parent.glob(f"[!.]*/{MANIFEST}"))
         raise StudyError(
             f"archive: there is no {folder / MANIFEST}; archives here: {', '.join(there) or 'none'}"
             " (make archive NAME=… freezes a study)"

@@ -3,7 +3,7 @@
 import difflib
 import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,9 @@ def parsed(schema: Mapping[str, Any], given: Any) -> Any:
                 return number(given)
             except ValueError:
                 continue
+    # `--config study=2024`: Snakemake makes a number of it.
+    if kinds == {"string"} and "enum" not in schema and isinstance(given, int | float) and not isinstance(given, bool):
+        return str(given) if abs(given) < 1e15 else given
     return given
 
 
@@ -127,9 +130,12 @@ def settings(config: Mapping[str, Any]) -> dict[str, str]:
     return {key: f"{key}{SEPARATOR}{_yaml(value)}" for key, value in values.items()}
 
 
+DATA_CONTENT = f"content of data_dir{SEPARATOR}"
+
+
 def data_settings(content: str) -> list[str]:
     """Return the setting for the content of `data_dir` (see datasets.fingerprint); none for published data."""
-    return [f"content of data_dir{SEPARATOR}{content}"] if content else []
+    return [f"{DATA_CONTENT}{content}"] if content else []
 
 
 def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -144,22 +150,31 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 EXTENDED = ("seeds", "ranking.criteria", "sweep.removals", "sweep.ks", "ranking.random_draws")
 
 
-def replaced(carried: Iterable[str], config: Mapping[str, Any]) -> list[str]:
-    """Return what a run with this config would replace in a study with the settings `carried`: one line per key."""
-    asked, values = settings(config), dict(_leaves(config))
-    lines = []
+def replaced(carried: Iterable[str], config: Mapping[str, Any], data: Sequence[str]) -> list[str]:
+    """Return what a run would replace in a study with the settings `carried`: one line per key.
+
+    config, data: what the run asks for, the data as in `data_settings`.
+    """
+    carried, asked, lines = list(carried), settings(config), []
     for line in sorted(carried):
         key, _, value = line.partition(SEPARATOR)
-        if key not in asked or line == asked[key] or (key in EXTENDED and _extends(values[key], yaml.safe_load(value))):
+        if key not in asked or line == asked[key]:
             continue
-        lines.append(f"{line}; asked for: {asked[key].partition(SEPARATOR)[2]}")
+        wanted = asked[key].partition(SEPARATOR)[2]
+        if key not in EXTENDED or not _extends(key, yaml.safe_load(wanted), yaml.safe_load(value)):
+            lines.append(f"{line}; asked for: {wanted}")
+    if carried and [line for line in carried if line.startswith(DATA_CONTENT)] != list(data):
+        lines.append("data_dir: its images are not those of the finished study")
     return lines
 
 
-def _extends(asked: Any, has: Any) -> bool:
+def _extends(key: str, asked: Any, has: Any) -> bool:
     """Return whether a list (or `all`) or a number includes everything that a finished study has."""
     if asked == "all" or has == "all":
         return asked == "all"
+    # The figures of the shape and of the mean maps are drawn for the first criterion.
+    if key == "ranking.criteria" and asked[0] != has[0]:
+        return False
     return set(has) <= set(asked) if isinstance(has, list) else asked >= has
 
 

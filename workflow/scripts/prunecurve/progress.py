@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-# A line of a script's log that the reader should see: date, time, level, message. Scripts print errors themselves.
-SHOWN = re.compile(r"\d{4}-\d\d-\d\d \S+ (INFO|WARNING) (.*)")
+# A line of a script's log that the reader should see: date, time, level, message. Scripts print errors themselves, and
+# where an error was raised is for the log alone.
+SHOWN = re.compile(r"\d{4}-\d\d-\d\d \S+ (INFO|WARNING) (?!raised at )(.*)")
 SECONDS = 0.5
 
 

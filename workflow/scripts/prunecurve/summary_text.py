@@ -27,7 +27,7 @@ def summary_text(curve: pd.DataFrame, figures: str) -> str:
     areas = networks(curve).pivot(index=["removal", "seed"], columns="criterion", values=AREA)
     first, seeds = summary.iloc[0], int(summary["seeds"].max())
     over = f"Means over {seeds} networks (seeds) [95 % Student t interval]." if seeds > 1 else "One network (seed)."
-    blocks = [_wrapped(f"{first['dataset']}, {first['layer']}, test pairs, K = 0 to {curve['k'].max()}. {over}")]
+    blocks = [_wrapped(f"{first['dataset']}, {first['layer']}, test pairs, {_ks(curve)}. {over}")]
     for removal, rows in summary.groupby("removal", sort=False):
         rows = rows.sort_values(f"{AREA}_mean", ascending=False, kind="stable")
         minus_random = _minus_random(differences, removal)
@@ -35,6 +35,13 @@ def summary_text(curve: pd.DataFrame, figures: str) -> str:
         blocks += [f"Removal: {removal}\n{_table(rows, minus_random)}", "\n".join(map(_wrapped, sentences))]
     blocks += [_notes(differences), _unpruned(first), f"Figures: {figures}"]
     return "\n\n".join(blocks) + "\n"
+
+
+def _ks(curve: pd.DataFrame) -> str:
+    """Which K were evaluated."""
+    ks = sorted(curve["k"].unique())
+    every = ks == list(range(ks[-1] + 1))
+    return f"K = 0 to {ks[-1]}" if every else f"{len(ks)} values of K from 0 to {ks[-1]}"
 
 
 def _minus_random(differences: pd.DataFrame, removal: str) -> pd.DataFrame:
@@ -100,7 +107,7 @@ def _against_random(rows: pd.DataFrame, minus_random: pd.DataFrame) -> str:
 def _notes(differences: pd.DataFrame) -> str:
     notes = [
         "area: the curve's mean height over K, at best 1.",
-        "largest K: balanced accuracy stays within one percentage point at this and every smaller K.",
+        "largest K: balanced accuracy is within one percentage point at this and every smaller evaluated K.",
     ]
     areas = differences[differences["quantity"] == AREA] if not differences.empty else differences
     if not areas.empty and (areas.loc[areas["baseline"] == "random", "p_holm"] < LEVEL).any():

@@ -31,7 +31,7 @@ def draw(data: Data) -> Figure:
         figure,
         removals,
         f"{style.heading(table, 'bar')}\n"
-        "area: the curve’s mean height over K; largest K within one point: this and every smaller K keep the unpruned\n"
-        "network’s value within one percentage point",
+        "area: the curve’s mean height over K; largest K within one point: this and every smaller evaluated K keep\n"
+        "the unpruned network’s value within one percentage point",
     )
     return figure
