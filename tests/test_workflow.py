@@ -653,6 +653,6 @@ def test_the_report_explains_the_study_and_holds_its_figures_and_tables(copied):
         "Single networks",
         "summary, as printed after a run",
         "balanced accuracy vs k",
-        "it and every smaller K are within one percentage point",
+        "it and every smaller evaluated K are within one percentage point",
     ):
         assert text in " ".join(page.split()), text
