@@ -10,6 +10,7 @@ from conftest import PROJECT, Study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunecurve import criteria
+from prunecurve import config as config_module
 from prunecurve.config import check, filled, keys, ks, layers, load_schema, packs, pruned_layer
 from prunecurve.datasets import DATASETS
 from prunecurve.errors import StudyError
@@ -146,7 +147,8 @@ def test_options_of_the_code_are_keys_of_the_schema():
     from prunecurve.network import Architecture
     from prunecurve.training import Recipe
 
-    assert {f.name for f in fields(Recipe)} == set(ALL_KEYS["training"]["properties"])
+    # The requirement is no part of the recipe: it decides whether a trained network is used.
+    assert {f.name for f in fields(Recipe)} == set(ALL_KEYS["training"]["properties"]) - {"require"}
     assert {f.name for f in fields(Architecture)} - {"in_channels", "image_size"} == set(
         ALL_KEYS["network"]["properties"]
     )
@@ -199,6 +201,22 @@ def test_a_key_for_a_word_or_a_number_accepts_both(given):
         StudyError, match=r"verification\.rankings: .* is not allowed; allowed: all or whole number ≥ 1"
     ):
         check({"verification": {"rankings": "some"}}, SCHEMA)
+
+
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_keys_changes_no_job(random):
+    """Jobs list the values of a section, and Snakemake compares the lists."""
+
+    def shuffled(value):
+        if not isinstance(value, dict):
+            return value
+        names = random.sample(list(value), len(value))
+        return {name: shuffled(value[name]) for name in names}
+
+    config = check(shuffled(filled(SCHEMA, {})), SCHEMA)
+    lines = [list(config_module.settings(one).items()) for one in (config, check({}, SCHEMA))]
+    assert lines[0] == lines[1]
+    assert list(config["training"]) == list(SCHEMA["properties"]["training"]["properties"])
 
 
 def test_whole_numbers_with_a_decimal_point_become_integers():

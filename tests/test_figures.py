@@ -150,6 +150,17 @@ def test_files_are_not_empty_and_the_same_each_time(tmp_path, name):
         assert (tmp_path / "one" / f"a.{ending}").read_bytes() == (tmp_path / "two" / f"a.{ending}").read_bytes()
 
 
+@pytest.mark.parametrize("name", figures.names())
+def test_a_warning_is_written_across_the_figure(name):
+    data = DATA[figures.folder_of(name)]
+    figure = figures.draw(name, dataclasses.replace(data, warning="WARNING: " + "these networks learned nothing " * 3))
+    FigureCanvasAgg(figure).draw()
+    (text,) = [text for text in figure.texts if text.get_text().startswith("WARNING: ")]
+    low, high = text.get_window_extent().transformed(figure.transFigure.inverted()).get_points()
+    assert (low > -0.01).all() and (high < 1.01).all() and high[0] - low[0] > 0.3
+    assert not any("WARNING" in text.get_text() for text in figures.draw(name, data).texts)
+
+
 @pytest.mark.parametrize("name", figures.of("of_network"))
 @pytest.mark.parametrize("maps_order", figures.MAPS_ORDERS)
 @pytest.mark.parametrize(("channels", "dead"), [(128, 5), (13, 0), (2, 2)])

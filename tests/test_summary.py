@@ -130,3 +130,8 @@ def test_the_script_writes_the_text(tmp_path):
     words += ["--summary", str(tmp_path / "summary.csv")]
     summarise.work(summarise.options().parse_args(words))
     assert (tmp_path / "summary.txt").read_text(encoding="utf-8") == summary_text(table, FIGURES)
+
+
+def test_a_warning_is_the_first_line():
+    table = study({"apoz": 0.5})
+    assert summary_text(table, FIGURES, "WARNING: nothing.") == "WARNING: nothing.\n\n" + summary_text(table, FIGURES)

@@ -14,7 +14,8 @@ import pytest
 from conftest import TINY, Study, environment, heeds_interrupts
 from PIL import Image
 from prunecurve import criteria
-from prunecurve.files import read_rows, save_array, write_rows
+from prunecurve.files import read_order, read_rows, save_array, write_rows
+from prunecurve.sweep import Evaluator
 
 P = 8
 CHECKED = 6  # K that surgery checks: 0, 1, 2, 4, 6, 7
@@ -156,6 +157,18 @@ def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
     )
     # The files differ only in the header: only a job of the workflow stores the digest of its code there.
     assert read_rows(tmp_path / "row.csv") == read_rows(seed / "conv3/sweep/l1_norm/structural/k3.csv")
+
+
+def test_mean_replacement_takes_its_means_from_the_validation_pairs(finished):
+    seed, rows_of = finished.path("seed0"), {}
+    (row,) = read_rows(seed / "conv3/sweep/mean_activation/mean_replacement/k5.csv")
+    for split in ("val", "test"):
+        files = [seed / name for name in ("conv3/activations/test/features.npy", "pairs/test.npy", "weights.npy")]
+        evaluator = Evaluator(*files, "conv3", seed / f"conv3/activations/{split}/mean_features.npy")
+        order = read_order(seed / "conv3/ranking/mean_activation.csv", P)
+        (rows_of[split],) = evaluator.rows(order, [5], "mean_replacement")
+    assert float(row["log_loss"]) == pytest.approx(rows_of["val"]["log_loss"], abs=1e-9)
+    assert rows_of["test"]["log_loss"] != pytest.approx(rows_of["val"]["log_loss"], abs=1e-6)
 
 
 # ---- which jobs run again
@@ -563,6 +576,17 @@ def test_a_failing_job_reports_the_reason_and_leaves_no_artifact(copied):
     log = copied.path("seed0/logs/sum_channels/conv3/l1_norm.log").read_text()
     assert "Traceback" not in log and "features.npy is damaged" in log
     assert re.search(r"raised at files\.py, line \d+, in check_seal", log)
+
+
+def test_a_network_below_the_requirement_stops_the_run_but_is_not_trained_again(copied):
+    assert copied.plan("--config", "training={require: 0.4}") == {}, "the requirement changes no network"
+    copied.path("figures/areas.png").unlink()
+    output = copied.run("--config", "training={require: 0.999}", succeed=False).stdout
+    (score,) = [row["val_balanced_accuracy"] for row in rows(copied.path("seed0/training.csv")) if row["kept"] == "1"]
+    assert "stopped: networks of this study do not reach training.require. Nothing was changed." in output
+    assert f"results/digits/seed0/training.csv: a balanced accuracy of {float(score):.3f} on the validation" in output
+    assert not copied.path("figures/areas.png").exists()
+    assert copied.plan() == {"plot": 1, "all": 1}
 
 
 def test_verification_detects_a_falsified_row(copied):

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from snakemake.logging import logger
@@ -31,7 +32,8 @@ from prunecurve.config import (
 )
 from prunecurve.datasets import fingerprint
 from prunecurve.errors import StudyError
-from prunecurve.files import read_settings
+from prunecurve.files import read_rows, read_settings
+from prunecurve.learned import kept_epoch, shortfall
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
 from prunecurve.pairs import SPLITS
 from prunecurve.progress import Follower
@@ -164,8 +166,11 @@ ROWS = f"{IN_LAYER}/sweep/{{criterion}}/{{removal}}/k{{ks}}.csv"
 
 
 def mean_features(removals):
-    """Return the input file with mean maps if `removals` contains mean_replacement, otherwise an empty list."""
-    return f"{IN_LAYER}/activations/{SPLIT}/mean_features.npy" if "mean_replacement" in removals else []
+    """Return the input file with mean maps if `removals` contains mean_replacement, otherwise an empty list.
+
+    The means are of the validation pairs: a pruned network must not contain anything of the pairs that evaluate it.
+    """
+    return f"{IN_LAYER}/activations/val/mean_features.npy" if "mean_replacement" in removals else []
 
 
 def read_by(criterion, what, path):
@@ -236,6 +241,12 @@ def table(study, name):
     if path is None:
         raise WorkflowError(f"archive: {ARCHIVE} does not contain {name}")
     return path
+
+
+def history(study):
+    """Return the path of a seed's training history, with the wildcard `seed`."""
+    folder = ARCHIVE if ARCHIVE and study == DRAWN else f"results/{STUDY}"
+    return f"{folder}/seed{{seed}}/training.csv"
 
 
 def has_comparisons(study):

@@ -11,6 +11,8 @@ if ARCHIVE:
 rule plot:
     input:
         data=lambda w: table(w.study, STUDY_FIGURES[w.figure]),
+        # A figure of networks that have learned nothing carries a warning.
+        training=lambda w: expand(history(w.study), seed=seeds_of(w.study)),
     output:
         png=report(
             "results/{study}/figures/{figure}.png",
@@ -37,8 +39,11 @@ rule plot:
         # In the order of the config. Figures of channels do not depend on criteria; those of sensitivity have their own.
         criteria=lambda w: [] if STUDY_FIGURES[w.figure] in ("channels.csv", "sensitivity.csv") else CRITERIA,
         dpi=config["figures"]["dpi"],
+        training=lambda w: history(w.study),
+        seeds=lambda w: seeds_of(w.study),
     shell:
         "python {params.script:q} --figure {wildcards.figure} --data {input.data:q} --criteria {params.criteria:q}"
+        " --training {params.training:q} --seeds {params.seeds}"
         " --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"
 
 
@@ -47,6 +52,7 @@ rule plot_network:
         data=lambda w: table(w.study, f"seed{w.seed}/{w.layer}/activations/test/channels.csv"),
         ranking=lambda w: table(w.study, f"seed{w.seed}/{w.layer}/ranking/{ORDERS[0]}.csv"),
         mean_maps=lambda w: table(w.study, f"seed{w.seed}/{w.layer}/activations/test/mean_maps.npy"),
+        training=lambda w: expand(history(w.study), seed=w.seed),
     output:
         png=report(
             "results/{study}/figures/{figure}_{layer}_seed{seed}.png",
@@ -74,10 +80,11 @@ rule plot_network:
         maps_order=config["figures"]["maps_order"],
         dataset=DATASET,
         dpi=config["figures"]["dpi"],
+        training=lambda w: history(w.study),
         seed="{seed}",
         layer="{layer}",
     shell:
         "python {params.script:q} --figure {wildcards.figure} --dataset {params.dataset} --seed {params.seed}"
-        " --layer {params.layer}"
+        " --layer {params.layer} --training {params.training:q} --seeds {params.seed}"
         " --data {input.data:q} --mean-maps {input.mean_maps:q} --ranking {input.ranking:q}"
         " --criteria {params.criterion} --maps-order {params.maps_order} --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"

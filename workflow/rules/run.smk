@@ -40,6 +40,20 @@ def former_figures():
     ]
 
 
+def below_requirement():
+    """Return a line for each network of an earlier run that does not reach `training.require` and stays in the study."""
+    trained_now = {job.wildcards.seed for job in workflow.dag.needrun_jobs() if job.rule.name == "train"}
+    lines = []
+    for seed in () if ARCHIVE else SEEDS:
+        path = history(STUDY).format(seed=seed)
+        if REQUIRE and str(seed) not in trained_now and os.path.exists(path):
+            # A damaged history is reported by the job that reads it.
+            with suppress(StudyError, StopIteration):
+                lacks = shortfall(kept_epoch(read_rows(path)), REQUIRE)
+                lines += [f"{path}: {lacks}"] if lacks else []
+    return lines
+
+
 REPLACED = replaced_settings() if workflow.is_main_process else []
 differences = "\n  ".join(REPLACED)
 REPLACES = (
@@ -59,6 +73,12 @@ onstart:
         raise WorkflowError(
             f"stopped: results/{STUDY} would be replaced. Nothing was changed.",
             *([REPLACES] if ARCHIVE else []),
+        )
+    if lines := below_requirement():
+        raise WorkflowError(
+            "stopped: networks of this study do not reach training.require. Nothing was changed.",
+            *lines,
+            "Train them with another recipe (training), or accept them with training.require: 0.",
         )
     FOLLOWER.start()
 

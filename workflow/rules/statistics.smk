@@ -38,7 +38,8 @@ rule aggregate:
 
 rule summarise:
     input:
-        lambda w: table(w.study, "curve.csv"),
+        curve=lambda w: table(w.study, "curve.csv"),
+        training=lambda w: expand(history(w.study), seed=seeds_of(w.study)),
     output:
         table=report(
             "results/{study}/summary.csv",
@@ -65,9 +66,12 @@ rule summarise:
     params:
         script=script("summarise"),
         code=code("summarise"),
+        training=lambda w: history(w.study),
+        seeds=lambda w: seeds_of(w.study),
         figures=lambda w: f"results/{w.study}/figures/",
     shell:
-        "python {params.script:q} --curve {input:q} --figures {params.figures:q}"
+        "python {params.script:q} --curve {input.curve:q} --figures {params.figures:q}"
+        " --training {params.training:q} --seeds {params.seeds}"
         " --summary {output.table:q} --text {output.text:q} --log {log:q} --settings {params.code:q}"
 
 

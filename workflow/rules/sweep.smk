@@ -53,7 +53,6 @@ rule eval_pruned:
     params:
         script=script("eval_pruned"),
         code=code("eval_pruned"),
-        settings=lambda w: made_with("ranking.split") if w.removal == "mean_replacement" else [],
         # Two evaluations can have the same input files. These parameters distinguish them.
         dataset=DATASET,
         seed="{seed}",
@@ -65,8 +64,7 @@ rule eval_pruned:
         "python {params.script:q} --features {input.features:q} --pairs {input.pairs:q} --weights {input.weights:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"
         " --dataset {params.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
-        " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q}"
-        " --settings {params.settings:q} {params.code:q}"
+        " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q} --settings {params.code:q}"
 
 
 # For a convolution before the last: the rest of the network runs in torch, starting from the stored maps.
@@ -95,7 +93,7 @@ rule eval_early:
     params:
         script=script("eval_early"),
         code=code("eval_early"),
-        settings=lambda w: made_with(*["ranking.split"] * (w.removal == "mean_replacement"), "threads"),
+        settings=made_with("threads"),
         torch_threads=config["threads"],
         dataset=DATASET,
         seed="{seed}",

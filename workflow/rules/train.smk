@@ -1,5 +1,10 @@
 # From pairs to a trained network.
 
+# What the network depends on, and what it must reach. The latter is not a parameter of the job, because a network that
+# reaches it is the same with any requirement; run.smk compares the networks of earlier runs with it.
+RECIPE = {key: value for key, value in config["training"].items() if key != "require"}
+REQUIRE = config["training"]["require"]
+
 
 rule train:
     input:
@@ -26,15 +31,16 @@ rule train:
     params:
         script=script("train"),
         code=code("train"),
-        settings=made_with("network", "training", "device", "threads"),
+        settings=made_with("network", *(f"training.{key}" for key in RECIPE), "device", "threads"),
         network=options(config["network"]),
-        recipe=options(config["training"]),
+        recipe=options(RECIPE),
         device=config["device"],
         torch_threads=config["threads"],
         seed="{seed}",
     shell:
         "python {params.script:q} --train-images {input.train_images:q} --train-pairs {input.train_pairs:q}"
         " --val-images {input.val_images:q} --val-pairs {input.val_pairs:q} {params.network:q} {params.recipe:q}"
+        " --require {REQUIRE}"
         " --device {params.device} --threads {params.torch_threads} --seed {params.seed} --log {log:q}"
         " --model {output.model:q} --weights {output.weights:q} --history {output.history:q}"
         " --settings {params.settings:q} {params.code:q}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from prunecurve import figures
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array
+from prunecurve.learned import add_histories, histories, warning_about
 from prunecurve.naming import criterion_of
 from prunecurve.statistics import read_table
 
@@ -14,6 +15,7 @@ def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
     cli.add_argument("--figure", choices=figures.names(), required=True)
     cli.add_argument("--data", type=Path, required=True, help="the table of the figure's folder: curve_mean.csv, …")
+    add_histories(cli)
     cli.add_argument("--criteria", nargs="*", default=[], help="the study's criteria, in the order of its config")
     cli.add_argument("--dataset", help="of one network's figures, as --seed and --layer")
     cli.add_argument("--seed", type=int)
@@ -38,7 +40,8 @@ def work(arguments: argparse.Namespace) -> None:
     if arguments.criteria:
         for column in {"criterion", "other"} & set(table):
             table = table[table[column].map(criterion_of).isin(arguments.criteria)]
-    data = figures.Data(table, tuple(arguments.criteria), maps, arguments.maps_order)
+    warning = warning_about(histories(arguments))
+    data = figures.Data(table, tuple(arguments.criteria), maps, arguments.maps_order, warning)
     figure = figures.draw(arguments.figure, data)
     figures.save(figure, arguments.dpi, arguments.png, arguments.svg)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import atomic, write_table
+from prunecurve.learned import add_histories, histories, warning_about
 from prunecurve.statistics import read_table, summarise
 from prunecurve.summary_text import summary_text
 
@@ -13,6 +14,7 @@ def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
     # The curve alone: tables of an archive may define a quantity as an older version did.
     cli.add_argument("--curve", type=Path, required=True, help="the study's curve.csv")
+    add_histories(cli)
     cli.add_argument("--figures", required=True, help="where the study's figures are, for the last line")
     cli.add_argument("--summary", type=Path, required=True, help="output: one row per criterion and removal")
     cli.add_argument("--text", type=Path, required=True, help="output: the text that is printed after a run")
@@ -22,8 +24,9 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     curve = read_table(arguments.curve)
     write_table(arguments.summary, summarise(curve))
+    text = summary_text(curve, arguments.figures, warning_about(histories(arguments)))
     with atomic(arguments.text) as temporary:
-        Path(temporary).write_text(summary_text(curve, arguments.figures), encoding="utf-8", newline="\n")
+        Path(temporary).write_text(text, encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from prunecurve.batches import Split
 from prunecurve.commandline import parser, run
+from prunecurve.errors import StudyError
 from prunecurve.files import load_array, write_rows
+from prunecurve.learned import kept_epoch, shortfall
 from prunecurve.network import Architecture, prepare_torch, save_model, save_weights
 from prunecurve.settings import add_fields, fields_of
 from prunecurve.training import Recipe, train
@@ -19,6 +21,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--val-pairs", type=Path, required=True, help="pairs of the validation split")
     add_fields(cli, Architecture, leave_out=("in_channels", "image_size"))
     add_fields(cli, Recipe)
+    cli.add_argument("--require", type=float, default=0.0, help="least balanced accuracy on the validation pairs")
     cli.add_argument("--device", default="auto", help="auto, cpu or cuda")
     cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
@@ -37,6 +40,12 @@ def work(arguments: argparse.Namespace) -> None:
     splits = {split: Split.of(images[split], pairs[split], device) for split in images}
     recipe = fields_of(Recipe, arguments)
     model, rows = train(architecture, recipe, splits["train"], splits["val"], arguments.seed, device)
+    if lacks := shortfall(kept_epoch(rows), arguments.require):
+        raise StudyError(
+            f"training: the network of seed {arguments.seed} has {lacks}. Change the recipe (training.epochs: "
+            f"{recipe.epochs}, training.learning_rate: {recipe.learning_rate}, training.same_weight: "
+            f"{recipe.same_weight}) or use more images (images); training.require: 0 accepts every network"
+        )
     save_model(arguments.model, model)
     save_weights(arguments.weights, model)
     write_rows(arguments.history, rows)

@@ -58,7 +58,11 @@ def parsed(schema: Mapping[str, Any], given: Any) -> Any:
 
 
 def filled(schema: Mapping[str, Any], given: Any) -> Any:
-    """Return a copy with defaults for missing keys; 6000.0 becomes 6000 if the schema requires an integer."""
+    """Return a copy with defaults for missing keys; 6000.0 becomes 6000 if the schema requires an integer.
+
+    The keys are in the order of the schema. The parameters of jobs list them, so another order in the config or on the
+    command line would trigger re-runs.
+    """
     for choice in schema.get("anyOf", [schema]):
         if isinstance(given, list) and "items" in choice:
             return [filled(choice["items"], value) for value in given]
@@ -66,9 +70,10 @@ def filled(schema: Mapping[str, Any], given: Any) -> Any:
         return int(given)
     if "properties" not in schema:
         return given
-    missing = {name: sub for name, sub in schema["properties"].items() if name not in given}
-    present = {name: filled(schema["properties"].get(name, {}), value) for name, value in given.items()}
-    return present | {name: filled(sub, {}) if "properties" in sub else sub["default"] for name, sub in missing.items()}
+    return {
+        name: filled(sub, given.get(name, {} if "properties" in sub else sub["default"]))
+        for name, sub in schema["properties"].items()
+    }
 
 
 def keys(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -112,6 +117,7 @@ NOT_FROZEN = (
     "archive",
     "data_dir",
     "activations.",
+    "training.require",
     "sweep.ks_per_job",
     "verification.",
     "figures.",

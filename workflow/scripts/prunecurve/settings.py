@@ -14,7 +14,8 @@ def _boolean(text: str) -> bool:
 def add_fields(to: argparse.ArgumentParser, settings: type, leave_out: tuple[str, ...] = ()) -> None:
     """Add one option `--field-name` per field of a dataclass, with the field's type, default and help text.
 
-    Fields in `leave_out` get no option.
+    Fields in `leave_out` get no option. A field's metadata may have the `help` text, `choices`, and a function `type`
+    that parses the option.
     """
     hints = typing.get_type_hints(settings)
     for field in dataclasses.fields(settings):
@@ -25,7 +26,7 @@ def add_fields(to: argparse.ArgumentParser, settings: type, leave_out: tuple[str
         required = field.default is dataclasses.MISSING
         to.add_argument(
             f"--{field.name.replace('_', '-')}",
-            type=_boolean if kind is bool else kind,
+            type=field.metadata.get("type", _boolean if kind is bool else kind),
             nargs="+" if several else None,
             choices=field.metadata.get("choices"),
             required=required,

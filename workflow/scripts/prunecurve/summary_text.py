@@ -21,13 +21,17 @@ HEADER = (
 )
 
 
-def summary_text(curve: pd.DataFrame, figures: str) -> str:
-    """The summary of a curve.csv, at most WIDTH characters wide. figures: where the study's figures are."""
+def summary_text(curve: pd.DataFrame, figures: str, warning: str = "") -> str:
+    """The summary of a curve.csv, at most WIDTH characters wide.
+
+    figures: where the study's figures are. warning: of `learned.warning_about`, the first line.
+    """
     summary, differences = summarise(curve), paired(curve)
     areas = networks(curve).pivot(index=["removal", "seed"], columns="criterion", values=AREA)
     first, seeds = summary.iloc[0], int(summary["seeds"].max())
     over = f"Means over {seeds} networks (seeds) [95 % Student t interval]." if seeds > 1 else "One network (seed)."
-    blocks = [_wrapped(f"{first['dataset']}, {first['layer']}, test pairs, {_ks(curve)}. {over}")]
+    blocks = [_wrapped(warning)] if warning else []
+    blocks += [_wrapped(f"{first['dataset']}, {first['layer']}, test pairs, {_ks(curve)}. {over}")]
     for removal, rows in summary.groupby("removal", sort=False):
         rows = rows.sort_values(f"{AREA}_mean", ascending=False, kind="stable")
         minus_random = _minus_random(differences, removal)

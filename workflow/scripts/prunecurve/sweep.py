@@ -29,7 +29,7 @@ class Evaluator:
 
     The arguments are paths of files, except for `layer`. features: the split's pooled maps (N, P, h, w), memory-mapped.
     pairs: (N, 3), with the labels. weights: the file of `network.save_weights`. layer: the convolution (`conv3`).
-    mean_features: (P, h, w), means over the ranking split, needed only by mean_replacement.
+    mean_features: (P, h, w), means over the validation pairs, needed only by mean_replacement.
     """
 
     def __init__(self, features: str, pairs: str, weights: str, layer: str, mean_features: str | None = None) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from prunecurve.batches import Split, all_logits, as_input
 from prunecurve.errors import StudyError
+from prunecurve.learned import COLUMN, above_constant
 from prunecurve.metrics import measure
 from prunecurve.network import Architecture, PairNet
 from prunecurve.seeding import stream, stream_seed
@@ -19,6 +20,14 @@ log = logging.getLogger("prunecurve")
 
 # Number formats of forward and backward passes. Weights, their updates and all evaluations are float32.
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+BALANCED = "balanced"
+
+
+def weight_of_same(text: str) -> float | str:
+    """Parse the option `--same-weight`: a number, or `balanced`."""
+    return BALANCED if text == BALANCED else float(text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +40,9 @@ class Recipe:
     weight_decay: float = dataclasses.field(metadata={"help": "AdamW's decoupled weight decay"})
     max_shift: int = dataclasses.field(metadata={"help": "largest random shift of a training image, in pixels"})
     swap: bool = dataclasses.field(metadata={"help": "exchange the two images of a pair with probability 0.5"})
-    same_weight: float = dataclasses.field(metadata={"help": "loss weight of same pairs; different pairs have 1"})
+    same_weight: float | str = dataclasses.field(
+        metadata={"help": "loss weight of same pairs (different pairs have 1), or balanced", "type": weight_of_same}
+    )
     precision: str = dataclasses.field(
         default="float32",
         metadata={"help": "number format of forward and backward passes", "choices": tuple(PRECISIONS)},
@@ -87,7 +98,7 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs
     )
-    weight = torch.tensor([1.0, recipe.same_weight], device=device)
+    weight = torch.tensor([1.0, _same_weight(recipe, training)], device=device)
     labels = validation.pairs[:, 2].cpu().numpy()
     rows: list[dict[str, float]] = []
     best, best_weights, started = (-math.inf, -math.inf), None, time.monotonic()
@@ -109,6 +120,14 @@ def train(
         raise StudyError("training: no epoch gave a finite validation loss; lower training.learning_rate")
     model.load_state_dict(best_weights)
     return model.eval(), [row | {"kept": int(row["epoch"] == kept)} for row in rows]
+
+
+def _same_weight(recipe: Recipe, training: Split) -> float:
+    """Return the loss weight of same pairs. `balanced` gives both classes the same total weight."""
+    if recipe.same_weight != BALANCED:
+        return float(recipe.same_weight)
+    same = int(training.pairs[:, 2].sum())
+    return (len(training.pairs) - same) / max(same, 1)
 
 
 def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
@@ -146,6 +165,7 @@ def _row(epoch: int, loss: float, scores: dict[str, float], rate: float, seconds
         "val_balanced_accuracy": scores["balanced_accuracy"],
         "val_recall_same": scores["recall_same"],
         "val_recall_different": scores["recall_different"],
+        COLUMN: int(above_constant(scores)),
         "learning_rate": rate,
         "seconds": round(seconds, 2),
     }

@@ -25,13 +25,15 @@ class Data:
     """What a figure is drawn from.
 
     table: the table of its folder. criteria: the study's, in the config's order. maps: the mean maps (P, M, N) of one
-    network. maps_order: how these are arranged, by `channel` number or in the order of `pruning`.
+    network. maps_order: how these are arranged, by `channel` number or in the order of `pruning`. warning: a text that
+    is written across the figure, see `learned.warning_about`.
     """
 
     table: "pd.DataFrame"
     criteria: tuple[str, ...]
     maps: np.ndarray | None = None
     maps_order: str = "channel"
+    warning: str = ""
 
 
 def of(folder: str) -> list[str]:
@@ -59,7 +61,10 @@ def draw(name: str, data: Data) -> "Figure":
     from prunecurve.figures import style
 
     with style.applied():
-        return importlib.import_module(f"{__name__}.{folder_of(name)}.{name}").draw(data)
+        figure = importlib.import_module(f"{__name__}.{folder_of(name)}.{name}").draw(data)
+        if data.warning:
+            style.warn(figure, data.warning)
+        return figure
 
 
 def save(figure: "Figure", dpi: int, *paths: str | Path) -> None:

@@ -1,5 +1,7 @@
 """How all figures look: sizes for a printed page, axes, headings, and one look per criterion in every figure."""
 
+import math
+import textwrap
 import zlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -32,6 +34,7 @@ CRITERIA = (
     *("mean_activation", "l1_norm", "taylor_activation", "apoz", "hrank", "bn_scale", "conv_abs_mean", "shapley"),
     *("chip", "loss_oracle", "activation_std", "l2_norm", "entropy", "taylor_gate", "fpgm", "greedy_backward_forward"),
 )
+WARNING = "#B00020"
 # The baselines have no colour, so that they are the same lines where they are drawn for reference.
 BASELINE_LOOKS = {
     "greedy": {"color": BLACK, "linestyle": "-", "marker": "*"},
@@ -218,3 +221,15 @@ def legend(figure: Figure, ax: Axes, title: str) -> None:
 def head(figure: Figure, text: str) -> None:
     """Lines of text over a figure, from its left edge."""
     figure.suptitle(text, x=0.01, ha="left", fontsize=SMALL)
+
+
+def warn(figure: Figure, text: str) -> None:
+    """Write a warning across the whole figure, so that no crop of it lacks the warning."""
+    width, height = figure.get_size_inches()
+    lines = "\n".join(textwrap.wrap(text, 42))
+    angle = math.degrees(math.atan2(height, width)) / 2
+    figure.text(
+        *(0.5, 0.5, lines),
+        **{"ha": "center", "va": "center", "rotation": angle, "color": WARNING, "alpha": 0.45, "weight": "bold"},
+        fontsize=min(2.4 * width, 6 * height),
+    )

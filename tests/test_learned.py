@@ -1,0 +1,134 @@
+"""A network that gives a constant answer is no subject of a study: it is recognised, stopped, and warned about."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+import train as train_script
+from prunecurve.batches import Split
+from prunecurve.errors import StudyError
+from prunecurve.files import save_array, write_rows
+from prunecurve.learned import above_constant, kept_epoch, shortfall, warning_about
+from prunecurve.metrics import measure
+from prunecurve.network import prepare_torch
+from prunecurve.training import Recipe, train
+from test_training import ARCHITECTURE, CPU, RECIPE, bars
+
+EPOCH = {"kept": "1", "val_balanced_accuracy": "0.7", "above_constant": "1"}
+
+
+def scores(same: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return the metrics of answers (n,), true for same."""
+    return measure(np.column_stack([np.zeros(len(same)), np.where(same, 1.0, -1.0)]), labels)
+
+
+@pytest.mark.parametrize("same", [4, 40, 4000])
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_constant_answer_is_never_above_itself(same, answer):
+    labels = np.repeat([1, 0], [same, 9 * same])
+    assert not above_constant(scores(np.full(len(labels), answer), labels))
+    assert above_constant(scores(labels.astype(bool), labels)), "a perfect network is above it"
+
+
+@pytest.mark.parametrize("same", [36, 300, 1000])
+@pytest.mark.parametrize("rate", [0.02, 0.3])
+def test_guesses_pass_in_about_one_of_a_thousand_cases(same, rate):
+    rng, labels = np.random.default_rng(0), np.repeat([1, 0], [same, 9 * same])
+    passed = [above_constant(scores(rng.random(len(labels)) < rate, labels)) for _ in range(1000)]
+    # With few pairs and a rare answer the distribution has a longer tail than the normal distribution.
+    assert np.mean(passed) < 0.02
+
+
+def test_networks_trained_on_noise_do_not_pass():
+    """The best of several epochs is chosen, which favours luck; pairs share images, so they are not independent."""
+    prepare_torch("cpu", 1)
+
+    def noise(seed: int) -> Split:
+        rng = np.random.default_rng(seed)
+        pairs = np.column_stack([rng.integers(0, 40, (400, 2)), np.arange(400) % 10 == 0])
+        return Split.of(rng.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8), pairs, CPU)
+
+    passed = 0
+    for seed in range(12):
+        recipe = Recipe(**(vars(RECIPE) | {"epochs": 4, "same_weight": "balanced"}))
+        _, rows = train(ARCHITECTURE, recipe, noise(2 * seed), noise(2 * seed + 1), seed, CPU)
+        passed += not shortfall(kept_epoch(rows), 0.55)
+    assert passed <= 1
+
+
+def test_balanced_gives_both_classes_the_same_weight():
+    split = bars(0)
+    same = int(split.pairs[:, 2].sum())
+    expected = Recipe(**(vars(RECIPE) | {"epochs": 1, "same_weight": (len(split.pairs) - same) / same}))
+    balanced = Recipe(**(vars(RECIPE) | {"epochs": 1, "same_weight": "balanced"}))
+    weights = [train(ARCHITECTURE, r, split, bars(1), seed=0, device=CPU)[0].state_dict() for r in (expected, balanced)]
+    assert all(torch.equal(*tensors) for tensors in zip(*(w.values() for w in weights)))
+
+
+@pytest.mark.parametrize(
+    ("row", "require", "expected"),
+    [
+        (EPOCH, 0.55, ""),
+        (EPOCH, 0.7, ""),
+        (EPOCH, 0.8, "a balanced accuracy of 0.700 on the validation pairs.*training.require is 0.8"),
+        (EPOCH | {"above_constant": "0"}, 0.55, "0.700 .*this is within three standard errors"),
+        (EPOCH | {"above_constant": "0"}, 0, ""),
+        (
+            {"kept": "1", "val_balanced_accuracy": "0.5"},
+            0.55,
+            "a constant answer has 0.5, and training.require is 0.55",
+        ),
+        ({"kept": "1", "val_balanced_accuracy": "0.7"}, 0.55, ""),
+    ],
+    ids=["good", "exactly", "below", "chance", "everything accepted", "older history below", "older history"],
+)
+def test_what_a_network_lacks_is_named(row, require, expected):
+    assert re.search(expected, shortfall(row, require)) and bool(expected) == bool(shortfall(row, require))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Arguments of the script train, for pairs of black images, from which nothing can be learned."""
+    arguments = []
+    for split, seed in (("train", 0), ("val", 1)):
+        pairs = bars(seed).pairs.numpy().astype(np.int32)
+        save_array(tmp_path / f"images_{split}.npy", np.zeros((60, 1, 8, 8), np.uint8))
+        save_array(tmp_path / f"pairs_{split}.npy", pairs)
+        for kind in ("images", "pairs"):
+            arguments += [f"--{split}-{kind}", str(tmp_path / f"{kind}_{split}.npy")]
+    recipe = {"epochs": 1, "batch_size": 64, "learning_rate": 0.003, "weight_decay": 0, "max_shift": 0, "swap": "true"}
+    recipe |= {"same_weight": "balanced", "kernel_size": 3, "dropout": 0, "seed": 7}
+    arguments += [f"--{key.replace('_', '-')}={value}" for key, value in recipe.items()]
+    outputs = {n: tmp_path / f"{n}.{end}" for n, end in (("model", "pt"), ("weights", "npy"), ("history", "csv"))}
+    arguments += [word for name, path in outputs.items() for word in (f"--{name}", str(path))]
+    return [*arguments, "--channels", "4", "--hidden", "4"], outputs
+
+
+def test_training_stops_at_a_network_that_learned_nothing(files):
+    arguments, outputs = files
+    message = (
+        r"the network of seed 7 has a balanced accuracy of 0\.500 .*training\.require is 0\.55\. Change .*training"
+        r"\.epochs: 1, training\.learning_rate: 0\.003, training\.same_weight: balanced\).*training\.require: 0"
+    )
+    with pytest.raises(StudyError, match=message):
+        train_script.work(train_script.options().parse_args([*arguments, "--require", "0.55"]))
+    assert not any(path.exists() for path in outputs.values())
+    train_script.work(train_script.options().parse_args([*arguments, "--require", "0"]))
+    assert all(path.exists() for path in outputs.values())
+    assert warning_about({7: str(outputs["history"])}) == (
+        "WARNING: the network is not clearly better than a constant answer on the validation pairs. "
+        "Its curve says nothing about pruning."
+    )
+
+
+def test_a_warning_names_the_networks(tmp_path):
+    histories = {}
+    for seed in range(20):
+        histories[seed] = str(tmp_path / f"{seed}.csv")
+        rows = [{"epoch": e, "above_constant": int(seed < 3 or e == 1), "kept": int(e == 2)} for e in (1, 2)]
+        write_rows(histories[seed], rows)
+    assert warning_about({seed: histories[seed] for seed in range(3)}) == ""
+    some = warning_about({seed: histories[seed] for seed in (1, 2, 3, 5)})
+    assert some.startswith("WARNING: 2 of 4 networks (seed 3, 5) are not clearly better than a constant answer")
+    assert "17 of 20 networks (seed 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, …)" in warning_about(histories)
