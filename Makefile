@@ -32,6 +32,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
 
+# A config file is a value of STUDY, not a target.
+ifneq ($(filter %.yaml,$(MAKECMDGOALS)),)
+$(error write STUDY=$(filter %.yaml,$(MAKECMDGOALS)))
+endif
+
 .DELETE_ON_ERROR:
 .PHONY: study figures archive compare unlock test lint bench docs clean
 
@@ -48,6 +53,7 @@ archive: $(READY)
 
 # As with diff, exit status 1 means that the studies differ. This is not an error for make.
 compare: $(READY)
+	@test -n "$(A)" -a -n "$(B)" || { echo "make compare: give both studies, A=FOLDER B=FOLDER" >&2; exit 1; }
 	@$(BIN)/python workflow/scripts/compare_studies.py $(A) $(B) || test $$? = 1
 
 unlock: $(READY)

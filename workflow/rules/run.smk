@@ -72,7 +72,7 @@ onstart:
     if REPLACED and (not ARCHIVE or writes_to_study()):
         raise WorkflowError(
             f"stopped: results/{STUDY} would be replaced. Nothing was changed.",
-            *([REPLACES] if ARCHIVE else []),
+            REPLACES,
         )
     if lines := below_requirement():
         raise WorkflowError(

@@ -100,7 +100,7 @@ def explanation(curve: pd.DataFrame) -> str:
     text = [
         _wrapped(
             f"Why the curves look as they do at large K: {first['dataset']}, {first['layer']}, channels in the order "
-            f"of {_words(first['criterion'])}, {curve['seed'].nunique()} networks (seeds)."
+            f"of {_words(first['criterion'])}, {_networks(curve['seed'].nunique())}."
         ),
         _wrapped(
             f"A network that answers “different” to every pair has accuracy {constant:.2f}, one that answers “same” "
@@ -140,7 +140,13 @@ def _ends(networks: pd.DataFrame) -> str:
     """How many networks give which answer at the largest K: `3 of 5 networks answer “same”, 2 of 5 both`."""
     n, counts = len(networks), networks["ends"].value_counts(sort=False)
     (count, answer), *others = [(c, "both" if end == "mixed" else f"“{end}”") for end, c in counts.items()]
+    if n == 1:
+        return "the network gives both answers" if answer == "both" else f"the network answers {answer}"
     return ", ".join([f"{count} of {n} networks answer {answer}", *(f"{c} of {n} {end}" for c, end in others)])
+
+
+def _networks(count: int) -> str:
+    return f"{count} networks (seeds)" if count > 1 else "one network (seed)"
 
 
 def _means(networks: pd.DataFrame) -> str:

@@ -61,7 +61,7 @@ def _table(rows: pd.DataFrame, minus_random: pd.DataFrame) -> str:
     lines = list(HEADER)
     for _, row in rows.iterrows():
         name, against = row["criterion"], "-"
-        if name in minus_random.index and minus_random.loc[name, "seeds"] > 1:
+        if name in minus_random.index:
             other = minus_random.loc[name]
             against = _number(other, digits=3, sign="+") + (" *" if other["p_holm"] < LEVEL else "")
         lines.append((_cut(name), _mean(row, AREA, 3), against, _mean(row, LARGEST, 1)))

@@ -180,6 +180,11 @@ def always_different(curve: pd.DataFrame, metric: str) -> float:
     return float(curve["constant_accuracy"].iloc[0]) if metric == "accuracy" else 0.5
 
 
+def constant_name(metric: str) -> str:
+    """What the line of `always_different` shows: in balanced accuracy, each constant answer has the same value."""
+    return "always “different”" if metric == "accuracy" else "constant answer"
+
+
 def rows_of_criteria(criteria: Sequence[str], removals: Sequence[str], columns: int) -> tuple[Figure, list[Axes]]:
     """A figure of panels side by side, with one row per criterion, from the bottom, and a mark per removal in it."""
     figure = Figure(figsize=(PAGE_WIDTH, 1.5 + len(criteria) * (0.1 + 0.09 * len(removals))))

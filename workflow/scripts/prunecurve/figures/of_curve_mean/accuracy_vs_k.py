@@ -75,7 +75,7 @@ def _large(part: SubFigure, curves: dict[str, pd.DataFrame], metric: str, bands:
         else:
             ax.plot(curve.index, curve[f"{metric}_mean"], **look)
     always, unpruned = style.always_different(first, metric), first[f"{metric}_mean"].iloc[0]
-    style.constant_answer(ax, always, label=f"always “different”: {always:.3f}")
+    style.constant_answer(ax, always, label=f"{style.constant_name(metric)}: {always:.3f}")
     look = {"ls": "none", "marker": "o", "ms": 6, "mew": 1.2, "color": style.BLACK, "mfc": "none"}
     ax.plot(0, unpruned, **look, zorder=5, clip_on=False, label=f"unpruned (K = 0): {unpruned:.3f}")
     _limits(ax, curves, metric, ("mean", "low") if bands else ("mean",))
