@@ -16,7 +16,7 @@ LEVELS = [
     {"source"},
     {"files", "seeding", "metrics", "commandline"},
     {"curves", "archive"},
-    {"datasets", "pairs"},
+    {"datasets", "pairs", "planning", "shared"},
     {"network", "batches"},
     {"training"},
     {"activations"},

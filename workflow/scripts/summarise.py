@@ -13,6 +13,9 @@ def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
     # The curve alone: tables of an archive may define a quantity as an older version did.
     cli.add_argument("--curve", type=Path, required=True, help="the study's curve.csv")
+    cli.add_argument(
+        "--shared", type=Path, help="the study's shared_images.csv; one network and old archives have none"
+    )
     cli.add_argument("--figures", required=True, help="where the study's figures are, for the last line")
     cli.add_argument("--summary", type=Path, required=True, help="output: one row per criterion and removal")
     cli.add_argument("--text", type=Path, required=True, help="output: the text that is printed after a run")
@@ -22,8 +25,9 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     curve = read_table(arguments.curve)
     write_table(arguments.summary, summarise(curve))
+    shared = read_table(arguments.shared) if arguments.shared else None
     with atomic(arguments.text) as temporary:
-        Path(temporary).write_text(summary_text(curve, arguments.figures), encoding="utf-8", newline="\n")
+        Path(temporary).write_text(summary_text(curve, arguments.figures, shared), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":
