@@ -32,6 +32,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
 
+# ARGS with the archive. If Snakemake is given --config twice, the second one replaces the first, so that the archive is
+# added to the one in ARGS.
+KEYS = archive=$(ARCHIVE) $(CONFIG)
+WITH_ARCHIVE = $(if $(filter --config --config=% -C,$(ARGS)),$(subst --config=,--config $(KEYS) ,$(subst \
+  --config ,--config $(KEYS) ,$(patsubst -C,--config,$(ARGS)))),$(ARGS) --config $(KEYS))
+
 .DELETE_ON_ERROR:
 .PHONY: study figures archive compare unlock test lint bench docs clean
 
@@ -41,7 +47,7 @@ study: $(READY)
 	$(BIN)/snakemake all summary --configfile $(STUDY) --cores $(CORES) $(ARGS)
 
 figures: $(READY)
-	$(BIN)/snakemake figures summary --cores $(CORES) $(ARGS) --config archive=$(ARCHIVE) $(CONFIG)
+	$(BIN)/snakemake figures summary --cores $(CORES) $(WITH_ARCHIVE)
 
 archive: $(READY)
 	$(BIN)/snakemake $(if $(NAME),archive/$(NAME)/manifest.json,archive) --configfile $(STUDY) --cores $(CORES) $(ARGS)

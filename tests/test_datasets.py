@@ -414,7 +414,7 @@ def test_digests_are_kept_between_calls(tmp_path, monkeypatch):
     cache = tmp_path / "kept" / "digests.json"
     read = []
     digest = known._digest
-    monkeypatch.setattr(known, "_digest", lambda path: read.append(path.name) or digest(path))
+    monkeypatch.setattr(known, "_digest", lambda path: read.append(path) or digest(path))
 
     def call():
         read.clear()

@@ -100,6 +100,39 @@ def test_disjoint_draws_share_no_image_and_do_not_change_with_more_seeds():
         draw_for_seed(splits_of_data, sizes, 1, 5, dataset="x")
 
 
+def test_shared_images_are_counted(tmp_path):
+    import compare_images
+    from prunecurve.files import read_rows, save_array
+
+    drawn = {3: {0: [1, 2, 3, 4], 1: [5], 2: [6, 7]}, 8: {0: [3, 4, 6, 7], 1: [1], 2: [2, 8]}}
+    for seed, splits in drawn.items():
+        index = [(split, image) for split, images in splits.items() for image in images]
+        save_array(tmp_path / f"{seed}.npy", np.array(index, np.int32))
+    words = ["--index", str(tmp_path / "{seed}.npy"), "--dataset", "digits", "--seeds", "3", "8"]
+    compare_images.work(compare_images.options().parse_args([*words, "--output", str(tmp_path / "shared.csv")]))
+    rows = read_rows(tmp_path / "shared.csv", sealed=False)
+    found = {
+        (r["seed"], r["other"], r["split"], r["other_split"]): (r["images"], r["shared"], r["share"]) for r in rows
+    }
+    assert len(rows) == len(found) == 8
+    assert found["3", "8", "train", "train"] == found["8", "3", "train", "train"] == ("4", "2", "0.5")
+    assert found["3", "8", "test", "train"] == ("2", "2", "1.0")
+    assert found["8", "3", "test", "train"] == ("2", "1", "0.5")
+    assert found["3", "8", "test", "test"] == ("2", "0", "0.0")
+
+
+def test_two_seeds_on_digits_share_what_chance_says():
+    """1,000 of 1,797 images for training: 56 % of them are expected in another draw."""
+    from prunecurve.shared import shared_images
+
+    sizes = {"train": 1000, "val": 297, "test": 300}
+    draws = {seed: draw_for_seed(np.zeros(1797, int), sizes, seed, None, dataset="digits") for seed in (0, 1)}
+    index = {seed: np.array([(SPLITS.index(s), i) for s in SPLITS for i in draw[s]]) for seed, draw in draws.items()}
+    share = {(row["split"], row["other_split"]): row["share"] for row in shared_images(index, "digits")}
+    assert abs(share["train", "train"] - 1000 / 1797) < 0.03
+    assert abs(share["test", "train"] - 1000 / 1797) < 0.06
+
+
 def write_images(folder, counts):
     for name, count in counts.items():
         (folder / name).mkdir(parents=True)
@@ -124,9 +157,9 @@ def test_the_data_are_checked_before_any_job(tmp_path):
             r"images\.disjoint: 2 networks × \(train 108 \+ val 36 \+ test 36\) .* 360",
         ),
         (
-            ("auto", 4, "auto"),
-            {"different": 1, "seeds": range(9)},
-            r"images\.image_folder\.val include only 1 of class",
+            ("auto", 5, "auto"),
+            {"different": 1, "seeds": range(30)},
+            r"the 5 images of images\.image_folder\.val include only [01] ",
         ),
     ]:
         with pytest.raises(StudyError, match=message):

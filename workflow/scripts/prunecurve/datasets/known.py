@@ -56,15 +56,16 @@ def _of_images(data_dir: Path, cache: str | Path | None) -> str:
     new, content = {}, hashlib.sha256()
     settled = time.time_ns() - int(SETTLED * 1e9)
     for path in paths:
+        file = f"{data_dir}/{path}"
         try:
-            stat = os.stat(data_dir / path)
+            stat = os.stat(file)
             # A change of any of these means that the file may be another one. A changed file gets a new ctime even if
             # its modification time is set back.
             key = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             before = old.get(path)
-            digest = before[1] if before and before[0] == key else _digest(data_dir / path)
+            digest = before[1] if before and before[0] == key else _digest(file)
         except OSError as error:
-            raise StudyError(f"data_dir: {data_dir / path} can't be read: {error.strerror or error}") from error
+            raise StudyError(f"data_dir: {file} can't be read: {error.strerror or error}") from error
         if max(stat.st_mtime_ns, stat.st_ctime_ns) < settled:
             new[path] = (key, digest)
         content.update(f"{path}\0{digest}\n".encode(errors="surrogateescape"))
@@ -73,7 +74,7 @@ def _of_images(data_dir: Path, cache: str | Path | None) -> str:
     return content.hexdigest()[:16]
 
 
-def _digest(path: Path) -> str:
+def _digest(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
