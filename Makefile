@@ -46,6 +46,8 @@ study: $(READY)
 	$(BIN)/snakemake all summary --configfile $(STUDY) --cores $(CORES) $(ARGS)
 
 figures: $(READY)
+	@case " $(ARGS)" in *" --config "*|*" --config="*|*" -C "*) \
+	  echo "make figures: give config keys as CONFIG=\"KEY=VALUE ...\", not in ARGS" >&2; exit 1;; esac
 	$(BIN)/snakemake figures summary --cores $(CORES) $(ARGS) --config archive=$(ARCHIVE) $(CONFIG)
 
 archive: $(READY)

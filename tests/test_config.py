@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunecurve import criteria
 from prunecurve import config as config_module
-from prunecurve.config import check, filled, keys, ks, layers, load_schema, packs, pruned_layer
+from prunecurve.config import check, filled, keys, ks, layers, load_schema, original_text, packs, pruned_layer
 from prunecurve.datasets import DATASETS
 from prunecurve.errors import StudyError
 
@@ -91,6 +91,11 @@ INVALID = [
     ({"layer": "last\n"}, "layer: 'last\\n' is not allowed"),
     ({1: 2}, "1: unknown key"),
     ({"training": {None: 2}}, "training.None: unknown key"),
+    (
+        {"images": {"image_folder": {"val": 1.5}}},
+        "images.image_folder.val: 1.5 is not allowed; allowed: auto or whole number ≥ 2 and ≤ 100000000 or number > 0",
+    ),
+    ({"images": {"digits": {"val": 0.5}}}, "images.digits.val: 0.5 is not allowed; allowed: whole number ≥ 2"),
     ({"images": {"digits": {"val": 10}}}, "images.digits.val: 10 images are too few for the pairs of one image"),
 ]
 
@@ -111,6 +116,46 @@ def test_all_errors_are_reported_at_once():
 def test_a_name_may_look_like_a_number():
     """Snakemake makes a number of `--config study=2024`."""
     assert check({"study": 2024}, SCHEMA)["study"] == "2024"
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "text"),
+    [
+        (["study=1_2"], "study", "1_2"),
+        (["data_dir=2024"], "data_dir", "2024"),
+        (["archive=007"], "archive", "007"),
+        (["study=1.10"], "study", "1.10"),
+        (["study=2024-01-01"], "study", "2024-01-01"),
+        (["study=true"], "study", "true"),
+        (["study=1e999"], "study", "1e999"),
+        (["study=nan"], "study", "nan"),
+        (["data_dir=a #1"], "data_dir", "a #1"),
+        (["data_dir=[a]"], "data_dir", "[a]"),
+        (["data_dir=a: b"], "data_dir", "a: b"),
+        (["data_dir=a=b"], "data_dir", "a=b"),
+        (['data_dir="1_2"'], "data_dir", "1_2"),
+        (["study="], "study", ""),
+        (["study=5", "study=6_0"], "study", "6_0"),
+    ],
+)
+def test_text_on_the_command_line_stays_as_it_was_written(words, name, text):
+    """`parse_config` is what Snakemake does with the words after --config."""
+    from snakemake.cli import parse_config
+
+    given = parse_config(words)
+    assert original_text(given, SCHEMA, words, given, [])[name] == text
+
+
+def test_text_in_a_config_file_stays_as_it_was_written(tmp_path):
+    (tmp_path / "a.yaml").write_text("study: 3_4\ndata_dir: 2024-01-01\nseeds: [1_0]\n")
+    (tmp_path / "b.yaml").write_text("study: 1_2\narchive: yes\n")
+    files = [tmp_path / name for name in ("missing.yaml", "a.yaml", "b.yaml")]
+    read = {key: value for file in files[1:] for key, value in yaml.safe_load(file.read_text()).items()}
+    assert read["study"] == 12
+    text = original_text(read, SCHEMA, ["layer=3"], {"layer": 3}, files)
+    assert text == {"study": "1_2", "data_dir": "2024-01-01", "archive": "yes", "seeds": [10]}
+    # The command line of another workflow that uses this one as a module.
+    assert original_text({"study": "x"}, SCHEMA, ["study=y"], {"study": "y"}, []) == {"study": "x"}
 
 
 def test_every_key_has_a_description_and_a_default():
@@ -137,7 +182,7 @@ def test_the_study_of_all_criteria_names_all():
 
 
 def test_schema_and_code_know_the_same_names():
-    assert set(SCHEMA["properties"]["images"]["properties"]) == set(DATASETS)
+    assert set(SCHEMA["properties"]["images"]["properties"]) == {*DATASETS, "disjoint"}
     assert set(ALL_KEYS["ranking.criteria"]["default"]) < set(criteria.names())
 
 

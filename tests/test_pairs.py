@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
-from prunecurve.pairs import draw_splits, make_pairs
+from prunecurve.pairs import SPLITS, draw_for_seed, draw_splits, make_pairs, require_pairs, size, split_sizes
+from prunecurve.planning import check_data
 from prunecurve.seeding import stream
 
 labellings = st.tuples(st.integers(2, 6), st.integers(4, 9), st.integers(0, 2**31)).map(
@@ -45,22 +46,151 @@ def test_partners_are_drawn_uniformly():
 
 @pytest.mark.parametrize("own_test", [False, True])
 def test_no_image_is_in_two_splits(own_test):
-    held_out = np.arange(100) >= (70 if own_test else 100)
+    splits_of_data = np.where(np.arange(100) >= (70 if own_test else 100), 2, 0)
     sizes = {"train": 40, "val": 20, "test": 25}
-    splits = draw_splits(held_out, sizes, stream(3, "images"), dataset="digits")
+    splits = draw_splits(splits_of_data, sizes, stream(3, "images"), dataset="digits")
     assert {name: len(index) for name, index in splits.items()} == sizes
     everything = np.concatenate(list(splits.values()))
     assert len(set(everything.tolist())) == 85
     if own_test:
-        assert held_out[splits["test"]].all()
-        assert not held_out[np.concatenate([splits["train"], splits["val"]])].any()
+        assert (splits_of_data[splits["test"]] == 2).all()
+        assert not splits_of_data[np.concatenate([splits["train"], splits["val"]])].any()
+
+
+def test_a_split_of_the_data_set_is_drawn_from_it():
+    splits_of_data = np.repeat([0, 1, 2], [50, 20, 30])
+    splits = draw_splits(splits_of_data, {"train": 40, "val": 20, "test": 25}, stream(3, "images"), dataset="x")
+    assert [set(splits_of_data[splits[name]]) for name in SPLITS] == [{0}, {1}, {2}]
+    without_test = draw_splits(splits_of_data[:70], {"train": 30, "val": 20, "test": 20}, stream(3, "x"), dataset="x")
+    assert not set(without_test["train"]) & set(without_test["test"]) and without_test["test"].max() < 50
+
+
+AUTO = dict.fromkeys(SPLITS, "auto")
+
+
+@pytest.mark.parametrize(
+    ("counts", "asked", "sizes"),
+    [
+        ((180, 0, 0), AUTO, (108, 36, 36)),
+        ((35, 0, 0), AUTO, (21, 7, 7)),
+        ((100, 0, 40), AUTO, (75, 25, 40)),
+        ((100, 30, 40), AUTO, (100, 30, 40)),
+        ((100, 30, 0), AUTO, (75, 30, 25)),
+        ((100, 0, 40), AUTO | {"train": 0.1, "test": 30}, (10, 25, 30)),
+        ((1000, 0, 0), {"train": 0.29, "val": 200, "test": 0.57}, (290, 200, 570)),
+    ],
+)
+def test_sizes_are_numbers_shares_or_auto(counts, asked, sizes):
+    assert split_sizes(asked, np.repeat([0, 1, 2], counts)) == dict(zip(SPLITS, sizes))
+
+
+def test_options_for_sizes():
+    assert [size(text) for text in ("auto", "20", "0.25", "1e-3")] == ["auto", 20, 0.25, 0.001]
+
+
+def test_disjoint_draws_share_no_image_and_do_not_change_with_more_seeds():
+    splits_of_data, sizes = np.repeat([0, 2], [100, 40]), {"train": 15, "val": 5, "test": 8}
+    seeds = [7, 3, 4, 0, 9]
+    drawn = [draw_for_seed(splits_of_data, sizes, seed, i, dataset="x") for i, seed in enumerate(seeds)]
+    everything = np.concatenate([index for draw in drawn for index in draw.values()])
+    assert len(everything) == len(set(everything.tolist())) == 140
+    again = draw_for_seed(splits_of_data, sizes, 3, 1, dataset="x")
+    assert all(np.array_equal(again[split], drawn[1][split]) for split in SPLITS)
+    with pytest.raises(StudyError, match=r"images\.disjoint: 6 networks × \(train 15 \+ val 5\) images make 120, but"):
+        draw_for_seed(splits_of_data, sizes, 1, 5, dataset="x")
+
+
+def test_shared_images_are_counted(tmp_path):
+    import compare_images
+    from prunecurve.files import read_rows, save_array
+
+    drawn = {3: {0: [1, 2, 3, 4], 1: [5], 2: [6, 7]}, 8: {0: [3, 4, 6, 7], 1: [1], 2: [2, 8]}}
+    for seed, splits in drawn.items():
+        index = [(split, image) for split, images in splits.items() for image in images]
+        save_array(tmp_path / f"{seed}.npy", np.array(index, np.int32))
+    words = ["--index", str(tmp_path / "{seed}.npy"), "--dataset", "digits", "--seeds", "3", "8"]
+    compare_images.work(compare_images.options().parse_args([*words, "--output", str(tmp_path / "shared.csv")]))
+    rows = read_rows(tmp_path / "shared.csv", sealed=False)
+    found = {
+        (r["seed"], r["other"], r["split"], r["other_split"]): (r["images"], r["shared"], r["share"]) for r in rows
+    }
+    assert len(rows) == len(found) == 8
+    assert found["3", "8", "train", "train"] == found["8", "3", "train", "train"] == ("4", "2", "0.5")
+    assert found["3", "8", "test", "train"] == ("2", "2", "1.0")
+    assert found["8", "3", "test", "train"] == ("2", "1", "0.5")
+    assert found["3", "8", "test", "test"] == ("2", "0", "0.0")
+
+
+def test_two_seeds_on_digits_share_what_chance_says():
+    """1,000 of 1,797 images for training: 56 % of them are expected in another draw."""
+    from prunecurve.shared import shared_images
+
+    sizes = {"train": 1000, "val": 297, "test": 300}
+    draws = {seed: draw_for_seed(np.zeros(1797, int), sizes, seed, None, dataset="digits") for seed in (0, 1)}
+    index = {seed: np.array([(SPLITS.index(s), i) for s in SPLITS for i in draw[s]]) for seed, draw in draws.items()}
+    share = {(row["split"], row["other_split"]): row["share"] for row in shared_images(index, "digits")}
+    assert abs(share["train", "train"] - 1000 / 1797) < 0.03
+    assert abs(share["test", "train"] - 1000 / 1797) < 0.06
+
+
+def write_images(folder, counts):
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            (folder / name / f"{i}.png").touch()
+
+
+def config_of(dataset, sizes, *, seeds=(0, 1), disjoint=False, same=1, different=2):
+    images = {dataset: dict(zip(SPLITS, sizes)), "disjoint": disjoint}
+    pairs = {"same": same, "different": different}
+    return {"dataset": dataset, "seeds": list(seeds), "images": images, "pairs_per_image": pairs}
+
+
+def test_the_data_are_checked_before_any_job(tmp_path):
+    write_images(tmp_path / "ok", {"cat": 90, "dog": 90})
+    check_data(config_of("image_folder", ("auto",) * 3), tmp_path / "ok")
+    for sizes, options, message in [
+        ((600, 200, 200), {}, r"images\.image_folder: train \+ val \+ test ask for 1000 images, but .* has 180 images"),
+        (
+            ("auto",) * 3,
+            {"disjoint": True},
+            r"images\.disjoint: 2 networks × \(train 108 \+ val 36 \+ test 36\) .* 360",
+        ),
+        (
+            ("auto", 5, "auto"),
+            {"different": 1, "seeds": range(30)},
+            r"the 5 images of images\.image_folder\.val include only [01] ",
+        ),
+    ]:
+        with pytest.raises(StudyError, match=message):
+            check_data(config_of("image_folder", sizes, **options), tmp_path / "ok")
+    with pytest.raises(StudyError, match=r"pairs_per_image\.same: 20 needs 21 images .* images\.digits\.val include"):
+        check_data(config_of("digits", (1000, 100, 300), same=20), "")
+    check_data(config_of("digits", (1000, 297, 300), same=1, different=9), "")
+    with pytest.raises(StudyError, match=r"images\.mnist: test ask for 10001 images, but .* has 10000 test images"):
+        check_data(config_of("mnist", (6000, 1000, 10001)), tmp_path / "not downloaded")
+
+
+def test_a_class_with_one_image_is_named(tmp_path):
+    write_images(tmp_path, {"cat": 90, "dog": 90, "a rare bird": 1})
+    with pytest.raises(StudyError) as error:
+        check_data(config_of("image_folder", ("auto",) * 3), tmp_path)
+    assert "include only 1 of class a rare bird (drawn from 1); add images of class a rare bird, or" in str(error.value)
+
+
+def test_a_split_without_images_is_named():
+    none = {split: np.array([], int) if split == "val" else np.array([0, 1, 2, 3]) for split in SPLITS}
+    with pytest.raises(StudyError, match=r"images\.x\.val: the split has no images"):
+        require_pairs(np.array([0, 0, 1, 1]), np.zeros(4, int), none, same=1, different=1, dataset="x")
 
 
 def test_too_many_images_name_the_key():
-    with pytest.raises(StudyError, match=r"images\.digits: train \+ val \+ test ask for 120 .* has 100; lower"):
-        draw_splits(np.zeros(100, bool), {"train": 50, "val": 50, "test": 20}, stream(0, "images"), dataset="digits")
+    with pytest.raises(StudyError, match=r"images\.digits: train \+ val \+ test ask for 120 .* has 100 images; lower"):
+        draw_splits(np.zeros(100, int), {"train": 50, "val": 50, "test": 20}, stream(0, "images"), dataset="digits")
     with pytest.raises(StudyError, match=r"images\.mnist: test ask for 31 .* 30 test images; lower test"):
-        draw_splits(np.arange(100) >= 70, {"train": 5, "val": 5, "test": 31}, stream(0, "images"), dataset="mnist")
+        draw_splits(
+            np.repeat([0, 2], [70, 30]), {"train": 5, "val": 5, "test": 31}, stream(0, "images"), dataset="mnist"
+        )
 
 
 def test_too_small_a_class_names_the_keys():

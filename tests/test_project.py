@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 
 import pytest
 import yaml
@@ -16,7 +17,7 @@ LEVELS = [
     {"source"},
     {"files", "seeding", "metrics", "commandline"},
     {"curves", "archive"},
-    {"datasets", "pairs"},
+    {"datasets", "pairs", "planning", "shared"},
     {"network", "batches"},
     {"training"},
     {"activations"},
@@ -66,6 +67,24 @@ def test_imports_run_one_way(path):
             parts = node.module.split(".")
             for name in [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]:
                 assert LEVEL[name] <= LEVEL[own], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ("", "--config archive=mnist figures={dpi: 90}"),
+        ("-n --config x=1 y=2", "-n --config archive=mnist figures={dpi: 90} x=1 y=2"),
+        ("--config=x=1 -n", "--config archive=mnist figures={dpi: 90} x=1 -n"),
+        ("-C x=1", "--config archive=mnist figures={dpi: 90} x=1"),
+        ("--configfile a.yaml", "--configfile a.yaml --config archive=mnist figures={dpi: 90}"),
+    ],
+)
+def test_make_figures_keeps_the_archive_and_the_keys_in_args(args, expected):
+    """A second --config would replace the first."""
+    call = ["make", "-n", "figures", f"ARGS={args}", "CONFIG=figures={dpi: 90}", "CORES=2"]
+    lines = subprocess.run(call, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines()
+    (words,) = [line.split("--cores 2 ")[1].split() for line in lines if "snakemake figures" in line]
+    assert " ".join(words) == expected
 
 
 def test_the_package_does_not_import_snakemake():

@@ -169,6 +169,13 @@ def test_what_a_run_would_replace_in_a_finished_study(finished, asked, lines):
     assert replaced([*carried.values(), "code of train: 0123"], check(asked, SCHEMA), []) == lines
 
 
+def test_with_disjoint_images_seeds_are_added_at_the_end_only():
+    carried = list(settings(check({"seeds": [0, 1], "images": {"disjoint": True}}, SCHEMA)).values())
+    for seeds, lines in (([0, 1, 2], 0), ([2, 0, 1], 1), ([1, 0], 1)):
+        asked = check({"seeds": seeds, "images": {"disjoint": True}}, SCHEMA)
+        assert len(replaced(carried, asked, [])) == lines, seeds
+
+
 def test_other_images_replace_a_finished_study():
     config = check({}, SCHEMA)
     lines = list(settings(config).values())

@@ -123,15 +123,34 @@ def test_one_network_has_numbers_without_intervals():
     assert "One network" in text and "[" not in text and "nan" not in text and "*" not in text
 
 
+def shared(*shares: float) -> pd.DataFrame:
+    """Two networks: their shares of training, validation and test images, and of test images in training images."""
+    splits = [("train", "train"), ("val", "val"), ("test", "test"), ("test", "train")]
+    rows = [
+        (*pair, share + change) for pair, share in zip(splits, shares) for change in ((-0.1, 0.1) if share else (0,))
+    ]
+    return pd.DataFrame(rows, columns=["split", "other_split", "share"])
+
+
+def test_what_networks_share_is_said():
+    table = study({"mean_activation": 0.5, "random-1": 0.4})
+    text = " ".join(summary_text(table, FIGURES, shared(0.56, 0.3, 0.17, 0.55)).split())
+    assert "two networks share 56% of their training images and 17% of their test images on average; 55% of" in text
+    assert "no two networks share training or test images" in summary_text(table, FIGURES, shared(0, 0.3, 0, 0))
+    assert "Images:" not in summary_text(table, FIGURES)
+
+
 def test_the_script_writes_the_text(tmp_path):
     table = study({"mean_activation": 0.5, "random-1": 0.4})
     table.to_csv(tmp_path / "curve.csv", index=False)
+    shared(0, 0, 0, 0).to_csv(tmp_path / "shared.csv", index=False)
     words = ["--curve", str(tmp_path / "curve.csv"), "--figures", FIGURES, "--text", str(tmp_path / "summary.txt")]
-    words += ["--summary", str(tmp_path / "summary.csv")]
+    words += ["--summary", str(tmp_path / "summary.csv"), "--shared", str(tmp_path / "shared.csv")]
     summarise.work(summarise.options().parse_args(words))
-    assert (tmp_path / "summary.txt").read_text(encoding="utf-8") == summary_text(table, FIGURES)
+    assert (tmp_path / "summary.txt").read_text(encoding="utf-8") == summary_text(table, FIGURES, shared(0, 0, 0, 0))
 
 
 def test_a_warning_is_the_first_line():
     table = study({"apoz": 0.5})
-    assert summary_text(table, FIGURES, "WARNING: nothing.") == "WARNING: nothing.\n\n" + summary_text(table, FIGURES)
+    text = summary_text(table, FIGURES, warning="WARNING: nothing.")
+    assert text == "WARNING: nothing.\n\n" + summary_text(table, FIGURES)

@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -617,6 +618,7 @@ def test_config_errors_are_reported_without_a_traceback(study, arguments, messag
     output = study.run("results/digits/seed0/pairs/train.npy", *arguments, succeed=False).stdout
     assert message in output
     assert "Traceback" not in output
+    assert not (study.folder / "results").exists(), "nothing was run"
 
 
 # ---- other command lines
@@ -649,7 +651,9 @@ def test_own_colour_images_through_all_steps(tmp_path):
         + "dataset: image_folder\nimage_size: 16\npairs_per_image: {same: 1, different: 3}\n"
         + "sweep: {removals: [structural, mean_replacement], ks: [2, 5]}\n",
     )
-    study.run("--config", f"data_dir={tmp_path / 'photos'}")
+    # Snakemake would make 12 of this name.
+    (tmp_path / "photos").rename(study.folder / "1_2")
+    study.run("--config", "data_dir=1_2")
     results = study.folder / "results" / "image_folder"
     table = rows(results / "curve.csv")
     assert [(row["removal"], row["k"]) for row in table] == [
@@ -662,8 +666,10 @@ def test_own_colour_images_through_all_steps(tmp_path):
         "mean_replacement",
         "zero_weights",
     }
-    (tmp_path / "photos" / "sky" / "0.png").unlink()
-    assert "get_images" in study.plan("--config", f"data_dir={tmp_path / 'photos'}")
+    shutil.copytree(study.folder / "1_2", tmp_path / "copied", copy_function=shutil.copyfile)
+    assert study.plan("--config", f"data_dir={tmp_path / 'copied'}") == {}, "a copy has the same content"
+    (tmp_path / "copied" / "sky" / "0.png").unlink()
+    assert "get_images" in study.plan("--config", f"data_dir={tmp_path / 'copied'}")
 
 
 def test_the_report_explains_the_study_and_holds_its_figures_and_tables(copied):

@@ -25,33 +25,58 @@ from prunecurve.config import (
     layers,
     load_schema,
     of_archive,
+    original_text,
     packs,
     pruned_layer,
     replaced,
     settings,
 )
-from prunecurve.datasets import fingerprint
+from prunecurve.datasets.known import fingerprint
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, read_settings
 from prunecurve.learned import kept_epoch, shortfall
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
 from prunecurve.pairs import SPLITS
+from prunecurve.planning import check_data
 from prunecurve.progress import Follower
 from prunecurve.removal import REMOVALS as REMOVAL_NAMES
 from prunecurve.source import code_setting
 from prunecurve.sweep import checked_ks
 
+
+def as_written(config, files):
+    """Return the config with the text that the user wrote on the command line or in the config files."""
+    given = workflow.config_settings
+    return original_text(config, SCHEMA, given.config_args or [], given.config, [*files, *given.configfiles])
+
+
+def content_of_data(needed):
+    """Return the fingerprint of the data set, and check it against the config.
+
+    needed: False for an archive without the key data_dir. Its figures are drawn without the data set.
+    """
+    try:
+        # Jobs in processes of their own were planned with data that were checked.
+        if needed and workflow.is_main_process:
+            check_data(config, DATA_DIR)
+        return fingerprint(config["dataset"], DATA_DIR, ".snakemake/prunecurve/images.json")
+    except StudyError:
+        if needed:
+            raise
+        return ""
+
+
 try:
     SCHEMA = load_schema(WORKFLOW / "schemas" / "config.schema.yaml")
-    config = check(config, SCHEMA)
+    config = check(as_written(config, workflow.configfiles), SCHEMA)
     # The folder of the frozen study whose figures are drawn, or None.
     ARCHIVE = Path("archive", config["archive"]) if config["archive"] else None
     if ARCHIVE:
         MANIFEST = archive.checked(ARCHIVE)
-        config = of_archive(MANIFEST["config"], workflow.config_settings.overwrite_config, SCHEMA)
+        asked = as_written(workflow.config_settings.overwrite_config, [])
+        config = of_archive(MANIFEST["config"], asked, SCHEMA)
     DATA_DIR = os.path.expanduser(config["data_dir"])
-    # Figures of an archive do not need the data set.
-    DATA_CONTENT = "" if ARCHIVE and not os.path.isdir(DATA_DIR) else fingerprint(config["dataset"], DATA_DIR)
+    DATA_CONTENT = content_of_data(needed=not ARCHIVE or "data_dir" in workflow.config_settings.overwrite_config)
 except StudyError as error:
     raise WorkflowError(str(error)) from None
 
@@ -254,6 +279,13 @@ def has_comparisons(study):
     return len(seeds_of(study)) > 1 and len(CRITERIA) > 1 and bool(set(BASELINES) & set(CRITERIA))
 
 
+def shared_images(study):
+    """Return the table of images that networks share; an empty list for one network, or if the archive lacks it."""
+    if ARCHIVE and study == DRAWN:
+        return archive.held(ARCHIVE, MANIFEST, "shared_images.csv") or []
+    return f"results/{study}/shared_images.csv" if len(seeds_of(study)) > 1 else []
+
+
 def tables(study):
     """Return the tables: the curve and the statistics over networks."""
     sources = [
@@ -263,7 +295,9 @@ def tables(study):
         *rules.compare_rankings.output,
         *rules.explain_shape.output,
     ]
-    return expand(sources + (list(rules.compare.output) if has_comparisons(study) else []), study=study)
+    sources += rules.compare.output if has_comparisons(study) else []
+    sources += rules.compare_images.output if len(seeds_of(study)) > 1 else []
+    return expand(sources, study=study)
 
 
 def study_figures(study):
@@ -303,6 +337,7 @@ def archived():
     data -= {"curve_mean.csv"}
     data -= set() if os.path.exists(f"results/{STUDY}/sensitivity.csv") else {"sensitivity.csv"}
     data -= set() if has_comparisons(STUDY) else {"comparisons.csv"}
+    data |= {"shared_images.csv"} if len(SEEDS) > 1 else set()
     of_layer = ["ranking/{criterion}.csv", "verification.csv"]
     of_layer += [f"activations/test/{name}" for name in ("channels.csv", "mean_maps.npy")]
     return [*sorted(data), "seed{seed}/training.csv", *(f"seed{{seed}}/{LAYER}/{name}" for name in of_layer)]

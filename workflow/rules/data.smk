@@ -5,7 +5,8 @@ rule get_images:
     output:
         images="results/{study}/source/images.npy",
         labels="results/{study}/source/labels.npy",
-        held_out="results/{study}/source/held_out.npy",
+        splits="results/{study}/source/splits.npy",
+        classes="results/{study}/source/classes.csv",
     log:
         "results/{study}/logs/get_images.log",
     cache: CACHED
@@ -28,14 +29,16 @@ rule get_images:
         "python {params.script:q} --dataset {params.dataset} --data-dir {resources.data_dir:q}"
         " --image-size {params.image_size} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"
-        " --images {output.images:q} --labels {output.labels:q} --held-out {output.held_out:q}"
+        " --images {output.images:q} --labels {output.labels:q} --splits {output.splits:q}"
+        " --classes {output.classes:q}"
 
 
 rule make_pairs:
     input:
         images=rules.get_images.output.images,
         labels=rules.get_images.output.labels,
-        held_out=rules.get_images.output.held_out,
+        splits=rules.get_images.output.splits,
+        classes=rules.get_images.output.classes,
     output:
         # Named outputs: Snakemake cannot cache unnamed ones.
         **{
@@ -43,6 +46,7 @@ rule make_pairs:
             for kind in ("images", "labels", "pairs")
             for split in SPLITS
         },
+        index=f"{SEED}/images/index.npy",
     log:
         "results/{study}/seed{seed}/logs/make_pairs.log",
     cache: CACHED
@@ -54,14 +58,16 @@ rule make_pairs:
     params:
         script=script("make_pairs"),
         code=code("make_pairs"),
-        settings=made_with(f"images.{DATASET}", "pairs_per_image"),
+        settings=made_with(f"images.{DATASET}", "images.disjoint", "pairs_per_image"),
         dataset=DATASET,
         sizes=options(config["images"][config["dataset"]]),
         pairs=options(config["pairs_per_image"]),
         seed="{seed}",
+        place=lambda w: ["--place", SEEDS.index(int(w.seed))] if config["images"]["disjoint"] else [],
     # The folder is not a parameter, so that studies with different names can share their pairs through the cache.
     shell:
-        "python {params.script:q} --images {input.images:q} --labels {input.labels:q} --held-out {input.held_out:q}"
-        " --dataset {params.dataset} {params.sizes:q} {params.pairs:q} --seed {params.seed}"
+        "python {params.script:q} --images {input.images:q} --labels {input.labels:q} --splits {input.splits:q}"
+        " --classes {input.classes:q}"
+        " --dataset {params.dataset} {params.sizes:q} {params.pairs:q} --seed {params.seed} {params.place}"
         " --folder results/{wildcards.study}/seed{params.seed} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

@@ -41,6 +41,7 @@ rule summarise:
     input:
         curve=lambda w: table(w.study, "curve.csv"),
         training=lambda w: expand(history(w.study), seed=seeds_of(w.study)),
+        shared=lambda w: shared_images(w.study),
     output:
         table=report(
             "results/{study}/summary.csv",
@@ -70,8 +71,9 @@ rule summarise:
         training=lambda w: history(w.study),
         seeds=lambda w: seeds_of(w.study),
         figures=lambda w: f"results/{w.study}/figures/",
+        shared=lambda w, input: ["--shared", input.shared] if input.shared else [],
     shell:
-        "python {params.script:q} --curve {input.curve:q} --figures {params.figures:q}"
+        "python {params.script:q} --curve {input.curve:q} {params.shared:q} --figures {params.figures:q}"
         " --training {params.training:q} --seeds {params.seeds}"
         " --summary {output.table:q} --text {output.text:q} --log {log:q} --settings {params.code:q}"
 
@@ -129,6 +131,34 @@ rule compare:
         code=code("compare"),
     shell:
         "python {params.script:q} --curve {input:q} --output {output.table:q} --log {log:q} --settings {params.code:q}"
+
+
+# How many images every two networks have in common.
+rule compare_images:
+    input:
+        lambda w: expand(f"{SEED}/images/index.npy", study=STUDY, seed=seeds_of(w.study)),
+    output:
+        table="results/{study}/shared_images.csv",
+        settings="results/{study}/shared_images.csv.settings",
+    log:
+        "results/{study}/logs/compare_images.log",
+    group:
+        "tables"
+    conda:
+        "../envs/sweep.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(10),
+    params:
+        script=script("compare_images"),
+        code=code("compare_images"),
+        settings=lambda w: made_from_seeds(w.study),
+        index=lambda w: template(f"{SEED}/images/index.npy"),
+        dataset=DATASET,
+        seeds=lambda w: seeds_of(w.study),
+    shell:
+        "python {params.script:q} --index {params.index:q} --dataset {params.dataset} --seeds {params.seeds:q}"
+        " --output {output.table:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 
 
 rule compare_rankings:

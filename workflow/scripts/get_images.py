@@ -1,11 +1,14 @@
-"""Read a data set, download it if necessary, and write its images, labels and held-out mask as numpy arrays."""
+"""Read a data set, download it if necessary, and write its images, labels and splits as numpy arrays."""
 
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from prunecurve.commandline import log, parser, run
 from prunecurve.datasets import DATASETS
-from prunecurve.files import save_array
+from prunecurve.files import save_array, write_rows
+from prunecurve.pairs import SPLITS
 
 
 def options() -> argparse.ArgumentParser:
@@ -15,23 +18,32 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--image-size", type=int, required=True, help="height and width in pixels")
     cli.add_argument("--images", type=Path, required=True, help="output: uint8 (n, C, S, S)")
     cli.add_argument("--labels", type=Path, required=True, help="output: int64 (n,)")
-    cli.add_argument("--held-out", type=Path, required=True, help="output: bool (n,), the data set's own test images")
+    cli.add_argument(
+        "--splits", type=Path, required=True, help="output: int8 (n,), the split that the data set assigns an image to"
+    )
+    cli.add_argument("--classes", type=Path, required=True, help="output: number, name and size of each class")
     return cli
 
 
 def work(arguments: argparse.Namespace) -> None:
     image_set = DATASETS[arguments.dataset](arguments.data_dir, arguments.image_size)
+    counts = np.bincount(image_set.labels, minlength=len(image_set.names))
+    own = np.bincount(image_set.splits, minlength=len(SPLITS))
     log.info(
-        "%s: %d images of %d channels, %d classes, %d held out",
+        "%s: %d images of %d channels, %d classes; the data set's own splits: %s",
         arguments.dataset,
         len(image_set.images),
         image_set.images.shape[1],
-        len(set(image_set.labels.tolist())),
-        image_set.held_out.sum(),
+        (counts > 0).sum(),
+        ", ".join(f"{split} {count}" for split, count in zip(SPLITS, own)) if own[1:].any() else "none",
     )
     save_array(arguments.images, image_set.images)
     save_array(arguments.labels, image_set.labels)
-    save_array(arguments.held_out, image_set.held_out)
+    save_array(arguments.splits, image_set.splits)
+    # A folder's name may have bytes that are no text.
+    names = [name.encode(errors="backslashreplace").decode() for name in image_set.names]
+    rows = [{"class": i, "name": name, "images": int(count)} for i, (name, count) in enumerate(zip(names, counts))]
+    write_rows(arguments.classes, rows)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from prunecurve.commandline import log, parser, run
-from prunecurve.files import load_array, save_array
-from prunecurve.pairs import SPLITS, draw_splits, make_pairs
+from prunecurve.files import load_array, read_rows, save_array
+from prunecurve.pairs import SPLITS, draw_for_seed, make_pairs, require_pairs, size, split_sizes
 from prunecurve.seeding import stream
 
 
@@ -13,13 +15,19 @@ def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
     cli.add_argument("--images", type=Path, required=True, help="all images of the data set")
     cli.add_argument("--labels", type=Path, required=True, help="the classes of the images")
-    cli.add_argument("--held-out", type=Path, required=True, help="mask of the data set's own test images")
+    cli.add_argument("--splits", type=Path, required=True, help="the splits that the data set assigns its images to")
+    cli.add_argument("--classes", type=Path, required=True, help="the names of the classes, for error messages")
     cli.add_argument("--dataset", required=True, help="name of the data set, for error messages")
     for split in SPLITS:
-        cli.add_argument(f"--{split}", type=int, required=True, help=f"number of images in the {split} split")
+        cli.add_argument(
+            f"--{split}", type=size, required=True, help=f"size of the {split} split: a number, a share, or auto"
+        )
     cli.add_argument("--same", type=int, required=True, help="number of pairs of the same class per image")
     cli.add_argument("--different", type=int, required=True, help="number of pairs of different classes per image")
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
+    cli.add_argument(
+        "--place", type=int, help="place of the seed in the list of seeds, if no two networks may share images"
+    )
     cli.add_argument("--folder", type=Path, required=True, help="output: images/, labels/, pairs/, one file per split")
     return cli
 
@@ -27,21 +35,21 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     images = load_array(arguments.images, shape=(None, None, None, None), mapped=True)
     labels = load_array(arguments.labels, shape=(len(images),))
-    held_out = load_array(arguments.held_out, shape=(len(images),))
-    sizes = {split: getattr(arguments, split) for split in SPLITS}
-    drawn = draw_splits(held_out, sizes, stream(arguments.seed, "images"), dataset=arguments.dataset)
+    splits = load_array(arguments.splits, shape=(len(images),))
+    names = [row["name"] for row in read_rows(arguments.classes)]
+    sizes = split_sizes({split: getattr(arguments, split) for split in SPLITS}, splits)
+    drawn = draw_for_seed(splits, sizes, arguments.seed, arguments.place, dataset=arguments.dataset)
+    per_image = {"same": arguments.same, "different": arguments.different}
+    require_pairs(labels, splits, drawn, **per_image, dataset=arguments.dataset, names=names)
     for split, index in drawn.items():
-        pairs = make_pairs(
-            labels[index],
-            arguments.same,
-            arguments.different,
-            stream(arguments.seed, f"pairs/{split}"),
-            key=f"images.{arguments.dataset}.{split}",
-        )
+        pairs = make_pairs(labels[index], **per_image, rng=stream(arguments.seed, f"pairs/{split}"))
         log.info("%s: %d images, %d pairs, %d of them same", split, len(index), len(pairs), pairs[:, 2].sum())
         save_array(arguments.folder / "images" / f"{split}.npy", images[index])
         save_array(arguments.folder / "labels" / f"{split}.npy", labels[index])
         save_array(arguments.folder / "pairs" / f"{split}.npy", pairs)
+    numbers = np.repeat(np.arange(len(SPLITS)), [len(drawn[split]) for split in SPLITS])
+    index = np.concatenate([drawn[split] for split in SPLITS])
+    save_array(arguments.folder / "images" / "index.npy", np.column_stack([numbers, index]).astype(np.int32))
 
 
 if __name__ == "__main__":

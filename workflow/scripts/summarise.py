@@ -15,6 +15,9 @@ def options() -> argparse.ArgumentParser:
     # The curve alone: tables of an archive may define a quantity as an older version did.
     cli.add_argument("--curve", type=Path, required=True, help="the study's curve.csv")
     add_histories(cli)
+    cli.add_argument(
+        "--shared", type=Path, help="the study's shared_images.csv; one network and old archives have none"
+    )
     cli.add_argument("--figures", required=True, help="where the study's figures are, for the last line")
     cli.add_argument("--summary", type=Path, required=True, help="output: one row per criterion and removal")
     cli.add_argument("--text", type=Path, required=True, help="output: the text that is printed after a run")
@@ -24,7 +27,8 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     curve = read_table(arguments.curve)
     write_table(arguments.summary, summarise(curve))
-    text = summary_text(curve, arguments.figures, warning_about(histories(arguments)))
+    shared = read_table(arguments.shared) if arguments.shared else None
+    text = summary_text(curve, arguments.figures, shared, warning_about(histories(arguments)))
     with atomic(arguments.text) as temporary:
         Path(temporary).write_text(text, encoding="utf-8", newline="\n")
 

@@ -57,6 +57,47 @@ def parsed(schema: Mapping[str, Any], given: Any) -> Any:
     return given
 
 
+def original_text(
+    config: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    entries: Iterable[str],
+    parsed_entries: Mapping[str, Any],
+    files: Iterable[str | Path],
+) -> dict[str, Any]:
+    """Return a copy of a config in which the keys for text have the text that the user wrote.
+
+    Snakemake and YAML make numbers, dates and more of a text: `--config study=1_2` gives 12, and `data_dir=a #1` gives
+    `a`. entries: the words `KEY=VALUE` of the command line. parsed_entries: what Snakemake made of them. files: the
+    config files, in the order in which they are read. Quotes around a value are left out.
+    """
+    config = dict(config)
+    on_command_line = dict(entry.split("=", 1) for entry in entries if "=" in entry)
+    for name, sub in schema["properties"].items():
+        if name not in config or sub.get("type") != "string" or "enum" in sub:
+            continue
+        text = on_command_line.get(name)
+        # `nan` is not equal to itself, its text is.
+        if text is not None and repr(parsed_entries.get(name)) == repr(config[name]):
+            # As Snakemake does it.
+            config[name] = text.strip("'\"")
+        elif config[name] is not None and not isinstance(config[name], str | list | Mapping):
+            config[name] = next(_texts(name, config[name], files), config[name])
+    return config
+
+
+def _texts(name: str, value: Any, files: Iterable[str | Path]) -> Iterator[str]:
+    """Yield the text of a key in the config files that give it this value, the last file first."""
+    for file in reversed(list(files)):
+        try:
+            content = Path(file).read_text(encoding="utf-8")
+            texts, values = (yaml.load(content, loader) for loader in (yaml.BaseLoader, yaml.SafeLoader))
+            if values[name] == value and isinstance(texts[name], str):
+                yield texts[name]
+        # Snakemake has read the file, so this is a file in another format or of another workflow.
+        except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+            continue
+
+
 def filled(schema: Mapping[str, Any], given: Any) -> Any:
     """Return a copy with defaults for missing keys; 6000.0 becomes 6000 if the schema requires an integer.
 
@@ -66,7 +107,8 @@ def filled(schema: Mapping[str, Any], given: Any) -> Any:
     for choice in schema.get("anyOf", [schema]):
         if isinstance(given, list) and "items" in choice:
             return [filled(choice["items"], value) for value in given]
-    if isinstance(given, float) and any(choice.get("type") == "integer" for choice in schema.get("anyOf", [schema])):
+    integers = any(choice.get("type") == "integer" for choice in schema.get("anyOf", [schema]))
+    if integers and isinstance(given, float) and given.is_integer():
         return int(given)
     if "properties" not in schema:
         return given
@@ -167,15 +209,22 @@ def replaced(carried: Iterable[str], config: Mapping[str, Any], data: Sequence[s
         if key not in asked or line == asked[key]:
             continue
         wanted = asked[key].partition(SEPARATOR)[2]
-        if key not in EXTENDED or not _extends(key, yaml.safe_load(wanted), yaml.safe_load(value)):
+        if key not in EXTENDED or not _extends(
+            key, yaml.safe_load(wanted), yaml.safe_load(value), config["images"]["disjoint"]
+        ):
             lines.append(f"{line}; asked for: {wanted}")
     if carried and [line for line in carried if line.startswith(DATA_CONTENT)] != list(data):
         lines.append("data_dir: its images are not those of the finished study")
     return lines
 
 
-def _extends(key: str, asked: Any, has: Any) -> bool:
-    """Return whether a list (or `all`) or a number includes everything that a finished study has."""
+def _extends(key: str, asked: Any, has: Any, disjoint: bool = False) -> bool:
+    """Return whether a list (or `all`) or a number includes everything that a finished study has.
+
+    disjoint: the key images.disjoint. The images of a seed then depend on its place in the list of seeds.
+    """
+    if key == "seeds" and disjoint:
+        return asked[: len(has)] == has
     if asked == "all" or has == "all":
         return asked == "all"
     # The figures of the shape and of the mean maps are drawn for the first criterion.
@@ -393,7 +442,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     pairs = config["pairs_per_image"]
     for split in SPLITS:
         count = config["images"][config["dataset"]][split]
-        if count < pairs["same"] + 1 + pairs["different"]:
+        if isinstance(count, int) and count < pairs["same"] + 1 + pairs["different"]:
             yield (
                 f"images.{config['dataset']}.{split}: {count} images are too few for the pairs of one image "
                 f"({pairs['same']} of the same class, {pairs['different']} of other classes, and the image itself); "

@@ -21,10 +21,10 @@ HEADER = (
 )
 
 
-def summary_text(curve: pd.DataFrame, figures: str, warning: str = "") -> str:
-    """The summary of a curve.csv, at most WIDTH characters wide.
+def summary_text(curve: pd.DataFrame, figures: str, shared: pd.DataFrame | None = None, warning: str = "") -> str:
+    """The summary of a curve.csv, at most WIDTH characters wide. figures: where the study's figures are.
 
-    figures: where the study's figures are. warning: of `learned.warning_about`, the first line.
+    shared: shared_images.csv, if the study has one. warning: of `learned.warning_about`, the first line.
     """
     summary, differences = summarise(curve), paired(curve)
     areas = networks(curve).pivot(index=["removal", "seed"], columns="criterion", values=AREA)
@@ -37,7 +37,9 @@ def summary_text(curve: pd.DataFrame, figures: str, warning: str = "") -> str:
         minus_random = _minus_random(differences, removal)
         sentences = (_best(rows["criterion"].tolist(), areas.loc[removal]), _against_random(rows, minus_random))
         blocks += [f"Removal: {removal}\n{_table(rows, minus_random)}", "\n".join(map(_wrapped, sentences))]
-    blocks += [_notes(differences), _unpruned(first), f"Figures: {figures}"]
+    blocks += [_notes(differences), _unpruned(first)]
+    blocks += [] if shared is None else [_wrapped(_shared(shared))]
+    blocks += [f"Figures: {figures}"]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -118,6 +120,18 @@ def _notes(differences: pd.DataFrame) -> str:
         family = areas["comparisons"].max()
         notes.append(f"*: differs from random, p < {LEVEL} after Holm's correction for {family} comparisons.")
     return "\n".join(map(_wrapped, notes))
+
+
+def _shared(shared: pd.DataFrame) -> str:
+    """Which share of their images two networks have in common, on average over all pairs of networks."""
+    means = shared.groupby(["split", "other_split"])["share"].mean()
+    train, test, both = (means[key] for key in (("train", "train"), ("test", "test"), ("test", "train")))
+    if max(train, test, both) == 0:
+        return "Images: no two networks share training or test images."
+    return (
+        f"Images: two networks share {train:.0%} of their training images and {test:.0%} of their test images on "
+        f"average; {both:.0%} of the test images of one are training images of another (shared_images.csv)."
+    )
 
 
 def _unpruned(row: pd.Series) -> str:

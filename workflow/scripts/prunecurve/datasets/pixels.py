@@ -1,0 +1,42 @@
+"""From a picture of any kind to 8-bit pixels of one size."""
+
+from typing import Any
+
+import numpy as np
+
+
+def resized(image: Any, size: int) -> np.ndarray:
+    """Resize a Pillow image with bilinear interpolation; return uint8 (C, size, size)."""
+    from PIL import Image
+
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def eight_bit(image: Any, file_format: str | None = None) -> Any:
+    """Convert a Pillow image to 8-bit grey (mode `L`) or RGB. Transparent images are put on a white background.
+
+    16-bit grey is divided by 256, whatever values the image has, so that equal values give equal pixels in all images.
+    (Pillow's own conversion clips 16-bit values at 255 and ignores transparency.) file_format: Pillow's name of the
+    format. Raises ValueError for pixels that have no fixed range: floating-point numbers and 32-bit integers.
+    """
+    from PIL import Image
+
+    # Some versions of Pillow open a 16-bit PNG file as mode `I`. The PNG format has no integers of more bits.
+    if image.mode.startswith("I;16") or (image.mode == "I" and file_format == "PNG"):
+        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if image.mode in ("F", "I"):
+        kind = "floating-point numbers" if image.mode == "F" else "32-bit integers"
+        raise ValueError(f"its pixels are {kind}, whose range is not known; save it with 8 or 16 bits")
+    grey = image.mode in ("1", "L", "LA")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if grey else "RGB")
+
+
+def without_colour(picture: np.ndarray) -> np.ndarray:
+    """Return one channel (1, S, S) of a picture (3, S, S) whose pixels are all grey; else the picture itself."""
+    return picture[:1] if (picture == picture[:1]).all() else picture
