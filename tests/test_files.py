@@ -13,8 +13,10 @@ import pytest
 from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
+from prunecurve import provenance
 from prunecurve.errors import StudyError
 from prunecurve.files import (
+    FORMAT,
     as_text,
     atomic,
     load_array,
@@ -27,6 +29,33 @@ from prunecurve.files import (
     write_rows,
 )
 from prunecurve.statistics import read_table
+
+
+def test_another_layout_of_the_files_gets_another_format(tmp_path):
+    """Edits to files.py do not run anything again, unless FORMAT changes. If this test fails, raise FORMAT too."""
+    save_array(tmp_path / "a.npy", np.arange(3, dtype=np.float32))
+    save_arrays(tmp_path / "b.npy", {"w": np.ones((2, 2), np.float32), "eps": np.array(1e-5)})
+    with streamed_array(tmp_path / "c.npy", (2, 2)) as array:
+        array[:] = 1
+    rows = [{"k": 1, "loss": 0.1, "name": "x"}, {"k": 2, "loss": np.float32(1e-7), "name": "y"}]
+    provenance.start(["training.epochs: 8"])
+    try:
+        write_rows(tmp_path / "d.csv", rows)
+        write_rows(tmp_path / "e.csv", rows, sealed=False)
+    finally:
+        provenance.stop()
+    checksums = {path.name: f"{zlib.crc32(path.read_bytes()):08x}" for path in sorted(tmp_path.iterdir())}
+    assert (FORMAT, checksums) == (
+        1,
+        {
+            "a.npy": "297b7f2c",
+            "b.npy": "f7c563fb",
+            "c.npy": "8ac52ebe",
+            "d.csv": "eac9ee03",
+            "e.csv": "7efd10bb",
+            "e.csv.settings": "14e88d3f",
+        },
+    )
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -54,7 +54,7 @@ def replace(study: Study, old: str, new: str) -> None:
 def append(study: Study, module: str) -> None:
     """Edit a file under workflow/scripts."""
     with (study.folder / "workflow" / "scripts" / module).open("a") as file:
-        file.write("\n# edited\n")
+        file.write("\nEDITED = True\n")
 
 
 # ---- results of a finished study

@@ -20,6 +20,10 @@ import numpy as np
 from prunecurve import provenance
 from prunecurve.errors import StudyError, unwritable
 
+# Raise this number when an edit to this file changes the bytes that are written, or the values that are read. Results
+# are then computed again. Other edits to this file do not trigger a re-run (see source.py).
+FORMAT = 1
+
 
 def unreadable(path: str | os.PathLike[str], kind: str, error: Exception) -> StudyError:
     """Return the error for a file that cannot be read. If the file itself is damaged, the message says what to do."""

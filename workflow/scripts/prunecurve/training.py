@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from prunecurve.batches import Split, all_logits, as_input
 from prunecurve.errors import StudyError
-from prunecurve.metrics import measure
 from prunecurve.network import Architecture, PairNet
+from prunecurve.scores import validation_scores
 from prunecurve.seeding import stream, stream_seed
 
 log = logging.getLogger("prunecurve")
@@ -98,7 +98,7 @@ def train(
             raise StudyError(
                 f"training: the loss is {loss} in epoch {epoch}; lower training.learning_rate ({recipe.learning_rate})"
             )
-        scores = measure(all_logits(model, validation), labels)
+        scores = validation_scores(all_logits(model, validation), labels)
         rows.append(_row(epoch, loss, scores, rate, time.monotonic() - started))
         log.info("%s", _progress(rows[-1], recipe.epochs, seed))
         merit = (scores["balanced_accuracy"], -scores["log_loss"])
