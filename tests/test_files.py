@@ -88,9 +88,44 @@ def test_temporary_files_of_killed_processes_are_removed(tmp_path):
     dead.wait()
     host = os.uname().nodename
     for process in (dead.pid, os.getppid()):
-        (tmp_path / f".unfinished-{host}-{process}-a.npy").write_text("half")
+        (tmp_path / f".unfinished-{host}@{process}-a.npy").write_text("half")
     save_array(tmp_path / "a.npy", np.arange(3))
-    assert sorted(p.name for p in tmp_path.iterdir()) == [f".unfinished-{host}-{os.getppid()}-a.npy", "a.npy"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f".unfinished-{host}@{os.getppid()}-a.npy", "a.npy"]
+
+
+def test_temporary_files_of_other_machines_and_artifacts_stay(tmp_path, monkeypatch):
+    """Names of machines may contain each other, with or without a number at the end."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    names = []
+    for host in ("compute", "compute-gpu", f"compute-{dead.pid}", "compute-gpu-2", "com"):
+        monkeypatch.setattr(os, "uname", lambda host=host: SimpleNamespace(nodename=host))
+        with atomic(tmp_path / "a.npy") as temporary:
+            Path(temporary).write_text("half")
+            # As if the process had been killed here.
+            left = os.path.basename(temporary).replace(str(os.getpid()), str(dead.pid))
+            names.append(left)
+            os.link(temporary, tmp_path / left)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="compute"))
+    save_array(tmp_path / "b-a.npy", np.arange(3))
+    assert {p.name for p in tmp_path.iterdir()} == {*names, "a.npy", "b-a.npy"}
+    save_array(tmp_path / "a.npy", np.arange(3))
+    assert {p.name for p in tmp_path.iterdir()} == {*names[1:], "a.npy", "b-a.npy"}
+
+
+def test_the_same_bytes_keep_their_time_and_others_replace_them(tmp_path):
+    path = tmp_path / "a.npy"
+    save_array(path, np.arange(300_000))
+    os.utime(path, ns=(10**18, 10**18))
+    save_array(path, np.arange(300_000))
+    assert path.stat().st_mtime_ns == 10**18 and list(tmp_path.iterdir()) == [path]
+    changed = np.arange(300_000)
+    changed[-1] = 0
+    save_array(path, changed)
+    assert path.stat().st_mtime_ns > 10**18 and np.array_equal(load_array(path), changed)
+    path.unlink()
+    save_array(path, changed)
+    assert path.stat().st_mtime_ns > 10**18, "a run of Snakemake removes the output first"
 
 
 @pytest.mark.parametrize(
