@@ -141,16 +141,21 @@ def study(tmp_path: Path) -> Study:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """A finished study, read only. Tests that change files use `copied`."""
+    return finished_study(tmp_path_factory, "finished", TINY)
+
+
+def finished_study(tmp_path_factory: pytest.TempPathFactory, name: str, config: str) -> Study:
+    """Return the finished study of this name. The first worker process that needs it runs it for all."""
     root = tmp_path_factory.getbasetemp()
-    # Each worker process has its own folder in a common one. The first worker runs the study for all.
+    # Each worker process has its own folder in a common one.
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    with (root / "finished.lock").open("w") as lock:
+    with (root / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (root / "finished").is_dir():
-            study = Study(root / "running")
+        if not (root / name).is_dir():
+            study = Study(root / f"{name}-running", config)
             study.run()
-            study.folder.rename(root / "finished")
-    return Study.at(root / "finished")
+            study.folder.rename(root / name)
+    return Study.at(root / name)
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def test_a_study_of_another_name_uses_the_same_entries_and_is_frozen(cache, tmp_
 def test_an_edited_module_is_not_served_from_before_the_edit(cache, tmp_path, module, again):
     edited = checkout(tmp_path / "study", cache)
     with (edited.folder / "workflow" / "scripts" / module).open("a") as file:
-        file.write("\n# edited\n")
+        file.write("\nEDITED = True\n")
     assert computed(edited.run(CURVE, "--cache").stdout) == again
 
 

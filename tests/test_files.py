@@ -13,8 +13,10 @@ import pytest
 from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
+from prunecurve import provenance
 from prunecurve.errors import StudyError
 from prunecurve.files import (
+    FORMAT,
     as_text,
     atomic,
     load_array,
@@ -27,6 +29,33 @@ from prunecurve.files import (
     write_rows,
 )
 from prunecurve.statistics import read_table
+
+
+def test_another_layout_of_the_files_gets_another_format(tmp_path):
+    """Edits to files.py do not run anything again, unless FORMAT changes. If this test fails, raise FORMAT too."""
+    save_array(tmp_path / "a.npy", np.arange(3, dtype=np.float32))
+    save_arrays(tmp_path / "b.npy", {"w": np.ones((2, 2), np.float32), "eps": np.array(1e-5)})
+    with streamed_array(tmp_path / "c.npy", (2, 2)) as array:
+        array[:] = 1
+    rows = [{"k": 1, "loss": 0.1, "name": "x"}, {"k": 2, "loss": np.float32(1e-7), "name": "y"}]
+    provenance.start(["training.epochs: 8"])
+    try:
+        write_rows(tmp_path / "d.csv", rows)
+        write_rows(tmp_path / "e.csv", rows, sealed=False)
+    finally:
+        provenance.stop()
+    checksums = {path.name: f"{zlib.crc32(path.read_bytes()):08x}" for path in sorted(tmp_path.iterdir())}
+    assert (FORMAT, checksums) == (
+        1,
+        {
+            "a.npy": "297b7f2c",
+            "b.npy": "f7c563fb",
+            "c.npy": "8ac52ebe",
+            "d.csv": "eac9ee03",
+            "e.csv": "7efd10bb",
+            "e.csv.settings": "14e88d3f",
+        },
+    )
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -59,9 +88,44 @@ def test_temporary_files_of_killed_processes_are_removed(tmp_path):
     dead.wait()
     host = os.uname().nodename
     for process in (dead.pid, os.getppid()):
-        (tmp_path / f".unfinished-{host}-{process}-a.npy").write_text("half")
+        (tmp_path / f".unfinished-{host}@{process}-a.npy").write_text("half")
     save_array(tmp_path / "a.npy", np.arange(3))
-    assert sorted(p.name for p in tmp_path.iterdir()) == [f".unfinished-{host}-{os.getppid()}-a.npy", "a.npy"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f".unfinished-{host}@{os.getppid()}-a.npy", "a.npy"]
+
+
+def test_temporary_files_of_other_machines_and_artifacts_stay(tmp_path, monkeypatch):
+    """Names of machines may contain each other, with or without a number at the end."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    names = []
+    for host in ("compute", "compute-gpu", f"compute-{dead.pid}", "compute-gpu-2", "com"):
+        monkeypatch.setattr(os, "uname", lambda host=host: SimpleNamespace(nodename=host))
+        with atomic(tmp_path / "a.npy") as temporary:
+            Path(temporary).write_text("half")
+            # As if the process had been killed here.
+            left = os.path.basename(temporary).replace(str(os.getpid()), str(dead.pid))
+            names.append(left)
+            os.link(temporary, tmp_path / left)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="compute"))
+    save_array(tmp_path / "b-a.npy", np.arange(3))
+    assert {p.name for p in tmp_path.iterdir()} == {*names, "a.npy", "b-a.npy"}
+    save_array(tmp_path / "a.npy", np.arange(3))
+    assert {p.name for p in tmp_path.iterdir()} == {*names[1:], "a.npy", "b-a.npy"}
+
+
+def test_the_same_bytes_keep_their_time_and_others_replace_them(tmp_path):
+    path = tmp_path / "a.npy"
+    save_array(path, np.arange(300_000))
+    os.utime(path, ns=(10**18, 10**18))
+    save_array(path, np.arange(300_000))
+    assert path.stat().st_mtime_ns == 10**18 and list(tmp_path.iterdir()) == [path]
+    changed = np.arange(300_000)
+    changed[-1] = 0
+    save_array(path, changed)
+    assert path.stat().st_mtime_ns > 10**18 and np.array_equal(load_array(path), changed)
+    path.unlink()
+    save_array(path, changed)
+    assert path.stat().st_mtime_ns > 10**18, "a run of Snakemake removes the output first"
 
 
 @pytest.mark.parametrize(

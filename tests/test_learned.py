@@ -9,9 +9,10 @@ import train as train_script
 from prunecurve.batches import Split
 from prunecurve.errors import StudyError
 from prunecurve.files import save_array, write_rows
-from prunecurve.learned import above_constant, kept_epoch, shortfall, warning_about
+from prunecurve.learned import kept_epoch, shortfall, warning_about
 from prunecurve.metrics import measure
 from prunecurve.network import prepare_torch
+from prunecurve.scores import above_constant
 from prunecurve.training import Recipe, train
 from test_training import ARCHITECTURE, CPU, RECIPE, bars
 

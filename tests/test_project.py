@@ -15,7 +15,9 @@ PACKAGE = PROJECT / "workflow" / "scripts" / "prunecurve"
 LEVELS = [
     {"errors", "settings", "naming", "provenance", "progress"},
     {"source"},
-    {"files", "seeding", "metrics", "commandline"},
+    {"files", "seeding", "commandline"},
+    {"scores"},
+    {"metrics"},
     {"curves", "archive"},
     {"datasets", "pairs", "planning", "shared"},
     {"network", "batches"},

@@ -4,6 +4,7 @@ These tests start a Slurm on this machine (slurm.py). If this is not possible, t
 """
 
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -108,7 +109,8 @@ def test_a_study_through_slurm_has_the_same_bytes_as_a_local_one(slurm, study, f
     assert same_curve(study, finished)
     assert "workflow specific profile profiles/default" in output
     jobs = cluster.call("squeue", "-h", "--states=all", "-o", "%k %C %m %Z").splitlines()
-    jobs = sorted(job.removesuffix(f" {study.folder}") for job in jobs if job.endswith(f" {study.folder}"))
+    jobs = [job.removesuffix(f" {study.folder}") for job in jobs if job.endswith(f" {study.folder}")]
+    jobs = sorted(re.sub(r"/\w{12} ", " ", job) for job in jobs)
     assert jobs == [
         "collect_activations 2 2000M",
         "evaluations 2 1000M",
@@ -178,6 +180,7 @@ def test_a_killed_driver_leaves_jobs_to_cancel_and_the_same_command_goes_on(slur
 def test_a_failing_job_names_its_log(slurm, unswept, profile):
     """The log of the rule and the log of Slurm both contain the reason."""
     sums = unswept.path("seed0/conv3/partial_sums/l1_norm.npy")
+    unswept.run(str(sums.relative_to(unswept.folder)))  # temporary files are kept only if they are the target
     sums.write_bytes(sums.read_bytes()[:-100])
     row = "results/digits/seed0/conv3/sweep/l1_norm/structural/k5.csv"
     output = unswept.run(*arguments(profile, row, "--retries", "0"), succeed=False).stdout
@@ -313,7 +316,9 @@ def test_a_job_asks_for_what_its_rule_says_and_no_more(played):
         assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "12\n"
     logs = ".snakemake/slurm_logs"
     common = "--parsable --job-name=prunecurve --comment="
-    assert calls() == [
+    marks = [re.search(r"/(\w{12}) ", call)[1] for call in calls()]
+    assert len(set(marks)) == 2, "each job has its own"
+    assert [re.sub(r"/\w{12} ", " ", call) for call in calls()] == [
         f"{common}train --output={logs}/train/%j.log --cpus-per-task=2 --mem=4000 --time=120 --gpus=1 job.sh",
         f"{common}sums --output={logs}/sums/%j.log --cpus-per-task=4 --mem=2000 --partition=long job.sh",
     ]
@@ -324,13 +329,35 @@ def test_a_refusal_that_passes_is_waited_for_and_another_is_told(played, monkeyp
     submit = runpy.run_path(str(SCRIPTS / "submit.py"))["submit"]
     monkeypatch.setitem(submit.__globals__, "TRY_AGAIN_AFTER", 0)
     limit = "sbatch: error: AssocMaxSubmitJobLimit"
-    played("sbatch", f'[ "$(wc -l < calls)" -gt 3 ] && echo 5 || {{ echo "{limit}" >&2; exit 1; }}')
-    assert submit(["sbatch", "job.sh"]) == "5"
-    assert len(calls()) == 4
+    played("squeue", "echo '4 train/another'")
+    played("sbatch", f'[ "$(grep -c job.sh calls)" -gt 3 ] && echo 5 || {{ echo "{limit}" >&2; exit 1; }}')
+    assert submit(["sbatch", "job.sh"], "mark") == "5"
+    assert calls().count("job.sh") == 4
     played("sbatch", "echo 'sbatch: error: invalid partition specified: nowhere' >&2; exit 1")
     with pytest.raises(SystemExit, match="sbatch failed"):
-        submit(["sbatch", "job.sh"])
+        submit(["sbatch", "job.sh"], "mark")
     assert "invalid partition specified: nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "message", ["Socket timed out on send/recv operation", "Zero Bytes were transmitted or received"]
+)
+def test_a_job_whose_sbatch_timed_out_but_went_through_is_submitted_once(played, monkeypatch, message):
+    """squeue fails at first, as the controller is busy. The job is not submitted before squeue answers."""
+    submit = runpy.run_path(str(SCRIPTS / "submit.py"))["submit"]
+    monkeypatch.setitem(submit.__globals__, "TRY_AGAIN_AFTER", 0)
+    played("sbatch", f"echo 'sbatch: error: Batch job submission failed: {message}' >&2; exit 1")
+    played("squeue", '[ "$(wc -l < calls)" -gt 3 ] || exit 1; echo "7 sums/other"; echo "8 train/mark"')
+    assert submit(["sbatch", "job.sh"], "mark") == "8"
+    assert calls().count("job.sh") == 1 and len(calls()) == 4
+    assert calls()[1] == "--me --name=prunecurve --states=all --noheader --format=%i %k"
+
+
+def test_a_real_job_is_found_by_its_mark(slurm, tmp_path, monkeypatch):
+    find = runpy.run_path(str(SCRIPTS / "submit.py"))["find"]
+    words = ["--parsable", "--job-name=prunecurve", f"--chdir={tmp_path}", "--wrap", "true"]
+    numbers = {mark: cluster.call("sbatch", f"--comment=train/{mark}", *words).strip() for mark in ("ab12", "cd34")}
+    assert {mark: find(mark) for mark in numbers} == numbers and find("12") is None
 
 
 @pytest.mark.parametrize(("device", "asked"), [("cuda", True), ("auto", False)])

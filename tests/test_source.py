@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 from conftest import PROJECT
-from prunecurve.source import digest, files_of, version
+from prunecurve.source import NOT_COMPUTED_WITH, digest, files_of, version
 
 SCRIPTS = PROJECT / "workflow" / "scripts"
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
@@ -72,33 +72,84 @@ def test_another_version_of_a_library_changes_the_digest_of_what_imports_it(monk
     assert digests() == before
 
 
-def test_an_edit_changes_the_digest_of_what_uses_it_alone(tmp_path):
-    shutil.copytree(SCRIPTS, tmp_path / "scripts")
-    # freeze knows the code of all stages.
-    names = [n for n in NAMES if n not in ("freeze", "document_config")]
+# freeze knows the code of all stages.
+COMPARED = [name for name in NAMES if name not in ("freeze", "document_config")]
 
-    def digests():
-        digest.cache_clear()
-        # Each copy has its own folder, because the contents of a path are read only once.
-        return {name: digest(tmp_path / "scripts" / f"{name}.py") for name in names}
 
-    def edited(file):
-        copy = tmp_path / f"edited-{file.replace('/', '-')}"
+@pytest.fixture
+def changed(tmp_path):
+    """Return a function (file, edit) that edits a copy of the scripts and returns the scripts whose digest changed."""
+
+    def changed_by(file: str, edit) -> set[str]:
+        # Each copy has its own folder, because a file is read only once.
+        copy = tmp_path / f"copy{len(list(tmp_path.iterdir()))}"
         shutil.copytree(SCRIPTS, copy)
-        with (copy / file).open("a") as text:
-            text.write("\n# edited\n")
-        return {name: digest(copy / f"{name}.py") for name in names}
+        before = (copy / file).read_text()
+        after = edit(before)
+        assert after != before
+        (copy / file).write_text(after)
+        return {n for n in COMPARED if digest(copy / f"{n}.py") != digest(SCRIPTS / f"{n}.py")}
 
-    before = digests()
-    assert before == {name: digest(SCRIPTS / f"{name}.py") for name in names}
+    return changed_by
 
-    def changed(file):
-        return {name for name, value in edited(file).items() if value != before[name]}
 
-    assert changed("prunecurve/metrics.py") == {"train", "eval_pruned", "eval_early", "verify_surgery"}
-    assert changed("prunecurve/surgery.py") == {"verify_surgery"}
-    assert changed("prunecurve/datasets/folder.py") == {"get_images"}
-    assert changed("prunecurve/datasets/known.py") == set(), "it is used before any job runs"
-    assert changed("prunecurve/criteria/__init__.py") == {"rank_channels"}
-    assert changed("plot.py") == {"plot"}
-    assert changed("prunecurve/files.py") == set(names)
+def with_statement(text: str) -> str:
+    return f"{text}\nEDITED = True\n"
+
+
+def replaced(old: str, new: str):
+    return lambda text: text.replace(old, new, 1)
+
+
+def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
+    evaluations = {"eval_pruned", "eval_early", "verify_surgery"}
+    assert changed("prunecurve/scores.py", with_statement) == {"train", *evaluations}
+    assert changed("prunecurve/surgery.py", with_statement) == {"verify_surgery"}
+    assert changed("prunecurve/datasets/folder.py", with_statement) == {"get_images"}
+    assert changed("prunecurve/datasets/known.py", with_statement) == set(), "it is used before any job runs"
+    assert changed("prunecurve/criteria/__init__.py", with_statement) == {"rank_channels"}
+    assert changed("plot.py", with_statement) == {"plot"}
+
+
+def test_a_new_metric_column_does_not_train_again(changed):
+    column = replaced("        **counts,\n", '        **counts,\n        "pairs": len(labels),\n')
+    assert changed("prunecurve/metrics.py", column) == {"eval_pruned", "eval_early", "verify_surgery"}
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: f"# A comment.\n{text}\n# Another.\n",
+        replaced('"""', '"""Another docstring. '),
+        replaced('    """Return', '    """Also return'),
+        replaced("(logits: np.ndarray, labels", "(\n    logits: np.ndarray,  # of the pairs\n    labels"),
+        lambda text: text.replace("'", '"'),
+    ],
+    ids=["comments", "docstring of the module", "docstring of a function", "layout", "quotes"],
+)
+def test_comments_docstrings_and_layout_do_not_change_the_digest(changed, edit):
+    assert changed("prunecurve/scores.py", lambda text: edit(text) + "\n") == set()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("-1.0", "-2.0"), ("np.sum(", "np.any("), ("fp, tn, fn =", "tn, fp, fn ="), (" + ", " - ")]
+)
+def test_the_smallest_change_of_the_code_changes_the_digest(changed, old, new):
+    assert "train" in changed("prunecurve/scores.py", replaced(old, new))
+
+
+def test_modules_that_only_read_and_write_are_listed_and_count_by_their_format(changed):
+    """Add a module here only if no number of a result is computed in it."""
+    assert {
+        "commandline.py",
+        "errors.py",
+        "files.py",
+        "learned.py",
+        "progress.py",
+        "provenance.py",
+    } == NOT_COMPUTED_WITH
+    for name in NOT_COMPUTED_WITH:
+        assert (SCRIPTS / "prunecurve" / name).is_file()
+        assert changed(f"prunecurve/{name}", with_statement) == set()
+    # Not document_config and compare_studies: the first is not in COMPARED, the second writes nothing.
+    assert changed("prunecurve/files.py", replaced("FORMAT = 1", "FORMAT = 99")) >= set(COMPARED) - {"compare_studies"}

@@ -7,10 +7,13 @@ rule sum_channels:
         weights=rules.train.output.weights,
         ranking=RANKING,
     output:
-        f"{IN_LAYER}/partial_sums/{{criterion}}.npy",
+        # Removed after the last evaluation that reads them: they are larger than all other results together.
+        temp(f"{IN_LAYER}/partial_sums/{{criterion}}.npy"),
     log:
         f"{SEED}/logs/sum_channels/{{layer}}/{{criterion}}.log",
     cache: CACHED
+    # After the evaluations that are ready, so that the sums of few rankings exist at the same time.
+    priority: -1
     group:
         "sums"
     conda:
@@ -33,7 +36,9 @@ rule eval_pruned:
         weights=rules.train.output.weights,
         mean_features=lambda w: mean_features([w.removal]),
         ranking=RANKING,
-        partial_sums=rules.sum_channels.output,
+        # ancient: sums that are computed again for a new K do not run the finished evaluations of the ranking again. All
+        # that the sums depend on is an input or, as their code, a parameter of the evaluation too.
+        partial_sums=ancient(rules.sum_channels.output),
     output:
         ROWS,
     log:
@@ -53,6 +58,7 @@ rule eval_pruned:
     params:
         script=script("eval_pruned"),
         code=code("eval_pruned"),
+        code_of_sums=code("sum_channels"),
         # Two evaluations can have the same input files. These parameters distinguish them.
         dataset=DATASET,
         seed="{seed}",

@@ -20,6 +20,10 @@ import numpy as np
 from prunecurve import provenance
 from prunecurve.errors import StudyError, unwritable
 
+# Raise this number when an edit to this file changes the bytes that are written, or the values that are read. Results
+# are then computed again. Other edits to this file do not trigger a re-run (see source.py).
+FORMAT = 1
+
 
 def unreadable(path: str | os.PathLike[str], kind: str, error: Exception) -> StudyError:
     """Return the error for a file that cannot be read. If the file itself is damaged, the message says what to do."""
@@ -42,20 +46,27 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
     The temporary name contains the process ID, because a job may continue after its Snakemake process was killed and
     still write the same artifact. Temporary files of ended processes of this machine are removed. Raises StudyError,
     with what to do, if the disk is full or read-only.
+
+    If `path` has the same bytes already, it keeps its time. Snakemake removes the outputs of a job before it starts the
+    job, so a file that exists now was written by another process: the job of a new run, while this one outlived its own
+    run. Snakemake compares large files by their time, and a newer one would run everything after it again.
     """
     folder, name = os.path.split(os.fspath(path))
-    own = f".unfinished-{os.uname().nodename}-"
+    # `@` ends the name of the machine: no other machine's name can contain it and continue with a number.
+    own, suffix = f".unfinished-{os.uname().nodename}@", f"-{name}"
     # The suffix stays at the end, because np.save and matplotlib depend on it.
-    temporary = os.path.join(folder, f"{own}{os.getpid()}-{name}")
+    temporary = os.path.join(folder, f"{own}{os.getpid()}{suffix}")
     try:
         os.makedirs(folder or ".", exist_ok=True)
         for left in os.listdir(folder or "."):
-            if not left.startswith(own) or not left.endswith(f"-{name}"):
-                continue
-            if not _is_alive(int(left.removeprefix(own).split("-")[0])):
+            process = left[len(own) : -len(suffix)]
+            if left == f"{own}{process}{suffix}" and process.isdecimal() and not _is_alive(int(process)):
                 _remove(os.path.join(folder, left))
         yield temporary
-        os.replace(temporary, path)
+        if _same_bytes(temporary, path):
+            _remove(temporary)
+        else:
+            os.replace(temporary, path)
     except OSError as error:
         # Create the message before removing the temporary file: the removal frees space on a full disk.
         message = unwritable(path if error.filename in (None, temporary) else error.filename, error)
@@ -66,6 +77,20 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
     except BaseException:
         _remove(temporary)
         raise
+
+
+def _same_bytes(first: str, second: str | os.PathLike[str]) -> bool:
+    """Whether both files exist and have the same bytes. A file that cannot be read is different."""
+    try:
+        if os.path.getsize(first) != os.path.getsize(second):
+            return False
+        with open(first, "rb") as one, open(second, "rb") as other:
+            while block := one.read(1 << 20):
+                if block != other.read(1 << 20):
+                    return False
+    except OSError:
+        return False
+    return True
 
 
 def _remove(path: str) -> None:

@@ -5,28 +5,6 @@ from collections.abc import Iterable, Mapping
 
 from prunecurve.files import read_rows
 
-# The balanced accuracy of each constant answer.
-CONSTANT = 0.5
-# A network that guesses is more than three standard errors above a constant answer in about one of a thousand cases.
-STANDARD_ERRORS = 3
-# The column of training.csv.
-COLUMN = "above_constant"
-
-
-def above_constant(scores: Mapping[str, float]) -> bool:
-    """Return whether a balanced accuracy is clearly above that of a constant answer: by three standard errors.
-
-    scores: `balanced_accuracy`, `recall_same`, `recall_different` and the counts of `metrics.measure`. The standard
-    error is that of the mean of two independent shares, the recalls of both classes.
-    """
-    same, different = scores["tp"] + scores["fn"], scores["tn"] + scores["fp"]
-    variance = sum(
-        recall * (1 - recall) / max(pairs, 1) / 4
-        for recall, pairs in ((scores["recall_same"], same), (scores["recall_different"], different))
-    )
-    excess = scores["balanced_accuracy"] - CONSTANT
-    return bool(excess > 0 and excess**2 > STANDARD_ERRORS**2 * variance)
-
 
 def kept_epoch(rows: Iterable[Mapping[str, object]]) -> Mapping[str, object]:
     """Return the row of a training history whose weights were kept."""
@@ -36,13 +14,13 @@ def kept_epoch(rows: Iterable[Mapping[str, object]]) -> Mapping[str, object]:
 def shortfall(row: Mapping[str, object], require: float) -> str:
     """Return what a kept epoch lacks for `training.require`; an empty text if the network is good enough.
 
-    row: of training.csv, as numbers or as text. A history of an older version has no COLUMN and passes its test.
+    row: of training.csv, as numbers or as text. A history of an older version lacks the column and passes its test.
     """
     score = float(row["val_balanced_accuracy"])
-    if not require or (score >= require and int(row.get(COLUMN, 1))):
+    if not require or (score >= require and int(row.get("above_constant", 1))):
         return ""
     reason = f"training.require is {require}" if score < require else "this is within three standard errors"
-    return f"a balanced accuracy of {score:.3f} on the validation pairs; a constant answer has {CONSTANT}, and {reason}"
+    return f"a balanced accuracy of {score:.3f} on the validation pairs; a constant answer has 0.5, and {reason}"
 
 
 def add_histories(cli: argparse.ArgumentParser) -> None:
@@ -62,7 +40,7 @@ def warning_about(histories: Mapping[int, str]) -> str:
     histories: the path of training.csv of each seed.
     """
     kept = {seed: kept_epoch(read_rows(path)) for seed, path in histories.items()}
-    seeds = [seed for seed, row in kept.items() if not int(row.get(COLUMN, 1))]
+    seeds = [seed for seed, row in kept.items() if not int(row.get("above_constant", 1))]
     if not seeds:
         return ""
     shown = ", ".join(map(str, seeds[:10])) + (", …" if len(seeds) > 10 else "")

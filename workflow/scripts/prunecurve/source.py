@@ -11,6 +11,12 @@ from pathlib import Path
 from prunecurve.provenance import SEPARATOR
 
 PACKAGE = "prunecurve"
+# Modules that read, write, log or parse options. No number of a result is computed in them, so an edit to them is not a
+# reason to train networks again. Of each of them the digest includes only the constant FORMAT, if there is one: it must
+# get another value when an edit changes the bytes that are written or the values that are read. tests/test_files.py
+# holds the bytes of each kind of file together with the FORMAT of files.py. All other modules are included in full.
+NOT_COMPUTED_WITH = frozenset({"commandline.py", "errors.py", "files.py", "learned.py", "progress.py", "provenance.py"})
+FORMAT = "FORMAT"
 # Libraries whose name on the package index differs from the name in the import statement.
 INSTALLED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
@@ -34,16 +40,17 @@ def files_of(script: str | Path, *plugins: str) -> list[Path]:
 
 @functools.cache
 def digest(script: str | Path, *plugins: str) -> str:
-    """Return 16 hexadecimal digits of a hash over the names and contents of `files_of` and the library versions.
+    """Return 16 hexadecimal digits of a hash over the names and the code of `files_of` and the library versions.
 
-    The versions are those of the libraries that the files import. A different digest means that the script may
-    compute something different.
+    Comments, docstrings and the layout of the code are left out. The versions are those of the libraries that the files
+    import. A different digest means that the script may compute something different.
     """
     scripts = Path(script).parent
     content = hashlib.sha256()
     files = files_of(script, *plugins)
     for file in files:
-        content.update(f"{file.relative_to(scripts).as_posix()}\0{len(_read(file))}\0".encode() + _read(file))
+        name = file.relative_to(scripts).as_posix()
+        content.update(f"{name}\0{_computed(file, name)}\0".encode())
     for library in sorted({library for file in files for library in _libraries(file)}):
         content.update(f"{library} {version(library)}\0".encode())
     return content.hexdigest()[:16]
@@ -62,8 +69,41 @@ def version(library: str) -> str:
 
 
 @functools.cache
-def _read(file: Path) -> bytes:
-    return file.read_bytes()
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_bytes(), file)
+
+
+@functools.cache
+def _computed(file: Path, name: str) -> str:
+    """Return the part of a file that results are computed with, as text; `name` is relative to the scripts."""
+    folder, _, module = name.rpartition("/")
+    if folder == PACKAGE and module in NOT_COMPUTED_WITH:
+        return repr([_text(node) for node in _tree(file).body if _assigns(node, FORMAT)])
+    return _text(_tree(file))
+
+
+def _assigns(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets)
+
+
+def _text(node: object) -> str:
+    """Return a syntax tree as text, without positions, comments and strings that are statements (docstrings).
+
+    Empty fields are left out, because newer versions of Python add some: `ast.dump` differs between versions.
+    """
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None)
+        texts = ((name, _text(value)) for name, value in fields)
+        return f"{type(node).__name__}({', '.join(f'{name}={text}' for name, text in texts if text != '[]')})"
+    if isinstance(node, list):
+        return f"[{', '.join(_text(item) for item in node if not _is_remark(item))}]"
+    return repr(node)
+
+
+def _is_remark(node: object) -> bool:
+    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+        return False
+    return isinstance(node.value.value, str)
 
 
 @functools.cache
@@ -75,7 +115,7 @@ def _imports(file: Path, scripts: Path) -> tuple[Path, ...]:
 def _libraries(file: Path) -> frozenset[str]:
     """Return the import names of the libraries that a file uses, without the standard library."""
     names = set()
-    for node in ast.walk(ast.parse(_read(file))):
+    for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -86,7 +126,7 @@ def _libraries(file: Path) -> frozenset[str]:
 def _imported(file: Path, scripts: Path) -> Iterator[Path]:
     # Importing a module also runs the __init__.py of the packages that contain it.
     yield from (scripts / folder / "__init__.py" for folder in file.relative_to(scripts).parents if folder.name)
-    for node in ast.walk(ast.parse(_read(file))):
+    for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

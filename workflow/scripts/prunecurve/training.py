@@ -11,17 +11,14 @@ from torch import Tensor, nn
 
 from prunecurve.batches import Split, all_logits, as_input
 from prunecurve.errors import StudyError
-from prunecurve.learned import COLUMN, above_constant
-from prunecurve.metrics import measure
 from prunecurve.network import Architecture, PairNet
+from prunecurve.scores import above_constant, validation_scores
 from prunecurve.seeding import stream, stream_seed
 
 log = logging.getLogger("prunecurve")
 
 # Number formats of forward and backward passes. Weights, their updates and all evaluations are float32.
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
 BALANCED = "balanced"
 
 
@@ -109,7 +106,7 @@ def train(
             raise StudyError(
                 f"training: the loss is {loss} in epoch {epoch}; lower training.learning_rate ({recipe.learning_rate})"
             )
-        scores = measure(all_logits(model, validation), labels)
+        scores = validation_scores(all_logits(model, validation), labels)
         rows.append(_row(epoch, loss, scores, rate, time.monotonic() - started))
         log.info("%s", _progress(rows[-1], recipe.epochs, seed))
         merit = (scores["balanced_accuracy"], -scores["log_loss"])
@@ -165,7 +162,7 @@ def _row(epoch: int, loss: float, scores: dict[str, float], rate: float, seconds
         "val_balanced_accuracy": scores["balanced_accuracy"],
         "val_recall_same": scores["recall_same"],
         "val_recall_different": scores["recall_different"],
-        COLUMN: int(above_constant(scores)),
+        "above_constant": int(above_constant(scores)),
         "learning_rate": rate,
         "seconds": round(seconds, 2),
     }

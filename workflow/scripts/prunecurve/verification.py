@@ -8,8 +8,8 @@ from prunecurve.batches import Split, all_logits
 from prunecurve.cost import block_of
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, remedy
-from prunecurve.metrics import confusion, predict
 from prunecurve.network import PairNet
+from prunecurve.scores import confusion, predict
 from prunecurve.surgery import operated
 from prunecurve.sweep import Evaluator, checked_ks, kept_channels
 
