@@ -32,6 +32,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
 
+# Python then would not find the package beside a script.
+unexport PYTHONSAFEPATH
+
 .DELETE_ON_ERROR:
 .PHONY: study figures archive compare unlock test lint bench docs clean
 

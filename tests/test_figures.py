@@ -175,9 +175,11 @@ def drawn_in(folder, **variables: str) -> list[bytes]:
     folder.mkdir(exist_ok=True)
     clean = {name: value for name, value in environment().items() if not name.startswith("MPL")}
     subprocess.run(
-        [sys.executable, PROJECT / "workflow" / "scripts" / "plot.py", "--figure", "balanced_accuracy_vs_k"]
-        + ["--data", data, "--criteria", *CRITERIA, "--dpi", "60"]
-        + ["--png", figure.with_suffix(".png"), "--svg", figure.with_suffix(".svg")],
+        [
+            *(sys.executable, PROJECT / "workflow" / "scripts" / "plot.py", "--figure", "balanced_accuracy_vs_k"),
+            *("--data", data, "--criteria", *CRITERIA, "--dpi", "60"),
+            *("--png", figure.with_suffix(".png"), "--svg", figure.with_suffix(".svg")),
+        ],
         cwd=folder,
         env=clean | variables,
         check=True,

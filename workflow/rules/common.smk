@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,11 +12,17 @@ from snakemake.logging import logger
 
 # Relative to the working folder, so that a moved study does not run again.
 WORKFLOW = Path(os.path.relpath(Path(workflow.current_basedir).parent))
+PROJECT = WORKFLOW.resolve().parent
 SCRIPTS = WORKFLOW / "scripts"
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
 # Jobs use the Python that runs Snakemake, even if its environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+# A script finds the package because Python adds the script's folder to its path; this variable forbids it.
+os.environ.pop("PYTHONSAFEPATH", None)
+# An empty entry (PYTHONPATH=$PYTHONPATH:FOLDER) is the working folder, whose files then replace modules of Python.
+if "PYTHONPATH" in os.environ:
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, os.environ["PYTHONPATH"].split(os.pathsep)))
 
 from prunecurve import archive, criteria, figures
 from prunecurve.config import (
@@ -39,11 +46,27 @@ from prunecurve.removal import REMOVALS as REMOVAL_NAMES
 from prunecurve.source import code_setting
 from prunecurve.sweep import checked_ks
 
+# In a `module:` with a prefix, Snakemake changes the paths of inputs, outputs and logs, but not those in parameters.
+PATHS = workflow.modifier.path_modifier
+
+
+def placed(path):
+    """Return a path of a rule as Snakemake uses it: with the prefix of the module, if this workflow is a module."""
+    return str(PATHS.modify(path))
+
+
+def archive_folder(name):
+    """Return the folder of an archive: in the working folder or, if it has none of this name, in the project."""
+    path = f"archive/{name}"
+    # Absolute paths get no prefix.
+    return next((Path(p) for p in (os.path.abspath(placed(path)), PROJECT / path) if os.path.isdir(p)), Path(path))
+
+
 try:
     SCHEMA = load_schema(WORKFLOW / "schemas" / "config.schema.yaml")
     config = check(config, SCHEMA)
     # The folder of the frozen study whose figures are drawn, or None.
-    ARCHIVE = Path("archive", config["archive"]) if config["archive"] else None
+    ARCHIVE = archive_folder(config["archive"]) if config["archive"] else None
     if ARCHIVE:
         MANIFEST = archive.checked(ARCHIVE)
         config = of_archive(MANIFEST["config"], workflow.config_settings.overwrite_config, SCHEMA)
@@ -56,7 +79,7 @@ except StudyError as error:
 DATASET, SEEDS = config["dataset"], config["seeds"]
 # A run writes to results/{STUDY}; the figures of an archive go to results/archive/NAME.
 STUDY = config["study"]
-DRAWN = ARCHIVE.as_posix() if ARCHIVE else STUDY
+DRAWN = f"archive/{config['archive']}" if ARCHIVE else STUDY
 CRITERIA = config["ranking"]["criteria"]
 # Names of the rankings: one per criterion, except several for `random`.
 ORDERS = orders(CRITERIA, config["ranking"]["random_draws"])
@@ -141,6 +164,7 @@ def options(settings):
 
 def template(path, **known):
     """Return a path with the given wildcards filled in. The script fills in the others, as it reads thousands of files."""
+    path = placed(path)
     for name, value in {"study": STUDY, **known}.items():
         path = path.replace(f"{{{name}}}", value)
     return path
@@ -205,7 +229,7 @@ def seeds_of(study):
     """Return the seeds in a study's folder: all, or in its folder `partial` those whose evaluations are finished."""
     if study != f"{STUDY}/partial":
         return SEEDS
-    done = [seed for seed in SEEDS if all(map(os.path.exists, inputs_of_tables(seed)))]
+    done = [seed for seed in SEEDS if all(os.path.exists(placed(p)) for p in inputs_of_tables(seed))]
     missing = [str(seed) for seed in SEEDS if seed not in done]
     if not done:
         raise WorkflowError("partial: no seed of the study has finished all its evaluations yet")
@@ -290,7 +314,7 @@ def archived():
     data = {*STUDY_FIGURES.values(), "curve.csv", "summary.csv", "shape_table.csv"}
     # This table is large and is computed from the curve within a second.
     data -= {"curve_mean.csv"}
-    data -= set() if os.path.exists(f"results/{STUDY}/sensitivity.csv") else {"sensitivity.csv"}
+    data -= set() if os.path.exists(placed(f"results/{STUDY}/sensitivity.csv")) else {"sensitivity.csv"}
     data -= set() if has_comparisons(STUDY) else {"comparisons.csv"}
     of_layer = ["ranking/{criterion}.csv", "verification.csv"]
     of_layer += [f"activations/test/{name}" for name in ("channels.csv", "mean_maps.npy")]
@@ -316,7 +340,7 @@ def archive_of_study():
     """
     path = Path("archive", STUDY, archive.MANIFEST)
     try:
-        archive.require_replaceable(path.parent, frozen_config())
+        archive.require_replaceable(Path(placed(path.as_posix())).parent, frozen_config())
     except StudyError as error:
         raise WorkflowError(str(error)) from None
     return path.as_posix()

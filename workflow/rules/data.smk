@@ -63,5 +63,5 @@ rule make_pairs:
     shell:
         "python {params.script:q} --images {input.images:q} --labels {input.labels:q} --held-out {input.held_out:q}"
         " --dataset {params.dataset} {params.sizes:q} {params.pairs:q} --seed {params.seed}"
-        " --folder results/{wildcards.study}/seed{params.seed} --log {log:q}"
+        " --folder " + shlex.quote(placed("results/{wildcards.study}/seed{params.seed}")) + " --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

@@ -65,7 +65,7 @@ rule summarise:
     params:
         script=script("summarise"),
         code=code("summarise"),
-        figures=lambda w: f"results/{w.study}/figures/",
+        figures=lambda w: placed(f"results/{w.study}/figures/"),
     shell:
         "python {params.script:q} --curve {input:q} --figures {params.figures:q}"
         " --summary {output.table:q} --text {output.text:q} --log {log:q} --settings {params.code:q}"
