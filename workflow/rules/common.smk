@@ -21,8 +21,8 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.env
 # A script finds the package because Python adds the script's folder to its path; this variable forbids it.
 os.environ.pop("PYTHONSAFEPATH", None)
 # An empty entry (PYTHONPATH=$PYTHONPATH:FOLDER) is the working folder, whose files then replace modules of Python.
-if "PYTHONPATH" in os.environ:
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, os.environ["PYTHONPATH"].split(os.pathsep)))
+if entries := os.environ.get("PYTHONPATH"):
+    os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, entries.split(os.pathsep))))
 
 from prunecurve import archive, criteria, figures
 from prunecurve.config import (
@@ -51,8 +51,12 @@ PATHS = workflow.modifier.path_modifier
 
 
 def placed(path):
-    """Return a path of a rule as Snakemake uses it: with the prefix of the module, if this workflow is a module."""
+    """Return the path with the prefix of the module, if this workflow is used as a module."""
     return str(PATHS.modify(path))
+
+
+# A study's folder in commands. Not a parameter, so that studies of different names can share results through the cache.
+WRITTEN = shlex.quote(placed("results/{wildcards.study}"))
 
 
 def archive_folder(name):

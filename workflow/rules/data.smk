@@ -59,9 +59,9 @@ rule make_pairs:
         sizes=options(config["images"][config["dataset"]]),
         pairs=options(config["pairs_per_image"]),
         seed="{seed}",
-    # The folder is not a parameter, so that studies with different names can share their pairs through the cache.
     shell:
         "python {params.script:q} --images {input.images:q} --labels {input.labels:q} --held-out {input.held_out:q}"
         " --dataset {params.dataset} {params.sizes:q} {params.pairs:q} --seed {params.seed}"
-        " --folder " + shlex.quote(placed("results/{wildcards.study}/seed{params.seed}")) + " --log {log:q}"
+        f" --folder {WRITTEN}/seed{{params.seed}}"
+        " --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"
