@@ -15,7 +15,7 @@ LEVELS = [
     {"errors", "settings", "naming", "provenance", "progress"},
     {"source"},
     {"files", "seeding", "metrics", "commandline"},
-    {"curves", "archive"},
+    {"curves", "archive", "checks"},
     {"datasets", "pairs"},
     {"network", "batches"},
     {"training"},

@@ -25,6 +25,7 @@ if entries := os.environ.get("PYTHONPATH"):
     os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, entries.split(os.pathsep))))
 
 from prunecurve import archive, criteria, figures
+from prunecurve.checks import checked_ks, drawn_ks
 from prunecurve.config import (
     check,
     data_settings,
@@ -44,7 +45,6 @@ from prunecurve.pairs import SPLITS
 from prunecurve.progress import Follower
 from prunecurve.removal import REMOVALS as REMOVAL_NAMES
 from prunecurve.source import code_setting
-from prunecurve.sweep import checked_ks
 
 # In a `module:` with a prefix, Snakemake changes the paths of inputs, outputs and logs, but not those in parameters.
 PATHS = workflow.modifier.path_modifier
@@ -217,10 +217,36 @@ def verified_orders(target):
     return (SENSITIVITY_ORDERS if target else ORDERS)[: None if most == "all" else most]
 
 
-def verified_packs(layer):
-    """Return the evaluation job of each K that the verification checks."""
+def verified_packs(seed, layer, order):
+    """Return the evaluation job of each K that the verification checks in a ranking of one network, by K."""
     job_of = {k: name for name, several in PACKS[layer].items() for k in several}
-    return [job_of.get(k, str(k)) for k in checked_ks(LAYERS[layer])]
+    channels, count = LAYERS[layer], config["verification"]["drawn_ks"]
+    ks = [*checked_ks(channels), *drawn_ks(channels, count, int(seed), layer, order)]
+    return {k: job_of.get(k, str(k)) for k in ks}
+
+
+def verified_rows(wildcards):
+    """Return the files with all rows that the verification of one network checks."""
+    return [
+        row
+        for order in verified_orders(wildcards.target)
+        for row in expand(
+            ROWS,
+            study=wildcards.study,
+            seed=wildcards.seed,
+            layer=wildcards.layer,
+            criterion=order,
+            removal=VERIFIED_REMOVALS,
+            ks=sorted(set(verified_packs(wildcards.seed, wildcards.layer, order).values())),
+        )
+    ]
+
+
+def verified_words(wildcards, part):
+    """Return one word per verified ranking: its checked K (part 0) or their evaluation jobs (part 1), with commas."""
+    orders = verified_orders(wildcards.target)
+    checks = [verified_packs(wildcards.seed, wildcards.layer, order).items() for order in orders]
+    return [",".join(str(item[part]) for item in items) for items in checks]
 
 
 def rows(seeds, orders, removals, layer):
