@@ -32,7 +32,8 @@ def rows(study: Study) -> list[Row]:
             **{"channels": network["channels"], "kernel-size": 3, "hidden": network["hidden"], "dropout": 0.5},
             **{"epochs": 2, "batch-size": 64, "learning-rate": 0.001, "weight-decay": 0.01, "max-shift": 1},
             **{"swap": True, "same-weight": 1, "device": "cpu", "threads": threads, "seed": number},
-            **{name: scratch / f"{name}{number}" for name in ("model", "weights", "history", "log")},
+            **{"model": scratch / f"{number}.pt", "weights": scratch / f"{number}.npy"},
+            **{"history": scratch / f"{number}.csv", "log": scratch / f"{number}.log"},
         }
         words = [sys.executable, study.folder / "workflow" / "scripts" / "train.py"]
         for name, value in options.items():
@@ -42,8 +43,8 @@ def rows(study: Study) -> list[Row]:
     def together(count: int, variables: dict[str, str]) -> float:
         processes = [start(number, variables) for number in range(count)]
         if any([process.wait() for process in processes]):
-            raise SystemExit(f"a training failed; see {scratch}/log0")
-        return max(second_epoch(scratch / f"history{number}") for number in range(count))
+            raise SystemExit(f"a training failed; see {scratch}/*.log")
+        return max(second_epoch(scratch / f"{number}.csv") for number in range(count))
 
     seconds = alternating(
         study.rounds,
