@@ -37,6 +37,9 @@ ifneq ($(filter %.yaml,$(MAKECMDGOALS)),)
 $(error write STUDY=$(filter %.yaml,$(MAKECMDGOALS)))
 endif
 
+# Python then would not find the package beside a script.
+unexport PYTHONSAFEPATH
+
 .DELETE_ON_ERROR:
 .PHONY: study figures archive compare unlock test lint bench docs clean
 

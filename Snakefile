@@ -3,12 +3,15 @@
 #   get_images → make_pairs → train → collect_activations → rank_channels → sum_channels → eval_pruned[K] → aggregate
 #                                                                           verify_surgery ─┘               └─ summarise, plot
 
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.0")
 
 
-configfile: "config.yaml"
+# That of the working folder, or of the project (`snakemake -s PROJECT/Snakefile` in another folder).
+configfile: "config.yaml" if Path("config.yaml").exists() else str(Path(workflow.current_basedir) / "config.yaml")
 
 
 include: "workflow/rules/common.smk"

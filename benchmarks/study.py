@@ -84,7 +84,7 @@ class Study:
 
 def environment() -> dict[str, str]:
     """Return a user's environment: bytecode files, this `python` first on PATH, no settings of thread numbers."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "OPENBLAS_", "OMP_", "MKL_"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "OPENBLAS_", "OMP_", "MKL_", "GOMP_"))}
     return kept | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 BENCHMARKS = PROJECT / "benchmarks"
 COLUMNS = ["name", "ours_seconds", "other", "other_seconds", "ratio", "target", "met", "machine", "date"]
-PARTS = ["sweep", "jobs", "scale", "training", "activations", "greedy", "memory"]
+PARTS = ["sweep", "jobs", "scale", "training", "shared", "activations", "greedy", "memory"]
 
 
 def rows(path) -> list[dict[str, str]]:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from conftest import PROJECT, environment, heeds_interrupts
 from prunecurve.commandline import parser
+from prunecurve.files import save_array
 from prunecurve.settings import add_fields, fields_of
 
 SCRIPT = """
@@ -111,3 +113,43 @@ def test_wrong_options_are_refused(words):
     add_fields(cli, Settings)
     with pytest.raises(SystemExit):
         cli.parse_args(words.split())
+
+
+def variables_of(**given: str) -> list[str]:
+    """Return the thread settings that a script's process has when it imports numpy and torch."""
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    code = f"import os, prunecurve; print(*(os.environ.get(name, '-') for name in {names}))"
+    clean = {name: value for name, value in environment().items() if name not in names}
+    scripts = PROJECT / "workflow" / "scripts"
+    return subprocess.check_output([sys.executable, "-c", code], cwd=scripts, env=clean | given, text=True).split()
+
+
+def test_threads_that_wait_spin_shortly_unless_the_user_says_otherwise():
+    assert variables_of() == ["1", "1", "1", "1000", "-"]
+    assert variables_of(OPENBLAS_NUM_THREADS="8", OMP_NUM_THREADS="8", GOMP_SPINCOUNT="7") == ["1", "1", "1", "7", "-"]
+    assert variables_of(OMP_WAIT_POLICY="PASSIVE") == ["1", "1", "1", "-", "PASSIVE"]
+
+
+def test_how_threads_wait_does_not_change_the_weights(tmp_path):
+    """The weights of a training with two threads, byte for byte: as it is, with OpenMP's default, and passive."""
+    rng = np.random.default_rng(0)
+    save_array(tmp_path / "images.npy", rng.integers(0, 256, (40, 1, 16, 16), dtype=np.uint8))
+    pairs = np.column_stack([rng.integers(0, 40, (320, 2)), rng.integers(0, 2, 320)]).astype(np.int32)
+    save_array(tmp_path / "pairs.npy", pairs)
+    recipe = "--batch-size 32 --learning-rate 0.01 --weight-decay 0.01 --max-shift 1 --swap True --same-weight 1"
+    network = (
+        "--channels 8 16 --kernel-size 3 --hidden 24 12 --dropout 0.5 --epochs 2 --threads 2 --device cpu --seed 3"
+    )
+    files = "--{0}-images images.npy --{0}-pairs pairs.npy"
+    outputs = "--model m.pt --weights w.npy --history h.csv --log l"
+    words = f"{files.format('train')} {files.format('val')} {network} {recipe} {outputs}".split()
+    script, weights = PROJECT / "workflow" / "scripts" / "train.py", []
+    for variables in ({}, {"GOMP_SPINCOUNT": "300000", "OMP_NUM_THREADS": "2"}, {"OMP_WAIT_POLICY": "PASSIVE"}):
+        subprocess.run(
+            [sys.executable, script, *words],
+            cwd=tmp_path,
+            env=environment() | variables,
+            check=True,
+        )
+        weights.append((tmp_path / "w.npy").read_bytes())
+    assert weights[0] == weights[1] == weights[2]

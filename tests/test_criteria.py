@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import logging
+import types
 
 import numpy as np
 import pytest
@@ -407,5 +408,25 @@ def test_unknown_and_undefined_criteria_name_the_key(layer):
     with pytest.raises(StudyError, match=r"ranking\.criteria: 'l3_norm' is unknown; allowed: .*l1_norm"):
         criteria.scores("l3_norm", layer())
     broken = dataclasses.replace(layer(), statistics={"relu_mean": np.full(9, np.nan)})
-    with pytest.raises(StudyError, match=r"ranking\.criteria: mean_activation gave no score or NaN"):
+    with pytest.raises(StudyError, match=r"ranking\.criteria: mean_activation gave NaN for 9 of 9 channels"):
         criteria.scores("mean_activation", broken)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (np.zeros((9, 3)), r"own returned scores of the shape \(9, 3\); .* array of the shape \(9,\)"),
+        (np.zeros(4), r"own returned scores of the shape \(4,\); .* \(9,\)"),
+        (0.5, r"own returned scores of the shape \(\); .* \(9,\)"),
+        (None, r"own returned scores that are not numbers|own returned scores of the shape \(\)"),
+        (["a"] * 9, r"own returned scores that are not numbers \(list\)"),
+        ([[1.0], [1.0, 2.0]], r"own returned scores that are not numbers \(list\)"),
+        (criteria.Estimate(np.zeros(9), np.zeros((9, 1))), r"own returned standard errors of the shape \(9, 1\)"),
+    ],
+)
+def test_a_criterion_that_returns_another_shape_is_told_both_shapes(layer, monkeypatch, returned, message):
+    own = types.SimpleNamespace(score=lambda layer: returned)
+    monkeypatch.setattr(criteria, "names", lambda: ["own"])
+    monkeypatch.setattr(criteria, "_module", lambda name: own)
+    with pytest.raises(StudyError, match=rf"ranking\.criteria: {message}"):
+        criteria.scores("own", layer())

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import subprocess
+import sys
 
 import jinja2
 import matplotlib.image
@@ -9,14 +11,15 @@ import numpy as np
 import pandas as pd
 import plot
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, environment
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.font_manager import fontManager
 from prunecurve import criteria, figures
 from prunecurve.comparisons import agreement, paired
 from prunecurve.figures import style
 from prunecurve.figures.of_agreement.rank_agreement import similar_together
 from prunecurve.figures.of_network.mean_feature_maps import grid_of
-from prunecurve.files import save_array, write_rows
+from prunecurve.files import save_array, write_rows, write_table
 from prunecurve.statistics import mean_curves, summarise
 from test_shape import three_networks
 
@@ -159,6 +162,64 @@ def test_a_warning_is_written_across_the_figure(name):
     low, high = text.get_window_extent().transformed(figure.transFigure.inverted()).get_points()
     assert (low > -0.01).all() and (high < 1.01).all() and high[0] - low[0] > 0.3
     assert not any("WARNING" in text.get_text() for text in figures.draw(name, data).texts)
+
+
+HOSTILE_RC = """
+savefig.bbox: tight
+lines.marker: o
+text.usetex: true
+font.family: serif
+font.sans-serif: DejaVu Serif
+axes.formatter.use_locale: true
+axes.grid: true
+figure.facecolor: yellow
+svg.id: mine
+timezone: Asia/Tokyo
+"""
+
+
+def drawn_in(folder, **variables: str) -> list[bytes]:
+    """Return the bytes of a figure that the script draws in this folder, as PNG and SVG, with these variables."""
+    data, figure = folder.parent / "curve_mean.csv", folder / "figure"
+    if not data.exists():
+        write_table(data, means().table)
+    folder.mkdir(exist_ok=True)
+    clean = {name: value for name, value in environment().items() if not name.startswith("MPL")}
+    subprocess.run(
+        [
+            *(sys.executable, PROJECT / "workflow" / "scripts" / "plot.py", "--figure", "balanced_accuracy_vs_k"),
+            *("--data", data, "--criteria", *CRITERIA, "--dpi", "60"),
+            *("--png", figure.with_suffix(".png"), "--svg", figure.with_suffix(".svg")),
+        ],
+        cwd=folder,
+        env=clean | variables,
+        check=True,
+    )
+    return [figure.with_suffix(ending).read_bytes() for ending in (".png", ".svg")]
+
+
+def test_nothing_of_the_callers_environment_enters_a_figure(tmp_path):
+    """A notebook's backend, a user's matplotlibrc in each place that is read, locale, time, order of sets."""
+    expected = drawn_in(tmp_path / "clean")
+    hostile = tmp_path / "hostile"
+    hostile.mkdir()
+    (hostile / "matplotlibrc").write_text(HOSTILE_RC)
+    assert drawn_in(hostile) == expected
+    for name, variables in {
+        "notebook": {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
+        "no backend": {"MPLBACKEND": "there-is-no-such-backend"},
+        "config": {"MPLCONFIGDIR": str(hostile)},
+        "file": {"MATPLOTLIBRC": str(hostile / "matplotlibrc")},
+        "locale": {"LC_ALL": "C", "LANG": "de_DE.UTF-8", "PYTHONUTF8": "0", "TZ": "Asia/Tokyo"},
+        "time": {"SOURCE_DATE_EPOCH": "86400", "PYTHONHASHSEED": "7", "DISPLAY": ":99"},
+    }.items():
+        assert drawn_in(tmp_path / name, **variables) == expected, name
+
+
+def test_figures_use_the_fonts_of_matplotlib_alone():
+    """Another version of DejaVu Sans in the system, or a font cache that names one, would change the size of texts."""
+    own = str(matplotlib.get_data_path())
+    assert len(fontManager.ttflist) > 10 and all(font.fname.startswith(own) for font in fontManager.ttflist)
 
 
 @pytest.mark.parametrize("name", figures.of("of_network"))

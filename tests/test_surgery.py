@@ -16,7 +16,7 @@ from prunecurve.head import Head, logits
 from prunecurve.network import Architecture, save_weights
 from prunecurve.files import load_arrays, save_array
 from prunecurve.removal import REMOVALS
-from prunecurve.surgery import operated, physically_smaller
+from prunecurve.surgery import operated, physically_smaller, size_of
 from prunecurve.tail import Tail, model_of
 from prunecurve.early import EarlyEvaluator
 from prunecurve.sweep import Evaluator, kept_channels
@@ -130,6 +130,13 @@ def test_cost_equals_torchs_own_count(case):
     small(torch.zeros(1, c.model.architecture.in_channels, size, size))
     expected = {"params": sum(p.numel() for p in small.parameters()), "macs": sum(counted)}
     assert cost(c.weights, c.layer, len(c.kept)) == expected
+
+
+@given(cases, st.sampled_from(sorted(REMOVALS)))
+def test_the_size_that_torch_counts_is_that_of_the_row(case, removal):
+    c = Case(case)
+    left = len(c.kept) if REMOVALS[removal].smaller else len(c.order)
+    assert size_of(c.model, c.i, c.kept, removal) == cost(c.weights, c.layer, left)
 
 
 @given(cases)

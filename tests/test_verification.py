@@ -2,14 +2,28 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prunecurve import verification
+from prunecurve.checks import checked_ks, drawn_ks
 from prunecurve.errors import StudyError
 from prunecurve.metrics import measure
-from prunecurve.sweep import checked_ks
-from prunecurve.verification import compare, require_agreement
+from prunecurve.verification import COUNTS, METRICS, SIZES, require_agreement, within
 
 LABELS = np.array([1, 1, 0, 0, 0, 0])
 LOGITS = np.array([[0, 2], [1, 0], [1, 0], [3, 1], [0, 1], [2, 1]], dtype=np.float32)
-ROW = {name: str(value) for name, value in measure(LOGITS, LABELS).items()}
+SIZE = {"params": 1234, "macs": 56789}
+
+
+def row_of(logits) -> dict[str, str]:
+    return {name: str(value) for name, value in (measure(logits, LABELS) | SIZE).items()}
+
+
+ROW = row_of(LOGITS)
+
+
+def compare(*arguments) -> dict[str, object]:
+    return verification.compare(*arguments, SIZE)
 
 
 def test_equal_logits_agree():
@@ -30,11 +44,39 @@ def test_a_row_with_other_counts_disagrees():
     assert not compare(ROW | {"tp": "2", "fn": "0"}, LOGITS, LOGITS, LABELS, 1e-4)["agrees"]
 
 
+@pytest.mark.parametrize("name", METRICS + SIZES)
+def test_a_row_with_another_metric_or_size_disagrees(name):
+    """Logits and counts are right; the row alone holds another value, by as little as it can."""
+    wrong = str(int(ROW[name]) + 1) if name in SIZES else str(float(ROW[name]) + 1e-5)
+    found = compare(ROW | {name: wrong}, LOGITS, LOGITS, LABELS, 1e-4)
+    assert not found["agrees"]
+    assert str(found[f"{name}_sweep"]) == wrong and str(found[f"{name}_surgery"]) == ROW[name]
+
+
+@given(st.data(), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-7, 1e-3, 0.3]))
+def test_the_sweeps_metrics_lie_within_what_its_rounding_can_change(data, seed, noise):
+    """Logits on a coarse grid, so that many scores tie; the bounds hold for all of them and are exact without noise."""
+    rng, count = np.random.default_rng(seed), data.draw(st.integers(2, 40))
+    labels = rng.integers(0, 2, count)
+    cut = rng.integers(-2, 3, (count, 2)) * data.draw(st.sampled_from([0.0, 0.1, 1.0]))
+    swept = cut + noise * rng.uniform(-1, 1, cut.shape)
+    found = measure(swept, labels)
+    for name, (low, high) in within(swept, cut, labels).items():
+        assert low - 1e-9 <= found[name] <= high + 1e-9, name
+
+
+def test_without_ties_the_bounds_are_as_narrow_as_the_rounding():
+    scores = np.random.default_rng(0).normal(size=(500, 2))
+    labels = np.arange(500) % 10 == 0
+    for name, (low, high) in within(scores + np.array([0, 1e-9]), scores, labels).items():
+        assert high - low < 1e-6, name
+
+
 @pytest.mark.parametrize(("margin", "agrees"), [(1e-6, True), (5e-5, False)])
 def test_only_a_pair_at_the_very_decision_may_flip(margin, agrees):
     swept, cut = LOGITS.copy(), LOGITS.copy()
     swept[2], cut[2] = (0, 0), (0, margin)
-    row = {name: str(value) for name, value in measure(swept, LABELS).items()}
+    row = row_of(swept)
     found = compare(row, swept, cut, LABELS, 1e-4)
     assert found["agrees"] is agrees
     assert found["rounding_flips"] == int(agrees)
@@ -56,3 +98,30 @@ def test_disagreement_says_which_k_which_criterion_and_by_how_much():
 )
 def test_checked_ks(channels, ks):
     assert checked_ks(channels) == ks
+
+
+def test_drawn_ks_are_further_ks_of_each_network_and_ranking():
+    drawn = drawn_ks(128, 5, 0, "conv3", "l1_norm")
+    assert drawn == sorted(drawn_ks(128, 5, 0, "conv3", "l1_norm")) and len(set(drawn)) == 5
+    assert not set(drawn) & set(checked_ks(128)) and set(drawn) < set(range(128))
+    assert set(drawn_ks(128, 2, 0, "conv3", "l1_norm")) < set(drawn)
+    others = [(1, "conv3", "l1_norm"), (0, "conv2", "l1_norm"), (0, "conv3", "random-1")]
+    assert all(drawn_ks(128, 5, *other) != drawn for other in others)
+    # A narrow layer has no more than two further K, or none.
+    assert drawn_ks(8, 9, 0, "conv3", "l1_norm") == [3, 5]
+    assert drawn_ks(3, 2, 0, "conv1", "l1_norm") == drawn_ks(128, 0, 0, "conv3", "l1_norm") == []
+
+
+def test_over_many_networks_every_k_is_drawn():
+    drawn = {k for seed in range(200) for k in drawn_ks(64, 2, seed, "conv3", "greedy")}
+    assert drawn | set(checked_ks(64)) == set(range(64))
+
+
+def test_the_message_names_every_compared_quantity():
+    bad = {"criterion": "l1_norm", "removal": "structural", "k": 32} | compare(
+        ROW | {"macs": "1"}, LOGITS, LOGITS, LABELS, 1e-4
+    )
+    with pytest.raises(StudyError) as error:
+        require_agreement([bad], 1e-4, "here")
+    assert "macs 1 against 56789" in str(error.value)
+    assert all(f"{name} " in str(error.value) for name in COUNTS + METRICS + SIZES)

@@ -9,17 +9,18 @@ import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY, Study, environment, heeds_interrupts
+from conftest import PROJECT, TINY, Study, environment, heeds_interrupts
 from PIL import Image
 from prunecurve import criteria
 from prunecurve.files import read_order, read_rows, save_array, write_rows
 from prunecurve.sweep import Evaluator
 
 P = 8
-CHECKED = 6  # K that surgery checks: 0, 1, 2, 4, 6, 7
+CHECKED = 8  # K that surgery checks: 0, 1, 2, 4, 6, 7, and two drawn ones, here 3 and 5
 CRITERIA = ["mean_activation", "l1_norm"]
 STUDY_FIGURES = [
     "accuracy_vs_k",
@@ -632,7 +633,7 @@ def test_verification_detects_a_falsified_row(copied):
     write_rows(row, [values | {"tp": int(values["tp"]) + 1}])
     copied.path("seed0/conv3/verification.csv").unlink()
     output = copied.run("results/digits/seed0/conv3/verification.csv", succeed=False).stdout
-    assert "disagree in 1 of 24 comparisons: K = 4, l1_norm, structural" in output
+    assert "disagree in 1 of 32 comparisons: K = 4, l1_norm, structural" in output
     assert not copied.path("seed0/conv3/verification.csv").exists()
 
 
@@ -666,6 +667,74 @@ def test_other_command_lines(study, arguments):
         assert "Congratulations" in output
     if arguments == ["--rulegraph"]:
         assert all(rule in output for rule in ("make_pairs", "eval_pruned", "verify_surgery", "plot"))
+
+
+def snakemake_in(folder, *arguments, succeed=True, **variables) -> str:
+    """Run `snakemake` as a user does in this folder, with these environment variables; return its output."""
+    process = subprocess.run(
+        [Path(sys.executable).with_name("snakemake"), *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment() | variables,
+    )
+    assert (process.returncode == 0) is succeed, process.stdout
+    return process.stdout
+
+
+def test_from_another_folder(tmp_path):
+    """The config of the folder or else of the project, also with --directory, and archives of the project."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    plan = ("-n", "-p", "-s", PROJECT / "Snakefile")
+    assert "--channels 16 32 64 " in snakemake_in(here, *plan, "results/digits/seed2/model.pt")
+    figures = snakemake_in(here, *plan, "figures", "--config", "archive=mnist")
+    assert re.search(r"--data \S*/archive/mnist/curve.csv|--curve \S*/archive/mnist/curve", figures)
+    assert "results/archive/mnist/figures/areas.png" in figures and "train" not in figures
+    (there / "config.yaml").write_text(TINY)
+    assert "--channels 4 6 8 " in snakemake_in(there, *plan, "results/digits/seed0/model.pt")
+    assert "--channels 4 6 8 " in snakemake_in(here, *plan, "results/digits/seed0/model.pt", "--directory", there)
+
+
+MODULE = """
+configfile: "mine.yaml"
+
+module prune:
+    snakefile: "{project}/workflow/Snakefile"
+    config: config
+    prefix: "sub folder"
+
+use rule * from prune as prune_*
+"""
+
+
+def test_as_a_module_with_a_prefix_in_a_hostile_environment(finished, tmp_path):
+    """The same bytes. The user works in a notebook, forbids the script's folder, and has modules of the same names."""
+    folder, modules = tmp_path / "user", tmp_path / "modules"
+    (modules / "prunecurve").mkdir(parents=True)
+    (modules / "prunecurve" / "__init__.py").write_text("raise SystemExit('the wrong package')")
+    folder.mkdir()
+    for name in ("torch.py", "numpy.py"):
+        (folder / name).write_text("raise SystemExit('a file of the user')")
+    (folder / "matplotlibrc").write_text("savefig.bbox: tight\nlines.marker: o\ntext.usetex: true\n")
+    (folder / "mine.yaml").write_text(TINY)
+    (folder / "Snakefile").write_text(MODULE.format(project=finished.folder))
+    snakemake_in(
+        folder,
+        *("prune_all", "--cores", "2"),
+        PYTHONSAFEPATH="1",
+        PYTHONPATH=str(modules),
+        MPLBACKEND="module://matplotlib_inline.backend_inline",
+    )
+    results = folder / "sub folder" / "results" / "digits"
+    for name in ("curve.csv", "shape.csv", "seed0/conv3/verification.csv", "figures/areas.png", "figures/shape.svg"):
+        assert (results / name).read_bytes() == finished.path(name).read_bytes(), name
+    # Nothing lies outside of the prefix. Snakemake runs no hooks of a module, which guard a finished study.
+    assert not (folder / "results").exists()
+    other = snakemake_in(folder, "prune_all", "-n", "--config", "training={epochs: 3}", succeed=False)
+    assert "sub folder/results/digits holds a finished study" in other and "training.epochs: 2; asked for: 3" in other
 
 
 def test_own_colour_images_through_all_steps(tmp_path):

@@ -35,7 +35,8 @@ rule collect_activations:
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --pairs {input.pairs:q}"
         " --layer {params.layer} {params.batch:q} --device {params.device} --threads {params.torch_threads}"
-        " --folder results/{wildcards.study}/seed{wildcards.seed}/{params.layer}/activations/{params.split} --log {log:q}"
+        f" --folder {WRITTEN}/seed{{wildcards.seed}}/{{params.layer}}/activations/{{params.split}}"
+        " --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"
 
 

@@ -17,7 +17,7 @@ rule freeze:
         script=script("freeze"),
         code=code("freeze"),
         # Functions, because the braces in these values are not wildcards.
-        root=lambda w: f"results/{STUDY}",
+        root=lambda w: placed(f"results/{STUDY}"),
         files=lambda w: archived(),
         seeds=SEEDS,
         criteria=ORDERS,

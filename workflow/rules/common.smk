@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -12,13 +13,20 @@ from snakemake.logging import logger
 
 # Relative to the working folder, so that a moved study does not run again.
 WORKFLOW = Path(os.path.relpath(Path(workflow.current_basedir).parent))
+PROJECT = WORKFLOW.resolve().parent
 SCRIPTS = WORKFLOW / "scripts"
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
 # Jobs use the Python that runs Snakemake, even if its environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+# A script finds the package because Python adds the script's folder to its path; this variable forbids it.
+os.environ.pop("PYTHONSAFEPATH", None)
+# An empty entry (PYTHONPATH=$PYTHONPATH:FOLDER) is the working folder, whose files then replace modules of Python.
+if entries := os.environ.get("PYTHONPATH"):
+    os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, entries.split(os.pathsep))))
 
 from prunecurve import archive, criteria, figures
+from prunecurve.checks import checked_ks, drawn_ks
 from prunecurve.config import (
     check,
     data_settings,
@@ -41,7 +49,25 @@ from prunecurve.planning import check_data
 from prunecurve.progress import Follower
 from prunecurve.removal import REMOVALS as REMOVAL_NAMES
 from prunecurve.source import code_setting
-from prunecurve.sweep import checked_ks
+
+# In a `module:` with a prefix, Snakemake changes the paths of inputs, outputs and logs, but not those in parameters.
+PATHS = workflow.modifier.path_modifier
+
+
+def placed(path):
+    """Return the path with the prefix of the module, if this workflow is used as a module."""
+    return str(PATHS.modify(path))
+
+
+# A study's folder in commands. Not a parameter, so that studies of different names can share results through the cache.
+WRITTEN = shlex.quote(placed("results/{wildcards.study}"))
+
+
+def archive_folder(name):
+    """Return the folder of an archive: in the working folder or, if it has none of this name, in the project."""
+    path = f"archive/{name}"
+    # Absolute paths get no prefix.
+    return next((Path(p) for p in (os.path.abspath(placed(path)), PROJECT / path) if os.path.isdir(p)), Path(path))
 
 
 def as_written(config, files):
@@ -70,7 +96,7 @@ try:
     SCHEMA = load_schema(WORKFLOW / "schemas" / "config.schema.yaml")
     config = check(as_written(config, workflow.configfiles), SCHEMA)
     # The folder of the frozen study whose figures are drawn, or None.
-    ARCHIVE = Path("archive", config["archive"]) if config["archive"] else None
+    ARCHIVE = archive_folder(config["archive"]) if config["archive"] else None
     if ARCHIVE:
         MANIFEST = archive.checked(ARCHIVE)
         asked = as_written(workflow.config_settings.overwrite_config, [])
@@ -83,7 +109,7 @@ except StudyError as error:
 DATASET, SEEDS = config["dataset"], config["seeds"]
 # A run writes to results/{STUDY}; the figures of an archive go to results/archive/NAME.
 STUDY = config["study"]
-DRAWN = ARCHIVE.as_posix() if ARCHIVE else STUDY
+DRAWN = f"archive/{config['archive']}" if ARCHIVE else STUDY
 CRITERIA = config["ranking"]["criteria"]
 # Names of the rankings: one per criterion, except several for `random`.
 ORDERS = orders(CRITERIA, config["ranking"]["random_draws"])
@@ -168,6 +194,7 @@ def options(settings):
 
 def template(path, **known):
     """Return a path with the given wildcards filled in. The script fills in the others, as it reads thousands of files."""
+    path = placed(path)
     for name, value in {"study": STUDY, **known}.items():
         path = path.replace(f"{{{name}}}", value)
     return path
@@ -219,10 +246,36 @@ def verified_orders(target):
     return (SENSITIVITY_ORDERS if target else ORDERS)[: None if most == "all" else most]
 
 
-def verified_packs(layer):
-    """Return the evaluation job of each K that the verification checks."""
+def verified_packs(seed, layer, order):
+    """Return the evaluation job of each K that the verification checks in a ranking of one network, by K."""
     job_of = {k: name for name, several in PACKS[layer].items() for k in several}
-    return [job_of.get(k, str(k)) for k in checked_ks(LAYERS[layer])]
+    channels, count = LAYERS[layer], config["verification"]["drawn_ks"]
+    ks = [*checked_ks(channels), *drawn_ks(channels, count, int(seed), layer, order)]
+    return {k: job_of.get(k, str(k)) for k in ks}
+
+
+def verified_rows(wildcards):
+    """Return the files with all rows that the verification of one network checks."""
+    return [
+        row
+        for order in verified_orders(wildcards.target)
+        for row in expand(
+            ROWS,
+            study=wildcards.study,
+            seed=wildcards.seed,
+            layer=wildcards.layer,
+            criterion=order,
+            removal=VERIFIED_REMOVALS,
+            ks=sorted(set(verified_packs(wildcards.seed, wildcards.layer, order).values())),
+        )
+    ]
+
+
+def verified_words(wildcards, part):
+    """Return one word per verified ranking: its checked K (part 0) or their evaluation jobs (part 1), with commas."""
+    orders = verified_orders(wildcards.target)
+    checks = [verified_packs(wildcards.seed, wildcards.layer, order).items() for order in orders]
+    return [",".join(str(item[part]) for item in items) for items in checks]
 
 
 def rows(seeds, orders, removals, layer):
@@ -235,7 +288,7 @@ def seeds_of(study):
     """Return the seeds in a study's folder: all, or in its folder `partial` those whose evaluations are finished."""
     if study != f"{STUDY}/partial":
         return SEEDS
-    done = [seed for seed in SEEDS if all(map(os.path.exists, inputs_of_tables(seed)))]
+    done = [seed for seed in SEEDS if all(os.path.exists(placed(p)) for p in inputs_of_tables(seed))]
     missing = [str(seed) for seed in SEEDS if seed not in done]
     if not done:
         raise WorkflowError("partial: no seed of the study has finished all its evaluations yet")
@@ -335,7 +388,7 @@ def archived():
     data = {*STUDY_FIGURES.values(), "curve.csv", "summary.csv", "shape_table.csv"}
     # This table is large and is computed from the curve within a second.
     data -= {"curve_mean.csv"}
-    data -= set() if os.path.exists(f"results/{STUDY}/sensitivity.csv") else {"sensitivity.csv"}
+    data -= set() if os.path.exists(placed(f"results/{STUDY}/sensitivity.csv")) else {"sensitivity.csv"}
     data -= set() if has_comparisons(STUDY) else {"comparisons.csv"}
     data |= {"shared_images.csv"} if len(SEEDS) > 1 else set()
     of_layer = ["ranking/{criterion}.csv", "verification.csv"]
@@ -362,7 +415,7 @@ def archive_of_study():
     """
     path = Path("archive", STUDY, archive.MANIFEST)
     try:
-        archive.require_replaceable(path.parent, frozen_config())
+        archive.require_replaceable(Path(placed(path.as_posix())).parent, frozen_config())
     except StudyError as error:
         raise WorkflowError(str(error)) from None
     return path.as_posix()

@@ -64,10 +64,10 @@ rule make_pairs:
         pairs=options(config["pairs_per_image"]),
         seed="{seed}",
         place=lambda w: ["--place", SEEDS.index(int(w.seed))] if config["images"]["disjoint"] else [],
-    # The folder is not a parameter, so that studies with different names can share their pairs through the cache.
     shell:
         "python {params.script:q} --images {input.images:q} --labels {input.labels:q} --splits {input.splits:q}"
         " --classes {input.classes:q}"
         " --dataset {params.dataset} {params.sizes:q} {params.pairs:q} --seed {params.seed} {params.place}"
-        " --folder results/{wildcards.study}/seed{params.seed} --log {log:q}"
+        f" --folder {WRITTEN}/seed{{params.seed}}"
+        " --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

@@ -39,7 +39,7 @@ rule plot:
         # In the order of the config. Figures of channels do not depend on criteria; those of sensitivity have their own.
         criteria=lambda w: [] if STUDY_FIGURES[w.figure] in ("channels.csv", "sensitivity.csv") else CRITERIA,
         dpi=config["figures"]["dpi"],
-        training=lambda w: history(w.study),
+        training=lambda w: placed(history(w.study)),
         seeds=lambda w: seeds_of(w.study),
     shell:
         "python {params.script:q} --figure {wildcards.figure} --data {input.data:q} --criteria {params.criteria:q}"
@@ -80,7 +80,7 @@ rule plot_network:
         maps_order=config["figures"]["maps_order"],
         dataset=DATASET,
         dpi=config["figures"]["dpi"],
-        training=lambda w: history(w.study),
+        training=lambda w: placed(history(w.study)),
         seed="{seed}",
         layer="{layer}",
     shell:

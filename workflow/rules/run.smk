@@ -3,7 +3,7 @@
 # Training and freezing write their progress to their logs. The run shows it above the progress bars of the terminal.
 # If the output goes to a file, one message per training every 20 seconds is enough.
 FOLLOWER = Follower(
-    [f"results/{STUDY}/seed*/logs/train.log", "results/logs/freeze/*.log"],
+    [placed(f"results/{STUDY}/seed*/logs/train.log"), placed("results/logs/freeze/*.log")],
     logger.info,
     pause=0 if sys.stderr.isatty() else 20,
 )
@@ -15,7 +15,7 @@ def replaced_settings():
         return []
     try:
         # A study may consist of its sensitivity alone.
-        tables = [f"results/{STUDY}/{name}.csv" for name in ("curve", "sensitivity")]
+        tables = [placed(f"results/{STUDY}/{name}.csv") for name in ("curve", "sensitivity")]
         return replaced(next(filter(None, map(read_settings, tables)), []), config, data_settings(DATA_CONTENT))
     except StudyError:
         # The table was edited by hand, so it does not belong to any settings.
@@ -25,16 +25,17 @@ def replaced_settings():
 def writes_to_study():
     """Return whether a job of the run writes to results/{STUDY}; a run that draws an archive does not."""
     files = (file for job in workflow.dag.needrun_jobs() for file in job.output)
-    return any(file.startswith(f"results/{STUDY}/") for file in files)
+    return any(file.startswith(placed(f"results/{STUDY}/")) for file in files)
 
 
 def former_figures():
     """Return the figures in the study's folder that the config does not draw; none before all others are drawn."""
-    if not all(map(os.path.exists, all_figures(DRAWN))):
+    current = set(map(placed, all_figures(DRAWN)))
+    if not all(map(os.path.exists, current)):
         return []
-    current = {*all_figures(DRAWN), *expand(rules.plot.output, study=DRAWN, figure=figures.of("of_sensitivity"))}
+    current |= set(map(placed, expand(rules.plot.output, study=DRAWN, figure=figures.of("of_sensitivity"))))
     drawn = re.compile(rf"({'|'.join(figures.names())})(_conv\d+_seed\d+)?\.(png|svg)")
-    folder = Path("results", DRAWN, "figures")
+    folder = Path(placed(f"results/{DRAWN}/figures"))
     return [
         path for path in sorted(folder.glob("*.*")) if drawn.fullmatch(path.name) and path.as_posix() not in current
     ]
@@ -45,7 +46,7 @@ def below_requirement():
     trained_now = {job.wildcards.seed for job in workflow.dag.needrun_jobs() if job.rule.name == "train"}
     lines = []
     for seed in () if ARCHIVE else SEEDS:
-        path = history(STUDY).format(seed=seed)
+        path = placed(history(STUDY)).format(seed=seed)
         if REQUIRE and str(seed) not in trained_now and os.path.exists(path):
             # A damaged history is reported by the job that reads it.
             with suppress(StudyError, StopIteration):
@@ -57,21 +58,21 @@ def below_requirement():
 REPLACED = replaced_settings() if workflow.is_main_process else []
 differences = "\n  ".join(REPLACED)
 REPLACES = (
-    f"results/{STUDY} holds a finished study that was made with other settings:\n  {differences}\n"
+    f"{placed(f'results/{STUDY}')} holds a finished study that was made with other settings:\n  {differences}\n"
     "To keep it, give this study a name: --config study=NAME. To replace it: --config overwrite=true."
 )
 # Whether a run that uses an archive writes to a study is known when it starts.
 if REPLACED and not ARCHIVE:
     logger.warning(REPLACES)
-# Without hooks nothing below runs.
-if REPLACED and "--no-hooks" in sys.argv:
+# Without hooks nothing below runs. Snakemake runs no hooks of a module either.
+if REPLACED and ("--no-hooks" in sys.argv or not workflow.modifier.is_main_snakefile()):
     raise WorkflowError(f"stopped: {REPLACES}")
 
 
 onstart:
     if REPLACED and (not ARCHIVE or writes_to_study()):
         raise WorkflowError(
-            f"stopped: results/{STUDY} would be replaced. Nothing was changed.",
+            f"stopped: {placed(f'results/{STUDY}')} would be replaced. Nothing was changed.",
             REPLACES,
         )
     if lines := below_requirement():
@@ -89,7 +90,7 @@ onsuccess:
     for figure in former_figures() if targets & {"all", "figures"} else []:
         figure.unlink()
         logger.warning(f"removed {figure}: this config does not draw it (another layer, seed or criterion)")
-    summary = Path("results", DRAWN, "summary.txt")
+    summary = Path(placed(f"results/{DRAWN}/summary.txt"))
     # With --until the run may end before the summary.
     if targets & {"all", "figures", "summary"} and summary.exists():
         text = summary.read_text(encoding="utf-8")

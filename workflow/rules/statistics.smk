@@ -68,9 +68,9 @@ rule summarise:
     params:
         script=script("summarise"),
         code=code("summarise"),
-        training=lambda w: history(w.study),
+        training=lambda w: placed(history(w.study)),
         seeds=lambda w: seeds_of(w.study),
-        figures=lambda w: f"results/{w.study}/figures/",
+        figures=lambda w: placed(f"results/{w.study}/figures/"),
         shared=lambda w, input: ["--shared", input.shared] if input.shared else [],
     shell:
         "python {params.script:q} --curve {input.curve:q} {params.shared:q} --figures {params.figures:q}"

@@ -10,13 +10,7 @@ rule verify_surgery:
         features=FEATURES,
         mean_features=mean_features(VERIFIED_REMOVALS),
         rankings=lambda w: expand(RANKING, criterion=verified_orders(w.target), **w),
-        rows=lambda w: expand(
-            ROWS,
-            criterion=verified_orders(w.target),
-            removal=VERIFIED_REMOVALS,
-            ks=sorted(set(verified_packs(w.layer))),
-            **w,
-        ),
+        rows=verified_rows,
     output:
         f"{IN_LAYER}/verification{{target}}.csv",
     log:
@@ -39,7 +33,8 @@ rule verify_surgery:
         layer="{layer}",
         criteria=lambda w: verified_orders(w.target),
         removals=VERIFIED_REMOVALS,
-        packs=lambda w: verified_packs(w.layer),
+        ks=lambda w: verified_words(w, 0),
+        packs=lambda w: verified_words(w, 1),
         tolerance=config["verification"]["tolerance"],
         torch_threads=config["threads"],
     shell:
@@ -47,6 +42,6 @@ rule verify_surgery:
         " --features {input.features:q} --weights {input.weights:q} --layer {params.layer}"
         " --mean-features {input.mean_features:q} --ranking {params.rankings:q} --rows {params.rows:q}"
         " --study {wildcards.study}"
-        " --criteria {params.criteria:q} --removals {params.removals:q} --packs {params.packs:q}"
+        " --criteria {params.criteria:q} --removals {params.removals:q} --ks {params.ks} --packs {params.packs:q}"
         " --tolerance {params.tolerance} --threads {params.torch_threads} --output {output:q} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

@@ -6,8 +6,6 @@ import os
 
 # Starting Python takes longer than the evaluation. So short a process needs no garbage collector.
 gc.disable()
-# One BLAS thread, set before numpy is imported: the row must not depend on the number of cores.
-os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 from prunecurve.commandline import run
 from prunecurve.sweep import Evaluator, write_curve

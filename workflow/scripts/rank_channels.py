@@ -1,11 +1,7 @@
 """Rank the channels of one network by one criterion."""
 
 import argparse
-import os
 from pathlib import Path
-
-# BLAS uses one thread. --threads splits the pairs, so the number of threads does not change the result.
-os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 from prunecurve import criteria
 from prunecurve.commandline import log, parser, run

@@ -1,10 +1,6 @@
 """Write partial sums of the first linear layer over the channels of a ranking. Evaluations start from these sums."""
 
 import argparse
-import os
-
-# One BLAS thread as in eval_pruned.py, so that the sums are byte-identical to those that it would compute.
-os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array, load_arrays, read_order, streamed_array

@@ -1,11 +1,7 @@
 """Verify the sweep of one seed: remove channels from the torch network, run it from the images, compare the results."""
 
 import argparse
-import os
 from pathlib import Path
-
-# One BLAS thread as in eval_pruned.py, whose logits are computed again here; --threads sets the threads of torch.
-os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 from prunecurve.batches import Split
 from prunecurve.commandline import log, parser, run
@@ -13,7 +9,7 @@ from prunecurve.cost import block_of
 from prunecurve.early import EarlyEvaluator
 from prunecurve.files import load_array, read_order, write_rows
 from prunecurve.network import load_model, prepare_torch
-from prunecurve.sweep import Evaluator, checked_ks
+from prunecurve.sweep import Evaluator
 from prunecurve.verification import require_agreement, verify
 
 
@@ -31,7 +27,10 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--study", default="", help="value of {study}")
     cli.add_argument("--criteria", nargs="+", required=True, help="names of the rankings, values of {criterion}")
     cli.add_argument("--removals", nargs="+", required=True, help="kinds of removal, values of {removal}")
-    cli.add_argument("--packs", nargs="+", required=True, help="the value of {ks} for each checked K: its batch of K")
+    cli.add_argument("--ks", nargs="+", required=True, metavar="K,K,…", help="for each ranking, the K to check")
+    cli.add_argument(
+        "--packs", nargs="+", required=True, metavar="KS,KS,…", help="for each of these K, the value of {ks}"
+    )
     cli.add_argument("--tolerance", type=float, default=1e-4, help="largest allowed difference between logits")
     cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
     cli.add_argument("--output", type=Path, required=True, help="output: one row per comparison, if all agree")
@@ -49,14 +48,14 @@ def work(arguments: argparse.Namespace) -> None:
     files_of_rankings = {c: arguments.ranking.format(study=arguments.study, criterion=c) for c in arguments.criteria}
     orders = {criterion: read_order(path, evaluator.channels) for criterion, path in files_of_rankings.items()}
     paths = {
-        (criterion, removal, k): arguments.rows.format(
+        (criterion, removal, int(k)): arguments.rows.format(
             study=arguments.study, criterion=criterion, removal=removal, ks=batch
         )
-        for criterion in arguments.criteria
+        for criterion, ks, packs in zip(arguments.criteria, arguments.ks, arguments.packs, strict=True)
         for removal in arguments.removals
-        for k, batch in zip(checked_ks(evaluator.channels), arguments.packs, strict=True)
+        for k, batch in zip(ks.split(","), packs.split(","), strict=True)
     }
-    rows = list(verify(model, split, evaluator, orders, arguments.removals, paths, arguments.tolerance))
+    rows = list(verify(model, split, evaluator, orders, paths, arguments.tolerance))
     for row in rows:
         log.info("%s", row)
     require_agreement(rows, arguments.tolerance, f"verification of {arguments.model}")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 REVERSED = "reversed-"
-# Every criterion is compared with these two: no information, and (nearly) the best possible order.
+# Every criterion is compared with these two: no information, and a search by exact evaluations (a heuristic order).
 BASELINES = ("random", "greedy")
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from prunecurve.network import PairNet
 
@@ -47,6 +48,18 @@ def zeroed(model: PairNet, i: int, removed: np.ndarray) -> PairNet:
     return copied
 
 
+@torch.no_grad()
+def counted(model: nn.Module, channels: int, image_size: int) -> dict[str, int]:
+    """Return the parameters and, for one pair, the MACs of a network, as PyTorch counts them.
+
+    channels, image_size: of the network's input. PyTorch's counter runs the network and counts the floating point
+    operations of convolutions and matrix products; a MAC is two of them.
+    """
+    with FlopCounterMode(display=False) as counter:
+        model.eval()(torch.zeros(1, channels, image_size, image_size))
+    return {"params": sum(p.numel() for p in model.parameters()), "macs": counter.get_total_flops() // 2}
+
+
 class _Replaced(nn.Module):
     """A network that overwrites the pooled maps of some channels of block i with constant maps."""
 
@@ -74,3 +87,16 @@ def operated(model: PairNet, i: int, kept: np.ndarray, removal: str, mean_featur
     if removal == "mean_replacement":
         return _Replaced(model, i, removed, torch.from_numpy(mean_features[removed]))
     raise ValueError(f"removal {removal!r} has no implementation in surgery.py; add one")
+
+
+def size_of(model: PairNet, i: int, kept: np.ndarray, removal: str) -> dict[str, int]:
+    """Return `counted` of the network after a removal; arguments as for `operated`.
+
+    With mean_replacement it is the size of the smaller network: the mean maps become part of a bias.
+    """
+    old = model.architecture
+    if removal == "zero_weights":
+        network = zeroed(model, i, np.setdiff1d(np.arange(old.channels[i - 1]), kept))
+    else:
+        network = physically_smaller(model, i, kept)
+    return counted(network, old.in_channels, old.image_size)

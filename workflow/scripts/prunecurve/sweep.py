@@ -19,11 +19,6 @@ def kept_channels(order: np.ndarray, k: int) -> np.ndarray:
     return np.sort(order[k:])
 
 
-def checked_ks(channels: int) -> list[int]:
-    """Return the K that the verification checks: 0, 1, one, two and three quarters of the channels, and P−1."""
-    return sorted({0, 1, channels // 4, channels // 2, 3 * channels // 4, channels - 1} & set(range(channels)))
-
-
 class Evaluator:
     """Evaluates one network, read from its artifacts, without some channels of its last convolution.
 

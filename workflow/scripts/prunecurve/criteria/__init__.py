@@ -87,7 +87,8 @@ def knobs(name: str) -> tuple[str, ...]:
 def scores(name: str, layer: Layer) -> Estimate | np.ndarray:
     """Return the scores of a criterion, float64 (P,); an `Estimate` with standard errors if the criterion samples.
 
-    Raises StudyError if the name is unknown, if an input in `READS` is missing, or if a score is NaN.
+    Raises StudyError if the name is unknown, if an input in `READS` is missing, if the scores are not numbers of the
+    shape (P,), or if a score is NaN.
     """
     if criterion_of(name) not in names():
         raise StudyError(f"ranking.criteria: {name!r} is unknown; allowed: {', '.join(names())}")
@@ -96,10 +97,33 @@ def scores(name: str, layer: Layer) -> Estimate | np.ndarray:
         if not given[needed]:
             raise StudyError(f"ranking.criteria: {name} reads {needed}; give the script the options for them")
     result = _module(name).score(layer)
-    values = np.asarray(result.scores if isinstance(result, Estimate) else result, dtype=np.float64)
-    if values.shape != (len(layer.filters),) or np.isnan(values).any():
-        raise StudyError(f"ranking.criteria: {name} gave no score or NaN for a channel; check the network's training")
-    return Estimate(values, result.standard_error) if isinstance(result, Estimate) else values
+    sampled = isinstance(result, Estimate)
+    values = _numbers(name, "scores", result.scores if sampled else result, len(layer.filters))
+    if np.isnan(values).any():
+        raise StudyError(
+            f"ranking.criteria: {name} gave NaN for {np.isnan(values).sum()} of {len(values)} channels; "
+            "check the network's training"
+        )
+    if not sampled:
+        return values
+    return Estimate(values, _numbers(name, "standard errors", result.standard_error, len(values)))
+
+
+def _numbers(name: str, what: str, given: object, channels: int) -> np.ndarray:
+    """Return what a criterion returned as float64 (P,). Raises StudyError if it is not P numbers."""
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise StudyError(
+            f"ranking.criteria: {name} returned {what} that are not numbers ({type(given).__name__}); "
+            f"score must return an array of the shape ({channels},), one number per channel"
+        ) from None
+    if values.shape != (channels,):
+        raise StudyError(
+            f"ranking.criteria: {name} returned {what} of the shape {values.shape}; "
+            f"score must return an array of the shape ({channels},), one number per channel"
+        )
+    return values
 
 
 def ties(scores: np.ndarray) -> int:

@@ -1,6 +1,7 @@
 """Greedy removal, then greedy addition: the last channels of the greedy order are reordered by greedy addition.
 
-The addition starts from a network without channels. All losses are exact.
+The addition starts from a network without channels. All losses are exact; the order is a heuristic, as that
+of greedy.
 """
 
 import numpy as np

@@ -1,16 +1,26 @@
-"""How all figures look: sizes for a printed page, axes, headings, and one look per criterion in every figure."""
+"""How all figures look: sizes for a printed page, axes, headings, and one look per criterion in every figure.
+
+Nothing of the caller's environment enters a figure: neither the backend of a notebook (MPLBACKEND), nor a matplotlibrc
+or a font cache of the user, nor the fonts of the system.
+"""
 
 import math
+import os
 import textwrap
 import zlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
+
+# Before the import, which reads it: a notebook names a backend here that the jobs' environment may not have.
+os.environ["MPLBACKEND"] = "agg"
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -42,6 +52,9 @@ BASELINE_LOOKS = {
 }
 
 SETTINGS = {
+    # All of matplotlib's own values first: without them, a user's matplotlibrc would decide what is not set here. The
+    # backend is not among them, because setting it would choose one.
+    **{name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"},
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -65,6 +78,16 @@ SETTINGS = {
 def applied() -> AbstractContextManager:
     """The settings, for as long as the context lasts."""
     return matplotlib.rc_context(SETTINGS)
+
+
+def use_own_fonts() -> None:
+    """Let matplotlib find only the fonts that it brings along: a font of the system changes the size of every text."""
+    fontManager.ttflist.clear()
+    for path in sorted(Path(matplotlib.get_data_path(), "fonts", "ttf").glob("*.ttf")):
+        fontManager.addfont(path)
+
+
+use_own_fonts()
 
 
 def criterion_look(name: str) -> dict[str, object]:

@@ -1,0 +1,72 @@
+"""Two trainings that share the cores, compared with one alone and with the way OpenMP waits by default."""
+
+import subprocess
+import sys
+
+import numpy as np
+
+from measuring import Row, alternating, at_most, compared, cores
+from prunecurve.files import load_array, read_rows, save_array
+from study import Study, environment
+
+PAIRS = 3200
+# With two at once, each may take at most this many times as long as one alone; 2 is what the cores allow.
+MOST = 2.2
+SPINNING = {"GOMP_SPINCOUNT": "300000"}
+
+
+def rows(study: Study) -> list[Row]:
+    """Time the second epoch of a training on all cores, alone and beside another one."""
+    pairs = load_array(study.seed / "pairs" / "train.npy")
+    few = pairs[np.random.default_rng(0).permutation(len(pairs))[: 128 if study.quick else PAIRS]]
+    scratch = study.folder.with_name("shared")
+    save_array(scratch / "pairs.npy", few)
+    save_array(scratch / "validation.npy", few[:64])
+
+    def start(number: int, variables: dict[str, str]) -> subprocess.Popen:
+        images, threads = study.seed / "images" / "train.npy", 2 if study.quick else cores()
+        network = study.config["network"]
+        options = {
+            **{"train-images": images, "train-pairs": scratch / "pairs.npy"},
+            **{"val-images": images, "val-pairs": scratch / "validation.npy"},
+            **{"channels": network["channels"], "kernel-size": 3, "hidden": network["hidden"], "dropout": 0.5},
+            **{"epochs": 2, "batch-size": 64, "learning-rate": 0.001, "weight-decay": 0.01, "max-shift": 1},
+            **{"swap": True, "same-weight": 1, "device": "cpu", "threads": threads, "seed": number},
+            **{"model": scratch / f"{number}.pt", "weights": scratch / f"{number}.npy"},
+            **{"history": scratch / f"{number}.csv", "log": scratch / f"{number}.log"},
+        }
+        words = [sys.executable, study.folder / "workflow" / "scripts" / "train.py"]
+        for name, value in options.items():
+            words += [f"--{name}", *(value if isinstance(value, list) else [value])]
+        return subprocess.Popen([str(word) for word in words], env=environment() | variables)
+
+    def together(count: int, variables: dict[str, str]) -> float:
+        processes = [start(number, variables) for number in range(count)]
+        if any([process.wait() for process in processes]):
+            raise SystemExit(f"a training failed; see {scratch}/*.log")
+        return max(second_epoch(scratch / f"{number}.csv") for number in range(count))
+
+    seconds = alternating(
+        study.rounds,
+        two=lambda turn: together(2, {}),
+        alone=lambda turn: together(1, {}),
+        spinning=lambda turn: together(2, SPINNING),
+    )
+    name = f"shared: two trainings at once, {study.dataset}, {len(few):,} pairs, {cores()} threads each"
+    alone = compared(f"{name}, against one", seconds["two"], "one training alone", seconds["alone"])
+    return [
+        at_most(alone, MOST),
+        compared(
+            f"{name}, waiting",
+            seconds["two"],
+            "two at once, OpenMP spins while it waits, its default",
+            seconds["spinning"],
+        ),
+    ]
+
+
+def second_epoch(path) -> float:
+    """Return the seconds of the second epoch; in the first one, torch prepares its kernels."""
+    first, second = (float(row["seconds"]) for row in read_rows(path))
+    # The file has hundredths of a second, and the tiny study of a test needs less.
+    return max(second - first, 0.01)
