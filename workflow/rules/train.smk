@@ -1,7 +1,6 @@
 # From pairs to a trained network.
 
-# What the network depends on, and what it must reach. The latter is not a parameter of the job, because a network that
-# reaches it is the same with any requirement; run.smk compares the networks of earlier runs with it.
+# What the network depends on, and what it must reach.
 RECIPE = {key: value for key, value in config["training"].items() if key != "require"}
 REQUIRE = config["training"]["require"]
 
@@ -28,6 +27,9 @@ rule train:
         mem_mb=grown(2000),
         runtime=grown(max(60, 10 * config["training"]["epochs"])),
         gpu=GPUS,
+        # Not a parameter: a network that reaches the requirement is the same with any other. run.smk compares the networks
+        # of earlier runs with it.
+        require=str(REQUIRE),
     params:
         script=script("train"),
         code=code("train"),
@@ -40,7 +42,7 @@ rule train:
     shell:
         "python {params.script:q} --train-images {input.train_images:q} --train-pairs {input.train_pairs:q}"
         " --val-images {input.val_images:q} --val-pairs {input.val_pairs:q} {params.network:q} {params.recipe:q}"
-        " --require {REQUIRE}"
+        " --require {resources.require}"
         " --device {params.device} --threads {params.torch_threads} --seed {params.seed} --log {log:q}"
         " --model {output.model:q} --weights {output.weights:q} --history {output.history:q}"
         " --settings {params.settings:q} {params.code:q}"
