@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import TINY, Study
+from prunecurve import machine
 from test_datasets import write_idx
 
 # Few K, so that each variant is fast.
@@ -154,3 +155,38 @@ def test_a_damaged_entry_is_named_and_goes_with_its_link(cache, tmp_path):
     finally:
         # Other tests share the cache.
         entry.write_bytes(intact)
+
+
+def test_another_processor_trains_its_own_networks_and_existing_results_stay(cache, tmp_path):
+    """A variable of torch that selects other instructions stands for another processor."""
+    other = checkout(tmp_path / "study", cache)
+    assert computed(other.run(CURVE, "--cache").stdout) == set()
+    other.variables = {**other.variables, "ATEN_CPU_CAPABILITY": "avx2"}
+    assert other.plan(CURVE, "--cache") == {}, "not a reason to run anything again"
+    moved = checkout(tmp_path / "moved", cache)
+    moved.variables = other.variables
+    assert computed(moved.run(CURVE, "--cache").stdout) == set(SHARED[2:])
+
+
+def test_the_digest_of_the_machine_is_that_of_what_changes_results(tmp_path, monkeypatch):
+    cpuinfo, information = tmp_path / "cpuinfo", tmp_path / "information"
+    monkeypatch.setattr(machine, "CPU", str(cpuinfo))
+    monkeypatch.setattr(machine, "GPUS", str(information))
+    for name in (*machine.CHOSEN, "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+
+    def digest(device="auto", vendor="AuthenticAMD", mhz=2000, flags="fpu sse2 avx2 fma"):
+        cpuinfo.write_text(
+            f"vendor_id\t: {vendor}\ncpu family\t: 25\nmodel\t\t: 1\ncpu MHz\t: {mhz}\nflags\t: {flags}\n"
+        )
+        return machine.machine(device)
+
+    plain = digest()
+    assert plain == digest(mhz=3000) == digest(flags="ssbd sse2 fma avx2") == digest("cpu") and machine.gpus() == []
+    assert len({plain, digest(vendor="GenuineIntel"), digest(flags="fpu sse2 avx2 fma avx512f")}) == 3
+    information.write_text("Model: \t\t NVIDIA A100\nIRQ: 1\n")
+    assert machine.gpus() == ["NVIDIA A100"] and digest() == digest("cuda") != plain and digest("cpu") == plain
+    information.write_text("Model: \t\t NVIDIA T4\n")
+    assert digest() not in (plain, digest("cpu"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert digest() == plain

@@ -13,7 +13,7 @@ PACKAGE = PROJECT / "workflow" / "scripts" / "prunecurve"
 
 # The levels of the package, lowest first. A module imports only modules of its own level or of lower levels.
 LEVELS = [
-    {"errors", "settings", "naming", "provenance", "progress"},
+    {"errors", "machine", "settings", "naming", "provenance", "progress"},
     {"source"},
     {"files", "seeding", "commandline"},
     {"scores", "learned"},

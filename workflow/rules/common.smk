@@ -43,6 +43,7 @@ from prunecurve.datasets.known import fingerprint
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, read_settings
 from prunecurve.learned import kept_epoch, shortfall
+from prunecurve.machine import gpus, machine
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
 from prunecurve.pairs import SPLITS
 from prunecurve.planning import check_data
@@ -128,8 +129,16 @@ CACHED = bool(os.environ.get("SNAKEMAKE_OUTPUT_CACHE"))
 # The removals of the study, and always the two kinds that the reference experiment does not distinguish.
 VERIFIED_REMOVALS = list(dict.fromkeys([*REMOVALS, "structural", "zero_weights"]))
 
-# GPUs that a job requests from a cluster. `auto` requests none: it uses a GPU if there is one, without waiting for it.
-GPUS = 1 if config["device"] == "cuda" else 0
+# GPUs that a job requests. On a cluster, `auto` requests none: it uses a GPU if there is one, without waiting for it.
+# On one machine, jobs that use the GPU run one at a time, because several could exceed its memory. `--resources gpu=2`
+# allows two.
+GPUS = 1 if config["device"] == "cuda" or (config["device"] == "auto" and workflow.local_exec and gpus()) else 0
+if workflow.local_exec:
+    workflow.global_resources.setdefault("gpu", 1)
+
+# The same config trains other networks on another kind of machine, so the cache must not mix them. The key of all later
+# steps contains that of the training. On a cluster, all nodes are assumed to be of one kind.
+MACHINE = machine(config["device"])
 
 NETWORK_FIGURES = figures.of("of_network")
 # Figures are grouped in folders that are named after the table that they show.

@@ -7,13 +7,12 @@ rule sum_channels:
         weights=rules.train.output.weights,
         ranking=RANKING,
     output:
-        # Removed after the last evaluation that reads them: they are larger than all other results together.
-        temp(f"{IN_LAYER}/partial_sums/{{criterion}}.npy"),
+        # Not temp(): Snakemake (9.27) would run all finished evaluations of a ranking again when a further K needs the sums,
+        # because `ancient` has no effect on an input that does not exist.
+        f"{IN_LAYER}/partial_sums/{{criterion}}.npy",
     log:
         f"{SEED}/logs/sum_channels/{{layer}}/{{criterion}}.log",
     cache: CACHED
-    # After the evaluations that are ready, so that the sums of few rankings exist at the same time.
-    priority: -1
     group:
         "sums"
     conda:
@@ -36,8 +35,8 @@ rule eval_pruned:
         weights=rules.train.output.weights,
         mean_features=lambda w: mean_features([w.removal]),
         ranking=RANKING,
-        # ancient: sums that are computed again for a new K do not run the finished evaluations of the ranking again. All
-        # that the sums depend on is an input or, as their code, a parameter of the evaluation too.
+        # ancient: sums that were deleted and are computed again do not have to be older than the rows. All that the sums
+        # depend on is an input or, as their code, a parameter of the evaluation too.
         partial_sums=ancient(rules.sum_channels.output),
     output:
         ROWS,

@@ -39,6 +39,9 @@ rule train:
         device=config["device"],
         torch_threads=config["threads"],
         seed="{seed}",
+        # Part of the cache key. A function of `threads`, because Snakemake does not compare such parameters with those of
+        # existing results: these stay valid when a study moves to another machine.
+        machine=lambda w, threads: MACHINE,
     shell:
         "python {params.script:q} --train-images {input.train_images:q} --train-pairs {input.train_pairs:q}"
         " --val-images {input.val_images:q} --val-pairs {input.val_pairs:q} {params.network:q} {params.recipe:q}"
