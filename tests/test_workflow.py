@@ -513,6 +513,13 @@ def test_the_curve_is_the_same_however_many_k_a_job_evaluates(tmp_path):
     assert "pairs/test.npy" not in command
 
 
+def test_jobs_of_many_k_need_no_stored_sums(study):
+    """Their rows have the same bytes, see test_head.py."""
+    few, many = (study.plan("--config", f"sweep={{ks_per_job: {count}}}") for count in (31, 32))
+    assert few["sum_channels"] == len(CRITERIA)
+    assert "sum_channels" not in many and many["eval_pruned"] == few["eval_pruned"]
+
+
 def test_one_core_gives_the_same_bytes_as_two(finished, study):
     study.run("results/digits/curve.csv", "results/digits/seed0/conv3/verification.csv", cores=1)
     for name in (

@@ -122,6 +122,8 @@ LAYERS = layers(config)
 LAYER, LAST = pruned_layer(config), list(LAYERS)[-1]
 # The evaluation jobs of each layer: the values of K by the name of the job. The name is part of the file name.
 PACKS = {layer: packs(config, layer) for layer in LAYERS}
+# Evaluation jobs of fewer K than this start from stored sums, one for every 32 channels.
+STORED_FOR = 32
 
 # If the environment names a cache folder, checkouts share all slow steps (--cache), but not tables and figures.
 CACHED = bool(os.environ.get("SNAKEMAKE_OUTPUT_CACHE"))
@@ -232,6 +234,19 @@ def mean_features(removals):
     The means are of the validation pairs: a pruned network must not contain anything of the pairs that evaluate it.
     """
     return f"{IN_LAYER}/activations/val/mean_features.npy" if "mean_replacement" in removals else []
+
+
+def stored_sums(wildcards):
+    """Return the stored sums of a ranking, from which an evaluation starts; an empty list if a job evaluates many K.
+
+    Such a job computes the same sums itself, and its rows have the same bytes. In large studies the stored sums would be
+    larger than all other results together.
+    """
+    if config["sweep"]["ks_per_job"] >= STORED_FOR:
+        return []
+    # ancient: sums that were deleted and are computed again do not have to be older than the rows. All that the sums
+    # depend on is an input or, as their code, a parameter of the evaluation too.
+    return ancient(f"{IN_LAYER}/partial_sums/{wildcards.criterion}.npy")
 
 
 def read_by(criterion, what, path):

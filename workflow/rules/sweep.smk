@@ -35,9 +35,7 @@ rule eval_pruned:
         weights=rules.train.output.weights,
         mean_features=lambda w: mean_features([w.removal]),
         ranking=RANKING,
-        # ancient: sums that were deleted and are computed again do not have to be older than the rows. All that the sums
-        # depend on is an input or, as their code, a parameter of the evaluation too.
-        partial_sums=ancient(rules.sum_channels.output),
+        partial_sums=stored_sums,
     output:
         ROWS,
     log:

@@ -14,7 +14,7 @@ from prunecurve.sweep import options as evaluation_options
 
 def options() -> argparse.ArgumentParser:
     cli = evaluation_options(__doc__)
-    cli.add_argument("--partial-sums", help="stored sums of the ranking; without them, the same result takes longer")
+    cli.add_argument("--partial-sums", nargs="?", help="the ranking's stored sums; they save time for few K")
     return cli
 
 
