@@ -205,6 +205,9 @@ def test_nothing_of_the_callers_environment_enters_a_figure(tmp_path):
     hostile.mkdir()
     (hostile / "matplotlibrc").write_text(HOSTILE_RC)
     assert drawn_in(hostile) == expected
+    (hostile / "matplotlibrc").write_bytes(b"font.family: \xff\xfe")
+    assert drawn_in(hostile) == drawn_in(tmp_path / "elsewhere", MPLCONFIGDIR=str(hostile)) == expected
+    (hostile / "matplotlibrc").write_text(HOSTILE_RC)
     for name, variables in {
         "notebook": {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
         "no backend": {"MPLBACKEND": "there-is-no-such-backend"},

@@ -9,7 +9,8 @@ from measuring import Row, alternating, at_most, compared, cores
 from prunecurve.files import load_array, read_rows, save_array
 from study import Study, environment
 
-PAIRS = 3200
+# Few: by default, two at once can take a hundred times as long as one alone.
+PAIRS = 640
 # With two at once, each may take at most this many times as long as one alone; 2 is what the cores allow.
 MOST = 2.2
 SPINNING = {"GOMP_SPINCOUNT": "300000"}
@@ -47,7 +48,7 @@ def rows(study: Study) -> list[Row]:
         return max(second_epoch(scratch / f"{number}.csv") for number in range(count))
 
     seconds = alternating(
-        study.rounds,
+        min(study.rounds, 3),
         two=lambda turn: together(2, {}),
         alone=lambda turn: together(1, {}),
         spinning=lambda turn: together(2, SPINNING),

@@ -9,7 +9,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from snakemake.io import get_flag_value
 from snakemake.logging import logger
+from snakemake.path_modifier import PATH_MODIFIER_FLAG
 
 # Relative to the working folder, so that a moved study does not run again.
 WORKFLOW = Path(os.path.relpath(Path(workflow.current_basedir).parent))
@@ -57,7 +59,7 @@ PATHS = workflow.modifier.path_modifier
 
 def placed(path):
     """Return the path with the prefix of the module, if this workflow is used as a module."""
-    return str(PATHS.modify(path))
+    return str(path if get_flag_value(path, PATH_MODIFIER_FLAG) else PATHS.replace_prefix(path))
 
 
 # A study's folder in commands. Not a parameter, so that studies of different names can share results through the cache.
@@ -68,7 +70,8 @@ def archive_folder(name):
     """Return the folder of an archive: in the working folder or, if it has none of this name, in the project."""
     path = f"archive/{name}"
     # Absolute paths get no prefix.
-    return next((Path(p) for p in (os.path.abspath(placed(path)), PROJECT / path) if os.path.isdir(p)), Path(path))
+    own = path if placed(path) == path else os.path.abspath(placed(path))
+    return PROJECT / path if not os.path.isdir(own) and os.path.isdir(PROJECT / path) else Path(own)
 
 
 def as_written(config, files):
@@ -110,7 +113,7 @@ except StudyError as error:
 DATASET, SEEDS = config["dataset"], config["seeds"]
 # A run writes to results/{STUDY}; the figures of an archive go to results/archive/NAME.
 STUDY = config["study"]
-DRAWN = f"archive/{config['archive']}" if ARCHIVE else STUDY
+DRAWN = f"archive/{ARCHIVE.name}" if ARCHIVE else STUDY
 CRITERIA = config["ranking"]["criteria"]
 # Names of the rankings: one per criterion, except several for `random`.
 ORDERS = orders(CRITERIA, config["ranking"]["random_draws"])

@@ -9,13 +9,17 @@ import os
 import textwrap
 import zlib
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, chdir
+from importlib.util import find_spec
 from pathlib import Path
 
-# Before the import, which reads it: a notebook names a backend here that the jobs' environment may not have.
+# Before the import, which reads them: a notebook names a backend here that the jobs' environment may not have, and a
+# matplotlibrc that is damaged would stop the import. One in the working folder comes first, so the import is elsewhere.
 os.environ["MPLBACKEND"] = "agg"
+os.environ["MATPLOTLIBRC"] = str(Path(find_spec("matplotlib").origin).with_name("mpl-data"))
+with chdir(Path(__file__).parent):
+    import matplotlib
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
