@@ -28,6 +28,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="fin
 CURVE = "results/digits/curve.csv"
 # The network and its features have more than 1 MB each. Snakemake compares such files by their time, not by checksum.
 LARGE = TINY.replace("hidden: [12, 6]", "hidden: [512, 400]").replace("[4, 6, 8]", "[4, 6, 40]")
+LARGE += "sweep: {ks: [1, 2, 3, 4, 5, 6, 7]}\n"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
