@@ -369,6 +369,10 @@ def test_a_link_to_nothing_is_named(tmp_path, look):
     with pytest.raises(StudyError, match=r"data_dir: .*cat/gone\.png is a link to .*gone\.png, which does not exist"):
         look("image_folder", tmp_path)
     (tmp_path / "cat" / "gone.png").unlink()
+    (tmp_path / "bird").symlink_to("gone")
+    with pytest.raises(StudyError, match=r"data_dir: .*bird is a link to gone, which does not exist"):
+        look("image_folder", tmp_path)
+    (tmp_path / "bird").unlink()
     (tmp_path / "cat" / "loop.png").symlink_to("loop.png")
     with pytest.raises(StudyError, match=r"data_dir: .*cat/loop\.png"):
         look("image_folder", tmp_path)

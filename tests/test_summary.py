@@ -135,7 +135,7 @@ def shared(*shares: float) -> pd.DataFrame:
 def test_what_networks_share_is_said():
     table = study({"mean_activation": 0.5, "random-1": 0.4})
     text = " ".join(summary_text(table, FIGURES, shared(0.56, 0.3, 0.17, 0.55)).split())
-    assert "two networks share 56% of their training images and 17% of their test images on average; 55% of" in text
+    assert "two networks share 56 % of their training images and 17 % of their test images on average; 55 % of" in text
     assert "no two networks share training or test images" in summary_text(table, FIGURES, shared(0, 0.3, 0, 0))
     assert "Images:" not in summary_text(table, FIGURES)
 

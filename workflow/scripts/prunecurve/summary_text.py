@@ -129,8 +129,9 @@ def _shared(shared: pd.DataFrame) -> str:
     if max(train, test, both) == 0:
         return "Images: no two networks share training or test images."
     return (
-        f"Images: two networks share {train:.0%} of their training images and {test:.0%} of their test images on "
-        f"average; {both:.0%} of the test images of one are training images of another (shared_images.csv)."
+        f"Images: two networks share {100 * train:.0f} % of their training images and {100 * test:.0f} % of their test "
+        f"images on average; {100 * both:.0f} % of the test images of one are training images of another "
+        f"(shared_images.csv)."
     )
 
 

@@ -144,7 +144,17 @@ def _visible(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _folders(folder: Path) -> list[str]:
-    return [entry.name for entry in _visible(folder) if entry.is_dir()]
+    entries = _visible(folder)
+    for entry in entries:
+        _require_target(entry)
+    return [entry.name for entry in entries if entry.is_dir()]
+
+
+def _require_target(entry: os.DirEntry[str]) -> None:
+    """Raise StudyError for a link to nothing. `is_file` and `is_dir` are false for it, without an error."""
+    if entry.is_symlink() and not os.path.exists(entry.path):
+        target = os.readlink(entry.path)
+        raise StudyError(f"data_dir: {entry.path} is a link to {target}, which does not exist; remove the link")
 
 
 def _images(folder: Path, ignored: Counter[str] | None = None) -> Iterator[str]:
@@ -152,10 +162,7 @@ def _images(folder: Path, ignored: Counter[str] | None = None) -> Iterator[str]:
     for entry in _visible(folder):
         ending = os.path.splitext(entry.name)[1].lower()
         if ending in ENDINGS:
-            # `is_file` is false for a link to nothing, without an error.
-            if entry.is_symlink() and not os.path.exists(entry.path):
-                target = os.readlink(entry.path)
-                raise StudyError(f"data_dir: {entry.path} is a link to {target}, which does not exist; remove the link")
+            _require_target(entry)
             if entry.is_file():
                 yield entry.name
         elif ignored is not None and entry.is_file():
