@@ -36,6 +36,13 @@ READY := $(VENV)/ready-$(shell cksum requirements.txt | cut -d' ' -f1)
 ifneq ($(filter %.yaml,$(MAKECMDGOALS)),)
 $(error write STUDY=$(filter %.yaml,$(MAKECMDGOALS)))
 endif
+# A second --config would replace the first, which has the archive.
+ifneq ($(and $(filter figures,$(MAKECMDGOALS)),$(filter --config --config=% -C,$(ARGS))),)
+$(error make figures: give config keys as CONFIG="KEY=VALUE ...", not in ARGS)
+endif
+ifneq ($(filter compare,$(MAKECMDGOALS)),)
+$(if $(and $(A),$(B)),,$(error make compare: give both studies, A=FOLDER B=FOLDER))
+endif
 
 # Python then would not find the package beside a script.
 unexport PYTHONSAFEPATH
@@ -49,8 +56,6 @@ study: $(READY)
 	$(BIN)/snakemake all summary --configfile $(STUDY) --cores $(CORES) $(ARGS)
 
 figures: $(READY)
-	@case " $(ARGS)" in *" --config "*|*" --config="*|*" -C "*) \
-	  echo "make figures: give config keys as CONFIG=\"KEY=VALUE ...\", not in ARGS" >&2; exit 1;; esac
 	$(BIN)/snakemake figures summary --cores $(CORES) $(ARGS) --config archive=$(ARCHIVE) $(CONFIG)
 
 archive: $(READY)
@@ -58,7 +63,6 @@ archive: $(READY)
 
 # As with diff, exit status 1 means that the studies differ. This is not an error for make.
 compare: $(READY)
-	@test -n "$(A)" -a -n "$(B)" || { echo "make compare: give both studies, A=FOLDER B=FOLDER" >&2; exit 1; }
 	@$(BIN)/python workflow/scripts/compare_studies.py $(A) $(B) || test $$? = 1
 
 unlock: $(READY)

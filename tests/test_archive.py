@@ -475,3 +475,8 @@ def test_the_reference_studys_figures_need_no_run(tmp_path):
     planned = clone.plan("figures", "--config", "archive=mnist")
     assert set(planned) == {"average_curves", "compare", "summarise", "plot", "plot_network", "figures"}
     assert planned["plot_network"] == 2 and planned["plot"] >= 8
+    # One figure of each kind, and the summary, are drawn too, because the archive can be of an older version.
+    results = "results/archive/mnist"
+    figures = (f"{results}/figures/{name}.png" for name in ("areas", "mean_feature_maps_conv3_seed0"))
+    clone.run("summary", *figures, "--config", "archive=mnist")
+    assert "greedy_backward_forward" in (clone.folder / results / "summary.txt").read_text()

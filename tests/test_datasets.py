@@ -219,7 +219,7 @@ def test_a_class_that_training_lacks_is_named(tmp_path):
 
 
 def two_layouts(message):
-    return "data_dir/CLASS/IMAGE" in message and "data_dir/train/CLASS/IMAGE with data_dir/test/CLASS/IMAGE" in message
+    return "data_dir/CLASS/IMAGE" in message and "or data_dir/train/CLASS/IMAGE and" in message
 
 
 @pytest.mark.parametrize("names", [["train", "valid", "test"], ["a", "b"], ["all"], ["train"]])
@@ -382,7 +382,7 @@ def test_a_folder_without_classes_is_told(tmp_path):
     with pytest.raises(StudyError, match=r"data_dir: .*missing is not a folder"):
         DATASETS["image_folder"](tmp_path / "missing", 8)
     write_folder(tmp_path, classes=("only",))
-    with pytest.raises(StudyError, match="has 1 folders with images, but at least two classes are needed") as error:
+    with pytest.raises(StudyError, match=r"folders with images in .*: 1, but at least two classes are needed") as error:
         DATASETS["image_folder"](tmp_path, 8)
     assert two_layouts(str(error.value))
 

@@ -9,7 +9,8 @@ import train as train_script
 from prunecurve.batches import Split
 from prunecurve.errors import StudyError
 from prunecurve.files import save_array, write_rows
-from prunecurve.learned import kept_epoch, shortfall, warning_about
+from prunecurve.histories import warning_about
+from prunecurve.learned import kept_epoch, shortfall
 from prunecurve.metrics import measure
 from prunecurve.network import prepare_torch
 from prunecurve.scores import above_constant
@@ -34,11 +35,10 @@ def test_a_constant_answer_is_never_above_itself(same, answer):
 
 @pytest.mark.parametrize("same", [36, 300, 1000])
 @pytest.mark.parametrize("rate", [0.02, 0.3])
-def test_guesses_pass_in_about_one_of_a_thousand_cases(same, rate):
+def test_guesses_pass_in_few_of_a_thousand_cases(same, rate):
     rng, labels = np.random.default_rng(0), np.repeat([1, 0], [same, 9 * same])
     passed = [above_constant(scores(rng.random(len(labels)) < rate, labels)) for _ in range(1000)]
-    # With few pairs and a rare answer the distribution has a longer tail than the normal distribution.
-    assert np.mean(passed) < 0.02
+    assert np.mean(passed) <= 0.005
 
 
 def test_networks_trained_on_noise_do_not_pass():
@@ -119,7 +119,7 @@ def test_training_stops_at_a_network_that_learned_nothing(files):
     assert all(path.exists() for path in outputs.values())
     assert warning_about({7: str(outputs["history"])}) == (
         "WARNING: the network is not clearly better than a constant answer on the validation pairs. "
-        "Its curve says nothing about pruning."
+        "The curve of such a network says nothing about pruning."
     )
 
 

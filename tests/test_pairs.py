@@ -167,7 +167,7 @@ def test_the_data_are_checked_before_any_job(tmp_path):
     with pytest.raises(StudyError, match=r"pairs_per_image\.same: 20 needs 21 images .* images\.digits\.val include"):
         check_data(config_of("digits", (1000, 100, 300), same=20), "")
     check_data(config_of("digits", (1000, 297, 300), same=1, different=9), "")
-    with pytest.raises(StudyError, match=r"images\.mnist: test ask for 10001 images, but .* has 10000 test images"):
+    with pytest.raises(StudyError, match=r"images\.mnist: test asks for 10001 images, but .* has 10000 test images"):
         check_data(config_of("mnist", (6000, 1000, 10001)), tmp_path / "not downloaded")
 
 
@@ -187,7 +187,7 @@ def test_a_split_without_images_is_named():
 def test_too_many_images_name_the_key():
     with pytest.raises(StudyError, match=r"images\.digits: train \+ val \+ test ask for 120 .* has 100 images; lower"):
         draw_splits(np.zeros(100, int), {"train": 50, "val": 50, "test": 20}, stream(0, "images"), dataset="digits")
-    with pytest.raises(StudyError, match=r"images\.mnist: test ask for 31 .* 30 test images; lower test"):
+    with pytest.raises(StudyError, match=r"images\.mnist: test asks for 31 .* 30 test images; lower test"):
         draw_splits(
             np.repeat([0, 2], [70, 30]), {"train": 5, "val": 5, "test": 31}, stream(0, "images"), dataset="mnist"
         )

@@ -105,7 +105,8 @@ def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
     evaluations = {"eval_pruned", "eval_early", "verify_surgery"}
     assert changed("prunecurve/scores.py", with_statement) == {"train", *evaluations}
     assert changed("prunecurve/surgery.py", with_statement) == {"verify_surgery"}
-    assert changed("prunecurve/datasets/folder.py", with_statement) == {"get_images"}
+    assert changed("prunecurve/datasets/image_set.py", with_statement) == {"get_images"}
+    assert changed("prunecurve/datasets/folder.py", with_statement) == set(), "only studies of image folders use it"
     assert changed("prunecurve/datasets/known.py", with_statement) == set(), "it is used before any job runs"
     assert changed("prunecurve/criteria/__init__.py", with_statement) == {"rank_channels"}
     assert changed("plot.py", with_statement) == {"plot"}

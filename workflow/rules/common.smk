@@ -41,6 +41,7 @@ from prunecurve.config import (
     replaced,
     settings,
 )
+from prunecurve.datasets import MODULES
 from prunecurve.datasets.known import fingerprint
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, read_settings
@@ -169,6 +170,8 @@ def code(name, *plugins):
     return code_setting(script(name), *plugins)
 
 
+# The module that reads the data set.
+READER = f"datasets.{MODULES[DATASET]}"
 SETTINGS = settings(config)
 
 
@@ -432,7 +435,7 @@ def code_lines():
     """Return the settings for the code of all scripts and of the study's criteria."""
     used = sorted({criterion_of(order).removeprefix(REVERSED) for order in [*ORDERS, *SENSITIVITY_ORDERS]})
     lines = [code(path.stem) for path in sorted(SCRIPTS.glob("*.py"))]
-    return lines + [code("rank_channels", f"criteria.{name}") for name in used]
+    return [*lines, code("get_images", READER)] + [code("rank_channels", f"criteria.{name}") for name in used]
 
 
 def archive_of_study():

@@ -41,13 +41,15 @@ def former_figures():
     ]
 
 
-def below_requirement():
-    """Return a line for each network of an earlier run that does not reach `training.require` and stays in the study."""
-    trained_now = {job.wildcards.seed for job in workflow.dag.needrun_jobs() if job.rule.name == "train"}
+def below_requirement(trained_now=()):
+    """Return a line for each network of an earlier run that does not reach `training.require`.
+
+    trained_now: seeds whose networks are trained again.
+    """
     lines = []
-    for seed in () if ARCHIVE else SEEDS:
+    for seed in () if ARCHIVE or not REQUIRE else SEEDS:
         path = placed(history(STUDY)).format(seed=seed)
-        if REQUIRE and str(seed) not in trained_now and os.path.exists(path):
+        if str(seed) not in trained_now and os.path.exists(path):
             # A damaged history is reported by the job that reads it.
             with suppress(StudyError, StopIteration):
                 lacks = shortfall(kept_epoch(read_rows(path)), REQUIRE)
@@ -68,6 +70,11 @@ if REPLACED and not ARCHIVE:
 if REPLACED and ("--no-hooks" in sys.argv or not workflow.modifier.is_main_snakefile()):
     raise WorkflowError(f"stopped: {REPLACES}")
 
+# Also where no hooks run: in a dry run, in a module, and if there is nothing to do.
+if lines := below_requirement() if workflow.is_main_process else []:
+    differences = "\n  ".join(lines)
+    logger.warning(f"networks of this study do not reach training.require:\n  {differences}")
+
 
 onstart:
     if REPLACED and (not ARCHIVE or writes_to_study()):
@@ -75,7 +82,9 @@ onstart:
             f"stopped: {placed(f'results/{STUDY}')} would be replaced. Nothing was changed.",
             REPLACES,
         )
-    if lines := below_requirement():
+    if lines := below_requirement(
+        {job.wildcards.seed for job in workflow.dag.needrun_jobs() if job.rule.name == "train"}
+    ):
         raise WorkflowError(
             "stopped: networks of this study do not reach training.require. Nothing was changed.",
             *lines,
@@ -87,12 +96,12 @@ onstart:
 onsuccess:
     FOLLOWER.stop()
     targets = {rule.name for rule in workflow.dag.targetrules}
-    for figure in former_figures() if targets & {"all", "figures"} else []:
+    for figure in former_figures() if targets & {"all", "complete", "figures"} else []:
         figure.unlink()
         logger.warning(f"removed {figure}: this config does not draw it (another layer, seed or criterion)")
     summary = Path(placed(f"results/{DRAWN}/summary.txt"))
     # With --until the run may end before the summary.
-    if targets & {"all", "figures", "summary"} and summary.exists():
+    if targets & {"all", "complete", "figures", "summary"} and summary.exists():
         text = summary.read_text(encoding="utf-8")
         logger.info(f"\n{text}")
 

@@ -27,9 +27,6 @@ rule train:
         mem_mb=grown(2000),
         runtime=grown(max(60, 10 * config["training"]["epochs"])),
         gpu=GPUS,
-        # Not a parameter: a network that reaches the requirement is the same with any other. run.smk compares the networks
-        # of earlier runs with it.
-        require=str(REQUIRE),
     params:
         script=script("train"),
         code=code("train"),
@@ -39,13 +36,15 @@ rule train:
         device=config["device"],
         torch_threads=config["threads"],
         seed="{seed}",
-        # Part of the cache key. A function of `threads`, because Snakemake does not compare such parameters with those of
-        # existing results: these stay valid when a study moves to another machine.
+        # Functions of `threads`: Snakemake does not compare such parameters with those of existing results, but they are part of
+        # the cache key. A study that moves to another machine keeps its networks, and so does a study with another requirement,
+        # if they reach it (run.smk).
         machine=lambda w, threads: MACHINE,
+        require=lambda w, threads: REQUIRE,
     shell:
         "python {params.script:q} --train-images {input.train_images:q} --train-pairs {input.train_pairs:q}"
         " --val-images {input.val_images:q} --val-pairs {input.val_pairs:q} {params.network:q} {params.recipe:q}"
-        " --require {resources.require}"
+        " --require {params.require}"
         " --device {params.device} --threads {params.torch_threads} --seed {params.seed} --log {log:q}"
         " --model {output.model:q} --weights {output.weights:q} --history {output.history:q}"
         " --settings {params.settings:q} {params.code:q}"

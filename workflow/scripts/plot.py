@@ -6,7 +6,7 @@ from pathlib import Path
 from prunecurve import figures
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array
-from prunecurve.learned import add_histories, histories, warning_about
+from prunecurve.histories import add_histories, histories, warning_about
 from prunecurve.naming import criterion_of
 from prunecurve.statistics import read_table
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import atomic, write_table
-from prunecurve.learned import add_histories, histories, warning_about
+from prunecurve.histories import add_histories, histories, warning_about
 from prunecurve.statistics import read_table, summarise
 from prunecurve.summary_text import summary_text
 

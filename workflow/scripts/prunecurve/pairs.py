@@ -72,7 +72,8 @@ def require_enough(splits: np.ndarray, sizes: Mapping[str, int], *, dataset: str
                 f"images.disjoint: false"
             )
         raise StudyError(
-            f"images.{dataset}: {' + '.join(which)} ask for {count} images, but {has}; lower {' or '.join(which)}"
+            f"images.{dataset}: {' + '.join(which)} ask{'s' * (len(which) == 1)} for {count} images, but {has}; "
+            f"lower {' or '.join(which)}"
         )
 
 

@@ -34,3 +34,6 @@ def census() -> Census:
     # The last of the 65 columns is the class.
     lines = gzip.decompress(file.read_bytes()).split()
     return Census(np.array([int(line.rpartition(b",")[2]) for line in lines]), splits, NAMES)
+
+
+READERS = {"digits": digits}

@@ -19,8 +19,8 @@ log = logging.getLogger("prunecurve")
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 LAYOUTS = (
-    "dataset image_folder reads data_dir/CLASS/IMAGE, or data_dir/train/CLASS/IMAGE with data_dir/test/CLASS/IMAGE "
-    f"and optionally data_dir/val/CLASS/IMAGE; images end in {', '.join(ENDINGS)}"
+    "dataset image_folder reads data_dir/CLASS/IMAGE, or data_dir/train/CLASS/IMAGE and, if they exist, "
+    f"data_dir/val/CLASS/IMAGE and data_dir/test/CLASS/IMAGE; images end in {', '.join(ENDINGS)}"
 )
 
 
@@ -120,11 +120,11 @@ def _require_classes(root: Path, found: list[tuple[str, str, str]], empty: list[
             f"so that they are skipped. {LAYOUTS}"
         )
     classes = {split: {name for of, name, _ in found if of == split} for split in {split for split, _, _ in found}}
-    if len(classes.get("train", classes.get("", set()))) < 2:
+    count = len(classes.get("train", classes.get("", set())))
+    if count < 2:
         where = root / "train" if "train" in classes else root
         raise StudyError(
-            f"data_dir: {where} has {len(classes.get('train', classes.get('', set())))} folders with images, but at "
-            f"least two classes are needed. {LAYOUTS}"
+            f"data_dir: folders with images in {where}: {count}, but at least two classes are needed. {LAYOUTS}"
         )
     for split in ("val", "test"):
         if unknown := sorted(classes.get(split, set()) - classes.get("train", set())):
@@ -167,3 +167,6 @@ def _images(folder: Path, ignored: Counter[str] | None = None) -> Iterator[str]:
                 yield entry.name
         elif ignored is not None and entry.is_file():
             ignored[ending] += 1
+
+
+READERS = {"image_folder": image_folder}

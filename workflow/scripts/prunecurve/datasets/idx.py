@@ -21,6 +21,8 @@ OFFLINE_CHOICES = (
     "layout, or use a data set that needs no download: dataset: digits, or dataset: image_folder with your own images"
 )
 
+# The name of each data set's class in torchvision, which is also that of its folder.
+TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
 # The files of the training and of the test images; the images come before the labels.
 PARTS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -188,3 +190,6 @@ def _import_torchvision_datasets() -> Any:
         torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         from torchvision import datasets
     return datasets
+
+
+READERS = {name: reader(class_name) for name, class_name in TORCHVISION.items()}

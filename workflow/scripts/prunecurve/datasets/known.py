@@ -14,7 +14,6 @@ from prunecurve.datasets.image_set import Census
 from prunecurve.errors import StudyError
 from prunecurve.files import atomic
 
-TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
 # A file that was changed less than this many seconds ago can change again without another modification time.
 SETTLED = 2.0
 
@@ -28,7 +27,7 @@ def census(dataset: str, data_dir: str | Path) -> Census:
         return bundled.census()
     if dataset == "image_folder":
         return folder.listed(data_dir).census
-    return idx.census(TORCHVISION[dataset], data_dir)
+    return idx.census(idx.TORCHVISION[dataset], data_dir)
 
 
 def fingerprint(dataset: str, data_dir: str | Path, cache: str | Path | None = None) -> str:
@@ -41,8 +40,8 @@ def fingerprint(dataset: str, data_dir: str | Path, cache: str | Path | None = N
     """
     if dataset == "image_folder":
         return _of_images(Path(data_dir), cache)
-    if dataset in TORCHVISION:
-        files = idx.located(TORCHVISION[dataset], data_dir)
+    if dataset in idx.TORCHVISION:
+        files = idx.located(idx.TORCHVISION[dataset], data_dir)
         if dataset == "mnist" and len(files) == len(idx.FILES):
             return _other_than_published(files)
     return ""
