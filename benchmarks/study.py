@@ -17,7 +17,7 @@ COPIED = ("Snakefile", "config.yaml", "config", "profiles", "workflow", "results
 FULL = {
     "seeds": [0],
     "network": {"channels": [32, 64, 128], "hidden": [256, 64]},
-    "training": {"epochs": 2},
+    "training": {"epochs": 2, "require": 0},
     "ranking": {"criteria": ["l1_norm"]},
     "threads": cores(),
 }
@@ -26,7 +26,7 @@ QUICK = {
     "seeds": [0],
     "images": {"digits": {"train": 150, "val": 80, "test": 80}},
     "network": {"channels": [4, 6, 40], "hidden": [12, 6]},
-    "training": {"epochs": 1},
+    "training": {"epochs": 1, "require": 0},
     "ranking": {"criteria": ["l1_norm"]},
 }
 

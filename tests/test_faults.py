@@ -291,7 +291,7 @@ ROW = "seed0/conv3/sweep/l1_norm/structural/k5.csv"
         (["seed0/model.pt", "seed0/weights.npy", "seed0/training.csv"], 0, "seed0/model.pt"),
         (["seed0/conv3/activations"], 120_000, "seed0/conv3/activations/test/features.npy"),
         ([ROW], 0, ROW),
-        (["curve.csv", "curve.csv.settings"], 0, "curve.csv.settings"),
+        (["curve.csv", "curve.csv.settings"], 0, "curve.csv"),
         ([SHAPE, "figures/shape.svg"], 0, SHAPE),
     ],
     ids=["train", "collect_activations", "eval_pruned", "aggregate", "plot"],

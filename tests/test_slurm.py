@@ -112,13 +112,13 @@ def test_a_study_through_slurm_has_the_same_bytes_as_a_local_one(slurm, study, f
     jobs = [job.removesuffix(f" {study.folder}") for job in jobs if job.endswith(f" {study.folder}")]
     jobs = sorted(re.sub(r"/\w{12} ", " ", job) for job in jobs)
     assert jobs == [
+        "aggregate 1 1000M",
         "collect_activations 2 2000M",
         "evaluations 2 1000M",
         "make_pairs 1 1000M",
         "rank_channels 1 2000M",
         "rank_channels 1 2000M",
         "sums 2 1000M",
-        "tables 1 1000M",
         "train 2 2000M",
     ]
 
@@ -127,7 +127,7 @@ def test_single_jobs_have_the_same_bytes_as_grouped_ones(slurm, unswept, finishe
     """Also, all jobs go to the requested partition."""
     single = ["--group-components", "evaluations=1", "--default-resources", "slurm_partition=other"]
     output = unswept.run(*arguments(GENERIC, CURVE, *single)).stdout
-    assert output.count("Submitted group job") == len(UNSWEPT) + 1
+    assert output.count("Submitted group job") == len(UNSWEPT)
     jobs = cluster.call("squeue", "-h", "--states=all", "-o", "%P %Z").splitlines()
     assert jobs.count(f"other {unswept.folder}") == len(UNSWEPT) + 1
     assert same_curve(unswept, finished)

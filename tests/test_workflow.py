@@ -678,7 +678,7 @@ def test_from_another_folder(tmp_path):
     assert "--channels 16 32 64 " in snakemake_in(here, *plan, "results/digits/seed2/model.pt")
     figures = snakemake_in(here, *plan, "figures", "--config", "archive=mnist")
     assert re.search(r"--data \S*/archive/mnist/curve.csv|--curve \S*/archive/mnist/curve", figures)
-    assert "results/archive/mnist/figures/areas.png" in figures and "train" not in figures
+    assert "results/archive/mnist/figures/areas.png" in figures and "rule train" not in figures
     (there / "config.yaml").write_text(TINY)
     assert "--channels 4 6 8 " in snakemake_in(there, *plan, "results/digits/seed0/model.pt")
     assert "--channels 4 6 8 " in snakemake_in(here, *plan, "results/digits/seed0/model.pt", "--directory", there)

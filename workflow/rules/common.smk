@@ -180,7 +180,9 @@ def made_with(*keys):
 
     They are stored in the outputs. Freezing an archive compares them with the config.
     """
-    return [line for key, line in SETTINGS.items() if any(key == k or key.startswith(f"{k}.") for k in keys)]
+    # A network that reaches the requirement is the same with any other.
+    carried = (key for key in SETTINGS if key != "training.require")
+    return [SETTINGS[key] for key in carried if any(key == k or key.startswith(f"{k}.") for k in keys)]
 
 
 def made_from_seeds(study):
@@ -250,9 +252,7 @@ def stored_sums(wildcards):
     """
     if config["sweep"]["ks_per_job"] >= STORED_FOR:
         return []
-    # ancient: sums that were deleted and are computed again do not have to be older than the rows. All that the sums
-    # depend on is an input or, as their code, a parameter of the evaluation too.
-    return ancient(f"{IN_LAYER}/partial_sums/{wildcards.criterion}.npy")
+    return f"{IN_LAYER}/partial_sums/{wildcards.criterion}.npy"
 
 
 def read_by(criterion, what, path):

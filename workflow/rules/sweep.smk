@@ -7,8 +7,8 @@ rule sum_channels:
         weights=rules.train.output.weights,
         ranking=RANKING,
     output:
-        # Not temp(): Snakemake (9.27) would run all finished evaluations of a ranking again when a further K needs the sums,
-        # because `ancient` has no effect on an input that does not exist.
+        # Not temp(): Snakemake (9.27) would run all finished evaluations of a ranking again when a further K needs the sums.
+        # With ancient() it would not run them again if their own code changed together with that of the sums.
         f"{IN_LAYER}/partial_sums/{{criterion}}.npy",
     log:
         f"{SEED}/logs/sum_channels/{{layer}}/{{criterion}}.log",
@@ -55,7 +55,6 @@ rule eval_pruned:
     params:
         script=script("eval_pruned"),
         code=code("eval_pruned"),
-        code_of_sums=code("sum_channels"),
         # Two evaluations can have the same input files. These parameters distinguish them.
         dataset=DATASET,
         seed="{seed}",

@@ -30,7 +30,7 @@ rule train:
     params:
         script=script("train"),
         code=code("train"),
-        settings=made_with("network", *(f"training.{key}" for key in RECIPE), "device", "threads"),
+        settings=made_with("network", "training", "device", "threads"),
         network=options(config["network"]),
         recipe=options(RECIPE),
         device=config["device"],
