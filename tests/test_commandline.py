@@ -124,8 +124,8 @@ def variables_of(**given: str) -> list[str]:
     return subprocess.check_output([sys.executable, "-c", code], cwd=scripts, env=clean | given, text=True).split()
 
 
-def test_threads_that_wait_spin_shortly_unless_the_user_says_otherwise():
-    assert variables_of() == ["1", "1", "1", "1000", "-"]
+def test_threads_that_wait_do_not_spin_unless_the_user_says_otherwise():
+    assert variables_of() == ["1", "1", "1", "0", "-"]
     assert variables_of(OPENBLAS_NUM_THREADS="8", OMP_NUM_THREADS="8", GOMP_SPINCOUNT="7") == ["1", "1", "1", "7", "-"]
     assert variables_of(OMP_WAIT_POLICY="PASSIVE") == ["1", "1", "1", "-", "PASSIVE"]
 

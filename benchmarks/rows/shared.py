@@ -9,8 +9,8 @@ from measuring import Row, alternating, at_most, compared, cores
 from prunecurve.files import load_array, read_rows, save_array
 from study import Study, environment
 
-# Few: by default, two at once can take a hundred times as long as one alone.
-PAIRS = 640
+# Enough for an epoch of some seconds, in which the two trainings run side by side.
+PAIRS = 6400
 # With two at once, each may take at most this many times as long as one alone; 2 is what the cores allow.
 MOST = 2.2
 SPINNING = {"GOMP_SPINCOUNT": "300000"}

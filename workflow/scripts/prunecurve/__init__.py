@@ -17,6 +17,6 @@ if "snakemake" not in sys.modules:
     # One BLAS thread: results must not depend on the number of cores. The key `threads` sets the threads of torch.
     os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     # A thread of torch that waits for the others spins, by default 300,000 times. If two jobs share the cores, they
-    # spin on the core that the other one needs. Spinning 1,000 times costs little alone (docs/speed.md).
+    # spin on the core that the other one needs. Without spinning, a job alone is little slower (docs/speed.md).
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "0")
