@@ -4,7 +4,7 @@
 # make archive  set up, then freeze a study in archive/NAME (default NAME: the name of the study)
 # make compare  list the differences between two studies, A and B, each a folder of results/ or archive/
 # make unlock   remove Snakemake's lock after a kill or a power cut, so that the next make study continues
-# make lint     set up, then ruff and snakefmt
+# make lint     set up, then ruff, import-linter, snakefmt and snakemake --lint
 # make bench    set up, then run the benchmarks against alternatives (half an hour; DATA: the folder with MNIST)
 # make docs     set up, then generate the table in config/README.md from the schema
 # make clean    delete .venv (results are kept)
@@ -74,6 +74,7 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	PYTHONPATH=workflow/scripts $(BIN)/lint-imports --no-cache
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 

@@ -10,9 +10,9 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from prunecurve.batches import Split
-from prunecurve.metrics import confusion, predict
-from prunecurve.network import Architecture, PairNet
+from prunecurve.data.batches import Split
+from prunecurve.network.pair_network import Architecture, PairNet
+from prunecurve.sweep.metrics import confusion, predict
 
 
 def gathered(split: Split, size: int = 500) -> list[Tensor]:

@@ -14,15 +14,23 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from prunecurve.network import Architecture, PairNet
-from prunecurve.batches import Split
+from prunecurve.network.pair_network import Architecture, PairNet
+from prunecurve.data.batches import Split
 from xdist.scheduler import LoadScopeScheduling
 
 PROJECT = Path(__file__).parents[1]
-# Files of a working folder that a fresh clone does not have.
-NOT_CLONED = shutil.ignore_patterns(
-    ".git", ".venv", ".snakemake", "results", "archive", "__pycache__", ".*_cache", ".hypothesis", "data"
-)
+# Folders at the top of a working folder that a fresh clone does not have or that a study does not need.
+NOT_COPIED = {
+    ".git",
+    ".venv",
+    ".snakemake",
+    ".hypothesis",
+    ".pytest_cache",
+    ".ruff_cache",
+    "results",
+    "archive",
+    "data",
+}
 
 # No deadline: each example builds a network, and the time for that is irrelevant to the tested property.
 settings.register_profile("prunecurve", deadline=None, max_examples=25)
@@ -47,6 +55,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     faults.addoption("--fault-seed", type=int, metavar="S", help="seed printed by a failed test, to repeat its kills")
 
 
+def not_copied(folder: str, names: list[str]) -> set[str]:
+    """Return the names in a folder of the project that a copy for a test leaves out."""
+    return {name for name in names if name == "__pycache__" or (Path(folder) == PROJECT and name in NOT_COPIED)}
+
+
 class Study:
     """A copy of the project with a small config. `run` calls `snakemake` in it as a user does."""
 
@@ -55,7 +68,7 @@ class Study:
 
     def __init__(self, folder: Path, config: str = TINY) -> None:
         self.folder = folder
-        shutil.copytree(PROJECT, folder, ignore=NOT_CLONED)
+        shutil.copytree(PROJECT, folder, ignore=not_copied)
         (folder / "config.yaml").write_text(config)
 
     @classmethod

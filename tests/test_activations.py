@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_network, random_split
-from prunecurve.activations import collect
+from prunecurve.ranking.activations import collect
 from prunecurve.files import load_array, read_columns
-from prunecurve.network import POINTS, Architecture
+from prunecurve.network.pair_network import POINTS, Architecture
 
 ARCHITECTURE = Architecture(2, 15, (3, 5), 3, (6,), 0.5)
 STATISTICS = {

@@ -104,9 +104,9 @@ def test_a_study_of_another_name_uses_the_same_entries_and_is_frozen(cache, tmp_
 @pytest.mark.parametrize(
     ("module", "again"),
     [
-        ("prunecurve/head.py", {"sum_channels", "eval_pruned"}),
-        ("prunecurve/activations.py", {"collect_activations", "rank_channels", "sum_channels", "eval_pruned"}),
-        ("prunecurve/criteria/l1_norm.py", {"rank_channels", "sum_channels", "eval_pruned"}),
+        ("prunecurve/sweep/head.py", {"sum_channels", "eval_pruned"}),
+        ("prunecurve/ranking/activations.py", {"collect_activations", "rank_channels", "sum_channels", "eval_pruned"}),
+        ("prunecurve/ranking/criteria/l1_norm.py", {"rank_channels", "sum_channels", "eval_pruned"}),
     ],
 )
 def test_an_edited_module_is_not_served_from_before_the_edit(cache, tmp_path, module, again):

@@ -9,10 +9,10 @@ import yaml
 from conftest import PROJECT, Study
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prunecurve import criteria
+from prunecurve.ranking import criteria
 from prunecurve import config as config_module
-from prunecurve.config import check, filled, keys, ks, layers, load_schema, original_text, packs, pruned_layer
-from prunecurve.datasets import DATASETS
+from prunecurve.config import check, filled, keys, ks, layers, load_schema, original_text, k_batches, pruned_layer
+from prunecurve.data.datasets import DATASETS
 from prunecurve.errors import StudyError
 
 SCHEMA = load_schema(PROJECT / "workflow" / "schemas" / "config.schema.yaml")
@@ -189,8 +189,8 @@ def test_schema_and_code_know_the_same_names():
 def test_options_of_the_code_are_keys_of_the_schema():
     from dataclasses import fields
 
-    from prunecurve.network import Architecture
-    from prunecurve.training import Recipe
+    from prunecurve.network.pair_network import Architecture
+    from prunecurve.network.training import Recipe
 
     # The requirement is no part of the recipe: it decides whether a trained network is used.
     assert {f.name for f in fields(Recipe)} == set(ALL_KEYS["training"]["properties"]) - {"require"}
@@ -211,19 +211,19 @@ def test_layers_and_their_jobs():
     assert layers(config) == {"conv1": 16, "conv2": 32, "conv3": 64}
     assert pruned_layer(config) == "conv3"
     assert pruned_layer(check({"layer": "conv2"}, SCHEMA)) == "conv2"
-    assert list(packs(config, "conv3")) == ["0-47", "48-63"]
-    assert list(packs(check({}, SCHEMA), "conv2")) == ["0-31"], "the sweep of a layer before the last is one job"
+    assert list(k_batches(config, "conv3")) == ["0-47", "48-63"]
+    assert list(k_batches(check({}, SCHEMA), "conv2")) == ["0-31"], "the sweep of a layer before the last is one job"
 
 
 def test_points_are_those_of_the_network():
-    from prunecurve.network import POINTS
+    from prunecurve.network.pair_network import POINTS
 
     assert ALL_KEYS["ranking.measure_at"]["enum"] == list(POINTS)
 
 
-def test_every_knob_of_a_criterion_is_a_key():
+def test_every_parameter_of_a_criterion_is_a_key():
     for name in criteria.names():
-        assert all(f"ranking.{knob}" in ALL_KEYS for knob in criteria.knobs(name)), name
+        assert all(f"ranking.{key}" in ALL_KEYS for key in criteria.parameters(name)), name
 
 
 def test_text_is_converted_to_the_required_number():
@@ -335,7 +335,7 @@ def test_jobs_and_scripts_accept_all_allowed_values(data):
         assert any(key in str(error) for key in [*chosen, "network.channels", "images."]), error
         return
     for layer, channels in layers(complete).items():
-        jobs = packs(complete, layer)
+        jobs = k_batches(complete, layer)
         assert [k for several in jobs.values() for k in several] == ks(complete, layer) and max(
             ks(complete, layer)
         ) < channels

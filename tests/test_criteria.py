@@ -11,19 +11,19 @@ import torch
 from conftest import random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
-from prunecurve import criteria
-from prunecurve.activations import collect, single_maps
+from prunecurve.ranking import criteria
+from prunecurve.ranking.activations import collect, single_maps
 from prunecurve.errors import StudyError
-from prunecurve.examples import Examples
+from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.files import load_arrays, read_columns, read_rows
 from prunecurve.naming import criterion_of, orders
-from prunecurve.network import POINTS, Architecture, save_weights
+from prunecurve.network.pair_network import POINTS, Architecture, save_weights
 from prunecurve.seeding import stream
 from torch.nn.functional import cross_entropy
 
 ARCHITECTURE = Architecture(2, 14, (4, 9), 3, (8, 5), 0.5)
 MODEL, SPLIT = random_network(ARCHITECTURE, 11), random_split(ARCHITECTURE, 11, images=20, pairs=75)
-KNOBS = {"entropy_bins": 7, "shapley_permutations": 64, "shapley_pairs": 500, "shapley_relative_error": 0.0}
+PARAMETERS = {"entropy_bins": 7, "shapley_permutations": 64, "shapley_pairs": 500, "shapley_relative_error": 0.0}
 # Channels of conv1 and conv2.
 LAYERS = {1: 4, 2: 9}
 
@@ -55,10 +55,10 @@ def layer(folder):
             if "statistics" in reads
             else {},
             maps=single_maps(MODEL, i, point, SPLIT, 32) if "maps" in reads else None,
-            examples=Examples(features, SPLIT.pairs[:, 2].numpy(), weights, f"conv{i}", 2)
+            validation=ValidationSet(features, SPLIT.pairs[:, 2].numpy(), weights, f"conv{i}", 2)
             if "labels" in reads
             else None,
-            knobs=KNOBS,
+            parameters=PARAMETERS,
         )
 
     return view
@@ -266,7 +266,7 @@ def exact_shapley(i: int) -> np.ndarray:
 @pytest.mark.parametrize(("i", "pairs"), [(1, 500), (2, 500), (2, 60)])
 def test_shapley_is_within_its_standard_error_of_all_subsets(i, pairs, layer, caplog):
     exact = exact_shapley(i)
-    view = dataclasses.replace(layer(i), knobs=KNOBS | {"shapley_permutations": 200, "shapley_pairs": pairs})
+    view = dataclasses.replace(layer(i), parameters=PARAMETERS | {"shapley_permutations": 200, "shapley_pairs": pairs})
     with caplog.at_level(logging.INFO, "prunecurve"):
         found = criteria.scores("shapley", view)
     assert "200 orders" in caplog.text and "0 is not reached (raise ranking.shapley_permutations)" in caplog.text
@@ -279,7 +279,9 @@ def test_shapley_is_within_its_standard_error_of_all_subsets(i, pairs, layer, ca
 
 
 def test_shapley_stops_when_it_is_exact_enough(layer, caplog):
-    view = dataclasses.replace(layer(), knobs=KNOBS | {"shapley_permutations": 5000, "shapley_relative_error": 0.1})
+    view = dataclasses.replace(
+        layer(), parameters=PARAMETERS | {"shapley_permutations": 5000, "shapley_relative_error": 0.1}
+    )
     with caplog.at_level(logging.INFO, "prunecurve"):
         found = criteria.scores("shapley", view)
     assert "0.1 is reached" in caplog.text
@@ -319,21 +321,23 @@ def test_entropy_of_what_is_constant_but_for_rounding_is_nothing(layer):
     maps = np.full((6, 9, 5, 5), 1000, np.float32)
     maps[:, 2] += np.linspace(0, 3e-4, 6, dtype=np.float32)[:, None, None]
     maps[:, 5] += np.arange(6, dtype=np.float32)[:, None, None]
-    knobs = KNOBS | {"entropy_bins": 100}
-    found = criteria.scores("entropy", dataclasses.replace(layer(), maps=maps.astype(np.float32), knobs=knobs))
+    parameters = PARAMETERS | {"entropy_bins": 100}
+    found = criteria.scores(
+        "entropy", dataclasses.replace(layer(), maps=maps.astype(np.float32), parameters=parameters)
+    )
     assert found[5] == pytest.approx(np.log(6)) and (found[[0, 1, 3]] == 0).all() and np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3])
 def test_examples_are_drawn_of_each_class(layer, share):
     """Even with few pairs; without one class, half of the class-balanced loss would be missing."""
-    examples = layer().examples
-    drawn = examples.drawn(int(share * len(examples.labels)), np.random.default_rng(0))
+    validation = layer().validation
+    drawn = validation.drawn(int(share * len(validation.labels)), np.random.default_rng(0))
     for label in (0, 1):
-        whole, part = (examples.labels == label).sum(), (drawn.labels == label).sum()
-        assert part == max(round(int(share * len(examples.labels)) / len(examples.labels) * whole), 1)
+        whole, part = (validation.labels == label).sum(), (drawn.labels == label).sum()
+        assert part == max(round(int(share * len(validation.labels)) / len(validation.labels) * whole), 1)
     assert drawn.shares.sum() == pytest.approx(1)
-    assert all(np.any([np.array_equal(one, other) for other in examples.features]) for one in drawn.features)
+    assert all(np.any([np.array_equal(one, other) for other in validation.features]) for one in drawn.features)
 
 
 def test_where_each_criterion_measures():
@@ -391,7 +395,9 @@ def test_a_criterion_needs_what_it_reads_and_nothing_else(name, layer):
 def test_labels_are_read_by_those_that_say_so(layer):
     assert {name for name in criteria.names() if "labels" in criteria.reads(name)} == OF_LABELS
     view = layer()
-    turned = dataclasses.replace(view, examples=dataclasses.replace(view.examples, labels=1 - view.examples.labels))
+    turned = dataclasses.replace(
+        view, validation=dataclasses.replace(view.validation, labels=1 - view.validation.labels)
+    )
     for name in OF_LABELS:
         one, other = (criteria.scores(name, dataclasses.replace(v, random=stream(0, "x"))) for v in (view, turned))
         assert not np.array_equal(getattr(one, "scores", one), getattr(other, "scores", other)), name

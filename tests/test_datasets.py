@@ -10,9 +10,9 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image
-from prunecurve.datasets import DATASETS, idx, known
-from prunecurve.datasets.folder import listed
-from prunecurve.datasets.known import census, fingerprint
+from prunecurve.data.datasets import DATASETS, idx, known
+from prunecurve.data.datasets.folder import listed
+from prunecurve.data.datasets.known import census, fingerprint
 from prunecurve.errors import StudyError
 
 

@@ -14,13 +14,14 @@ import pytest
 from conftest import PROJECT, environment
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import fontManager
-from prunecurve import criteria, figures
-from prunecurve.comparisons import agreement, paired
+from prunecurve.ranking import criteria
+from prunecurve import figures
+from prunecurve.study.comparisons import agreement, paired
 from prunecurve.figures import style
 from prunecurve.figures.of_agreement.rank_agreement import similar_together
 from prunecurve.figures.of_network.mean_feature_maps import grid_of
 from prunecurve.files import save_array, write_rows, write_table
-from prunecurve.statistics import mean_curves, summarise
+from prunecurve.study.statistics import mean_curves, summarise
 from test_shape import three_networks
 
 CRITERIA = ("mean_activation", "l1_norm", "random")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prunecurve import head
-from prunecurve.head import GROUP, STORED, Head, logits, partial_sums
-from prunecurve.metrics import predict
+from prunecurve.sweep import head
+from prunecurve.sweep.head import GROUP, STORED, Head, logits, partial_sums
+from prunecurve.sweep.metrics import predict
 
 
 def layers(rng, channels, area, widths, integers=False):
@@ -22,10 +22,10 @@ def layers(rng, channels, area, widths, integers=False):
     return weights
 
 
-def plain(features, weights, order, k, stand_in, dtype=np.float64):
+def plain(features, weights, order, k, replacement, dtype=np.float64):
     """Compute the logits by definition: overwrite the removed channels' maps, then one matrix product per layer."""
     x = features.astype(dtype)
-    x[:, order[:k]] = stand_in[order[:k]]
+    x[:, order[:k]] = replacement[order[:k]]
     x = x.reshape(len(x), -1)
     last = len(weights) // 2
     for i in range(1, last + 1):
@@ -55,36 +55,36 @@ cases = st.tuples(
 def test_every_way_to_a_k_gives_the_same_bytes(case, data):
     features, weights, order, rng = everything(*case)
     channels = len(order)
-    network, stand_in = Head(weights, channels), rng.normal(size=features.shape[1:])
-    together = logits(features, network, order, range(channels), stand_in)
+    network, replacement = Head(weights, channels), rng.normal(size=features.shape[1:])
+    together = logits(features, network, order, range(channels), replacement)
     stored = partial_sums(features, network, order)
     assert stored.shape == (-(-channels // STORED) - 1, len(features), network.hidden)
     ks = data.draw(st.lists(st.integers(0, channels - 1), min_size=1, max_size=6, unique=True))
     for start in (None, stored):
-        assert np.array_equal(logits(features, network, order, ks, stand_in, start), together[ks])
+        assert np.array_equal(logits(features, network, order, ks, replacement, start), together[ks])
         for k in ks:
-            assert np.array_equal(logits(features, network, order, [k], stand_in, start)[0], together[k])
+            assert np.array_equal(logits(features, network, order, [k], replacement, start)[0], together[k])
 
 
 def test_the_same_bytes_at_the_sizes_of_mnist():
     """BLAS chooses its kernels by size. Here: the reference network's layers, one whole block of pairs and a part."""
     features, weights, order, _ = everything(0, 128, head.ROWS + 77, 3, [256, 64])
-    network, stand_in = Head(weights, 128), np.zeros(features.shape[1:])
-    together = logits(features, network, order, range(128), stand_in, threads=2)
+    network, replacement = Head(weights, 128), np.zeros(features.shape[1:])
+    together = logits(features, network, order, range(128), replacement, threads=2)
     stored = partial_sums(features, network, order)
     for k in range(128):
-        assert np.array_equal(logits(features, network, order, [k], stand_in, stored)[0], together[k]), k
+        assert np.array_equal(logits(features, network, order, [k], replacement, stored)[0], together[k]), k
     for k in (0, 1, 31, 32, 33, 95, 96, 120, 127):
-        assert np.array_equal(logits(features, network, order, [k], stand_in)[0], together[k]), k
-    batches = [logits(features, network, order, range(k, k + 16), stand_in, stored) for k in range(0, 128, 16)]
+        assert np.array_equal(logits(features, network, order, [k], replacement)[0], together[k]), k
+    batches = [logits(features, network, order, range(k, k + 16), replacement, stored) for k in range(0, 128, 16)]
     assert np.array_equal(np.concatenate(batches), together)
 
 
 def test_threads_give_the_same_bytes(monkeypatch):
     monkeypatch.setattr(head, "ROWS", 16)
     features, weights, order, _ = everything(3, 40, 100, 2, [12, 5])
-    network, stand_in = Head(weights, 40), np.zeros(features.shape[1:])
-    one, two = (logits(features, network, order, range(40), stand_in, threads=n) for n in (1, 2))
+    network, replacement = Head(weights, 40), np.zeros(features.shape[1:])
+    one, two = (logits(features, network, order, range(40), replacement, threads=n) for n in (1, 2))
     assert np.array_equal(one, two)
     assert np.array_equal(*(partial_sums(features, network, order, threads=n) for n in (1, 2)))
 
@@ -92,10 +92,10 @@ def test_threads_give_the_same_bytes(monkeypatch):
 @given(cases)
 def test_close_to_the_definition_in_float64(case):
     features, weights, order, rng = everything(*case)
-    stand_in = rng.normal(size=features.shape[1:])
-    found = logits(features, Head(weights, len(order)), order, range(len(order)), stand_in)
+    replacement = rng.normal(size=features.shape[1:])
+    found = logits(features, Head(weights, len(order)), order, range(len(order)), replacement)
     for k in range(len(order)):
-        assert found[k] == pytest.approx(plain(features, weights, order, k, stand_in), rel=1e-4, abs=1e-4)
+        assert found[k] == pytest.approx(plain(features, weights, order, k, replacement), rel=1e-4, abs=1e-4)
 
 
 @given(cases)
@@ -104,11 +104,11 @@ def test_ties_are_ties(case):
     features, weights, order, _ = everything(*case, integers=True)
     # Small weights give small differences between logits, so differences of zero are common.
     weights[f"linear{len(weights) // 2}.weight"] //= 2
-    stand_in = np.zeros(features.shape[1:])
-    found = logits(features, Head(weights, len(order)), order, range(len(order)), stand_in)
+    replacement = np.zeros(features.shape[1:])
+    found = logits(features, Head(weights, len(order)), order, range(len(order)), replacement)
     for k in range(len(order)):
         for dtype in (np.float32, np.float64):
-            expected = plain(features, weights, order, k, stand_in, dtype)
+            expected = plain(features, weights, order, k, replacement, dtype)
             assert np.array_equal(found[k], expected)
             assert np.array_equal(predict(found[k]), predict(expected))
 
@@ -123,11 +123,11 @@ def test_nothing_is_left_of_what_was_removed(size, channels):
     features, weights, order, _ = everything(5, channels, 200, 2, [16, 6])
     gone = channels // 2
     features[:, order[:gone]] *= np.float32(size)
-    stand_in = np.zeros(features.shape[1:])
+    replacement = np.zeros(features.shape[1:])
     network = Head(weights, channels)
-    swept = logits(features, network, order, range(channels), stand_in, partial_sums(features, network, order))
+    swept = logits(features, network, order, range(channels), replacement, partial_sums(features, network, order))
     for k in range(gone, channels):
-        expected = plain(features, weights, order, k, stand_in)
+        expected = plain(features, weights, order, k, replacement)
         assert swept[k] == pytest.approx(expected, rel=1e-4, abs=1e-4)
         clear = np.abs(expected[:, 1] - expected[:, 0]) > 1e-4
         assert np.array_equal(predict(swept[k])[clear], predict(expected)[clear])
@@ -141,14 +141,14 @@ def test_nothing_is_left_of_what_was_removed(size, channels):
 @given(cases)
 def test_the_unpruned_network_is_the_same_in_every_ranking(case):
     features, weights, order, _ = everything(*case)
-    network, stand_in = Head(weights, len(order)), np.zeros(features.shape[1:])
-    one, other = (logits(features, network, o, [0, 1], stand_in)[0] for o in (order, order[::-1]))
+    network, replacement = Head(weights, len(order)), np.zeros(features.shape[1:])
+    one, other = (logits(features, network, o, [0, 1], replacement)[0] for o in (order, order[::-1]))
     assert np.array_equal(one, other)
 
 
 def test_a_k_out_of_order_is_no_matter():
     features, weights, order, _ = everything(9, 20, 5, 2, [4])
-    network, stand_in = Head(weights, 20), np.zeros(features.shape[1:])
-    up = logits(features, network, order, [3, 11, 17], stand_in)
-    down = logits(features, network, order, [17, 3, 11], stand_in)
+    network, replacement = Head(weights, 20), np.zeros(features.shape[1:])
+    up = logits(features, network, order, [3, 11, 17], replacement)
+    down = logits(features, network, order, [17, 3, 11], replacement)
     assert np.array_equal(up[[2, 0, 1]], down)

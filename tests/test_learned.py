@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 import train as train_script
-from prunecurve.batches import Split
+from prunecurve.data.batches import Split
 from prunecurve.errors import StudyError
 from prunecurve.files import save_array, write_rows
-from prunecurve.histories import warning_about
-from prunecurve.learned import kept_epoch, shortfall
-from prunecurve.metrics import measure
-from prunecurve.network import prepare_torch
-from prunecurve.scores import above_constant
-from prunecurve.training import Recipe, train
+from prunecurve.study.histories import warning_about
+from prunecurve.network.learned import kept_epoch, shortfall
+from prunecurve.sweep.metrics import measure
+from prunecurve.network.pair_network import prepare_torch
+from prunecurve.network.scores import above_constant
+from prunecurve.network.training import Recipe, train
 from test_training import ARCHITECTURE, CPU, RECIPE, bars
 
 EPOCH = {"kept": "1", "val_balanced_accuracy": "0.7", "above_constant": "1"}

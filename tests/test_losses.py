@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from hypothesis import given
-from prunecurve import losses as module
-from prunecurve.examples import Examples
-from prunecurve.losses import Losses
-from prunecurve.orders import backward
+from prunecurve.ranking import losses as module
+from prunecurve.ranking.validation_set import ValidationSet
+from prunecurve.ranking.losses import Losses
+from prunecurve.ranking.orders import backward
 from test_head import cases, everything, plain
 
 
@@ -20,7 +20,7 @@ def balanced_loss(features, weights, removed, labels):
 
 def losses_of(features, labels, weights, threads=1):
     # A network with one convolution, which therefore is the last one.
-    return Losses(Examples(features, labels, weights | {"conv1.weight": features}, "conv1", threads))
+    return Losses(ValidationSet(features, labels, weights | {"conv1.weight": features}, "conv1", threads))
 
 
 @given(cases)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prunecurve.metrics import measure, predict
+from prunecurve.sweep.metrics import measure, predict
 from sklearn import metrics as sk
 
 cases = st.tuples(st.integers(2, 60), st.integers(0, 2**31), st.sampled_from([1, 3, 100])).map(

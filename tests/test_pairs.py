@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
-from prunecurve.pairs import SPLITS, draw_for_seed, draw_splits, make_pairs, require_pairs, size, split_sizes
-from prunecurve.planning import check_data
+from prunecurve.data.pairs import SPLITS, draw_for_seed, draw_splits, make_pairs, require_pairs, size, split_sizes
+from prunecurve.data.planning import check_data
 from prunecurve.seeding import stream
 
 labellings = st.tuples(st.integers(2, 6), st.integers(4, 9), st.integers(0, 2**31)).map(
@@ -123,7 +123,7 @@ def test_shared_images_are_counted(tmp_path):
 
 def test_two_seeds_on_digits_share_what_chance_says():
     """1,000 of 1,797 images for training: 56 % of them are expected in another draw."""
-    from prunecurve.shared import shared_images
+    from prunecurve.data.shared_images import shared_images
 
     sizes = {"train": 1000, "val": 297, "test": 300}
     draws = {seed: draw_for_seed(np.zeros(1797, int), sizes, seed, None, dataset="digits") for seed in (0, 1)}

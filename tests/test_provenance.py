@@ -10,12 +10,13 @@ from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from prunecurve import criteria, provenance
+from prunecurve.ranking import criteria
+from prunecurve import provenance
 from prunecurve.config import check, data_settings, keys, load_schema, replaced, settings
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, read_rows, save_array, settings_of, write_rows, write_table
 from prunecurve.provenance import SEPARATOR
-from prunecurve.statistics import read_table
+from prunecurve.study.statistics import read_table
 
 SCHEMA = load_schema(PROJECT / "workflow" / "schemas" / "config.schema.yaml")
 LINES = st.lists(
@@ -194,7 +195,7 @@ def test_every_key_that_changes_a_result_is_carried_by_it():
     rules = "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").glob("*.smk"))
     calls = re.findall(r"made_with\(([^()]*(?:\([^()]*\)[^()]*)*)\)", rules)
     named = {word for call in calls for word in re.findall(r'"([a-z_.]+)"', call)} | {"seeds", "images"}
-    named |= {f"ranking.{key}" for name in criteria.names() for key in criteria.knobs(name)}
+    named |= {f"ranking.{key}" for name in criteria.names() for key in criteria.parameters(name)}
     for key, sub in keys(SCHEMA):
         if "properties" not in sub and not key.startswith("figures.") and key not in NOT_CARRIED:
             sections = {key.rsplit(".", places)[0] for places in range(3)}

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from prunecurve.files import write_rows
-from prunecurve.shape import answers, constant_runs, explanation, facts, flips, short_lines, table
+from prunecurve.study.shape import answers, constant_runs, explanation, facts, flips, short_lines, table
 
 
 def curve(predicted_same, recall_same, auroc=None, share_same=0.1) -> pd.DataFrame:
@@ -150,7 +150,7 @@ def test_the_script_writes_the_text(tmp_path):
     rows.to_csv(tmp_path / "curve.csv", index=False)
     words = ["--curve", str(tmp_path / "curve.csv"), "--rows", str(tmp_path / "{seed}-{criterion}-{removal}-{ks}.csv")]
     words += ["--seeds", "0", "1", "2", "--criterion", "apoz", "--removals", "structural", "zero_weights"]
-    words += ["--packs", "all", "--ks", "0", "1", "2", "3", "4"]
+    words += ["--k-batches", "all", "--ks", "0", "1", "2", "3", "4"]
     words += [f"--{name}={tmp_path / name}" for name in ("shown", "table", "text")]
     explain_shape.work(explain_shape.options().parse_args(words))
     assert (tmp_path / "text").read_text(encoding="utf-8") == explanation(rows)

@@ -103,18 +103,20 @@ def replaced(old: str, new: str):
 
 def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
     evaluations = {"eval_pruned", "eval_early", "verify_surgery"}
-    assert changed("prunecurve/scores.py", with_statement) == {"train", *evaluations}
-    assert changed("prunecurve/surgery.py", with_statement) == {"verify_surgery"}
-    assert changed("prunecurve/datasets/image_set.py", with_statement) == {"get_images"}
-    assert changed("prunecurve/datasets/folder.py", with_statement) == set(), "only studies of image folders use it"
-    assert changed("prunecurve/datasets/known.py", with_statement) == set(), "it is used before any job runs"
-    assert changed("prunecurve/criteria/__init__.py", with_statement) == {"rank_channels"}
+    assert changed("prunecurve/network/scores.py", with_statement) == {"train", *evaluations}
+    assert changed("prunecurve/verification/surgery.py", with_statement) == {"verify_surgery"}
+    assert changed("prunecurve/data/datasets/image_set.py", with_statement) == {"get_images"}
+    assert changed("prunecurve/data/datasets/folder.py", with_statement) == set(), (
+        "only studies of image folders use it"
+    )
+    assert changed("prunecurve/data/datasets/known.py", with_statement) == set(), "it is used before any job runs"
+    assert changed("prunecurve/ranking/criteria/__init__.py", with_statement) == {"rank_channels"}
     assert changed("plot.py", with_statement) == {"plot"}
 
 
 def test_a_new_metric_column_does_not_train_again(changed):
     column = replaced("        **counts,\n", '        **counts,\n        "pairs": len(labels),\n')
-    assert changed("prunecurve/metrics.py", column) == {"eval_pruned", "eval_early", "verify_surgery"}
+    assert changed("prunecurve/sweep/metrics.py", column) == {"eval_pruned", "eval_early", "verify_surgery"}
 
 
 @pytest.mark.parametrize(
@@ -129,14 +131,14 @@ def test_a_new_metric_column_does_not_train_again(changed):
     ids=["comments", "docstring of the module", "docstring of a function", "layout", "quotes"],
 )
 def test_comments_docstrings_and_layout_do_not_change_the_digest(changed, edit):
-    assert changed("prunecurve/scores.py", lambda text: edit(text) + "\n") == set()
+    assert changed("prunecurve/network/scores.py", lambda text: edit(text) + "\n") == set()
 
 
 @pytest.mark.parametrize(
     ("old", "new"), [("-1.0", "-2.0"), ("np.sum(", "np.any("), ("fp, tn, fn =", "tn, fp, fn ="), (" + ", " - ")]
 )
 def test_the_smallest_change_of_the_code_changes_the_digest(changed, old, new):
-    assert "train" in changed("prunecurve/scores.py", replaced(old, new))
+    assert "train" in changed("prunecurve/network/scores.py", replaced(old, new))
 
 
 def test_modules_that_only_read_and_write_are_listed_and_count_by_their_format(changed):
@@ -145,7 +147,7 @@ def test_modules_that_only_read_and_write_are_listed_and_count_by_their_format(c
         "commandline.py",
         "errors.py",
         "files.py",
-        "learned.py",
+        "network/learned.py",
         "progress.py",
         "provenance.py",
     } == NOT_COMPUTED_WITH

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from prunecurve.errors import StudyError
-from prunecurve.statistics import (
+from prunecurve.study.statistics import (
     BOOTSTRAP_FROM,
     METRICS,
     bootstrap_interval,

@@ -9,18 +9,18 @@ import torch_pruning
 from conftest import random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
-from prunecurve.activations import collect
-from prunecurve.cost import cost
+from prunecurve.ranking.activations import collect
+from prunecurve.sweep.cost import cost
 from prunecurve.errors import StudyError
-from prunecurve.head import Head, logits
-from prunecurve.network import Architecture, save_weights
+from prunecurve.sweep.head import Head, logits
+from prunecurve.network.pair_network import Architecture, save_weights
 from prunecurve.files import load_arrays, save_array
-from prunecurve.removal import REMOVALS
-from prunecurve.surgery import operated, physically_smaller, size_of
-from prunecurve.tail import Tail, model_of
-from prunecurve.early import EarlyEvaluator
-from prunecurve.sweep import Evaluator, kept_channels
-from prunecurve.batches import all_logits
+from prunecurve.sweep.removal import REMOVALS
+from prunecurve.verification.surgery import operated, physically_smaller, size_of
+from prunecurve.sweep.rest import RestOfNetwork, model_of
+from prunecurve.sweep.torch_evaluation import TorchEvaluator
+from prunecurve.sweep.evaluation import Evaluator, kept_channels
+from prunecurve.data.batches import all_logits
 
 architectures = st.builds(
     Architecture,
@@ -55,17 +55,17 @@ class Case:
     def pooled(self, model) -> np.ndarray:
         return torch.cat([model.maps(self.i, inputs)["pool"] for inputs, _ in self.split.batches(5)]).numpy()
 
-    def stand_in(self, removal: str) -> np.ndarray:
-        return REMOVALS[removal].stand_in(self.weights, self.layer, self.features.mean(axis=0))
+    def replacement(self, removal: str) -> np.ndarray:
+        return REMOVALS[removal].replacement(self.weights, self.layer, self.features.mean(axis=0))
 
     def swept(self, removal: str) -> np.ndarray:
         if self.in_last:
             head = Head(self.weights, len(self.order))
-            return logits(self.features, head, self.order, [self.k], self.stand_in(removal))[0]
+            return logits(self.features, head, self.order, [self.k], self.replacement(removal))[0]
         with torch.inference_mode():
-            tail = Tail(self.weights, self.layer, 1)
+            rest = RestOfNetwork(self.weights, self.layer, 1)
             maps = torch.from_numpy(self.features)
-            return tail.logits(maps, self.order[: self.k], self.stand_in(removal)).numpy()
+            return rest.logits(maps, self.order[: self.k], self.replacement(removal)).numpy()
 
 
 @given(cases, st.sampled_from(sorted(REMOVALS)))
@@ -89,7 +89,7 @@ def test_structural_equals_zeroing_the_map_after_relu(case):
 def test_zero_weights_equals_structural_plus_the_folded_constant(case):
     c = Case(case)
     pooled = c.pooled(operated(c.model, c.i, c.kept, "zero_weights", c.features.mean(axis=0)))
-    constants = c.stand_in("zero_weights")
+    constants = c.replacement("zero_weights")
     expected = np.broadcast_to(constants[c.removed], pooled[:, c.removed].shape)
     assert pooled[:, c.removed] == pytest.approx(expected, abs=1e-5)
     assert np.array_equal(pooled[:, c.kept], c.features[:, c.kept])
@@ -181,7 +181,7 @@ def test_an_earlier_convolution_has_the_same_rows(tmp_path):
     save_weights(tmp_path / "weights.npy", model)
     save_array(tmp_path / "pairs.npy", split.pairs.numpy().astype(np.int32))
     files = (tmp_path / f for f in ("features.npy", "pairs.npy", "weights.npy"))
-    evaluator, order = EarlyEvaluator(*files, "conv1", tmp_path / "mean_features.npy"), np.array([3, 0, 4, 1, 2])
+    evaluator, order = TorchEvaluator(*files, "conv1", tmp_path / "mean_features.npy"), np.array([3, 0, 4, 1, 2])
     for removal in REMOVALS:
         rows = evaluator.rows(order, [4, 0, 2, 1, 3], removal)
         assert [row["k"] for row in rows] == [4, 0, 2, 1, 3]

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
 from prunecurve.files import seal
-from prunecurve.metrics import measure
-from prunecurve.network import Architecture, load_model, prepare_torch, save_model
-from prunecurve.batches import Split, all_logits
-from prunecurve.training import Augmenter, Recipe, train
+from prunecurve.sweep.metrics import measure
+from prunecurve.network.pair_network import Architecture, load_model, prepare_torch, save_model
+from prunecurve.data.batches import Split, all_logits
+from prunecurve.network.training import Augmenter, Recipe, train
 
 ARCHITECTURE = Architecture(2, 8, (8, 8), 3, (16, 8), 0.2)
 RECIPE = Recipe(epochs=6, batch_size=32, learning_rate=0.01, weight_decay=0.01, max_shift=0, swap=True, same_weight=1.0)

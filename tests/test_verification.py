@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prunecurve import verification
-from prunecurve.checks import checked_ks, drawn_ks
+from prunecurve.verification import agreement as verification
+from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.errors import StudyError
-from prunecurve.metrics import measure
-from prunecurve.verification import COUNTS, METRICS, SIZES, require_agreement, within
+from prunecurve.sweep.metrics import measure
+from prunecurve.verification.agreement import COUNTS, METRICS, SIZES, require_agreement, within
 
 LABELS = np.array([1, 1, 0, 0, 0, 0])
 LOGITS = np.array([[0, 2], [1, 0], [1, 0], [3, 1], [0, 1], [2, 1]], dtype=np.float32)

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from conftest import PROJECT, TINY, Study, environment, heeds_interrupts
 from PIL import Image
-from prunecurve import criteria
+from prunecurve.ranking import criteria
 from prunecurve.files import read_order, read_rows, save_array, write_rows
-from prunecurve.sweep import Evaluator
+from prunecurve.sweep.evaluation import Evaluator
 
 P = 8
 CHECKED = 8  # K that surgery checks: 0, 1, 2, 4, 6, 7, and two drawn ones, here 3 and 5
@@ -276,21 +276,21 @@ def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, not_plan
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("prunecurve/surgery.py", {"verify_surgery": 1}),
-        ("prunecurve/criteria/l1_norm.py", {"rank_channels": 1}),
+        ("prunecurve/verification/surgery.py", {"verify_surgery": 1}),
+        ("prunecurve/ranking/criteria/l1_norm.py", {"rank_channels": 1}),
         ("prunecurve/figures/of_curve_mean/accuracy_vs_k.py", {"plot": 2}),
         ("prunecurve/figures/of_curve_mean/class_accuracy_vs_k.py", {"plot": 1}),
         ("prunecurve/figures/style.py", {"plot": len(STUDY_FIGURES), "plot_network": 2}),
         (
-            "prunecurve/head.py",
+            "prunecurve/sweep/head.py",
             {"sum_channels": len(CRITERIA), "eval_pruned": EVALUATIONS, "verify_surgery": 1},
         ),
         ("aggregate.py", {"aggregate": 1}),
-        ("prunecurve/shape.py", {"explain_shape": 1, "plot": 1}),
-        ("prunecurve/tail.py", {}),
-        ("prunecurve/comparisons.py", {"compare_rankings": 1, "aggregate": None}),
+        ("prunecurve/study/shape.py", {"explain_shape": 1, "plot": 1}),
+        ("prunecurve/sweep/rest.py", {}),
+        ("prunecurve/study/comparisons.py", {"compare_rankings": 1, "aggregate": None}),
         ("make_pairs.py", {"make_pairs": 1, "train": 1}),
-        ("prunecurve/network.py", {"train": 1, "collect_activations": 2}),
+        ("prunecurve/network/pair_network.py", {"train": 1, "collect_activations": 2}),
     ],
 )
 def test_an_edit_runs_what_uses_it(copied, module, expected):

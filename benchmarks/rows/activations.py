@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from measuring import Row, alternating, at_most, compared, cores, run_measured
-from prunecurve.activations import ChannelStatistics, collect
-from prunecurve.batches import Split
+from prunecurve.data.batches import Split
 from prunecurve.files import load_array, save_array, streamed_array, write_rows
-from prunecurve.network import POINTS, load_model, prepare_torch
+from prunecurve.network.pair_network import POINTS, load_model, prepare_torch
+from prunecurve.ranking.activations import ChannelStatistics, collect
 from study import Study, environment
 
 BATCH = 250

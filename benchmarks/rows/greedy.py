@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from measuring import Row, alternating, at_most_absolute, compared, cores
-from prunecurve.batches import Split
-from prunecurve.examples import Examples
+from prunecurve.data.batches import Split
 from prunecurve.files import load_array, load_arrays
-from prunecurve.network import load_model, prepare_torch
-from prunecurve.orders import backward, losses_of
+from prunecurve.network.pair_network import load_model, prepare_torch
+from prunecurve.ranking.orders import backward, losses_of
+from prunecurve.ranking.validation_set import ValidationSet
 from study import Study
 
 PAIRS = 2000
@@ -24,7 +24,7 @@ def rows(study: Study) -> list[Row]:
     files, channels = study.files("val"), study.channels
     features = load_array(files["features"], mapped=True)[:PAIRS]
     pairs = load_array(files["pairs"])[: len(features)]
-    examples = Examples(features, pairs[:, 2], load_arrays(files["weights"]), study.layer, cores())
+    validation = ValidationSet(features, pairs[:, 2], load_arrays(files["weights"]), study.layer, cores())
     model = load_model(study.seed / "model.pt")
     split = Split.of(load_array(study.seed / "images" / "val.npy"), pairs, "cpu")
     batches = [inputs for inputs, _ in split.batches(500)]
@@ -35,7 +35,7 @@ def rows(study: Study) -> list[Row]:
     random = np.random.default_rng(0)
 
     def ours(turn: int) -> None:
-        with losses_of(examples) as losses:
+        with losses_of(validation) as losses:
             backward(losses)
 
     @torch.inference_mode()

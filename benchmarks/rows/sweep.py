@@ -9,11 +9,11 @@ import torch
 
 import reference
 from measuring import Row, alternating, at_least, compared, cores
-from prunecurve.activations import collect
-from prunecurve.batches import Split
+from prunecurve.data.batches import Split
 from prunecurve.files import load_array, read_order
-from prunecurve.network import load_model, prepare_torch
-from prunecurve.sweep import Evaluator
+from prunecurve.network.pair_network import load_model, prepare_torch
+from prunecurve.ranking.activations import collect
+from prunecurve.sweep.evaluation import Evaluator
 from study import Study
 
 LEAST = 400

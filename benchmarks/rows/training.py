@@ -7,10 +7,10 @@ import torch
 
 import reference
 from measuring import Row, alternating, at_least, compared, cores
-from prunecurve.batches import Split
+from prunecurve.data.batches import Split
 from prunecurve.files import load_array
-from prunecurve.network import load_model, prepare_torch
-from prunecurve.training import PRECISIONS, Recipe, train
+from prunecurve.network.pair_network import load_model, prepare_torch
+from prunecurve.network.training import PRECISIONS, Recipe, train
 from study import Study
 
 RECIPE = Recipe(1, batch_size=64, learning_rate=1e-3, weight_decay=0.01, max_shift=1, swap=True, same_weight=1.0)

@@ -27,8 +27,10 @@ os.environ.pop("PYTHONSAFEPATH", None)
 if entries := os.environ.get("PYTHONPATH"):
     os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, entries.split(os.pathsep))))
 
-from prunecurve import archive, criteria, figures
-from prunecurve.checks import checked_ks, drawn_ks
+from prunecurve.study import archive
+from prunecurve.ranking import criteria
+from prunecurve import figures
+from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.config import (
     check,
     data_settings,
@@ -36,22 +38,22 @@ from prunecurve.config import (
     load_schema,
     of_archive,
     original_text,
-    packs,
+    k_batches,
     pruned_layer,
     replaced,
     settings,
 )
-from prunecurve.datasets import MODULES
-from prunecurve.datasets.known import fingerprint
+from prunecurve.data.datasets import MODULES
+from prunecurve.data.datasets.known import fingerprint
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, read_settings
-from prunecurve.learned import kept_epoch, shortfall
+from prunecurve.network.learned import kept_epoch, shortfall
 from prunecurve.machine import gpus, machine
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
-from prunecurve.pairs import SPLITS
-from prunecurve.planning import check_data
+from prunecurve.data.pairs import SPLITS
+from prunecurve.data.planning import check_data
 from prunecurve.progress import Follower
-from prunecurve.removal import REMOVALS as REMOVAL_NAMES
+from prunecurve.sweep.removal import REMOVALS as REMOVAL_NAMES
 from prunecurve.source import code_setting
 
 # In a `module:` with a prefix, Snakemake changes the paths of inputs, outputs and logs, but not those in parameters.
@@ -125,7 +127,7 @@ REMOVALS = config["sweep"]["removals"]
 LAYERS = layers(config)
 LAYER, LAST = pruned_layer(config), list(LAYERS)[-1]
 # The evaluation jobs of each layer: the values of K by the name of the job. The name is part of the file name.
-PACKS = {layer: packs(config, layer) for layer in LAYERS}
+K_BATCHES = {layer: k_batches(config, layer) for layer in LAYERS}
 # Evaluation jobs of fewer K than this start from stored sums, one for every 32 channels.
 STORED_FOR = 32
 
@@ -171,7 +173,7 @@ def code(name, *plugins):
 
 
 # The module that reads the data set.
-READER = f"datasets.{MODULES[DATASET]}"
+READER = f"data.datasets.{MODULES[DATASET]}"
 SETTINGS = settings(config)
 
 
@@ -222,7 +224,7 @@ def template(path, **known):
 def ranking_made_with(criterion):
     """Return the settings that a criterion's ranking depends on, except those of its inputs."""
     reads = set(criteria.reads(criterion))
-    keys = [f"ranking.{key}" for key in criteria.knobs(criterion)]
+    keys = [f"ranking.{key}" for key in criteria.parameters(criterion)]
     keys += ["ranking.split"] if reads & {"statistics", "maps"} else []
     keys += ["ranking.measure_at"] if criteria.point(criterion, "chosen") == "chosen" else []
     keys += ["threads"] if "labels" in reads else []
@@ -260,14 +262,14 @@ def read_by(criterion, what, path):
     return path if what in criteria.reads(criterion) else []
 
 
-def knobs(criterion):
+def parameters(criterion):
     """Return the criterion's parameters in the config as KEY=NUMBER."""
-    return [f"{key}={config['ranking'][key]}" for key in criteria.knobs(criterion)]
+    return [f"{key}={config['ranking'][key]}" for key in criteria.parameters(criterion)]
 
 
 def ks_of(layer, name):
     """Return the values of K of an evaluation job. A K that is not in the study is evaluated only for the verification."""
-    return PACKS[layer].get(name) or [int(name)]
+    return K_BATCHES[layer].get(name) or [int(name)]
 
 
 def verified_orders(target):
@@ -276,9 +278,9 @@ def verified_orders(target):
     return (SENSITIVITY_ORDERS if target else ORDERS)[: None if most == "all" else most]
 
 
-def verified_packs(seed, layer, order):
+def verified_k_batches(seed, layer, order):
     """Return the evaluation job of each K that the verification checks in a ranking of one network, by K."""
-    job_of = {k: name for name, several in PACKS[layer].items() for k in several}
+    job_of = {k: name for name, several in K_BATCHES[layer].items() for k in several}
     channels, count = LAYERS[layer], config["verification"]["drawn_ks"]
     ks = [*checked_ks(channels), *drawn_ks(channels, count, int(seed), layer, order)]
     return {k: job_of.get(k, str(k)) for k in ks}
@@ -296,7 +298,7 @@ def verified_rows(wildcards):
             layer=wildcards.layer,
             criterion=order,
             removal=VERIFIED_REMOVALS,
-            ks=sorted(set(verified_packs(wildcards.seed, wildcards.layer, order).values())),
+            ks=sorted(set(verified_k_batches(wildcards.seed, wildcards.layer, order).values())),
         )
     ]
 
@@ -304,13 +306,13 @@ def verified_rows(wildcards):
 def verified_words(wildcards, part):
     """Return one word per verified ranking: its checked K (part 0) or their evaluation jobs (part 1), with commas."""
     orders = verified_orders(wildcards.target)
-    checks = [verified_packs(wildcards.seed, wildcards.layer, order).items() for order in orders]
+    checks = [verified_k_batches(wildcards.seed, wildcards.layer, order).items() for order in orders]
     return [",".join(str(item[part]) for item in items) for items in checks]
 
 
 def rows(seeds, orders, removals, layer):
     """Return the files with all rows of these seeds, rankings and removals."""
-    return expand(ROWS, seed=seeds, layer=layer, criterion=orders, removal=removals, ks=PACKS[layer], study=STUDY)
+    return expand(ROWS, seed=seeds, layer=layer, criterion=orders, removal=removals, ks=K_BATCHES[layer], study=STUDY)
 
 
 @functools.cache
@@ -435,7 +437,7 @@ def code_lines():
     """Return the settings for the code of all scripts and of the study's criteria."""
     used = sorted({criterion_of(order).removeprefix(REVERSED) for order in [*ORDERS, *SENSITIVITY_ORDERS]})
     lines = [code(path.stem) for path in sorted(SCRIPTS.glob("*.py"))]
-    return [*lines, code("get_images", READER)] + [code("rank_channels", f"criteria.{name}") for name in used]
+    return [*lines, code("get_images", READER)] + [code("rank_channels", f"ranking.criteria.{name}") for name in used]
 
 
 def archive_of_study():
@@ -460,4 +462,4 @@ wildcard_constraints:
     target="(_sensitivity)?",
     criterion="|".join([*criteria.allowed(), r"random-\d+"]),
     removal="|".join(REMOVAL_NAMES),
-    ks="|".join([r"\d+", *{name for several in PACKS.values() for name in several if "-" in name}]),
+    ks="|".join([r"\d+", *{name for several in K_BATCHES.values() for name in several if "-" in name}]),

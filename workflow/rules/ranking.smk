@@ -28,7 +28,7 @@ rule rank_channels:
     params:
         script=script("rank_channels"),
         # Only the criterion's own file, so that an edit to another criterion does not trigger a re-run.
-        code=lambda w: code("rank_channels", f"criteria.{criterion_of(w.criterion)}"),
+        code=lambda w: code("rank_channels", f"ranking.criteria.{criterion_of(w.criterion)}"),
         settings=lambda w: ranking_made_with(w.criterion),
         seed="{seed}",
         layer="{layer}",
@@ -36,11 +36,11 @@ rule rank_channels:
         # The same for all points if the criterion does not measure there. Another point then does not trigger a re-run.
         point=lambda w: criteria.point(w.criterion, POINT),
         torch_threads=lambda w: config["threads"] if "labels" in criteria.reads(w.criterion) else 1,
-        knobs=lambda w: knobs(w.criterion),
+        parameters=lambda w: parameters(w.criterion),
     shell:
         "python {params.script:q} --criterion {params.criterion} --weights {input.weights:q} --layer {params.layer}"
         " --point {params.point} --channels {input.channels:q} --maps {input.maps:q} --features {input.features:q}"
-        " --pairs {input.pairs:q} --knobs {params.knobs:q} --threads {params.torch_threads} --seed {params.seed}"
+        " --pairs {input.pairs:q} --parameters {params.parameters:q} --threads {params.torch_threads} --seed {params.seed}"
         " --output {output:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 
 

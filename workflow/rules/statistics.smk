@@ -29,11 +29,11 @@ rule aggregate:
         seeds=lambda w: seeds_of(w.study),
         criteria=ORDERS,
         removals=REMOVALS,
-        packs=list(PACKS[LAYER]),
-        ks=sum(PACKS[LAYER].values(), []),
+        k_batches=list(K_BATCHES[LAYER]),
+        ks=sum(K_BATCHES[LAYER].values(), []),
     shell:
         "python {params.script:q} --rows {params.rows:q} --seeds {params.seeds:q}"
-        " --criteria {params.criteria:q} --removals {params.removals:q} --packs {params.packs:q} --ks {params.ks}"
+        " --criteria {params.criteria:q} --removals {params.removals:q} --k-batches {params.k_batches:q} --ks {params.ks}"
         " --curve {output.curve:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 
 
@@ -226,11 +226,11 @@ rule explain_shape:
         seeds=lambda w: seeds_of(w.study),
         criterion=ORDERS[0],
         removals=list(REMOVAL_NAMES),
-        packs=list(PACKS[LAYER]),
-        ks=sum(PACKS[LAYER].values(), []),
+        k_batches=list(K_BATCHES[LAYER]),
+        ks=sum(K_BATCHES[LAYER].values(), []),
     shell:
         "python {params.script:q} --curve {input.curve:q} --rows {params.rows:q} --seeds {params.seeds:q}"
-        " --criterion {params.criterion} --removals {params.removals:q} --packs {params.packs:q} --ks {params.ks}"
+        " --criterion {params.criterion} --removals {params.removals:q} --k-batches {params.k_batches:q} --ks {params.ks}"
         " --shown {output.shown:q} --table {output.table:q} --text {output.text:q}"
         " --log {log:q} --settings {params.code:q}"
 
@@ -292,9 +292,9 @@ rule aggregate_sensitivity:
         criteria=SENSITIVITY_ORDERS,
         layers=list(LAYERS),
         channels=list(LAYERS.values()),
-        packs=[",".join(PACKS[layer]) for layer in LAYERS],
-        ks=[",".join(map(str, sum(PACKS[layer].values(), []))) for layer in LAYERS],
+        k_batches=[",".join(K_BATCHES[layer]) for layer in LAYERS],
+        ks=[",".join(map(str, sum(K_BATCHES[layer].values(), []))) for layer in LAYERS],
     shell:
         "python {params.script:q} --rows {params.rows:q} --seeds {params.seeds:q} --criteria {params.criteria:q}"
-        " --removal structural --layers {params.layers:q} --channels {params.channels:q} --packs {params.packs:q}"
+        " --removal structural --layers {params.layers:q} --channels {params.channels:q} --k-batches {params.k_batches:q}"
         " --ks {params.ks:q} --output {output.table:q} --log {log:q} --settings {params.settings:q} {params.code:q}"

@@ -34,7 +34,7 @@ rule verify_surgery:
         criteria=lambda w: verified_orders(w.target),
         removals=VERIFIED_REMOVALS,
         ks=lambda w: verified_words(w, 0),
-        packs=lambda w: verified_words(w, 1),
+        k_batches=lambda w: verified_words(w, 1),
         tolerance=config["verification"]["tolerance"],
         torch_threads=config["threads"],
     shell:
@@ -42,6 +42,6 @@ rule verify_surgery:
         " --features {input.features:q} --weights {input.weights:q} --layer {params.layer}"
         " --mean-features {input.mean_features:q} --ranking {params.rankings:q} --rows {params.rows:q}"
         " --study {wildcards.study}"
-        " --criteria {params.criteria:q} --removals {params.removals:q} --ks {params.ks} --packs {params.packs:q}"
+        " --criteria {params.criteria:q} --removals {params.removals:q} --ks {params.ks} --k-batches {params.k_batches:q}"
         " --tolerance {params.tolerance} --threads {params.torch_threads} --output {output:q} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

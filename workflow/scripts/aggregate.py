@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.curves import gather
 from prunecurve.files import write_rows
+from prunecurve.study.curves import gather
 
 
 def options() -> argparse.ArgumentParser:
@@ -17,7 +17,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--seeds", nargs="+", required=True)
     cli.add_argument("--criteria", nargs="+", required=True)
     cli.add_argument("--removals", nargs="+", required=True)
-    cli.add_argument("--packs", nargs="+", required=True, help="batches of K, values of {ks}, in ascending order")
+    cli.add_argument("--k-batches", nargs="+", required=True, help="batches of K, values of {ks}, in ascending order")
     cli.add_argument("--ks", nargs="+", required=True, help="the values of K that each curve must have")
     cli.add_argument("--curve", type=Path, required=True, help="output: all rows")
     return cli
@@ -25,7 +25,7 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     chosen = arguments.seeds, arguments.criteria, arguments.removals
-    rows = gather(arguments.rows, *chosen, arguments.packs, arguments.ks)
+    rows = gather(arguments.rows, *chosen, arguments.k_batches, arguments.ks)
     write_rows(arguments.curve, rows, sealed=False)
     log.info("%d rows", len(rows))
 

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import parser, run
-from prunecurve.curves import gather
 from prunecurve.files import write_rows
+from prunecurve.study.curves import gather
 
 
 def options() -> argparse.ArgumentParser:
@@ -19,7 +19,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--layers", nargs="+", required=True)
     cli.add_argument("--channels", nargs="+", type=int, required=True, help="number of channels of each layer")
     cli.add_argument(
-        "--packs", nargs="+", required=True, help="per layer: its batches of K (values of {ks}), comma-separated"
+        "--k-batches", nargs="+", required=True, help="per layer: its batches of K (values of {ks}), comma-separated"
     )
     cli.add_argument("--ks", nargs="+", required=True, help="per layer: its values of K, comma-separated")
     cli.add_argument("--output", type=Path, required=True, help="output: all rows, with the share of channels removed")
@@ -28,11 +28,11 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     rows = []
-    layers = zip(arguments.layers, arguments.channels, arguments.packs, arguments.ks, strict=True)
-    for layer, channels, packs, ks in layers:
+    layers = zip(arguments.layers, arguments.channels, arguments.k_batches, arguments.ks, strict=True)
+    for layer, channels, k_batches, ks in layers:
         pattern = arguments.rows.replace("{layer}", layer)
         chosen = arguments.seeds, arguments.criteria, [arguments.removal]
-        layer_rows = gather(pattern, *chosen, packs.split(","), ks.split(","))
+        layer_rows = gather(pattern, *chosen, k_batches.split(","), ks.split(","))
         rows += [row | {"share_removed": int(row["k"]) / channels} for row in layer_rows]
     write_rows(arguments.output, rows, sealed=False)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import write_table
-from prunecurve.statistics import mean_curves, read_table
+from prunecurve.study.statistics import mean_curves, read_table
 
 
 def options() -> argparse.ArgumentParser:

@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from prunecurve.activations import collect
-from prunecurve.batches import Split
 from prunecurve.commandline import parser, run
-from prunecurve.cost import block_of
+from prunecurve.data.batches import Split
 from prunecurve.files import load_array
-from prunecurve.network import load_model, prepare_torch
+from prunecurve.network.pair_network import load_model, prepare_torch
+from prunecurve.ranking.activations import collect
+from prunecurve.sweep.cost import block_of
 
 
 def options() -> argparse.ArgumentParser:

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import parser, run
-from prunecurve.comparisons import paired
 from prunecurve.files import write_table
-from prunecurve.statistics import read_table
+from prunecurve.study.comparisons import paired
+from prunecurve.study.statistics import read_table
 
 
 def options() -> argparse.ArgumentParser:

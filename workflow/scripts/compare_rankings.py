@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from prunecurve.commandline import parser, run
-from prunecurve.comparisons import agreement
 from prunecurve.files import write_table
-from prunecurve.statistics import read_table
+from prunecurve.study.comparisons import agreement
+from prunecurve.study.statistics import read_table
 
 
 def options() -> argparse.ArgumentParser:

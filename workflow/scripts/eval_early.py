@@ -3,9 +3,9 @@
 import argparse
 
 from prunecurve.commandline import run
-from prunecurve.early import EarlyEvaluator
-from prunecurve.sweep import options as evaluation_options
-from prunecurve.sweep import write_curve
+from prunecurve.sweep.evaluation import options as evaluation_options
+from prunecurve.sweep.evaluation import write_curve
+from prunecurve.sweep.torch_evaluation import TorchEvaluator
 
 
 def options() -> argparse.ArgumentParser:
@@ -16,7 +16,7 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     files = arguments.features, arguments.pairs, arguments.weights, arguments.layer, arguments.mean_features
-    write_curve(EarlyEvaluator(*files, threads=arguments.threads), arguments)
+    write_curve(TorchEvaluator(*files, threads=arguments.threads), arguments)
 
 
 if __name__ == "__main__":

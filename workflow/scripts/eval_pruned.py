@@ -8,8 +8,8 @@ import os
 gc.disable()
 
 from prunecurve.commandline import run
-from prunecurve.sweep import Evaluator, write_curve
-from prunecurve.sweep import options as evaluation_options
+from prunecurve.sweep.evaluation import Evaluator, write_curve
+from prunecurve.sweep.evaluation import options as evaluation_options
 
 
 def options() -> argparse.ArgumentParser:

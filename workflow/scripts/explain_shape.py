@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from prunecurve.commandline import parser, run
-from prunecurve.curves import gather
 from prunecurve.files import atomic, write_rows, write_table
-from prunecurve.shape import explanation, table
-from prunecurve.statistics import read_table
+from prunecurve.study.curves import gather
+from prunecurve.study.shape import explanation, table
+from prunecurve.study.statistics import read_table
 
 
 def options() -> argparse.ArgumentParser:
@@ -19,7 +19,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--seeds", nargs="+", required=True)
     cli.add_argument("--criterion", required=True, help="the criterion whose curves are drawn for every removal")
     cli.add_argument("--removals", nargs="+", required=True)
-    cli.add_argument("--packs", nargs="+", required=True, help="the values of {ks}, in rising order")
+    cli.add_argument("--k-batches", nargs="+", required=True, help="the values of {ks}, in rising order")
     cli.add_argument("--ks", nargs="+", required=True, help="the K that each curve must have")
     cli.add_argument("--shown", type=Path, required=True, help="output: all rows of that criterion")
     cli.add_argument("--table", type=Path, required=True, help="output: one row per network, ranking and removal")
@@ -29,7 +29,7 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     chosen = arguments.seeds, [arguments.criterion], arguments.removals
-    write_rows(arguments.shown, gather(arguments.rows, *chosen, arguments.packs, arguments.ks), sealed=False)
+    write_rows(arguments.shown, gather(arguments.rows, *chosen, arguments.k_batches, arguments.ks), sealed=False)
     shown = read_table(arguments.shown)
     curves = pd.concat([read_table(arguments.curve), shown]).drop_duplicates(["seed", "criterion", "removal", "k"])
     with atomic(arguments.text) as temporary:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.datasets import DATASETS
+from prunecurve.data.datasets import DATASETS
+from prunecurve.data.pairs import SPLITS
 from prunecurve.files import save_array, write_rows
-from prunecurve.pairs import SPLITS
 
 
 def options() -> argparse.ArgumentParser:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from prunecurve.commandline import log, parser, run
+from prunecurve.data.pairs import SPLITS, draw_for_seed, make_pairs, require_pairs, size, split_sizes
 from prunecurve.files import load_array, read_rows, save_array
-from prunecurve.pairs import SPLITS, draw_for_seed, make_pairs, require_pairs, size, split_sizes
 from prunecurve.seeding import stream
 
 

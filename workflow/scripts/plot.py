@@ -6,9 +6,9 @@ from pathlib import Path
 from prunecurve import figures
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array
-from prunecurve.histories import add_histories, histories, warning_about
 from prunecurve.naming import criterion_of
-from prunecurve.statistics import read_table
+from prunecurve.study.histories import add_histories, histories, warning_about
+from prunecurve.study.statistics import read_table
 
 
 def options() -> argparse.ArgumentParser:

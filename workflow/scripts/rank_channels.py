@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from prunecurve import criteria
 from prunecurve.commandline import log, parser, run
-from prunecurve.examples import Examples
 from prunecurve.files import load_array, load_arrays, read_columns, read_rows, write_rows
+from prunecurve.ranking import criteria
+from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.seeding import stream
 
 
@@ -20,7 +20,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--maps", nargs="?", help="single maps at --point, if the criterion reads maps")
     cli.add_argument("--features", nargs="?", help="pooled maps of the validation pairs, if the criterion reads labels")
     cli.add_argument("--pairs", nargs="?", help="the validation pairs, if the criterion reads labels")
-    cli.add_argument("--knobs", nargs="*", default=[], metavar="KEY=NUMBER", help="parameters of the criterion")
+    cli.add_argument("--parameters", nargs="*", default=[], metavar="KEY=NUMBER", help="parameters of the criterion")
     cli.add_argument("--threads", type=int, default=1, help="number of threads")
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
     cli.add_argument("--output", type=Path, required=True, help="output: a CSV file with order, channel and score")
@@ -33,13 +33,13 @@ def statistics(path: str | None) -> dict:
     return dict(zip(names, read_columns(path, *names))) if path else {}
 
 
-def examples(arguments: argparse.Namespace, weights: dict) -> Examples | None:
+def validation(arguments: argparse.Namespace, weights: dict) -> ValidationSet | None:
     """Read the validation pairs; None if the options name no files for them."""
     if arguments.features is None or arguments.pairs is None:
         return None
     features = load_array(arguments.features, shape=(None, None, None, None), mapped=True)
     labels = load_array(arguments.pairs, shape=(len(features), 3))[:, 2]
-    return Examples(features, labels, weights, arguments.layer, arguments.threads)
+    return ValidationSet(features, labels, weights, arguments.layer, arguments.threads)
 
 
 def work(arguments: argparse.Namespace) -> None:
@@ -53,8 +53,8 @@ def work(arguments: argparse.Namespace) -> None:
             point=arguments.point,
             statistics=statistics(arguments.channels),
             maps=load_array(arguments.maps, shape=(None, None, None, None)) if arguments.maps else None,
-            examples=examples(arguments, weights),
-            knobs={key: float(number) for key, number in (word.split("=") for word in arguments.knobs)},
+            validation=validation(arguments, weights),
+            parameters={key: float(number) for key, number in (word.split("=") for word in arguments.parameters)},
         ),
     )
     columns = result._asdict() if isinstance(result, criteria.Estimate) else {"scores": result}

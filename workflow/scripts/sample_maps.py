@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from prunecurve.activations import single_maps, some_pairs
-from prunecurve.batches import Split
 from prunecurve.commandline import log, parser, run
-from prunecurve.cost import block_of
+from prunecurve.data.batches import Split
 from prunecurve.files import load_array, save_array
-from prunecurve.network import POINTS, load_model, prepare_torch
+from prunecurve.network.pair_network import POINTS, load_model, prepare_torch
+from prunecurve.ranking.activations import single_maps, some_pairs
 from prunecurve.seeding import stream
+from prunecurve.sweep.cost import block_of
 
 
 def options() -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ import argparse
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array, load_arrays, read_order, streamed_array
-from prunecurve.head import Head, partial_sums, partial_sums_shape
+from prunecurve.sweep.head import Head, partial_sums, partial_sums_shape
 
 
 def options() -> argparse.ArgumentParser:

@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from prunecurve.batches import Split
 from prunecurve.commandline import parser, run
+from prunecurve.data.batches import Split
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, write_rows
-from prunecurve.learned import kept_epoch, shortfall
-from prunecurve.network import Architecture, prepare_torch, save_model, save_weights
+from prunecurve.network.learned import kept_epoch, shortfall
+from prunecurve.network.pair_network import Architecture, prepare_torch, save_model, save_weights
+from prunecurve.network.training import Recipe, train
 from prunecurve.settings import add_fields, fields_of
-from prunecurve.training import Recipe, train
 
 
 def options() -> argparse.ArgumentParser:

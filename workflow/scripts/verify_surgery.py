@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from prunecurve.batches import Split
 from prunecurve.commandline import log, parser, run
-from prunecurve.cost import block_of
-from prunecurve.early import EarlyEvaluator
+from prunecurve.data.batches import Split
 from prunecurve.files import load_array, read_order, write_rows
-from prunecurve.network import load_model, prepare_torch
-from prunecurve.sweep import Evaluator
-from prunecurve.verification import require_agreement, verify
+from prunecurve.network.pair_network import load_model, prepare_torch
+from prunecurve.sweep.cost import block_of
+from prunecurve.sweep.evaluation import Evaluator
+from prunecurve.sweep.torch_evaluation import TorchEvaluator
+from prunecurve.verification.agreement import require_agreement, verify
 
 
 def options() -> argparse.ArgumentParser:
@@ -29,7 +29,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--removals", nargs="+", required=True, help="kinds of removal, values of {removal}")
     cli.add_argument("--ks", nargs="+", required=True, metavar="K,K,…", help="for each ranking, the K to check")
     cli.add_argument(
-        "--packs", nargs="+", required=True, metavar="KS,KS,…", help="for each of these K, the value of {ks}"
+        "--k-batches", nargs="+", required=True, metavar="KS,KS,…", help="for each of these K, the value of {ks}"
     )
     cli.add_argument("--tolerance", type=float, default=1e-4, help="largest allowed difference between logits")
     cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
@@ -43,7 +43,7 @@ def work(arguments: argparse.Namespace) -> None:
     model = load_model(arguments.model)
     files = arguments.features, arguments.pairs, arguments.weights, arguments.layer, arguments.mean_features
     in_last = block_of(arguments.layer) == model.architecture.blocks
-    evaluator = Evaluator(*files) if in_last else EarlyEvaluator(*files, threads=arguments.threads)
+    evaluator = Evaluator(*files) if in_last else TorchEvaluator(*files, threads=arguments.threads)
     split = Split.of(load_array(arguments.images), load_array(arguments.pairs), "cpu")
     files_of_rankings = {c: arguments.ranking.format(study=arguments.study, criterion=c) for c in arguments.criteria}
     orders = {criterion: read_order(path, evaluator.channels) for criterion, path in files_of_rankings.items()}
@@ -51,9 +51,9 @@ def work(arguments: argparse.Namespace) -> None:
         (criterion, removal, int(k)): arguments.rows.format(
             study=arguments.study, criterion=criterion, removal=removal, ks=batch
         )
-        for criterion, ks, packs in zip(arguments.criteria, arguments.ks, arguments.packs, strict=True)
+        for criterion, ks, k_batches in zip(arguments.criteria, arguments.ks, arguments.k_batches, strict=True)
         for removal in arguments.removals
-        for k, batch in zip(ks.split(","), packs.split(","), strict=True)
+        for k, batch in zip(ks.split(","), k_batches.split(","), strict=True)
     }
     rows = list(verify(model, split, evaluator, orders, paths, arguments.tolerance))
     for row in rows:

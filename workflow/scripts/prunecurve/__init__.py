@@ -1,8 +1,8 @@
 """The library that the scripts use. It contains all computations and does not depend on Snakemake.
 
-Data flows through the modules in one direction, and each module imports only modules before it:
-datasets → pairs → network → training → activations → head → criteria → sweep → statistics → figures
-(tests/test_project.py checks the complete order).
+The folders stand for the stages of a study: data, network, ranking, sweep, verification, study, figures. A folder
+imports only from folders before it, except that ranking imports from sweep, because some criteria evaluate pruned
+networks. `make lint` checks this (pyproject.toml has the order).
 
 The package is in the same folder as the scripts because Python adds a script's folder to its search
 path. Nothing has to be installed on a cluster node or in a conda environment.

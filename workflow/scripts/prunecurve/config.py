@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from prunecurve import criteria
-from prunecurve.datasets import DATASETS
+from prunecurve.data.datasets import DATASETS
+from prunecurve.data.pairs import SPLITS
 from prunecurve.errors import StudyError
 from prunecurve.naming import REVERSED
-from prunecurve.pairs import SPLITS
 from prunecurve.provenance import SEPARATOR
-from prunecurve.removal import REMOVALS
+from prunecurve.ranking import criteria
+from prunecurve.sweep.removal import REMOVALS
 
 
 def load_schema(path: str | Path) -> dict[str, Any]:
@@ -307,7 +307,7 @@ def ks(config: Mapping[str, Any], layer: str) -> list[int]:
     return list(range(channels)) if chosen == "all" else sorted({0, *(k for k in chosen if k < channels)})
 
 
-def packs(config: Mapping[str, Any], layer: str) -> dict[str, list[int]]:
+def k_batches(config: Mapping[str, Any], layer: str) -> dict[str, list[int]]:
     """Return the values of K of each evaluation job by the job's name: `7` for one K, `0-15` for several.
 
     For a layer other than the last, one job evaluates all K of a ranking, because importing torch and reading the maps

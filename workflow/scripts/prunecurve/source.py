@@ -15,7 +15,9 @@ PACKAGE = "prunecurve"
 # reason to train networks again. Of each of them the digest includes only the constant FORMAT, if there is one: it must
 # get another value when an edit changes the bytes that are written or the values that are read. tests/test_files.py
 # holds the bytes of each kind of file together with the FORMAT of files.py. All other modules are included in full.
-NOT_COMPUTED_WITH = frozenset({"commandline.py", "errors.py", "files.py", "learned.py", "progress.py", "provenance.py"})
+NOT_COMPUTED_WITH = frozenset(
+    {"commandline.py", "errors.py", "files.py", "network/learned.py", "progress.py", "provenance.py"}
+)
 FORMAT = "FORMAT"
 # Libraries whose name on the package index differs from the name in the import statement.
 INSTALLED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
@@ -24,8 +26,8 @@ INSTALLED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 def files_of(script: str | Path, *plugins: str) -> list[Path]:
     """Return the sorted paths of the script and of all package files that it imports, directly or indirectly.
 
-    Imports inside functions count too. plugins: dotted names (`criteria.l1_norm`) of modules that the script imports
-    by name at run time.
+    Imports inside functions count too. plugins: dotted names (`ranking.criteria.l1_norm`) of modules that the script
+    imports by name at run time.
     """
     scripts = Path(script).parent
     waiting = [Path(script), *(scripts / PACKAGE / f"{name.replace('.', '/')}.py" for name in plugins)]
@@ -76,8 +78,7 @@ def _tree(file: Path) -> ast.Module:
 @functools.cache
 def _computed(file: Path, name: str) -> str:
     """Return the part of a file that results are computed with, as text; `name` is relative to the scripts."""
-    folder, _, module = name.rpartition("/")
-    if folder == PACKAGE and module in NOT_COMPUTED_WITH:
+    if name.removeprefix(f"{PACKAGE}/") in NOT_COMPUTED_WITH:
         return repr([_text(node) for node in _tree(file).body if _assigns(node, FORMAT)])
     return _text(_tree(file))
 

@@ -3,9 +3,9 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from prunecurve.comparisons import LEVEL
 from prunecurve.figures import Data, style
 from prunecurve.naming import BASELINES
+from prunecurve.study.comparisons import LEVEL
 
 QUANTITIES = {"balanced_accuracy_area": "area under\nbalanced accuracy", "accuracy_area": "area under\naccuracy"}
 

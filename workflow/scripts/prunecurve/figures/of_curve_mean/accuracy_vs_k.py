@@ -12,7 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from prunecurve.figures import Data, style
 from prunecurve.naming import BASELINES
-from prunecurve.statistics import normalised_area
+from prunecurve.study.statistics import normalised_area
 
 # As many bands as can be distinguished in one panel.
 TOGETHER = 4

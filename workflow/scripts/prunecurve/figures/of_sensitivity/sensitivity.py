@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from prunecurve.figures import Data, style
-from prunecurve.statistics import mean_curves
+from prunecurve.study.statistics import mean_curves
 
 METRICS = ("accuracy", "balanced_accuracy")
 

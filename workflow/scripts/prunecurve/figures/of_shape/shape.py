@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from prunecurve.figures import Data, style
-from prunecurve.shape import CONSTANT_TEXT, METRICS, NAMES, answers, constant_runs, short_lines
+from prunecurve.study.shape import CONSTANT_TEXT, METRICS, NAMES, answers, constant_runs, short_lines
 
 DASHES = dict(zip(METRICS, ("-", (0, (5, 1.5)), (0, (1, 1)))))
 SHADES = {"same": "#F7E2B3", "different": "#CCE8F8"}

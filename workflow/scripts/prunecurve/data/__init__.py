@@ -1,0 +1,1 @@
+"""Data sets, splits of their images, tasks, and batches of network inputs."""

@@ -1,0 +1,1 @@
+"""The network: its layers, its training, and whether it has learned its task."""

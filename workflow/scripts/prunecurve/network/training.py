@@ -1,0 +1,176 @@
+"""Training on pairs: batches are gathered by index from uint8 tensors, and the best validation epoch is kept."""
+
+import copy
+import dataclasses
+import logging
+import math
+import time
+
+import torch
+from torch import Tensor, nn
+
+from prunecurve.data.batches import Split, all_logits, as_input
+from prunecurve.errors import StudyError
+from prunecurve.network.pair_network import Architecture, PairNet
+from prunecurve.network.scores import above_constant, validation_scores
+from prunecurve.seeding import stream, stream_seed
+
+log = logging.getLogger("prunecurve")
+
+# Number formats of forward and backward passes. Weights, their updates and all evaluations are float32.
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+BALANCED = "balanced"
+
+
+def weight_of_same(text: str) -> float | str:
+    """Parse the option `--same-weight`: a number, or `balanced`."""
+    return BALANCED if text == BALANCED else float(text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """The training parameters: AdamW with a one-cycle learning rate schedule (Smith & Topin 2019)."""
+
+    epochs: int = dataclasses.field(metadata={"help": "passes over the training pairs"})
+    batch_size: int = dataclasses.field(metadata={"help": "pairs per step"})
+    learning_rate: float = dataclasses.field(metadata={"help": "peak learning rate of the one-cycle schedule"})
+    weight_decay: float = dataclasses.field(metadata={"help": "AdamW's decoupled weight decay"})
+    max_shift: int = dataclasses.field(metadata={"help": "largest random shift of a training image, in pixels"})
+    swap: bool = dataclasses.field(metadata={"help": "exchange the two images of a pair with probability 0.5"})
+    same_weight: float | str = dataclasses.field(
+        metadata={"help": "loss weight of same pairs (different pairs have 1), or balanced", "type": weight_of_same}
+    )
+    precision: str = dataclasses.field(
+        default="float32",
+        metadata={"help": "number format of forward and backward passes", "choices": tuple(PRECISIONS)},
+    )
+
+
+class Augmenter:
+    """Batches of training pairs with random shifts of each image and random swaps of the pair; labels stay the same."""
+
+    def __init__(self, split: Split, recipe: Recipe, seed: int) -> None:
+        margin = recipe.max_shift
+        self.split, self.recipe = split, recipe
+        self.size = split.images.shape[-1]
+        padded = nn.functional.pad(split.images, (margin,) * 4)
+        # A view of all (2·margin + 1)² shifted windows: gathering one copies only as much as the image itself.
+        self.windows = padded.unfold(2, self.size, 1).unfold(3, self.size, 1).permute(0, 2, 3, 1, 4, 5)
+        self.random = torch.Generator().manual_seed(stream_seed(seed, "augmentation"))
+
+    def _shifted(self, index: Tensor) -> Tensor:
+        if self.recipe.max_shift == 0:
+            return self.split.images[index]
+        rows, columns = torch.randint(2 * self.recipe.max_shift + 1, (2, len(index)), generator=self.random)
+        return self.windows[index, rows.to(index.device), columns.to(index.device)]
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs (n, 2C, S, S) and labels (n,) of the pairs with the indices `chosen` (n,)."""
+        first, second, label = self.split.pairs[chosen].unbind(1)
+        if self.recipe.swap:
+            flip = (torch.rand(len(chosen), generator=self.random) < 0.5).to(first.device)
+            first, second = torch.where(flip, second, first), torch.where(flip, first, second)
+        return as_input(torch.cat([self._shifted(first), self._shifted(second)], dim=1)), label
+
+
+def train(
+    architecture: Architecture, recipe: Recipe, training: Split, validation: Split, seed: int, device: torch.device
+) -> tuple[PairNet, list[dict[str, float]]]:
+    """Train a network; return it with the weights of its best validation epoch, and one row per epoch.
+
+    The best epoch has the highest balanced accuracy on the validation pairs and, on a tie, the lowest loss;
+    its row has 1 in `kept`. Test data are not used. The same arguments give the same weights on the same
+    kind of machine. Raises StudyError if a loss is not finite.
+    """
+    torch.manual_seed(stream_seed(seed, "initialisation"))
+    model = PairNet(architecture).to(device, memory_format=torch.channels_last)
+    # Dropout uses torch's global generator. A new seed makes it independent of how many weights were initialised.
+    torch.manual_seed(stream_seed(seed, "dropout"))
+    order = stream(seed, "batches")
+    augmenter = Augmenter(training, recipe, seed)
+    steps = math.ceil(len(training.pairs) / recipe.batch_size)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs
+    )
+    weight = torch.tensor([1.0, _same_weight(recipe, training)], device=device)
+    labels = validation.pairs[:, 2].cpu().numpy()
+    rows: list[dict[str, float]] = []
+    best, best_weights, started = (-math.inf, -math.inf), None, time.monotonic()
+    for epoch in range(1, recipe.epochs + 1):
+        rate = schedule.get_last_lr()[0]
+        loss = _one_epoch(model, augmenter, optimiser, schedule, weight, order)
+        if not math.isfinite(loss):
+            raise StudyError(
+                f"training: the loss is {loss} in epoch {epoch}; lower training.learning_rate ({recipe.learning_rate})"
+            )
+        scores = validation_scores(all_logits(model, validation), labels)
+        rows.append(_row(epoch, loss, scores, rate, time.monotonic() - started))
+        log.info("%s", _progress(rows[-1], recipe.epochs, seed))
+        merit = (scores["balanced_accuracy"], -scores["log_loss"])
+        if math.isfinite(scores["log_loss"]) and merit > best:
+            best, best_weights = merit, copy.deepcopy(model.state_dict())
+            kept = epoch
+    if best_weights is None:
+        raise StudyError("training: no epoch gave a finite validation loss; lower training.learning_rate")
+    model.load_state_dict(best_weights)
+    return model.eval(), [row | {"kept": int(row["epoch"] == kept)} for row in rows]
+
+
+def _same_weight(recipe: Recipe, training: Split) -> float:
+    """Return the loss weight of same pairs. `balanced` gives both classes the same total weight."""
+    if recipe.same_weight != BALANCED:
+        return float(recipe.same_weight)
+    same = int(training.pairs[:, 2].sum())
+    return (len(training.pairs) - same) / max(same, 1)
+
+
+def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
+    """Do one pass over the shuffled training pairs; return the mean loss per pair."""
+    model.train()
+    recipe = augmenter.recipe
+    precision = torch.autocast(
+        weight.device.type, PRECISIONS[recipe.precision], enabled=recipe.precision != "float32", cache_enabled=False
+    )
+    total, count = torch.zeros((), dtype=torch.float64), len(augmenter.split.pairs)
+    shuffled = torch.from_numpy(order.permutation(count)).to(weight.device)
+    for chosen in shuffled.split(recipe.batch_size):
+        # Batch normalisation needs at least two pairs to compute a variance.
+        if len(chosen) < 2:
+            schedule.step()
+            continue
+        inputs, labels = augmenter.batch(chosen)
+        with precision:
+            logits = model(inputs)
+        loss = nn.functional.cross_entropy(logits.float(), labels, weight=weight)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        total += loss.detach().double().cpu() * len(chosen)
+    return float(total) / count
+
+
+def _row(epoch: int, loss: float, scores: dict[str, float], rate: float, seconds: float) -> dict[str, float]:
+    return {
+        "epoch": epoch,
+        "train_loss": loss,
+        "val_loss": scores["log_loss"],
+        "val_accuracy": scores["accuracy"],
+        "val_balanced_accuracy": scores["balanced_accuracy"],
+        "val_recall_same": scores["recall_same"],
+        "val_recall_different": scores["recall_different"],
+        "above_constant": int(above_constant(scores)),
+        "learning_rate": rate,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _progress(row: dict[str, float], epochs: int, seed: int) -> str:
+    left = row["seconds"] / row["epoch"] * (epochs - row["epoch"])
+    return (
+        f"train seed {seed}: epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.4f}  validation loss "
+        f"{row['val_loss']:.4f}, balanced accuracy {row['val_balanced_accuracy']:.4f}  {left:.0f} s left"
+    )

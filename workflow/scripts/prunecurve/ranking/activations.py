@@ -1,0 +1,86 @@
+"""Activations of a convolution's channels on a split: pooled maps, mean maps, statistics and single maps."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunecurve.data.batches import Split
+from prunecurve.files import save_array, streamed_array, write_rows
+from prunecurve.network.pair_network import POINTS, PairNet
+
+
+class ChannelStatistics:
+    """Running statistics of each channel at one measurement point, over all pairs and positions, in float64."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums: Tensor | int = 0
+        self.lowest: Tensor | None = None
+        self.highest: Tensor | None = None
+
+    def add(self, maps: Tensor) -> None:
+        """Add a batch of maps (n, P, M, N)."""
+        over = (0, 2, 3)
+        wide = maps.double()
+        self.count += maps.numel() // maps.shape[1]
+        self.sums = self.sums + torch.stack([wide.sum(over), wide.square().sum(over), (maps <= 0).sum(over).double()])
+        low, high = maps.amin(over), maps.amax(over)
+        self.lowest = low if self.lowest is None else torch.minimum(self.lowest, low)
+        self.highest = high if self.highest is None else torch.maximum(self.highest, high)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return float64 arrays (P,): mean, standard deviation, minimum, maximum and the share of values ≤ 0."""
+        mean, square, inactive = (self.sums / self.count).cpu().numpy()
+        return {
+            "mean": mean,
+            "std": np.sqrt(np.maximum(square - mean**2, 0)),
+            "min": self.lowest.cpu().numpy().astype(np.float64),
+            "max": self.highest.cpu().numpy().astype(np.float64),
+            "inactive_share": inactive,
+        }
+
+
+@torch.inference_mode()
+def collect(model: PairNet, i: int, split: Split, batch_size: int, folder: str | Path) -> None:
+    """Run the network once over a split's pairs and write the activations of block i into `folder`.
+
+    features.npy: float32 (N, P, h, w), the pooled maps, which are the next layer's input, streamed to disk.
+    mean_features.npy: float32 (P, h, w), their mean over pairs. mean_maps.npy: float32 (P, M, N), the mean
+    map after ReLU and before pooling. channels.csv: one row per channel, with columns `{point}_{statistic}`.
+    """
+    folder, model = Path(folder), model.eval()
+    count, channels, size = len(split.pairs), model.architecture.channels[i - 1], model.architecture.size_after(i)
+    statistics = {point: ChannelStatistics() for point in POINTS}
+    relu_sum: Tensor | int = 0
+    pool_sum: Tensor | int = 0
+    with streamed_array(folder / "features.npy", (count, channels, size, size)) as features:
+        done = 0
+        for inputs, _ in split.batches(batch_size):
+            maps = model.maps(i, inputs)
+            for point in POINTS:
+                statistics[point].add(maps[point])
+            relu_sum = relu_sum + maps["relu"].double().sum(0)
+            pool_sum = pool_sum + maps["pool"].double().sum(0)
+            features[done : done + len(inputs)] = maps["pool"].cpu().numpy()
+            done += len(inputs)
+    save_array(folder / "mean_features.npy", (pool_sum / count).cpu().numpy().astype(np.float32))
+    save_array(folder / "mean_maps.npy", (relu_sum / count).cpu().numpy().astype(np.float32))
+    columns = {f"{point}_{name}": values for point in POINTS for name, values in statistics[point].columns().items()}
+    write_rows(
+        folder / "channels.csv",
+        [{"channel": c} | {name: values[c] for name, values in columns.items()} for c in range(channels)],
+    )
+
+
+def some_pairs(pairs: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw `count` of the pairs (N, 3) without replacement, or all if there are fewer; their order stays the same."""
+    return pairs[np.sort(rng.permutation(len(pairs))[:count])]
+
+
+@torch.inference_mode()
+def single_maps(model: PairNet, i: int, point: str, split: Split, batch_size: int) -> np.ndarray:
+    """Return the maps of each pair of a split at one of POINTS of block i: float32 (n, P, M, N)."""
+    model.eval()
+    return np.concatenate([model.maps(i, inputs)[point].cpu().numpy() for inputs, _ in split.batches(batch_size)])

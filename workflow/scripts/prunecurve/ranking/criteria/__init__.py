@@ -1,0 +1,137 @@
+"""Criteria. Each module in this package defines one criterion, with the name that the config uses.
+
+A criterion has a function `score(layer)` that returns a float array (P,). The channel with the lowest
+score is removed first; ties are resolved by channel number. To add a criterion, add a module with this
+function; no other file changes. A criterion always gets the weights. Other inputs are listed in `READS`:
+
+    "statistics"   the statistics of each channel over the pairs of `ranking.split`
+    "maps"         the single maps of some pairs of `ranking.split`
+    "labels"       the validation pairs with their labels, whatever `ranking.split` is
+
+Only the evaluation reads test labels. `PARAMETERS` lists the keys under `ranking` that a criterion needs as
+parameters. `POINT` is set if a criterion always measures at one point of the block and ignores
+`ranking.measure_at`.
+"""
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from prunecurve.errors import StudyError
+from prunecurve.naming import REVERSED, criterion_of
+from prunecurve.ranking.validation_set import ValidationSet
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """The inputs of a criterion: the weights of the pruned convolution and the activations of its channels.
+
+    filters: float32 (P, D, k, k), the convolution's weights. scale: (P,), batch normalisation's γ.
+    random: the criterion's random generator. point: where activations are measured (conv, bn, relu, pool).
+    statistics: float64 arrays (P,), with the column names of channels.csv (`relu_mean`, `conv_std`, …).
+    maps: float32 (n, P, M, N), the maps of some pairs at `point`. validation: the validation pairs. parameters: the
+    criterion's parameters from the config, by key. Inputs that are not in `READS` or `PARAMETERS` are empty.
+    """
+
+    filters: np.ndarray
+    scale: np.ndarray
+    random: np.random.Generator
+    point: str = "relu"
+    statistics: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    maps: np.ndarray | None = None
+    validation: ValidationSet | None = None
+    parameters: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+class Estimate(NamedTuple):
+    """Scores that were estimated by sampling and their standard errors, both (P,)."""
+
+    scores: np.ndarray
+    standard_error: np.ndarray
+
+
+def names() -> list[str]:
+    """Return the names of all criteria, in alphabetical order."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def allowed() -> list[str]:
+    """Return the names that the config may contain: each criterion and, except for random, each reversed criterion."""
+    return [*names(), *(f"{REVERSED}{name}" for name in names() if name != "random")]
+
+
+def _module(name: str):
+    return importlib.import_module(f"{__name__}.{criterion_of(name)}")
+
+
+def reads(name: str) -> tuple[str, ...]:
+    """Return what a criterion reads besides the weights."""
+    return getattr(_module(name.removeprefix(REVERSED)), "READS", ())
+
+
+def point(name: str, chosen: str) -> str:
+    """Return where a criterion measures activations: its `POINT`, else `chosen`; "none" if it reads no activations."""
+    measures = {"statistics", "maps"} & set(reads(name))
+    return getattr(_module(name), "POINT", chosen) if measures else "none"
+
+
+def parameters(name: str) -> tuple[str, ...]:
+    """Return the keys under `ranking` that a criterion needs as parameters."""
+    return getattr(_module(name), "PARAMETERS", ())
+
+
+def scores(name: str, layer: Layer) -> Estimate | np.ndarray:
+    """Return the scores of a criterion, float64 (P,); an `Estimate` with standard errors if the criterion samples.
+
+    Raises StudyError if the name is unknown, if an input in `READS` is missing, if the scores are not numbers of the
+    shape (P,), or if a score is NaN.
+    """
+    if criterion_of(name) not in names():
+        raise StudyError(f"ranking.criteria: {name!r} is unknown; allowed: {', '.join(names())}")
+    given = {"statistics": layer.statistics, "maps": layer.maps is not None, "labels": layer.validation}
+    for needed in reads(name):
+        if not given[needed]:
+            raise StudyError(f"ranking.criteria: {name} reads {needed}; give the script the options for them")
+    result = _module(name).score(layer)
+    sampled = isinstance(result, Estimate)
+    values = _numbers(name, "scores", result.scores if sampled else result, len(layer.filters))
+    if np.isnan(values).any():
+        raise StudyError(
+            f"ranking.criteria: {name} gave NaN for {np.isnan(values).sum()} of {len(values)} channels; "
+            "check the network's training"
+        )
+    if not sampled:
+        return values
+    return Estimate(values, _numbers(name, "standard errors", result.standard_error, len(values)))
+
+
+def _numbers(name: str, what: str, given: object, channels: int) -> np.ndarray:
+    """Return what a criterion returned as float64 (P,). Raises StudyError if it is not P numbers."""
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise StudyError(
+            f"ranking.criteria: {name} returned {what} that are not numbers ({type(given).__name__}); "
+            f"score must return an array of the shape ({channels},), one number per channel"
+        ) from None
+    if values.shape != (channels,):
+        raise StudyError(
+            f"ranking.criteria: {name} returned {what} of the shape {values.shape}; "
+            f"score must return an array of the shape ({channels},), one number per channel"
+        )
+    return values
+
+
+def ties(scores: np.ndarray) -> int:
+    """Return the number of channels that have the same score as another channel."""
+    _, counts = np.unique(scores, return_counts=True)
+    return int(counts[counts > 1].sum())
+
+
+def ranking(scores: np.ndarray) -> np.ndarray:
+    """Return the channel numbers (P,) in the order of removal: lowest score first, ties by channel number."""
+    return np.argsort(scores, kind="stable")

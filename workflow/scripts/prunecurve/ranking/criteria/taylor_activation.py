@@ -1,0 +1,19 @@
+"""First-order Taylor expansion over activations: mean over pairs of |mean over the map of ∂C/∂a · a|.
+
+Source: Molchanov et al. 2017. The absolute value is taken for each pair; if it were taken after the mean over pairs,
+effects of opposite sign would cancel.
+"""
+
+import numpy as np
+
+from prunecurve.ranking.criteria import Layer
+from prunecurve.ranking.orders import losses_of
+
+READS = ("labels",)
+
+
+def score(layer: Layer) -> np.ndarray:
+    """Return the scores (P,), ≥ 0. C is the cross-entropy of one pair, in nats. The mean is class-balanced."""
+    with losses_of(layer.validation) as losses:
+        effects = losses.effects()
+    return layer.validation.shares @ np.abs(effects / layer.validation.positions)

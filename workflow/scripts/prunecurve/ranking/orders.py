@@ -1,0 +1,119 @@
+"""Orders of removal that need evaluations of networks: greedy searches, and Shapley values from random orders."""
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prunecurve.ranking.validation_set import ValidationSet
+
+if TYPE_CHECKING:
+    from prunecurve.ranking.losses import Losses
+    from prunecurve.ranking.torch_losses import TorchLosses
+
+log = logging.getLogger("prunecurve")
+
+# Random orders per round of sampling (their reverses are added), and the fewest rounds that give a standard error.
+ROUND, FEWEST = 4, 8
+
+
+def losses_of(validation: ValidationSet) -> "Losses | TorchLosses":
+    """Return an object that computes losses without some channels of the pruned convolution.
+
+    If only linear layers follow, it uses sums over channels (`Losses`), else forward passes in torch (`TorchLosses`).
+    """
+    if validation.in_last:
+        from prunecurve.ranking.losses import Losses
+
+        return Losses(validation)
+    from prunecurve.ranking.torch_losses import TorchLosses
+
+    return TorchLosses(validation)
+
+
+def backward(losses: "Losses | TorchLosses") -> list[int]:
+    """Return all channels in the order of greedy removal.
+
+    Each step removes the channel whose removal gives the lowest loss; ties are resolved by channel number. Needs
+    P (P + 1) / 2 − 1 evaluations.
+    """
+    order = []
+    while len(losses.left) > 1:
+        order.append(losses.left[int(np.argmin(losses.without_each()))])
+        losses.remove(order[-1])
+    return [*order, *losses.left]
+
+
+def forward(losses: "Losses | TorchLosses", channels: list[int]) -> list[int]:
+    """Return these channels, which must all be removed, in the order of greedy addition.
+
+    Each step restores the channel that gives the lowest loss.
+    """
+    waiting, order = sorted(channels), []
+    while waiting:
+        order.append(waiting[int(np.argmin(losses.with_each(waiting)))])
+        waiting.remove(order[-1])
+        losses.restore(order[-1])
+    return order
+
+
+def backward_forward(validation: ValidationSet) -> np.ndarray:
+    """Return the greedy order (P,) with its last channels, which are removed last, reordered by greedy addition.
+
+    Greedy removal chooses the last channels while many others are still present. Candidates are the greedy order and
+    those with its last half, quarter, eighth or sixteenth reordered. The function returns the candidate with the lowest
+    mean loss over all K, so its mean loss is never higher than that of the greedy order.
+    """
+    with losses_of(validation) as losses:
+        removed = backward(losses)
+        candidates = [removed]
+        losses.remove(removed[-1])
+        for part in (2, 4, 8, 16):
+            first, last = removed[: -len(removed) // part], removed[-len(removed) // part :]
+            candidates.append(first + forward(losses, last)[::-1])
+            for channel in last:
+                losses.remove(channel)
+        means = losses.along(np.array(candidates))[:, :-1].mean(axis=1)
+    best = int(np.argmin(means))
+    listed = ", ".join(f"{mean:.6g}" for mean in means)
+    log.info("mean loss over K of the candidates: %s; candidate %d is used", listed, best + 1)
+    return np.array(candidates[best])
+
+
+def shapley(
+    validation: ValidationSet, rng: np.random.Generator, permutations: int, pairs: int, relative_error: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Estimate each channel's Shapley value: the mean increase of the loss when it is removed, over random orders.
+
+    Returns the values (P,) in nats and their standard errors (P,). Each round draws ROUND orders, uses each with its
+    reverse (which lowers the variance), and evaluates them on `pairs` newly drawn pairs. The standard error is computed
+    over rounds, which are independent. Sampling stops when the standard error, averaged over channels, is at most
+    `relative_error` times the standard deviation of the values, but not before FEWEST rounds, or after at most
+    `permutations` orders.
+    """
+    rounds: list[np.ndarray] = []
+    channels = validation.features.shape[1]
+    while True:
+        drawn = [rng.permutation(channels) for _ in range(ROUND)]
+        orders = np.array([each for order in drawn for each in (order, order[::-1])])
+        rises = np.empty(orders.shape)
+        with losses_of(validation.drawn(pairs, rng)) as losses:
+            np.put_along_axis(rises, orders, np.diff(losses.along(orders), axis=1), axis=1)
+        rounds.append(rises.mean(axis=0))
+        count = len(rounds) * len(orders)
+        if len(rounds) < FEWEST:
+            continue
+        values = np.mean(rounds, axis=0)
+        error = np.std(rounds, axis=0, ddof=1) / np.sqrt(len(rounds))
+        reached = float(error.mean() / (values.std() or 1.0))
+        if reached <= relative_error or count + len(orders) > permutations:
+            too_few = "is not reached (raise ranking.shapley_permutations)"
+            outcome = "is reached" if reached <= relative_error else too_few
+            log.info(
+                "%d orders: mean standard error / standard deviation of the values = %.3f; the goal %g %s",
+                count,
+                reached,
+                relative_error,
+                outcome,
+            )
+            return values, error

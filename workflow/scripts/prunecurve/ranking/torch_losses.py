@@ -1,0 +1,83 @@
+"""The exact loss of a network without some channels of an earlier convolution, by forward passes in torch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from prunecurve.ranking.validation_set import ValidationSet
+from prunecurve.sweep.rest import BATCH, RestOfNetwork, batch_of
+
+
+class TorchLosses:
+    """The same methods as `losses.Losses`, for a convolution that is not the last.
+
+    Each loss needs a forward pass through the rest of the network.
+    """
+
+    def __init__(self, validation: ValidationSet) -> None:
+        self.rest = RestOfNetwork(validation.weights, validation.layer, validation.threads)
+        self.features, self.labels = validation.features, torch.from_numpy(validation.labels.astype(np.int64))
+        self.shares = validation.shares
+        self.channels = self.features.shape[1]
+        self.left = list(range(self.channels))
+
+    def __enter__(self) -> "TorchLosses":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    @torch.inference_mode()
+    def _losses(self, sets: Sequence[Sequence[int]]) -> np.ndarray:
+        """Return the loss (len(sets),) of the network without each of these sets of channels."""
+        result = np.zeros(len(sets))
+        for start in range(0, len(self.labels), BATCH):
+            maps, labels = batch_of(self.features, start), self.labels[start : start + BATCH]
+            for i, removed in enumerate(sets):
+                logits = self.rest.logits(maps, np.array(removed, np.int64)).double()
+                each = cross_entropy(logits, labels, reduction="none").numpy()
+                result[i] += each @ self.shares[start : start + BATCH]
+        return result
+
+    def _removed(self) -> list[int]:
+        return sorted(set(range(self.channels)) - set(self.left))
+
+    def now(self) -> float:
+        """Return the loss of the current network."""
+        return float(self._losses([self._removed()])[0])
+
+    def without_each(self) -> np.ndarray:
+        """Return the loss (len(left),) without each of the remaining channels, in order of channel numbers."""
+        return self._losses([[*self._removed(), channel] for channel in self.left])
+
+    def with_each(self, channels: Sequence[int]) -> np.ndarray:
+        """Return the loss (len(channels),) with each of these removed channels restored."""
+        return self._losses([[c for c in self._removed() if c != channel] for channel in channels])
+
+    def remove(self, channel: int) -> None:
+        """Remove a channel."""
+        self.left.remove(channel)
+
+    def restore(self, channel: int) -> None:
+        """Restore a removed channel."""
+        self.left = sorted([*self.left, channel])
+
+    def along(self, orders: np.ndarray) -> np.ndarray:
+        """Return the losses (R, P + 1) of the networks without the first 0 … P channels of each order (R, P)."""
+        sets = [order[:k] for order in orders for k in range(self.channels + 1)]
+        return self._losses(sets).reshape(len(orders), -1)
+
+    def effects(self) -> np.ndarray:
+        """Return the derivative (N, P) of each pair's loss with respect to a factor 1 on each channel's map.
+
+        Computed with autograd.
+        """
+        result = np.empty((len(self.labels), self.channels))
+        for start in range(0, len(self.labels), BATCH):
+            maps = batch_of(self.features, start).requires_grad_()
+            logits = self.rest.logits(maps, np.array([], np.int64))
+            cross_entropy(logits, self.labels[start : start + BATCH], reduction="sum").backward()
+            result[start : start + BATCH] = (maps.grad.double() * maps.detach()).sum(dim=(2, 3)).numpy()
+        return result

@@ -1,0 +1,236 @@
+"""Frozen studies: the small artifacts that every figure is drawn from, and a manifest with the checksum of each.
+
+An archive has the layout of `results/{study}`; its largest tables are compressed. Every artifact holds the
+settings that it was computed with (see provenance.py). Freezing compares them with the config and the code.
+"""
+
+import csv
+import ctypes
+import hashlib
+import json
+import lzma
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prunecurve.errors import StudyError, unwritable
+from prunecurve.files import checksum_column, load_array, read_rows, settings_of
+from prunecurve.provenance import SEPARATOR
+from prunecurve.source import version
+
+MANIFEST = "manifest.json"
+# Tables of at least this size, in bytes, are compressed; smaller ones stay readable as text.
+COMPRESSED_FROM = 1 << 20
+LIBRARIES = ("snakemake", "torch", "torchvision", "numpy", "pandas", "scipy", "statsmodels", "sklearn", "matplotlib")
+
+
+def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: Path) -> None:
+    """Copy files below `root` to an archive, with a manifest of the facts and of each file's size and SHA-256.
+
+    Checksums are verified first. Links are replaced by copies, because a cached file may be deleted later. An old
+    archive of the same name is replaced when the new one is complete; after a crash, one of the two is intact.
+    """
+    # A linked archive: the folder is replaced, not the link.
+    folder = folder.resolve() if folder.is_symlink() else folder
+    new, old = (folder.with_name(f"{mark}-{folder.name}") for mark in (".unfinished", ".old"))
+    recover(folder)
+    for left in (new, old):
+        shutil.rmtree(left, ignore_errors=True)
+    files = {}
+    try:
+        for name in names:
+            stored, content = _stored(root / name, name)
+            _write(new / stored, content)
+            files[stored] = _identity(content)
+        text = json.dumps({**facts, "files": files}, indent=1, ensure_ascii=False)
+        _write(new / MANIFEST, f"{text}\n".encode())
+        _replace(folder, new, old)
+    except OSError as error:
+        message = unwritable(folder, error)
+        raise StudyError(message) if message else error from error
+    finally:
+        for left in (new, old) if folder.exists() else (new,):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _replace(folder: Path, new: Path, old: Path) -> None:
+    """Give the new archive its name; the old one gets the name of the new one, or `old`."""
+    if folder.exists() and _exchange(new, folder):
+        return
+    # After a crash between these two renames, the old archive has another name; `recover` renames it back.
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file and flush it to the disk, so that it is complete before the archive gets its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def recover(folder: Path) -> None:
+    """Restore the old archive after a crash between the two renames of `freeze`."""
+    old = folder.with_name(f".old-{folder.name}")
+    if old.is_dir() and not folder.exists():
+        old.rename(folder)
+
+
+# Arguments of renameat2 (linux/fs.h): exchange two names in one step; paths are relative to the working folder.
+RENAME_EXCHANGE, AT_FDCWD = 2, -100
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one step; return False if the (file) system does not support it."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    return renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0
+
+
+def require_made_with(root: Path, names: Iterable[str], allowed: Iterable[str]) -> None:
+    """Raise StudyError unless every file was computed with allowed settings only.
+
+    allowed: lines `KEY: VALUE`, those of the config and of the current code. The message has one line per wrong
+    setting: the key, the first file with another value, and both values.
+    """
+    allowed = set(allowed)
+    values = dict(line.split(SEPARATOR, 1) for line in allowed)
+    wrong: dict[str, str] = {}
+    for name in names:
+        lines = settings_of(root / name)
+        if not lines:
+            wrong.setdefault(f"settings of {name}", f"{root / name} does not say which settings it was made with")
+        for line in sorted(set(lines) - allowed):
+            key, _, value = line.partition(SEPARATOR)
+            wants = values.get(key, "unknown")
+            kind = "the code is now" if key.startswith("code of ") else "the config says"
+            wrong.setdefault(line, f"{key}: {root / name} was made with {value}; {kind} {wants}")
+    if wrong:
+        raise StudyError(
+            "not frozen: the results were not made with this config and this code:\n  "
+            + "\n  ".join(wrong.values())
+            + "\nRun the study without --touch and without --rerun-triggers (also in your own profile), or delete"
+            f" {root} and run it again. To freeze the results as they are, use the config and code that made them."
+        )
+
+
+def require_replaceable(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise StudyError if the archive is committed to git or holds another study; only an explicit name replaces it."""
+    recover(folder)
+    if not folder.exists():
+        return
+    try:
+        same = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["config"] == json.loads(json.dumps(config))
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if same and not _git("ls-files", "--", folder.resolve().as_posix()):
+        return
+    reason = "is committed to git" if same else "holds another study"
+    raise StudyError(
+        f"{folder} {reason} and is not replaced. Name an archive to write: make archive NAME=NEW"
+        f" (snakemake archive/NEW/{MANIFEST}); NAME={folder.name} replaces it."
+    )
+
+
+def _stored(path: Path, name: str) -> tuple[str, bytes]:
+    """Return the name and the content of a file in the archive. If the file has a checksum, it is verified."""
+    content = path.read_bytes()
+    if path.suffix == ".npy":
+        load_array(path)
+    elif checksum_column(next(csv.reader([content.split(b"\n", 1)[0].decode()]))):
+        read_rows(path)
+    elif len(content) >= COMPRESSED_FROM:
+        return f"{name}.xz", lzma.compress(content, preset=9)
+    return name, content
+
+
+def circumstances() -> dict[str, Any]:
+    """Return the time, the commit, the library versions and the kind of machine, for the manifest.
+
+    No person and no host is named. The commit is empty if the workflow does not run at the top of a git repository.
+    """
+    return {
+        "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": _git("rev-parse", "HEAD").strip(),
+        # This includes new files, such as a criterion that is not committed yet.
+        "changed_since_commit": _git("status", "--porcelain", "--", "Snakefile", "workflow", "config").splitlines(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        "machine": {"system": platform.system(), "architecture": platform.machine(), "processor": _processor()},
+    }
+
+
+def _git(*words: str) -> str:
+    """Return the output of git in the folder of the workflow; empty if that is not the top of a repository."""
+    project = Path(__file__).resolve().parents[4]
+
+    def output(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=project, capture_output=True, text=True, check=True).stdout
+
+    try:
+        return output(*words) if not output("rev-parse", "--show-prefix").strip() else ""
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _processor() -> str:
+    try:
+        model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
+    except OSError:
+        model = None
+    return model[1] if model else platform.processor()
+
+
+def _identity(content: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+def checked(folder: Path) -> dict[str, Any]:
+    """Return the manifest of an archive. Raises StudyError, naming the file, if a file is missing or was changed."""
+    recover(folder)
+    if not (folder / MANIFEST).is_file():
+        there = sorted(path.parent.name for path in folder.parent.glob(f"[!.]*/{MANIFEST}"))
+        raise StudyError(
+            f"archive: there is no {folder / MANIFEST}; archives here: {', '.join(there) or 'none'}"
+            " (make archive NAME=… freezes a study)"
+        )
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        listed = {str(name): (entry["sha256"], entry["bytes"]) for name, entry in manifest["files"].items()}
+        if not isinstance(manifest["config"], dict) or not isinstance(manifest["frozen"]["commit"], str):
+            raise TypeError("its config is not a mapping, or its commit is not text")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StudyError(f"archive: {folder / MANIFEST} is not a manifest ({error}); {_restore(folder)}") from error
+    for name, (digest, size) in listed.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()) or path.resolve() != folder.resolve() / name:
+            raise StudyError(f"archive: {folder / MANIFEST} names {name}, which is not a file in this archive")
+        if not path.is_file():
+            raise StudyError(f"archive: {path} is missing; {_restore(folder)}")
+        if _identity(path.read_bytes()) != {"sha256": digest, "bytes": size}:
+            raise StudyError(
+                f"archive: {path} was changed: it does not match its checksum in {MANIFEST}; {_restore(folder)}"
+            )
+    return manifest
+
+
+def _restore(folder: Path) -> str:
+    return (
+        f"restore it (git checkout -- {folder.as_posix()}) or freeze the study again (make archive NAME={folder.name})"
+    )
+
+
+def held(folder: Path, manifest: Mapping[str, Any], name: str) -> str | None:
+    """Return the path of a file in an archive, given its name in the study's folder; None if it is not there."""
+    matches = (stored for stored in (name, f"{name}.xz") if stored in manifest["files"])
+    return next((str(folder / stored) for stored in matches), None)

@@ -1,0 +1,1 @@
+"""Evaluations of the networks without the first K channels of a ranking."""

@@ -1,0 +1,219 @@
+"""The linear layers on stored features, with the first K channels of a ranking removed. Uses numpy, not torch.
+
+The output of the first linear layer (before ReLU) is a sum over channels. The networks of a ranking are nested:
+the network for K contains the channels of the network for K + 1 and one more. So all K together cost little more
+than one K. Channels are added from the end of the ranking and never subtracted, so removed channels leave no
+rounding error.
+
+For each K, the order of the additions is fixed: first whole groups of GROUP places, from the end of the ranking
+towards its start, one matrix product per group; then single channels. The order depends neither on which other K
+are computed, nor on the stored sum it starts from (`partial_sums`), nor on the number of threads (each thread has
+its own pairs). So the result is byte-identical in every case. For K = 0, the unpruned network, channels are added
+in the order of their numbers, so its result is the same for every ranking.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from prunecurve.sweep.cost import layer_names
+
+# Places of a ranking that one matrix product sums. A larger group is faster for one K, a smaller one for all K.
+GROUP = 8
+# Places between two stored sums, a multiple of GROUP. With stored sums, an evaluation of K > 0 adds at most this many.
+STORED = 32
+# Pairs per block: the data of one block fits into a core's cache.
+ROWS = 512
+
+Result = TypeVar("Result")
+
+
+class Head:
+    """The linear layers of one network.
+
+    weights: the arrays of `network.save_weights`; `linear1.weight` is (H, P · h · w), flattened channel by channel.
+    channels: P.
+    """
+
+    def __init__(self, weights: Mapping[str, np.ndarray], channels: int) -> None:
+        first, *rest = layer_names(weights, "linear")
+        self.hidden = len(weights[f"{first}.weight"])
+        self.blocks = weights[f"{first}.weight"].reshape(self.hidden, channels, -1)
+        self.bias = weights[f"{first}.bias"]
+        self.rest = [(weights[f"{name}.weight"].T, weights[f"{name}.bias"]) for name in rest]
+
+    def weights_of(self, channels: np.ndarray) -> np.ndarray:
+        """Return the first layer's weights for these channels, transposed and contiguous: (channels · h · w, H)."""
+        # Without the copy, one channel would give a transposed view and several a copy; BLAS sums them in different
+        # orders.
+        return np.ascontiguousarray(self.blocks[:, channels].transpose(1, 2, 0).reshape(-1, self.hidden))
+
+    def folded(self, order: np.ndarray, replacement: np.ndarray) -> np.ndarray | None:
+        """Return what the replacement maps of the removed channels add to the first layer's outputs, for each K.
+
+        replacement: the replacement maps (P, h, w). Returns float32 (P, H), summed in float64, or None if all are zero.
+        """
+        if not replacement.any():
+            return None
+        constants = replacement.reshape(len(order), -1).astype(np.float64)
+        each = np.einsum("hcp,cp->ch", self.blocks.astype(np.float64), constants)
+        added = np.zeros((len(order), self.hidden))
+        np.cumsum(each[order[:-1]], axis=0, out=added[1:])
+        return added.astype(np.float32)
+
+    def logits_of(self, hidden: np.ndarray, buffer: np.ndarray) -> np.ndarray:
+        """Return the logits (n, 2), given the first layer's outputs (n, H) before ReLU.
+
+        buffer: (n, H), overwritten; may be the same array as `hidden`.
+        """
+        x = np.maximum(hidden, 0, out=buffer)
+        for i, (weight, bias) in enumerate(self.rest, start=1):
+            x = x @ weight
+            x += bias
+            if i < len(self.rest):
+                np.maximum(x, 0, out=x)
+        return x
+
+
+class _Sum:
+    """The first layer's outputs for some pairs: the bias, plus the channels from the end of the ranking on."""
+
+    def __init__(
+        self, features: np.ndarray, order: np.ndarray, weights: np.ndarray, low: int, at: int, start: np.ndarray
+    ) -> None:
+        """Start with a sum that already contains the places from `at` to the end of the ranking.
+
+        features: (n, P, h · w). weights: the result of `Head.weights_of` for the places low … at − 1.
+        start: this sum, (n, H), or (H,) if it is the same for all pairs.
+        """
+        self.features, self.order, self.weights, self.low = features, order, weights, low
+        self.area, outputs = features.shape[2], weights.shape[1]
+        # `whole` sums the whole groups from place `at` on; `partial` adds the single channels from place `below` on.
+        self.at, self.below = at, at
+        self.whole, self.partial, self.product = np.empty((3, len(features), outputs), np.float32)
+        self.whole[:] = start
+        self.partial[:] = start
+        self.group: tuple[int, np.ndarray] = (-1, features)
+
+    def down_to(self, place: int) -> np.ndarray:
+        """Return the sum (n, H) of the places from `place` to the end. `place` must decrease from call to call."""
+        boundary = min(-(-place // GROUP) * GROUP, self.at)
+        while self.at > boundary:
+            start = (self.at - 1) // GROUP * GROUP
+            self._add(self.whole, start, self.at)
+            self.at = start
+            self.partial[:] = self.whole
+            self.below = start
+        while self.below > place:
+            self.below -= 1
+            self._add(self.partial, self.below, self.below + 1)
+        return self.partial
+
+    def _add(self, total: np.ndarray, start: int, stop: int) -> None:
+        first = start // GROUP * GROUP
+        if self.group[0] != first:
+            # All products of a group read the same block of memory, so that BLAS always sums in the same order.
+            channels = self.order[first : min(first + GROUP, len(self.order))]
+            self.group = first, np.take(self.features, channels, axis=1).reshape(len(self.features), -1)
+        columns = slice((start - first) * self.area, (stop - first) * self.area)
+        rows = slice((start - self.low) * self.area, (stop - self.low) * self.area)
+        total += np.dot(self.group[1][:, columns], self.weights[rows], out=self.product)
+
+
+def in_threads(work: Callable[..., Result], threads: int, *arguments: Iterable) -> list[Result]:
+    """Return the results of `map` in order, computed in `threads` threads; numpy releases the GIL in its loops."""
+    if threads == 1:
+        return list(map(work, *arguments))
+    # Imported here because the evaluation jobs use one thread, and this import would slow them down.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, *arguments))
+
+
+def over_pairs(work: Callable[[slice], None], pairs: int, threads: int = 1) -> None:
+    """Call `work` for each block of ROWS pairs, in `threads` threads."""
+    in_threads(work, threads, [slice(start, min(start + ROWS, pairs)) for start in range(0, pairs, ROWS)])
+
+
+def starting_place(k: int, channels: int) -> int:
+    """Return the place of the stored sum that the evaluation of K = k > 0 starts from; `channels` if there is none."""
+    return min(-(-k // STORED) * STORED, channels)
+
+
+def _flat(features: np.ndarray) -> np.ndarray:
+    return features.reshape(*features.shape[:2], -1)
+
+
+def partial_sums_shape(features: np.ndarray, head: Head) -> tuple[int, int, int]:
+    """Return the shape of `partial_sums`: (⌈P / STORED⌉ − 1, N, H)."""
+    pairs, channels = features.shape[:2]
+    return -(-channels // STORED) - 1, pairs, head.hidden
+
+
+def partial_sums(
+    features: np.ndarray, head: Head, order: np.ndarray, threads: int = 1, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the sums that evaluations start from, float32 with the shape of `partial_sums_shape`.
+
+    The i-th is the bias plus the places from (i + 1) · STORED to the end. features: (N, P, h, w). order: a ranking
+    (P,), in the order of removal. out: an array for the result, if given.
+    """
+    sums = np.empty(partial_sums_shape(features, head), np.float32) if out is None else out
+    features, channels = _flat(features), len(order)
+    places = range(STORED, channels, STORED)
+    low = min(places, default=channels)
+    weights = head.weights_of(order[low:])
+
+    def work(rows: slice) -> None:
+        total = _Sum(features[rows], order, weights, low, channels, head.bias)
+        for place in reversed(places):
+            sums[place // STORED - 1, rows] = total.down_to(place)
+
+    over_pairs(work, len(features), threads)
+    return sums
+
+
+def logits(
+    features: np.ndarray,
+    head: Head,
+    order: np.ndarray,
+    ks: Sequence[int],
+    replacement: np.ndarray,
+    stored: np.ndarray | None = None,
+    threads: int = 1,
+) -> np.ndarray:
+    """Return the logits (len(ks), N, 2), float32, of the networks without the first k channels of a ranking.
+
+    features: (N, P, h, w). order: a ranking (P,), in the order of removal. ks: the values of k. replacement: the
+    replacement maps (P, h, w). stored: the `partial_sums` of the ranking, which save most of the additions.
+    """
+    features, channels = _flat(features), len(order)
+    folded = head.folded(order, replacement)
+    all_logits = np.empty((len(ks), len(features), 2), np.float32)
+    pruned = sorted((k for k in ks if k > 0), reverse=True)
+    place_of = {k: place for place, k in enumerate(ks)}
+    start = starting_place(pruned[0], channels) if pruned and stored is not None else channels
+    low = min(pruned, default=channels) // GROUP * GROUP
+    weights = head.weights_of(order[low:start])
+    by_number = np.arange(channels)
+    unpruned = head.weights_of(by_number) if 0 in place_of else None
+
+    def work(rows: slice) -> None:
+        begun = head.bias if start == channels else stored[start // STORED - 1, rows]
+        total = _Sum(features[rows], order, weights, low, start, begun)
+        buffer = np.empty_like(total.partial)
+
+        def result(k: int, hidden: np.ndarray) -> None:
+            if folded is not None:
+                hidden = np.add(hidden, folded[k], out=buffer)
+            all_logits[place_of[k], rows] = head.logits_of(hidden, buffer)
+
+        for k in pruned:
+            result(k, total.down_to(k))
+        if unpruned is not None:
+            result(0, _Sum(features[rows], by_number, unpruned, 0, channels, head.bias).down_to(0))
+
+    over_pairs(work, len(features), threads)
+    return all_logits

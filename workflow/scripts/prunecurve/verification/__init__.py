@@ -1,0 +1,1 @@
+"""Networks whose channels are really removed, compared with the sweep."""
