@@ -327,10 +327,10 @@ def _unknown_keys(given: Any, schema: Mapping[str, Any], all_keys: list[str], pr
         if name in known:
             yield from _unknown_keys(value, known[name], all_keys, f"{prefix}{name}.")
             continue
-        here = difflib.get_close_matches(str(name), known, n=1)
-        near = [f"{prefix}{here[0]}"] if here else []
         # The key may exist at another level.
         lasts = {key.split(".")[-1]: key for key in reversed(all_keys)}
+        here = difflib.get_close_matches(str(name), known, n=1)
+        near = [lasts[name]] if name in lasts else [f"{prefix}{here[0]}"] if here else []
         near = near or [lasts[last] for last in difflib.get_close_matches(str(name), lasts, n=1, cutoff=0.8)]
         hint = f"did you mean {near[0]}?" if near else f"allowed keys: {', '.join(known)}"
         yield f"{prefix}{name}: unknown key; {hint}"
