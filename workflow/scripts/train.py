@@ -22,7 +22,7 @@ def options() -> argparse.ArgumentParser:
         )
         cli.add_argument(f"--{split}-labels", type=Path, required=True, help=f"labels of the {name} split")
     add_fields(cli, Normalisation)
-    add_fields(cli, Architecture, leave_out=("in_channels", "image_size"))
+    add_fields(cli, Architecture, leave_out=("in_channels", "image_size", "classes"))
     add_fields(cli, Recipe)
     cli.add_argument("--require", type=float, default=0.0, help="least balanced accuracy on the validation pairs")
     cli.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -44,7 +44,8 @@ def work(arguments: argparse.Namespace) -> None:
 
     training, validation = split("train"), split("val")
     size = training.images.shape[-1]
-    architecture = fields_of(Architecture, arguments, in_channels=training.channels, image_size=size)
+    shape = {"in_channels": training.channels, "image_size": size, "classes": 2}
+    architecture = fields_of(Architecture, arguments, **shape)
     recipe = fields_of(Recipe, arguments)
     model, rows = train(architecture, recipe, training, validation, arguments.seed, device)
     if lacks := shortfall(kept_epoch(rows), arguments.require):

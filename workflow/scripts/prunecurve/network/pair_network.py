@@ -28,6 +28,7 @@ class Architecture:
     kernel_size: int = dataclasses.field(metadata={"help": "height and width of every filter, odd"})
     hidden: tuple[int, ...] = dataclasses.field(metadata={"help": "outputs of each hidden linear layer"})
     dropout: float = dataclasses.field(metadata={"help": "dropout probability after the first hidden layer"})
+    classes: int = dataclasses.field(default=2, metadata={"help": "number of classes, the outputs of the last layer"})
 
     @property
     def blocks(self) -> int:
@@ -53,7 +54,11 @@ class PairNet(nn.Module):
             kernel = architecture.kernel_size
             self.add_module(f"conv{i}", nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
             self.add_module(f"bn{i}", nn.BatchNorm2d(outputs))
-        features = (widths[-1] * architecture.size_after(architecture.blocks) ** 2, *architecture.hidden, 2)
+        features = (
+            widths[-1] * architecture.size_after(architecture.blocks) ** 2,
+            *architecture.hidden,
+            architecture.classes,
+        )
         for i, (inputs, outputs) in enumerate(pairwise(features), start=1):
             self.add_module(f"linear{i}", nn.Linear(inputs, outputs))
         self.pool = nn.MaxPool2d(2)
