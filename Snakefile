@@ -1,7 +1,7 @@
-# How many channels of a convolution can be removed, in which order, and why does the curve have its shape?
+# How many channels of a layer can be removed, in which order, and why does the curve have its shape?
 #
 #   get_images → make_pairs → train → collect_activations → rank_channels → sum_channels → eval_pruned[K] → aggregate
-#                                                                           verify_surgery ─┘               └─ summarise, plot
+#                                   └ describe_layer ───────┘               verify_surgery ─┘               └─ summarise, plot
 
 from pathlib import Path
 
@@ -69,7 +69,7 @@ rule partial:
 rule sensitivity:
     input:
         expand(rules.plot.output, study=STUDY, figure=figures.of("of_sensitivity")),
-        expand(rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=LAYERS, target="_sensitivity"),
+        expand(rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=CONVOLUTIONS, target="_sensitivity"),
 
 
 # Freeze the study in archive/{study}. `snakemake archive/NAME/manifest.json` gives the archive another name.

@@ -1,4 +1,28 @@
-# From a network to the activations of one convolution on one split.
+# From a network to one of its layers: what jobs without torch need to know of it, and its activations on one split.
+
+
+# The layer is found in the graph of the network. All later jobs read this file; few of them read the network.
+rule describe_layer:
+    input:
+        model=rules.train.output.model,
+    output:
+        LAYER_FILE,
+    log:
+        f"{SEED}/logs/describe_layer/{{layer}}.log",
+    cache: CACHED
+    priority: 1
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        mem_mb=grown(2000),
+        runtime=grown(5),
+    params:
+        script=script("describe_layer"),
+        code=code("describe_layer"),
+        layer="{layer}",
+    shell:
+        "python {params.script:q} --model {input.model:q} --layer {params.layer} --output {output:q} --log {log:q}"
+        " --settings {params.code:q}"
 
 
 rule collect_activations:

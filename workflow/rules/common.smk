@@ -32,7 +32,9 @@ from prunecurve.ranking import criteria
 from prunecurve import figures
 from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.config import (
+    backend,
     check,
+    convolutions,
     data_settings,
     layers,
     load_schema,
@@ -123,9 +125,12 @@ ORDERS = orders(CRITERIA, config["ranking"]["random_draws"])
 SENSITIVITY_ORDERS = orders(config["sensitivity"]["criteria"], config["ranking"]["random_draws"])
 SPLIT, POINT = config["ranking"]["split"], config["ranking"]["measure_at"]
 REMOVALS = config["sweep"]["removals"]
-# The convolutions and their numbers of channels. The sweep of the last one does not need torch.
+# The layers that can be pruned, their numbers of channels, and how the network behind each of them is evaluated.
 LAYERS = layers(config)
-LAYER, LAST = pruned_layer(config), list(LAYERS)[-1]
+LAYER = pruned_layer(config)
+BACKENDS = {layer: backend(config, layer) for layer in LAYERS}
+# The layers of the target `sensitivity`.
+CONVOLUTIONS = convolutions(config)
 # The evaluation jobs of each layer: the values of K by the name of the job. The name is part of the file name.
 K_BATCHES = {layer: k_batches(config, layer) for layer in LAYERS}
 # Evaluation jobs of fewer K than this start from stored sums, one for every 32 channels.
@@ -233,6 +238,7 @@ def ranking_made_with(criterion):
 
 SEED = "results/{study}/seed{seed}"
 IN_LAYER = f"{SEED}/{{layer}}"
+LAYER_FILE = f"{IN_LAYER}/layer.npy"
 FEATURES = f"{IN_LAYER}/activations/test/features.npy"
 RANKING = f"{IN_LAYER}/ranking/{{criterion}}.csv"
 ROWS = f"{IN_LAYER}/sweep/{{criterion}}/{{removal}}/k{{ks}}.csv"
@@ -246,13 +252,34 @@ def mean_features(removals):
     return f"{IN_LAYER}/activations/val/mean_features.npy" if "mean_replacement" in removals else []
 
 
+def backends(layer):
+    """Return the module that evaluates the network behind a layer, by its dotted name, in a list."""
+    return [f"sweep.backends.{BACKENDS[layer]}_backend"]
+
+
+def modules_of(criterion, layer):
+    """Return the modules that a criterion of a layer is computed with and that are imported by name."""
+    losses = [f"ranking.{BACKENDS[layer]}_losses"] if "labels" in criteria.reads(criterion) else []
+    return [f"ranking.criteria.{criterion_of(criterion)}", *losses]
+
+
+def model_of(layer):
+    """Return the network, if evaluations of a layer need it, otherwise an empty list: numpy's weights are in layer.npy."""
+    return f"{SEED}/model.pt" if BACKENDS[layer] == "torch" else []
+
+
+def threads_of(layer):
+    """Return the number of threads of an evaluation; in numpy always one."""
+    return config["threads"] if BACKENDS[layer] == "torch" else 1
+
+
 def stored_sums(wildcards):
     """Return the stored sums of a ranking, from which an evaluation starts; an empty list if a job evaluates many K.
 
-    Such a job computes the same sums itself, and its rows have the same bytes. In large studies the stored sums would be
+    In torch, a job evaluates all K and there are no sums. In numpy, such a job computes the same sums itself, and its rows have the same bytes. In large studies the stored sums would be
     larger than all other results together.
     """
-    if config["sweep"]["ks_per_job"] >= STORED_FOR:
+    if BACKENDS[wildcards.layer] == "torch" or config["sweep"]["ks_per_job"] >= STORED_FOR:
         return []
     return f"{IN_LAYER}/partial_sums/{wildcards.criterion}.npy"
 
@@ -437,7 +464,8 @@ def code_lines():
     """Return the settings for the code of all scripts and of the study's criteria."""
     used = sorted({criterion_of(order).removeprefix(REVERSED) for order in [*ORDERS, *SENSITIVITY_ORDERS]})
     lines = [code(path.stem) for path in sorted(SCRIPTS.glob("*.py"))]
-    return [*lines, code("get_images", READER)] + [code("rank_channels", f"ranking.criteria.{name}") for name in used]
+    lines += [code(name, *backends(LAYER)) for name in ("eval_pruned", "verify_surgery")]
+    return [*lines, code("get_images", READER)] + [code("rank_channels", *modules_of(name, LAYER)) for name in used]
 
 
 def archive_of_study():
@@ -457,7 +485,7 @@ wildcard_constraints:
     study="|".join(map(re.escape, [DRAWN, STUDY, f"{STUDY}/partial"])),
     seed=r"\d+",
     split="|".join(SPLITS),
-    layer="|".join(LAYERS),
+    layer="|".join(map(re.escape, LAYERS)),
     point="conv|bn|relu|pool",
     target="(_sensitivity)?",
     criterion="|".join([*criteria.allowed(), r"random-\d+"]),

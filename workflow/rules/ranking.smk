@@ -3,12 +3,13 @@
 
 rule rank_channels:
     input:
-        weights=rules.train.output.weights,
+        layer=LAYER_FILE,
         # Each criterion gets only the inputs that it reads. Labels come from validation pairs, never from test pairs.
         channels=lambda w: read_by(w.criterion, "statistics", f"{IN_LAYER}/activations/{SPLIT}/channels.csv"),
         maps=lambda w: read_by(w.criterion, "maps", f"{IN_LAYER}/activations/{SPLIT}/maps_{POINT}.npy"),
         features=lambda w: read_by(w.criterion, "labels", f"{IN_LAYER}/activations/val/features.npy"),
         labels=lambda w: read_by(w.criterion, "labels", f"{SEED}/labels/val.npy"),
+        model=lambda w: read_by(w.criterion, "labels", model_of(w.layer)),
     output:
         RANKING,
     log:
@@ -19,7 +20,7 @@ rule rank_channels:
     # Criteria that read single pairs are the slowest, and many jobs wait for them.
     priority: lambda w: 1 if {"maps", "labels"} & set(criteria.reads(w.criterion)) else 0
     conda:
-        # Criteria that read labels need torch if convolutions follow the layer.
+        # Criteria that read labels need torch if more than linear layers follow the layer.
         "../envs/torch.yaml"
     threads: lambda w: config["threads"] if "labels" in criteria.reads(w.criterion) else 1
     resources:
@@ -27,18 +28,17 @@ rule rank_channels:
         runtime=grown(60),
     params:
         script=script("rank_channels"),
-        # Only the criterion's own file, so that an edit to another criterion does not trigger a re-run.
-        code=lambda w: code("rank_channels", f"ranking.criteria.{criterion_of(w.criterion)}"),
+        # Only what this criterion uses, so that an edit to another criterion does not trigger a re-run.
+        code=lambda w: code("rank_channels", *modules_of(w.criterion, w.layer)),
         settings=lambda w: ranking_made_with(w.criterion),
         seed="{seed}",
-        layer="{layer}",
         criterion="{criterion}",
         # The same for all points if the criterion does not measure there. Another point then does not trigger a re-run.
         point=lambda w: criteria.point(w.criterion, POINT),
         torch_threads=lambda w: config["threads"] if "labels" in criteria.reads(w.criterion) else 1,
         parameters=lambda w: parameters(w.criterion),
     shell:
-        "python {params.script:q} --criterion {params.criterion} --weights {input.weights:q} --layer {params.layer}"
+        "python {params.script:q} --criterion {params.criterion} --layer {input.layer:q} --model {input.model:q}"
         " --point {params.point} --channels {input.channels:q} --maps {input.maps:q} --features {input.features:q}"
         " --labels {input.labels:q} --parameters {params.parameters:q} --threads {params.torch_threads} --seed {params.seed}"
         " --output {output:q} --log {log:q} --settings {params.settings:q} {params.code:q}"

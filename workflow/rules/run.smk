@@ -34,7 +34,7 @@ def former_figures():
     if not all(map(os.path.exists, current)):
         return []
     current |= set(map(placed, expand(rules.plot.output, study=DRAWN, figure=figures.of("of_sensitivity"))))
-    drawn = re.compile(rf"({'|'.join(figures.names())})(_conv\d+_seed\d+)?\.(png|svg)")
+    drawn = re.compile(rf"({'|'.join(figures.names())})(_.+_seed\d+)?\.(png|svg)")
     folder = Path(placed(f"results/{DRAWN}/figures"))
     return [
         path for path in sorted(folder.glob("*.*")) if drawn.fullmatch(path.name) and path.as_posix() not in current

@@ -267,7 +267,7 @@ rule aggregate_channels:
 rule aggregate_sensitivity:
     input:
         rows=lambda w: [
-            row for layer in LAYERS for row in rows(seeds_of(w.study), SENSITIVITY_ORDERS, ["structural"], layer)
+            row for layer in CONVOLUTIONS for row in rows(seeds_of(w.study), SENSITIVITY_ORDERS, ["structural"], layer)
         ],
     output:
         table="results/{study}/sensitivity.csv",
@@ -290,10 +290,10 @@ rule aggregate_sensitivity:
         rows=lambda w: template(ROWS),
         seeds=lambda w: seeds_of(w.study),
         criteria=SENSITIVITY_ORDERS,
-        layers=list(LAYERS),
-        channels=list(LAYERS.values()),
-        k_batches=[",".join(K_BATCHES[layer]) for layer in LAYERS],
-        ks=[",".join(map(str, sum(K_BATCHES[layer].values(), []))) for layer in LAYERS],
+        layers=list(CONVOLUTIONS),
+        channels=list(CONVOLUTIONS.values()),
+        k_batches=[",".join(K_BATCHES[layer]) for layer in CONVOLUTIONS],
+        ks=[",".join(map(str, sum(K_BATCHES[layer].values(), []))) for layer in CONVOLUTIONS],
     shell:
         "python {params.script:q} --rows {params.rows:q} --seeds {params.seeds:q} --criteria {params.criteria:q}"
         " --removal structural --layers {params.layers:q} --channels {params.channels:q} --k-batches {params.k_batches:q}"

@@ -4,7 +4,7 @@
 rule sum_channels:
     input:
         features=FEATURES,
-        weights=rules.train.output.weights,
+        layer=LAYER_FILE,
         ranking=RANKING,
     output:
         # Not temp(): Snakemake (9.27) would run all finished evaluations of a ranking again when a further K needs the sums.
@@ -24,7 +24,7 @@ rule sum_channels:
         script=script("sum_channels"),
         code=code("sum_channels"),
     shell:
-        "python {params.script:q} --features {input.features:q} --weights {input.weights:q}"
+        "python {params.script:q} --features {input.features:q} --layer {input.layer:q}"
         " --ranking {input.ranking:q} --output {output:q} --log {log:q} --settings {params.code:q}"
 
 
@@ -32,80 +32,42 @@ rule eval_pruned:
     input:
         features=FEATURES,
         labels=f"{SEED}/labels/test.npy",
-        weights=rules.train.output.weights,
+        layer=LAYER_FILE,
         mean_features=lambda w: mean_features([w.removal]),
         ranking=RANKING,
         partial_sums=stored_sums,
+        model=lambda w: model_of(w.layer),
     output:
         ROWS,
     log:
         f"{SEED}/logs/eval_pruned/{{layer}}/{{criterion}}/{{removal}}/k{{ks}}.log",
-    wildcard_constraints:
-        layer=LAST,
     cache: CACHED
-    # One evaluation takes less time than its submission to a cluster. The profile sets how many are submitted together.
+    # One evaluation in numpy takes less time than its submission to a cluster. The profile sets how many are submitted
+    # together. In torch, one job evaluates all K of a ranking.
     group:
-        "evaluations"
+        lambda w: {"numpy": "evaluations", "torch": "torch_evaluations"}[BACKENDS[w.layer]]
     conda:
-        "../envs/sweep.yaml"
+        lambda w: {"numpy": "../envs/sweep.yaml", "torch": "../envs/torch.yaml"}[BACKENDS[w.layer]]
+    threads: lambda w: threads_of(w.layer)
     resources:
-        mem_mb=grown(500),
-        # All K of 10,000 pairs take a second. The rest is for starting Python and a slow file system.
-        runtime=grown(5),
+        # In numpy, all K of 10,000 pairs take a second. The rest is for starting Python and a slow file system.
+        mem_mb=lambda w, attempt: {"numpy": 500, "torch": 2000}[BACKENDS[w.layer]] * attempt,
+        runtime=lambda w, attempt: {"numpy": 5, "torch": 10}[BACKENDS[w.layer]] * attempt,
     params:
         script=script("eval_pruned"),
-        code=code("eval_pruned"),
+        # Only the backend that is used: an edit to the other one does not trigger a re-run.
+        code=lambda w: code("eval_pruned", *backends(w.layer)),
+        settings=lambda w: made_with("threads") if BACKENDS[w.layer] == "torch" else [],
+        torch_threads=lambda w: threads_of(w.layer),
         # Two evaluations can have the same input files. These parameters distinguish them.
         dataset=DATASET,
         seed="{seed}",
-        layer="{layer}",
         criterion="{criterion}",
         removal="{removal}",
         ks=lambda w: ks_of(w.layer, w.ks),
     shell:
-        "python {params.script:q} --features {input.features:q} --labels {input.labels:q} --weights {input.weights:q}"
+        "python {params.script:q} --features {input.features:q} --labels {input.labels:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"
-        " --dataset {params.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
-        " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q} --settings {params.code:q}"
-
-
-# For a convolution before the last: the rest of the network runs in torch, starting from the stored maps.
-rule eval_early:
-    input:
-        features=FEATURES,
-        labels=f"{SEED}/labels/test.npy",
-        weights=rules.train.output.weights,
-        mean_features=lambda w: mean_features([w.removal]),
-        ranking=RANKING,
-    output:
-        ROWS,
-    log:
-        f"{SEED}/logs/eval_early/{{layer}}/{{criterion}}/{{removal}}/k{{ks}}.log",
-    wildcard_constraints:
-        layer="|".join([layer for layer in LAYERS if layer != LAST]) or "(?!)",
-    cache: CACHED
-    group:
-        "early_evaluations"
-    conda:
-        "../envs/torch.yaml"
-    threads: config["threads"]
-    resources:
-        mem_mb=grown(2000),
-        runtime=grown(10),
-    params:
-        script=script("eval_early"),
-        code=code("eval_early"),
-        settings=made_with("threads"),
-        torch_threads=config["threads"],
-        dataset=DATASET,
-        seed="{seed}",
-        layer="{layer}",
-        criterion="{criterion}",
-        removal="{removal}",
-        ks=lambda w: ks_of(w.layer, w.ks),
-    shell:
-        "python {params.script:q} --features {input.features:q} --labels {input.labels:q} --weights {input.weights:q}"
-        " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --threads {params.torch_threads}"
-        " --dataset {params.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
-        " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q}"
+        " --model {input.model:q} --threads {params.torch_threads} --dataset {params.dataset} --seed {params.seed}"
+        " --criterion {params.criterion} --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

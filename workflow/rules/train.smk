@@ -15,7 +15,6 @@ rule train:
         },
     output:
         model="results/{study}/seed{seed}/model.pt",
-        weights="results/{study}/seed{seed}/weights.npy",
         history="results/{study}/seed{seed}/training.csv",
     log:
         "results/{study}/seed{seed}/logs/train.log",
@@ -50,5 +49,5 @@ rule train:
         " --val-labels {input.val_labels:q} {params.preprocess:q} {params.network:q} {params.recipe:q}"
         " --require {params.require}"
         " --device {params.device} --threads {params.torch_threads} --seed {params.seed} --log {log:q}"
-        " --model {output.model:q} --weights {output.weights:q} --history {output.history:q}"
+        " --model {output.model:q} --history {output.history:q}"
         " --settings {params.settings:q} {params.code:q}"

@@ -4,7 +4,7 @@
 rule verify_surgery:
     input:
         model=rules.train.output.model,
-        weights=rules.train.output.weights,
+        layer=LAYER_FILE,
         images=f"{SEED}/images/test.npy",
         inputs=f"{SEED}/inputs/test.npy",
         labels=f"{SEED}/labels/test.npy",
@@ -25,13 +25,12 @@ rule verify_surgery:
         runtime=grown(30),
     params:
         script=script("verify_surgery"),
-        code=code("verify_surgery"),
+        code=lambda w: code("verify_surgery", *backends(w.layer)),
         settings=made_with("preprocess", "verification", "threads"),
         # Patterns, not the files: a study has too many files for one command line.
         # The study is left open: studies of different names share their verification through a cache.
         rankings=lambda w: template(RANKING, study="{study}", seed=w.seed, layer=w.layer),
         rows=lambda w: template(ROWS, study="{study}", seed=w.seed, layer=w.layer),
-        layer="{layer}",
         criteria=lambda w: verified_orders(w.target),
         removals=VERIFIED_REMOVALS,
         ks=lambda w: verified_words(w, 0),
@@ -42,7 +41,7 @@ rule verify_surgery:
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
         " --labels {input.labels:q} {params.preprocess:q}"
-        " --features {input.features:q} --weights {input.weights:q} --layer {params.layer}"
+        " --features {input.features:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {params.rankings:q} --rows {params.rows:q}"
         " --study {wildcards.study}"
         " --criteria {params.criteria:q} --removals {params.removals:q} --ks {params.ks} --k-batches {params.k_batches:q}"

@@ -1,4 +1,4 @@
-"""Run the network of one seed over a split; write a convolution's pooled maps, mean maps and channel statistics."""
+"""Run the network of one seed over a split; write a layer's maps, mean maps and channel statistics."""
 
 import argparse
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 from prunecurve.commandline import parser, run
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array
+from prunecurve.network.layers import PrunableLayer
 from prunecurve.network.pair_network import load_model, prepare_torch
 from prunecurve.ranking.activations import collect
 from prunecurve.settings import add_fields, fields_of
-from prunecurve.sweep.cost import block_of
 
 
 def options() -> argparse.ArgumentParser:
@@ -19,11 +19,11 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--inputs", type=Path, required=True, help="the images of each input of the split")
     cli.add_argument("--labels", type=Path, required=True, help="labels of the split")
     add_fields(cli, Normalisation)
-    cli.add_argument("--layer", required=True, help="the convolution, for example conv3")
+    cli.add_argument("--layer", required=True, help="module path of the layer, for example conv3")
     cli.add_argument("--batch-size", type=int, default=250, help="inputs per forward pass")
     cli.add_argument("--device", default="auto", help="auto, cpu or cuda")
     cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
-    cli.add_argument("--folder", type=Path, required=True, help="output: pooled maps, mean maps, statistics")
+    cli.add_argument("--folder", type=Path, required=True, help="output: maps, mean maps, statistics")
     return cli
 
 
@@ -32,7 +32,8 @@ def work(arguments: argparse.Namespace) -> None:
     model = load_model(arguments.model).to(device)
     arrays = [load_array(path) for path in (arguments.images, arguments.inputs, arguments.labels)]
     split = Split.of(*arrays, device, fields_of(Normalisation, arguments))
-    collect(model, block_of(arguments.layer), split, arguments.batch_size, arguments.folder)
+    layer = PrunableLayer(model, arguments.layer, model.input_shape)
+    collect(layer, split, arguments.batch_size, arguments.folder)
 
 
 if __name__ == "__main__":

@@ -7,20 +7,47 @@ import os
 # Starting Python takes longer than the evaluation. So short a process needs no garbage collector.
 gc.disable()
 
-from prunecurve.commandline import run
-from prunecurve.sweep.evaluation import Evaluator, write_curve
-from prunecurve.sweep.evaluation import options as evaluation_options
+from prunecurve.commandline import parser, run
+from prunecurve.files import read_order, write_rows
+from prunecurve.sweep.evaluation import Evaluator
+from prunecurve.sweep.removal import REMOVALS
 
 
 def options() -> argparse.ArgumentParser:
-    cli = evaluation_options(__doc__)
+    cli = parser(__doc__)
+    cli.add_argument(
+        "--features", required=True, help="the split's maps, as the layers behind the pruned one read them"
+    )
+    cli.add_argument("--labels", required=True, help="the split's labels")
+    cli.add_argument("--layer", required=True, help="the pruned layer, a file of describe_layer")
+    cli.add_argument("--mean-features", nargs="?", help="mean maps, for mean_replacement")
+    cli.add_argument("--model", nargs="?", help="the network, if more than linear layers follow the pruned layer")
+    cli.add_argument("--threads", type=int, default=1, help="number of torch threads, if --model is used")
+    cli.add_argument("--ranking", required=True, help="the ranking, a CSV file")
     cli.add_argument("--partial-sums", nargs="?", help="the ranking's stored sums; they save time for few K")
+    cli.add_argument("--removal", choices=REMOVALS, required=True, help="kind of removal")
+    cli.add_argument("--k", type=int, nargs="+", required=True, help="numbers of removed channels")
+    cli.add_argument("--dataset", required=True, help="value of the column dataset")
+    cli.add_argument("--seed", type=int, required=True, help="value of the column seed")
+    cli.add_argument("--criterion", required=True, help="value of the column criterion")
+    cli.add_argument("--output", required=True, help="output: a CSV file with one row per K")
     return cli
 
 
 def work(arguments: argparse.Namespace) -> None:
-    files = arguments.features, arguments.labels, arguments.weights, arguments.layer, arguments.mean_features
-    write_curve(Evaluator(*files), arguments, arguments.partial_sums)
+    files = arguments.features, arguments.labels, arguments.layer, arguments.mean_features
+    evaluator = Evaluator(*files, model=arguments.model, threads=arguments.threads)
+    order = read_order(arguments.ranking, evaluator.channels)
+    stored = evaluator.stored_sums(arguments.partial_sums) if arguments.partial_sums else None
+    rows = evaluator.rows(order, arguments.k, arguments.removal, stored)
+    identity = {
+        "dataset": arguments.dataset,
+        "seed": arguments.seed,
+        "layer": evaluator.layer.name,
+        "criterion": arguments.criterion,
+        "removal": arguments.removal,
+    }
+    write_rows(arguments.output, [identity | row for row in rows])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.files import load_array, load_arrays, read_columns, read_rows, write_rows
+from prunecurve.files import load_array, read_columns, read_rows, write_rows
+from prunecurve.network.layer_file import LayerFile, load_layer
 from prunecurve.ranking import criteria
 from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.seeding import stream
@@ -13,13 +14,13 @@ from prunecurve.seeding import stream
 def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
     cli.add_argument("--criterion", required=True, help="the criterion; random-1, random-2, … are draws of random")
-    cli.add_argument("--weights", type=Path, required=True, help="the network's weights")
-    cli.add_argument("--layer", required=True, help="the pruned convolution, for example conv3")
-    cli.add_argument("--point", default="relu", help="where in the block activations are measured")
+    cli.add_argument("--layer", type=Path, required=True, help="the pruned layer, a file of describe_layer")
+    cli.add_argument("--point", default="relu", help="where activations are measured")
     cli.add_argument("--channels", nargs="?", help="statistics of the channels, if the criterion reads statistics")
     cli.add_argument("--maps", nargs="?", help="single maps at --point, if the criterion reads maps")
-    cli.add_argument("--features", nargs="?", help="pooled maps of the validation pairs, if the criterion reads labels")
+    cli.add_argument("--features", nargs="?", help="maps of the validation pairs, if the criterion reads labels")
     cli.add_argument("--labels", nargs="?", help="labels of the validation pairs, if the criterion reads labels")
+    cli.add_argument("--model", nargs="?", help="the network, if more than linear layers follow and labels are read")
     cli.add_argument("--parameters", nargs="*", default=[], metavar="KEY=NUMBER", help="parameters of the criterion")
     cli.add_argument("--threads", type=int, default=1, help="number of threads")
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
@@ -33,27 +34,27 @@ def statistics(path: str | None) -> dict:
     return dict(zip(names, read_columns(path, *names))) if path else {}
 
 
-def validation(arguments: argparse.Namespace, weights: dict) -> ValidationSet | None:
+def validation(arguments: argparse.Namespace, layer: LayerFile) -> ValidationSet | None:
     """Read the validation pairs; None if the options name no files for them."""
     if arguments.features is None or arguments.labels is None:
         return None
-    features = load_array(arguments.features, shape=(None, None, None, None), mapped=True)
+    features = load_array(arguments.features, shape=(None, *layer.zero_filter.shape), mapped=True)
     labels = load_array(arguments.labels, shape=(len(features),))
-    return ValidationSet(features, labels, weights, arguments.layer, arguments.threads)
+    return ValidationSet(features, labels, layer, arguments.threads, arguments.model)
 
 
 def work(arguments: argparse.Namespace) -> None:
-    weights, layer = load_arrays(arguments.weights), arguments.layer
+    layer = load_layer(arguments.layer)
     result = criteria.scores(
         arguments.criterion,
         criteria.Layer(
-            filters=weights[f"{layer}.weight"],
-            scale=weights[f"{layer.replace('conv', 'bn')}.weight"],
+            filters=layer.filters,
+            scale=layer.scale,
             random=stream(arguments.seed, f"ranking/{arguments.criterion}"),
             point=arguments.point,
             statistics=statistics(arguments.channels),
             maps=load_array(arguments.maps, shape=(None, None, None, None)) if arguments.maps else None,
-            validation=validation(arguments, weights),
+            validation=validation(arguments, layer),
             parameters={key: float(number) for key, number in (word.split("=") for word in arguments.parameters)},
         ),
     )

@@ -6,11 +6,11 @@ from pathlib import Path
 from prunecurve.commandline import log, parser, run
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array, save_array
-from prunecurve.network.pair_network import POINTS, load_model, prepare_torch
+from prunecurve.network.layers import POINTS, PrunableLayer
+from prunecurve.network.pair_network import load_model, prepare_torch
 from prunecurve.ranking.activations import single_maps, some_inputs
 from prunecurve.seeding import stream
 from prunecurve.settings import add_fields, fields_of
-from prunecurve.sweep.cost import block_of
 
 
 def options() -> argparse.ArgumentParser:
@@ -20,8 +20,8 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--inputs", type=Path, required=True, help="the images of each input of the split")
     cli.add_argument("--labels", type=Path, required=True, help="labels of the split")
     add_fields(cli, Normalisation)
-    cli.add_argument("--layer", required=True, help="the convolution, for example conv3")
-    cli.add_argument("--point", choices=POINTS, required=True, help="measurement point in the convolution's block")
+    cli.add_argument("--layer", required=True, help="module path of the layer, for example conv3")
+    cli.add_argument("--point", choices=POINTS, required=True, help="measurement point behind the layer")
     cli.add_argument("--count", type=int, required=True, help="number of random inputs; all if there are fewer")
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
     cli.add_argument("--batch-size", type=int, default=250, help="inputs per forward pass")
@@ -39,8 +39,8 @@ def work(arguments: argparse.Namespace) -> None:
     log.info("%d of %d inputs are used", len(drawn), len(inputs))
     normalisation = fields_of(Normalisation, arguments)
     split = Split.of(load_array(arguments.images), inputs[drawn], labels[drawn], device, normalisation)
-    maps = single_maps(model, block_of(arguments.layer), arguments.point, split, arguments.batch_size)
-    save_array(arguments.output, maps)
+    layer = PrunableLayer(model, arguments.layer, model.input_shape)
+    save_array(arguments.output, single_maps(layer, arguments.point, split, arguments.batch_size))
 
 
 if __name__ == "__main__":

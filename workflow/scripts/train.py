@@ -8,7 +8,7 @@ from prunecurve.data.batches import Normalisation, Split
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, write_rows
 from prunecurve.network.learned import kept_epoch, shortfall
-from prunecurve.network.pair_network import Architecture, prepare_torch, save_model, save_weights
+from prunecurve.network.pair_network import Architecture, prepare_torch, save_model
 from prunecurve.network.training import Recipe, train
 from prunecurve.settings import add_fields, fields_of
 
@@ -29,7 +29,6 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
     cli.add_argument("--model", type=Path, required=True, help="output: the state dict and the architecture")
-    cli.add_argument("--weights", type=Path, required=True, help="output: the weights as numpy arrays")
     cli.add_argument("--history", type=Path, required=True, help="output: a CSV file with one row per epoch")
     return cli
 
@@ -55,7 +54,6 @@ def work(arguments: argparse.Namespace) -> None:
             f"{recipe.same_weight}) or use more images (images); training.require: 0 accepts every network"
         )
     save_model(arguments.model, model)
-    save_weights(arguments.weights, model)
     write_rows(arguments.history, rows)
 
 

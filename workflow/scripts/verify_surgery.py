@@ -8,9 +8,7 @@ from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array, read_order, write_rows
 from prunecurve.network.pair_network import load_model, prepare_torch
 from prunecurve.settings import add_fields, fields_of
-from prunecurve.sweep.cost import block_of
 from prunecurve.sweep.evaluation import Evaluator
-from prunecurve.sweep.torch_evaluation import TorchEvaluator
 from prunecurve.verification.agreement import require_agreement, verify
 
 
@@ -21,10 +19,11 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--inputs", type=Path, required=True, help="the images of each input of the test split")
     cli.add_argument("--labels", type=Path, required=True, help="labels of the test split")
     add_fields(cli, Normalisation)
-    cli.add_argument("--features", type=Path, required=True, help="pooled maps of the test split")
-    cli.add_argument("--weights", type=Path, required=True, help="the network's weights")
-    cli.add_argument("--layer", required=True, help="the pruned convolution, for example conv3")
-    cli.add_argument("--mean-features", type=Path, nargs="?", help="mean pooled maps, for mean_replacement")
+    cli.add_argument(
+        "--features", type=Path, required=True, help="maps of the test split, as the next layers read them"
+    )
+    cli.add_argument("--layer", type=Path, required=True, help="the pruned layer, a file of describe_layer")
+    cli.add_argument("--mean-features", type=Path, nargs="?", help="mean maps, for mean_replacement")
     cli.add_argument("--ranking", required=True, help="path of a ranking, with placeholders {study}, {criterion}")
     cli.add_argument("--rows", required=True, help="path of rows, with {study}, {criterion}, {removal} and {ks}")
     cli.add_argument("--study", default="", help="value of {study}")
@@ -44,9 +43,8 @@ def work(arguments: argparse.Namespace) -> None:
     # Always on the CPU. If a GPU computed the features, this also compares two devices.
     prepare_torch("cpu", arguments.threads)
     model = load_model(arguments.model)
-    files = arguments.features, arguments.labels, arguments.weights, arguments.layer, arguments.mean_features
-    in_last = block_of(arguments.layer) == model.architecture.blocks
-    evaluator = Evaluator(*files) if in_last else TorchEvaluator(*files, threads=arguments.threads)
+    files = arguments.features, arguments.labels, arguments.layer, arguments.mean_features
+    evaluator = Evaluator(*files, model=arguments.model, threads=arguments.threads)
     arrays = [load_array(path) for path in (arguments.images, arguments.inputs, arguments.labels)]
     split = Split.of(*arrays, "cpu", fields_of(Normalisation, arguments))
     files_of_rankings = {c: arguments.ranking.format(study=arguments.study, criterion=c) for c in arguments.criteria}

@@ -290,14 +290,25 @@ def least_weights(config: Mapping[str, Any]) -> int:
     return filters + sum(before * after for before, after in pairwise(linear))
 
 
-def layers(config: Mapping[str, Any]) -> dict[str, int]:
+def convolutions(config: Mapping[str, Any]) -> dict[str, int]:
     """Return the number of channels of each convolution, in the order of the network."""
     return {f"conv{i}": channels for i, channels in enumerate(config["network"]["channels"], start=1)}
 
 
+def layers(config: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of channels of each layer that can be pruned: convolutions and hidden linear layers."""
+    hidden = {f"linear{i}": outputs for i, outputs in enumerate(config["network"]["hidden"], start=1)}
+    return convolutions(config) | hidden
+
+
 def pruned_layer(config: Mapping[str, Any]) -> str:
-    """Return the convolution whose channels the study removes."""
-    return list(layers(config))[-1] if config["layer"] == "last" else config["layer"]
+    """Return the layer whose channels the study removes."""
+    return list(convolutions(config))[-1] if config["layer"] == "last" else config["layer"]
+
+
+def backend(config: Mapping[str, Any], layer: str) -> str:
+    """Return how the network behind a layer is evaluated: numpy if only linear layers follow, else torch."""
+    return "torch" if layer in list(convolutions(config))[:-1] else "numpy"
 
 
 def ks(config: Mapping[str, Any], layer: str) -> list[int]:
@@ -310,11 +321,11 @@ def ks(config: Mapping[str, Any], layer: str) -> list[int]:
 def k_batches(config: Mapping[str, Any], layer: str) -> dict[str, list[int]]:
     """Return the values of K of each evaluation job by the job's name: `7` for one K, `0-15` for several.
 
-    For a layer other than the last, one job evaluates all K of a ranking, because importing torch and reading the maps
-    takes longer than an evaluation.
+    If torch evaluates them, one job evaluates all K of a ranking, because importing torch and reading the maps takes
+    longer than an evaluation.
     """
     chosen = ks(config, layer)
-    size = config["sweep"]["ks_per_job"] if layer == list(layers(config))[-1] else len(chosen)
+    size = config["sweep"]["ks_per_job"] if backend(config, layer) == "numpy" else len(chosen)
     parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
     return {str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}": part for part in parts}
 
@@ -425,19 +436,23 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
             f"allowed: at most {MOST_WEIGHTS:.0e}"
         )
     if pruned_layer(config) not in layers(config):
-        yield f"layer: {config['layer']} is not in the network; allowed: last, {', '.join(layers(config))}"
+        yield _wrong_layer(config)
         return
     channels = layers(config)[pruned_layer(config)]
+    if pruned_layer(config) not in convolutions(config):
+        for name in config["ranking"]["criteria"]:
+            if "scale" in criteria.reads(name):
+                yield f"ranking.criteria: {name} needs batch normalisation, and {config['layer']} (layer) has none"
     if last < 2:
         yield f"network.channels: the last block has {last} channel; allowed: at least 2, so that one can be removed"
     elif channels < 2:
-        yield f"layer: {config['layer']} has {channels} channel (network.channels); allowed: at least 2"
+        yield (f"layer: {config['layer']} has {channels} channel ({_width_key(config)}); allowed: at least 2")
     if config["sweep"]["ks"] != "all":
         for k in config["sweep"]["ks"]:
             if not 0 <= k < channels:
                 yield (
                     f"sweep.ks: K = {k} is out of range; allowed: 0 to {channels - 1}, "
-                    f"because {pruned_layer(config)} has {channels} channels (network.channels)"
+                    f"because {pruned_layer(config)} has {channels} channels ({_width_key(config)})"
                 )
     pairs = config["pairs_per_image"]
     for split in SPLITS:
@@ -448,6 +463,21 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
                 f"({pairs['same']} of the same class, {pairs['different']} of other classes, and the image itself); "
                 f"allowed: at least {pairs['same'] + 1 + pairs['different']}"
             )
+
+
+def _width_key(config: Mapping[str, Any]) -> str:
+    """Return the key that sets the number of channels of the pruned layer."""
+    return "network.channels" if pruned_layer(config) in convolutions(config) else "network.hidden"
+
+
+def _wrong_layer(config: Mapping[str, Any]) -> str:
+    """Return the error for a layer that can't be pruned."""
+    layer, known = config["layer"], list(layers(config))
+    allowed = f"allowed: last, {', '.join(known)}"
+    if layer == f"linear{len(config['network']['hidden']) + 1}":
+        return f"layer: {layer} is the output layer, whose outputs are the classes; {allowed}"
+    near = difflib.get_close_matches(layer, known, n=1)
+    return f"layer: {layer} is not in the network; {allowed}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def document(schema: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The pair network: blocks of convolution, batch normalisation, ReLU and pooling, then linear layers."""
+"""The built-in network: blocks of convolution, batch normalisation, ReLU and pooling, then linear layers."""
 
 import dataclasses
 import io
@@ -7,22 +7,18 @@ import pickle
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from prunecurve.errors import StudyError
-from prunecurve.files import atomic, check_seal, remedy, save_arrays, seal
-
-# The points in a block where activations can be measured, in the order of the data flow.
-POINTS = ("conv", "bn", "relu", "pool")
+from prunecurve.files import atomic, check_seal, remedy, seal
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
     """The numbers that define the network's shape."""
 
-    in_channels: int = dataclasses.field(metadata={"help": "channels of a stacked pair of images"})
+    in_channels: int = dataclasses.field(metadata={"help": "channels of an input, such as a stacked pair of images"})
     image_size: int = dataclasses.field(metadata={"help": "height and width of an image in pixels"})
     channels: tuple[int, ...] = dataclasses.field(metadata={"help": "output channels of each conv block"})
     kernel_size: int = dataclasses.field(metadata={"help": "height and width of every filter, odd"})
@@ -30,20 +26,12 @@ class Architecture:
     dropout: float = dataclasses.field(metadata={"help": "dropout probability after the first hidden layer"})
     classes: int = dataclasses.field(default=2, metadata={"help": "number of classes, the outputs of the last layer"})
 
-    @property
-    def blocks(self) -> int:
-        """The number of blocks; block i (from 1) contains conv{i}."""
-        return len(self.channels)
-
-    def size_after(self, i: int) -> int:
-        """Return the height and width of block i's maps after pooling. Each block halves them, rounded down."""
-        return self.image_size >> i
-
 
 class PairNet(nn.Module):
-    """Classify pairs: logits (n, 2), the first for *different*, the second for *same* (both images of one class).
+    """Classify inputs (n, in_channels, S, S), for example stacked pairs of images: logits (n, classes).
 
-    Layers, and their entries in the state dict, are named conv1, bn1, …, linear1, …
+    Layers, and their entries in the state dict, are named conv1, bn1, …, linear1, … This module alone uses the names:
+    everything else finds the layers of a network in its graph (layers.py).
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -54,59 +42,33 @@ class PairNet(nn.Module):
             kernel = architecture.kernel_size
             self.add_module(f"conv{i}", nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
             self.add_module(f"bn{i}", nn.BatchNorm2d(outputs))
-        features = (
-            widths[-1] * architecture.size_after(architecture.blocks) ** 2,
-            *architecture.hidden,
-            architecture.classes,
-        )
+        # Each block halves the maps, rounded down.
+        area = (architecture.image_size >> len(architecture.channels)) ** 2
+        features = (widths[-1] * area, *architecture.hidden, architecture.classes)
         for i, (inputs, outputs) in enumerate(pairwise(features), start=1):
             self.add_module(f"linear{i}", nn.Linear(inputs, outputs))
-        self.pool = nn.MaxPool2d(2)
+        self.relu, self.pool = nn.ReLU(), nn.MaxPool2d(2)
         self.dropout = nn.Dropout(architecture.dropout)
 
-    def conv(self, i: int) -> nn.Conv2d:
-        """Return block i's convolution."""
-        return getattr(self, f"conv{i}")
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """The shape (in_channels, S, S) of one input."""
+        return self.architecture.in_channels, self.architecture.image_size, self.architecture.image_size
 
-    def bn(self, i: int) -> nn.BatchNorm2d:
-        """Return block i's batch normalisation."""
-        return getattr(self, f"bn{i}")
-
-    def maps(self, i: int, x: Tensor) -> dict[str, Tensor]:
-        """Return block i's maps (n, P, M, N) at each of POINTS for images x (n, in_channels, S, S)."""
-        for earlier in range(1, i):
-            x = self.pooled(earlier, self.conv(earlier)(x))
-        conv = self.conv(i)(x)
-        bn = self.bn(i)(conv)
-        relu = torch.relu(bn)
-        return {"conv": conv, "bn": bn, "relu": relu, "pool": self.pool(relu)}
-
-    def pooled(self, i: int, conv: Tensor) -> Tensor:
-        """Return block i's pooled maps, given its convolution's output; same values and gradients as `maps`.
-
-        ReLU is monotonic, so max pooling can come first. ReLU then runs on a quarter of the values.
-        """
-        return torch.relu(self.pool(self.bn(i)(conv)))
-
-    def after(self, i: int, pooled: Tensor) -> Tensor:
-        """Return the logits (n, 2), given block i's pooled maps, or the images if i = 0."""
-        for later in range(i + 1, self.architecture.blocks + 1):
-            pooled = self.pooled(later, self.conv(later)(pooled))
-        return self.head(pooled)
-
-    def head(self, pooled: Tensor) -> Tensor:
-        """Return the logits (n, 2), given the last block's pooled maps (n, P, h, w), flattened channel by channel."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (n, classes) of inputs (n, in_channels, S, S)."""
+        for i in range(1, len(self.architecture.channels) + 1):
+            x = getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x))
+            # ReLU is monotonic, so max pooling can come first: the same values and gradients, and ReLU runs on a
+            # quarter of them. Only in training: evaluations measure the maps after ReLU and before pooling.
+            x = self.relu(self.pool(x)) if self.training else self.pool(self.relu(x))
         # `flatten` orders the values by channel, whatever the memory layout of the maps.
-        x = pooled.flatten(1)
+        x = x.flatten(1)
         for i in range(1, len(self.architecture.hidden) + 1):
-            x = torch.relu(getattr(self, f"linear{i}")(x))
+            x = self.relu(getattr(self, f"linear{i}")(x))
             if i == 1:
                 x = self.dropout(x)
         return getattr(self, f"linear{len(self.architecture.hidden) + 1}")(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (n, 2) of images (n, in_channels, S, S)."""
-        return self.after(0, x)
 
 
 def prepare_torch(device: str, threads: int) -> torch.device:
@@ -130,7 +92,7 @@ def prepare_torch(device: str, threads: int) -> torch.device:
 
 
 def save_model(path: str | Path, model: PairNet) -> None:
-    """Write the weights and the architecture to `path`, so that `load_model` needs to unpickle no objects."""
+    """Write the weights and the numbers that define the network, so that `load_model` needs to unpickle no objects."""
     state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     # torch.save writes to memory: given a path, it stores the file's name (here temporary, with the process number) in
     # the archive, and it reports a full disk without an errno.
@@ -160,15 +122,3 @@ def load_model(path: str | Path) -> PairNet:
         reason = "it is damaged, or contains objects other than weights, which are not loaded" if refused else error
         raise StudyError(f"{path} is not a model of this workflow ({reason}); {remedy(path)}") from error
     return model.to(memory_format=torch.channels_last).eval()
-
-
-def save_weights(path: str | Path, model: PairNet) -> None:
-    """Write the weights as numpy arrays, for the jobs that do not import torch.
-
-    The file contains the entries of the state dict under their names, and the scalars `image_size` and `bn_eps`.
-    """
-    arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in model.state_dict().items()}
-    arrays = {name: array for name, array in arrays.items() if not name.endswith("num_batches_tracked")}
-    arrays["image_size"] = np.array(model.architecture.image_size)
-    arrays["bn_eps"] = np.array(model.bn(1).eps)
-    save_arrays(path, arrays)

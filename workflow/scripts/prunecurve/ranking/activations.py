@@ -1,4 +1,4 @@
-"""Activations of a convolution's channels on a split: pooled maps, mean maps, statistics and single maps."""
+"""Activations of a layer's channels on a split: what the next layers read, mean maps, statistics and single maps."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from prunecurve.data.batches import Split
 from prunecurve.files import save_array, streamed_array, write_rows
-from prunecurve.network.pair_network import POINTS, PairNet
+from prunecurve.network.layers import POINTS, PrunableLayer
 
 
 class ChannelStatistics:
@@ -43,22 +43,21 @@ class ChannelStatistics:
 
 
 @torch.inference_mode()
-def collect(model: PairNet, i: int, split: Split, batch_size: int, folder: str | Path) -> None:
-    """Run the network once over a split's pairs and write the activations of block i into `folder`.
+def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | Path) -> None:
+    """Run the network once over a split's inputs and write the activations of a layer into `folder`.
 
-    features.npy: float32 (N, P, h, w), the pooled maps, which are the next layer's input, streamed to disk.
-    mean_features.npy: float32 (P, h, w), their mean over pairs. mean_maps.npy: float32 (P, M, N), the mean
-    map after ReLU and before pooling. channels.csv: one row per channel, with columns `{point}_{statistic}`.
+    features.npy: float32 (N, P, h, w), the maps that the next layers read, streamed to disk. mean_features.npy: float32
+    (P, h, w), their mean over inputs. mean_maps.npy: float32 (P, M, N), the mean map after the activation.
+    channels.csv: one row per channel, with columns `{point}_{statistic}`.
     """
-    folder, model = Path(folder), model.eval()
-    count, channels, size = len(split), model.architecture.channels[i - 1], model.architecture.size_after(i)
+    folder, count = Path(folder), len(split)
     statistics = {point: ChannelStatistics() for point in POINTS}
     relu_sum: Tensor | int = 0
     pool_sum: Tensor | int = 0
-    with streamed_array(folder / "features.npy", (count, channels, size, size)) as features:
+    with streamed_array(folder / "features.npy", (count, layer.channels, *layer.map_shape)) as features:
         done = 0
         for inputs, _ in split.batches(batch_size):
-            maps = model.maps(i, inputs)
+            maps = layer.maps(inputs)
             for point in POINTS:
                 statistics[point].add(maps[point])
             relu_sum = relu_sum + maps["relu"].double().sum(0)
@@ -70,7 +69,7 @@ def collect(model: PairNet, i: int, split: Split, batch_size: int, folder: str |
     columns = {f"{point}_{name}": values for point in POINTS for name, values in statistics[point].columns().items()}
     write_rows(
         folder / "channels.csv",
-        [{"channel": c} | {name: values[c] for name, values in columns.items()} for c in range(channels)],
+        [{"channel": c} | {name: values[c] for name, values in columns.items()} for c in range(layer.channels)],
     )
 
 
@@ -80,7 +79,6 @@ def some_inputs(total: int, count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 @torch.inference_mode()
-def single_maps(model: PairNet, i: int, point: str, split: Split, batch_size: int) -> np.ndarray:
-    """Return the maps of each pair of a split at one of POINTS of block i: float32 (n, P, M, N)."""
-    model.eval()
-    return np.concatenate([model.maps(i, inputs)[point].cpu().numpy() for inputs, _ in split.batches(batch_size)])
+def single_maps(layer: PrunableLayer, point: str, split: Split, batch_size: int) -> np.ndarray:
+    """Return the maps of each input of a split at one of POINTS: float32 (n, P, M, N)."""
+    return np.concatenate([layer.maps(inputs)[point].cpu().numpy() for inputs, _ in split.batches(batch_size)])

@@ -1,15 +1,13 @@
 """Orders of removal that need evaluations of networks: greedy searches, and Shapley values from random orders."""
 
+import importlib
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol, Self
 
 import numpy as np
 
 from prunecurve.ranking.validation_set import ValidationSet
-
-if TYPE_CHECKING:
-    from prunecurve.ranking.losses import Losses
-    from prunecurve.ranking.torch_losses import TorchLosses
 
 log = logging.getLogger("prunecurve")
 
@@ -17,21 +15,46 @@ log = logging.getLogger("prunecurve")
 ROUND, FEWEST = 4, 8
 
 
-def losses_of(validation: ValidationSet) -> "Losses | TorchLosses":
-    """Return an object that computes losses without some channels of the pruned convolution.
+class Losses(Protocol):
+    """Losses without some channels of a layer: the methods of numpy_losses.Losses and torch_losses.Losses."""
 
-    If only linear layers follow, it uses sums over channels (`Losses`), else forward passes in torch (`TorchLosses`).
+    left: list[int]
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: object) -> None: ...
+    def now(self) -> float:
+        """Return the loss of the current network."""
+
+    def without_each(self) -> np.ndarray:
+        """Return the loss (len(left),) without each of the remaining channels."""
+
+    def with_each(self, channels: Sequence[int]) -> np.ndarray:
+        """Return the loss (len(channels),) with each of these removed channels restored."""
+
+    def remove(self, channel: int) -> None:
+        """Remove a channel."""
+
+    def restore(self, channel: int) -> None:
+        """Restore a removed channel."""
+
+    def along(self, orders: np.ndarray) -> np.ndarray:
+        """Return the losses (R, P + 1) without the first 0 … P channels of each order (R, P)."""
+
+    def effects(self) -> np.ndarray:
+        """Return the derivative (N, P) of each pair's loss with respect to a factor 1 on each channel's map."""
+
+
+def losses_of(validation: ValidationSet) -> Losses:
+    """Return an object that computes losses without some channels of the pruned layer.
+
+    If only linear layers follow, it uses sums over channels (numpy_losses), else forward passes (torch_losses). The
+    module is imported by name, so that the code digest of a ranking contains only the one that it uses.
     """
-    if validation.in_last:
-        from prunecurve.ranking.losses import Losses
-
-        return Losses(validation)
-    from prunecurve.ranking.torch_losses import TorchLosses
-
-    return TorchLosses(validation)
+    module = importlib.import_module(f"prunecurve.ranking.{validation.layer.backend}_losses")
+    return module.Losses(validation)
 
 
-def backward(losses: "Losses | TorchLosses") -> list[int]:
+def backward(losses: Losses) -> list[int]:
     """Return all channels in the order of greedy removal.
 
     Each step removes the channel whose removal gives the lowest loss; ties are resolved by channel number. Needs
@@ -44,7 +67,7 @@ def backward(losses: "Losses | TorchLosses") -> list[int]:
     return [*order, *losses.left]
 
 
-def forward(losses: "Losses | TorchLosses", channels: list[int]) -> list[int]:
+def forward(losses: Losses, channels: list[int]) -> list[int]:
     """Return these channels, which must all be removed, in the order of greedy addition.
 
     Each step restores the channel that gives the lowest loss.

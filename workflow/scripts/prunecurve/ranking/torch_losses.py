@@ -1,4 +1,4 @@
-"""The exact loss of a network without some channels of an earlier convolution, by forward passes in torch."""
+"""The exact loss of a network without some channels of any layer, by forward passes in torch."""
 
 from collections.abc import Sequence
 
@@ -7,23 +7,23 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from prunecurve.ranking.validation_set import ValidationSet
-from prunecurve.sweep.rest import BATCH, RestOfNetwork, batch_of
+from prunecurve.sweep.backends.torch_backend import BATCH, Backend, batch_of
 
 
-class TorchLosses:
-    """The same methods as `losses.Losses`, for a convolution that is not the last.
+class Losses:
+    """The same methods as `numpy_losses.Losses`, for a layer that more than linear layers follow.
 
     Each loss needs a forward pass through the rest of the network.
     """
 
     def __init__(self, validation: ValidationSet) -> None:
-        self.rest = RestOfNetwork(validation.weights, validation.layer, validation.threads)
+        self.rest = Backend(validation.layer, validation.model, validation.threads)
         self.features, self.labels = validation.features, torch.from_numpy(validation.labels.astype(np.int64))
         self.shares = validation.shares
         self.channels = self.features.shape[1]
         self.left = list(range(self.channels))
 
-    def __enter__(self) -> "TorchLosses":
+    def __enter__(self) -> "Losses":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -36,7 +36,7 @@ class TorchLosses:
         for start in range(0, len(self.labels), BATCH):
             maps, labels = batch_of(self.features, start), self.labels[start : start + BATCH]
             for i, removed in enumerate(sets):
-                logits = self.rest.logits(maps, np.array(removed, np.int64)).double()
+                logits = self.rest.without(maps, np.array(removed, np.int64)).double()
                 each = cross_entropy(logits, labels, reduction="none").numpy()
                 result[i] += each @ self.shares[start : start + BATCH]
         return result
@@ -72,12 +72,12 @@ class TorchLosses:
     def effects(self) -> np.ndarray:
         """Return the derivative (N, P) of each pair's loss with respect to a factor 1 on each channel's map.
 
-        Computed with autograd.
+        The factor is on the maps that the next layers read. Computed with autograd.
         """
         result = np.empty((len(self.labels), self.channels))
         for start in range(0, len(self.labels), BATCH):
             maps = batch_of(self.features, start).requires_grad_()
-            logits = self.rest.logits(maps, np.array([], np.int64))
+            logits = self.rest.without(maps, np.array([], np.int64))
             cross_entropy(logits, self.labels[start : start + BATCH], reduction="sum").backward()
             result[start : start + BATCH] = (maps.grad.double() * maps.detach()).sum(dim=(2, 3)).numpy()
         return result

@@ -4,22 +4,22 @@ import dataclasses
 
 import numpy as np
 
-from prunecurve.sweep.cost import block_of, layer_names
+from prunecurve.network.layer_file import LayerFile
 
 
 @dataclasses.dataclass(frozen=True)
 class ValidationSet:
-    """The validation pairs, as pooled maps of the pruned convolution, and the weights of the network.
+    """The validation pairs, as the maps that the layers behind the pruned one read, and what is known of that layer.
 
-    features: float32 (N, P, h, w), the pooled maps. labels: (N,), 1 for same. weights: the network's weights, with the
-    names of its state dict. layer: the pruned convolution (`conv3`). threads: the number of threads for criteria.
+    features: float32 (N, P, h, w), the maps. labels: (N,), the class of each pair, 0 … C − 1. layer: the pruned layer.
+    threads: the number of threads for criteria. model: the path of the network, needed if `layer.backend` is torch.
     """
 
     features: np.ndarray
     labels: np.ndarray
-    weights: dict[str, np.ndarray]
-    layer: str
+    layer: LayerFile
     threads: int = 1
+    model: str | None = None
 
     def drawn(self, count: int, rng: np.random.Generator) -> "ValidationSet":
         """Return a random subset of about `count` pairs: the same share of each class, and at least one pair."""
@@ -30,17 +30,7 @@ class ValidationSet:
         return dataclasses.replace(self, features=self.features[index], labels=self.labels[index])
 
     @property
-    def in_last(self) -> bool:
-        """Whether the pruned convolution is the last one, so that only linear layers follow."""
-        return self.layer == layer_names(self.weights, "conv")[-1]
-
-    @property
-    def positions(self) -> int:
-        """The number of positions (height × width) of the layer's maps before pooling."""
-        return (int(self.weights["image_size"]) >> (block_of(self.layer) - 1)) ** 2
-
-    @property
     def shares(self) -> np.ndarray:
-        """The weight (N,) of each pair in a class-balanced mean: the weights of each class sum to one half."""
-        same = self.labels.astype(bool)
-        return 0.5 / np.where(same, max(same.sum(), 1), max((~same).sum(), 1))
+        """The weight (N,) of each pair in a class-balanced mean: the weights of each of C classes sum to 1 / C."""
+        counts = np.bincount(self.labels, minlength=self.layer.classes)
+        return 1 / self.layer.classes / counts[self.labels]

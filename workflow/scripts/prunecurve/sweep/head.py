@@ -1,8 +1,8 @@
 """The linear layers on stored features, with the first K channels of a ranking removed. Uses numpy, not torch.
 
-The output of the first linear layer (before ReLU) is a sum over channels. The networks of a ranking are nested:
-the network for K contains the channels of the network for K + 1 and one more. So all K together cost little more
-than one K. Channels are added from the end of the ranking and never subtracted, so removed channels leave no
+The output of the first linear layer (before its activation) is a sum over channels. The networks of a ranking are
+nested: the network for K contains the channels of the network for K + 1 and one more. So all K together cost little
+more than one K. Channels are added from the end of the ranking and never subtracted, so removed channels leave no
 rounding error.
 
 For each K, the order of the additions is fixed: first whole groups of GROUP places, from the end of the ranking
@@ -12,12 +12,13 @@ its own pairs). So the result is byte-identical in every case. For K = 0, the un
 in the order of their numbers, so its result is the same for every ranking.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
 
-from prunecurve.sweep.cost import layer_names
+from prunecurve.network.activations import ACTIVATIONS
+from prunecurve.network.layer_file import LayerFile
 
 # Places of a ranking that one matrix product sums. A larger group is faster for one K, a smaller one for all K.
 GROUP = 8
@@ -26,22 +27,25 @@ STORED = 32
 # Pairs per block: the data of one block fits into a core's cache.
 ROWS = 512
 
+IDENTITY = ACTIVATIONS["identity"]
 Result = TypeVar("Result")
 
 
 class Head:
-    """The linear layers of one network.
+    """The linear layers behind a pruned layer.
 
-    weights: the arrays of `network.save_weights`; `linear1.weight` is (H, P · h · w), flattened channel by channel.
-    channels: P.
+    layer: its file. The first of its linear layers has the weights (H, P · h · w), channel by channel.
     """
 
-    def __init__(self, weights: Mapping[str, np.ndarray], channels: int) -> None:
-        first, *rest = layer_names(weights, "linear")
-        self.hidden = len(weights[f"{first}.weight"])
-        self.blocks = weights[f"{first}.weight"].reshape(self.hidden, channels, -1)
-        self.bias = weights[f"{first}.bias"]
-        self.rest = [(weights[f"{name}.weight"].T, weights[f"{name}.bias"]) for name in rest]
+    def __init__(self, layer: LayerFile) -> None:
+        first, *rest = layer.linears
+        self.hidden = len(first.weight)
+        self.blocks = first.weight.reshape(self.hidden, layer.channels, -1)
+        self.bias = first.bias
+        self.rest = [(linear.weight.T, linear.bias) for linear in rest]
+        # Of each linear layer, the first included.
+        self.activations = [(ACTIVATIONS[linear.activation], linear.slope) for linear in layer.linears]
+        self.classes = layer.classes
 
     def weights_of(self, channels: np.ndarray) -> np.ndarray:
         """Return the first layer's weights for these channels, transposed and contiguous: (channels · h · w, H)."""
@@ -63,16 +67,17 @@ class Head:
         return added.astype(np.float32)
 
     def logits_of(self, hidden: np.ndarray, buffer: np.ndarray) -> np.ndarray:
-        """Return the logits (n, 2), given the first layer's outputs (n, H) before ReLU.
+        """Return the logits (n, C), given the first layer's outputs (n, H) before its activation.
 
         buffer: (n, H), overwritten; may be the same array as `hidden`.
         """
-        x = np.maximum(hidden, 0, out=buffer)
-        for i, (weight, bias) in enumerate(self.rest, start=1):
+        activation, slope = self.activations[0]
+        x = activation.function(hidden, buffer, slope)
+        for (weight, bias), (activation, slope) in zip(self.rest, self.activations[1:]):
             x = x @ weight
             x += bias
-            if i < len(self.rest):
-                np.maximum(x, 0, out=x)
+            if activation is not IDENTITY:
+                activation.function(x, x, slope)
         return x
 
 
@@ -184,14 +189,14 @@ def logits(
     stored: np.ndarray | None = None,
     threads: int = 1,
 ) -> np.ndarray:
-    """Return the logits (len(ks), N, 2), float32, of the networks without the first k channels of a ranking.
+    """Return the logits (len(ks), N, C), float32, of the networks without the first k channels of a ranking.
 
     features: (N, P, h, w). order: a ranking (P,), in the order of removal. ks: the values of k. replacement: the
     replacement maps (P, h, w). stored: the `partial_sums` of the ranking, which save most of the additions.
     """
     features, channels = _flat(features), len(order)
     folded = head.folded(order, replacement)
-    all_logits = np.empty((len(ks), len(features), 2), np.float32)
+    all_logits = np.empty((len(ks), len(features), head.classes), np.float32)
     pruned = sorted((k for k in ks if k > 0), reverse=True)
     place_of = {k: place for place, k in enumerate(ks)}
     start = starting_place(pruned[0], channels) if pruned and stored is not None else channels

@@ -1,48 +1,44 @@
-"""Kinds of removal. Each one is defined by the replacement map that the next layer gets for a removed channel.
+"""Kinds of removal. Each one is defined by the map that the next layers get in place of a removed channel.
 
-In eval mode, batch normalisation acts on each channel separately, so removing channels of a
-convolution does not change the maps of its other channels. A removal is therefore fully defined by
-the pooled map (h, w) that replaces each removed channel.
+A channel passes only through operations that work on each channel alone before other layers read it, so removing
+channels does not change the maps of the others. A removal is therefore fully defined by the map (h, w) that replaces
+each removed channel at the input of the layers that read it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from prunecurve.sweep.cost import block_of
+from prunecurve.network.layer_file import LayerFile
 
 
 class Removal(NamedTuple):
     """A kind of removal.
 
-    replacement: a function (weights, layer, mean_features) → replacement maps (P, h, w). smaller: whether the removal
-    makes the network smaller.
+    replacement: a function (layer, mean_features) → replacement maps (P, h, w). smaller: whether the removal makes the
+    network smaller.
     """
 
-    replacement: Callable[[Mapping[str, np.ndarray], str, np.ndarray], np.ndarray]
+    replacement: Callable[[LayerFile, np.ndarray], np.ndarray]
     smaller: bool
 
 
-def structural(weights: Mapping[str, np.ndarray], layer: str, mean_features: np.ndarray) -> np.ndarray:
-    """Remove the channel from the convolution, the batch normalisation and the next layer: the replacement is zero."""
+def structural(layer: LayerFile, mean_features: np.ndarray) -> np.ndarray:
+    """Remove the channel from all layers that compute or read it: the replacement is zero."""
     return np.zeros(mean_features.shape, np.float32)
 
 
-def zero_weights(weights: Mapping[str, np.ndarray], layer: str, mean_features: np.ndarray) -> np.ndarray:
-    """Set `conv.weight[c] = 0` and keep bias b and batch normalisation, as in the reference experiment.
+def zero_weights(layer: LayerFile, mean_features: np.ndarray) -> np.ndarray:
+    """Set `weight[c] = 0` and keep bias and batch normalisation, as in the reference experiment.
 
-    The channel becomes the constant max(0, β − γ·(μ − b)/√(σ² + ε)), which pooling does not change.
+    The channel becomes what the modules of the network compute from a zero filter.
     """
-    i = block_of(layer)
-    bias, mean = weights[f"conv{i}.bias"].astype(np.float64), weights[f"bn{i}.running_mean"]
-    scale = weights[f"bn{i}.weight"] / np.sqrt(weights[f"bn{i}.running_var"].astype(np.float64) + weights["bn_eps"])
-    constant = np.maximum(0.0, weights[f"bn{i}.bias"] - scale * (mean - bias))
-    return np.broadcast_to(constant[:, None, None], mean_features.shape)
+    return layer.zero_filter
 
 
-def mean_replacement(weights: Mapping[str, np.ndarray], layer: str, mean_features: np.ndarray) -> np.ndarray:
-    """Replace the channel by its mean pooled map over the ranking split, the same for every pair."""
+def mean_replacement(layer: LayerFile, mean_features: np.ndarray) -> np.ndarray:
+    """Replace the channel by its mean map over the validation pairs, the same for every pair."""
     return mean_features
 
 

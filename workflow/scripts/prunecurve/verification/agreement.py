@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from torch import nn
 
 from prunecurve.data.batches import Split, all_logits
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, remedy
-from prunecurve.network.pair_network import PairNet
 from prunecurve.network.scores import predict
-from prunecurve.sweep.cost import block_of
-from prunecurve.sweep.evaluation import Evaluator, kept_channels
+from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.metrics import measure
 from prunecurve.verification.surgery import operated, size_of
 
@@ -87,7 +86,7 @@ def within(by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray) -> 
 
 
 def verify(
-    model: PairNet,
+    model: nn.Module,
     split: Split,
     evaluator: Evaluator,
     orders: Mapping[str, np.ndarray],
@@ -99,20 +98,21 @@ def verify(
     orders: the rankings (P,) by name. rows: the path of the sweep's CSV file by (ranking, removal, K). If several
     rankings remove the same set of channels, the pruned network is evaluated only once.
     """
-    i = block_of(evaluator.layer)
+    layer = evaluator.layer.name
+    example = next(split.batches(1))[0]
     surgical: dict[tuple[str, bytes], np.ndarray] = {}
     sizes: dict[tuple[str, int], dict[str, int]] = {}
     for criterion, removal in dict.fromkeys((criterion, removal) for criterion, removal, _ in rows):
         order = orders[criterion]
         ks = [k for c, r, k in rows if (c, r) == (criterion, removal)]
         for k, swept in zip(ks, evaluator.logits(order, ks, removal)):
-            kept = kept_channels(order, k)
-            key = (removal, kept.tobytes())
+            removed = np.sort(order[:k])
+            key = (removal, removed.tobytes())
             if key not in surgical:
-                cut = operated(model, i, kept, removal, evaluator.mean_features)
+                cut = operated(model, layer, removed, removal, example, evaluator.mean_features)
                 surgical[key] = all_logits(cut, split)
             if (removal, k) not in sizes:
-                sizes[removal, k] = size_of(model, i, kept, removal)
+                sizes[removal, k] = size_of(model, layer, removed, removal, example)
             stored = _row_of(k, rows[criterion, removal, k])
             yield {"criterion": criterion, "removal": removal, "k": k} | compare(
                 stored, swept, surgical[key], evaluator.labels, tolerance, sizes[removal, k]

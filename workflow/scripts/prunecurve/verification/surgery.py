@@ -1,102 +1,118 @@
 """Removal of channels from the torch network itself, used to verify the sweep.
 
-This module shares no code with the sweep's computation (removal.py, head.py).
+Torch-Pruning finds and removes the weights that depend on a channel. Nothing of the sweep's code, and nothing of the
+analysis that it rests on (network/layers.py), is used here.
 """
 
 import copy
-import dataclasses
 
 import numpy as np
 import torch
+import torch_pruning
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunecurve.network.pair_network import PairNet
+from prunecurve.errors import StudyError
 
 
-@torch.no_grad()
-def physically_smaller(model: PairNet, i: int, kept: np.ndarray) -> PairNet:
-    """Return a smaller network that has only the kept channels (sorted numbers) in the convolution of block i.
+def _group(model: nn.Module, layer: str, removed: np.ndarray, example: Tensor):
+    """Return Torch-Pruning's graph and group: the modules that depend on these channels, with the entries concerned."""
+    module = model.get_submodule(layer)
+    graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
+    prune = torch_pruning.prune_conv_out_channels
+    if isinstance(module, nn.Linear):
+        prune = torch_pruning.prune_linear_out_channels
+    return graph, graph.get_pruning_group(module, prune, idxs=[int(channel) for channel in removed])
 
-    The convolution has weights (P−K, D, k, k) and the batch normalisation P−K channels. The next layer keeps only the
-    inputs from the kept channels: weights (D', P−K, k, k) if it is a convolution, (P−K)·h·w input features if it is
-    the first linear layer. All other layers are copies.
+
+def structural(model: nn.Module, layer: str, removed: np.ndarray, example: Tensor) -> nn.Module:
+    """Return a smaller network without these channels (numbers) of a layer, given by its module path.
+
+    example: any input (n, C, S, S), with which Torch-Pruning traces the network.
     """
-    old = model.architecture
-    channels = (*old.channels[: i - 1], len(kept), *old.channels[i:])
-    small = PairNet(dataclasses.replace(old, channels=channels)).eval()
-    area = old.size_after(i) ** 2
-    columns = np.concatenate([np.arange(c * area, (c + 1) * area) for c in kept])
-    state = {}
-    for name, tensor in model.state_dict().items():
-        if name.split(".")[0] in (f"conv{i}", f"bn{i}") and tensor.ndim > 0:
-            tensor = tensor[kept]
-        elif name == f"conv{i + 1}.weight":
-            tensor = tensor[:, kept]
-        elif name == "linear1.weight" and i == old.blocks:
-            tensor = tensor[:, columns]
-        state[name] = tensor
-    small.load_state_dict(state)
+    small = copy.deepcopy(model).eval()
+    if len(removed):
+        # Torch-Pruning follows the gradients, and holds the graph while it prunes.
+        with torch.enable_grad():
+            _, group = _group(small, layer, removed, example)
+            group.prune()
     return small.to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
-def zeroed(model: PairNet, i: int, removed: np.ndarray) -> PairNet:
-    """Return a copy of the network with `conv.weight[c] = 0` for removed channels, as in the reference experiment."""
+def zeroed(model: nn.Module, layer: str, removed: np.ndarray) -> nn.Module:
+    """Return a copy of the network with `weight[c] = 0` for removed channels, as in the reference experiment."""
     copied = copy.deepcopy(model).eval()
-    copied.conv(i).weight[removed] = 0
+    copied.get_submodule(layer).weight[torch.as_tensor(removed)] = 0
     return copied
 
 
-@torch.no_grad()
-def counted(model: nn.Module, channels: int, image_size: int) -> dict[str, int]:
-    """Return the parameters and, for one pair, the MACs of a network, as PyTorch counts them.
+def mean_replaced(
+    model: nn.Module, layer: str, removed: np.ndarray, example: Tensor, mean_features: np.ndarray
+) -> nn.Module:
+    """Return a copy of the network in which constant maps replace removed channels where other layers read them.
 
-    channels, image_size: of the network's input. PyTorch's counter runs the network and counts the floating point
-    operations of convolutions and matrix products; a MAC is two of them.
+    mean_features: (P, h, w), the maps. Torch-Pruning says which modules read the channels, and which of their inputs.
+    """
+    copied = copy.deepcopy(model).eval()
+    if not len(removed):
+        return copied
+    maps = torch.from_numpy(np.array(mean_features[removed], np.float32))
+    with torch.enable_grad():
+        graph, group = _group(copied, layer, removed, example)
+    readers = [item for item in group if graph.is_in_channel_pruning_fn(item.dep.handler)]
+    for item in readers:
+        if isinstance(item.dep.target.module, nn.Conv2d | nn.Linear):
+            item.dep.target.module.register_forward_pre_hook(_overwriting(list(item.idxs), maps))
+    return copied
+
+
+def _overwriting(entries: list[int], maps: Tensor):
+    """Return a hook that overwrites channels (of a convolution) or features (of a linear layer) of a module's input."""
+
+    def hook(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        given = inputs[0].clone()
+        given[:, entries] = maps if given.ndim == 4 else maps.flatten()
+        return (given,)
+
+    return hook
+
+
+@torch.no_grad()
+def counted(model: nn.Module, example: Tensor) -> dict[str, int]:
+    """Return the parameters and, for one input, the MACs of a network, as PyTorch counts them.
+
+    example: one input (1, C, S, S). PyTorch's counter runs the network and counts the floating point operations of
+    convolutions and matrix products; a MAC is two of them.
     """
     with FlopCounterMode(display=False) as counter:
-        model.eval()(torch.zeros(1, channels, image_size, image_size))
+        model.eval()(example)
     return {"params": sum(p.numel() for p in model.parameters()), "macs": counter.get_total_flops() // 2}
 
 
-class _Replaced(nn.Module):
-    """A network that overwrites the pooled maps of some channels of block i with constant maps."""
+def operated(
+    model: nn.Module, layer: str, removed: np.ndarray, removal: str, example: Tensor, mean_features: np.ndarray
+) -> nn.Module:
+    """Return the torch network after the removal of these channels of a layer.
 
-    def __init__(self, model: PairNet, i: int, removed: np.ndarray, maps: Tensor) -> None:
-        super().__init__()
-        self.model, self.i, self.removed, self.maps = model, i, removed, maps
-
-    def forward(self, x: Tensor) -> Tensor:
-        pooled = self.model.maps(self.i, x)["pool"].clone()
-        pooled[:, self.removed] = self.maps
-        return self.model.after(self.i, pooled)
-
-
-def operated(model: PairNet, i: int, kept: np.ndarray, removal: str, mean_features: np.ndarray) -> nn.Module:
-    """Return the torch network after the removal of all channels of block i except the kept ones.
-
-    kept: sorted channel numbers (P−K,). removal: a key of `removal.REMOVALS`. mean_features: the mean pooled maps
-    (P, h, w), used by mean_replacement. Raises ValueError for an unknown removal.
+    layer: its module path. removed: sorted channel numbers (K,). removal: a key of `removal.REMOVALS`. example: one
+    input (1, C, S, S). mean_features: the mean maps (P, h, w), used by mean_replacement. Raises StudyError for an
+    unknown removal.
     """
-    removed = np.setdiff1d(np.arange(model.architecture.channels[i - 1]), kept)
     if removal == "structural":
-        return physically_smaller(model, i, kept)
+        return structural(model, layer, removed, example)
     if removal == "zero_weights":
-        return zeroed(model, i, removed)
+        return zeroed(model, layer, removed)
     if removal == "mean_replacement":
-        return _Replaced(model, i, removed, torch.from_numpy(mean_features[removed]))
-    raise ValueError(f"removal {removal!r} has no implementation in surgery.py; add one")
+        return mean_replaced(model, layer, removed, example, mean_features)
+    raise StudyError(f"sweep.removals: {removal!r} has no implementation in verification/surgery.py; add one")
 
 
-def size_of(model: PairNet, i: int, kept: np.ndarray, removal: str) -> dict[str, int]:
+def size_of(model: nn.Module, layer: str, removed: np.ndarray, removal: str, example: Tensor) -> dict[str, int]:
     """Return `counted` of the network after a removal; arguments as for `operated`.
 
     With mean_replacement it is the size of the smaller network: the mean maps become part of a bias.
     """
-    old = model.architecture
     if removal == "zero_weights":
-        network = zeroed(model, i, np.setdiff1d(np.arange(old.channels[i - 1]), kept))
-    else:
-        network = physically_smaller(model, i, kept)
-    return counted(network, old.in_channels, old.image_size)
+        return counted(zeroed(model, layer, removed), example)
+    return counted(structural(model, layer, removed, example), example)

@@ -2,15 +2,15 @@
 
 A criterion has a function `score(layer)` that returns a float array (P,). The channel with the lowest
 score is removed first; ties are resolved by channel number. To add a criterion, add a module with this
-function; no other file changes. A criterion always gets the weights. Other inputs are listed in `READS`:
+function; no other file changes. A criterion always gets the filters. Other inputs are listed in `READS`:
 
     "statistics"   the statistics of each channel over the pairs of `ranking.split`
     "maps"         the single maps of some pairs of `ranking.split`
     "labels"       the validation pairs with their labels, whatever `ranking.split` is
+    "scale"        the scale of batch normalisation; such a criterion can't rank a layer without it
 
 Only the evaluation reads test labels. `PARAMETERS` lists the keys under `ranking` that a criterion needs as
-parameters. `POINT` is set if a criterion always measures at one point of the block and ignores
-`ranking.measure_at`.
+parameters. `POINT` is set if a criterion always measures at one point and ignores `ranking.measure_at`.
 """
 
 import dataclasses
@@ -28,17 +28,18 @@ from prunecurve.ranking.validation_set import ValidationSet
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """The inputs of a criterion: the weights of the pruned convolution and the activations of its channels.
+    """The inputs of a criterion: the weights of the pruned layer and the activations of its channels.
 
-    filters: float32 (P, D, k, k), the convolution's weights. scale: (P,), batch normalisation's γ.
-    random: the criterion's random generator. point: where activations are measured (conv, bn, relu, pool).
+    filters: float32 (P, D, k, k), the weights; (P, D, 1, 1) of a linear layer. scale: (P,), batch normalisation's γ, or
+    None if the layer has no batch normalisation. random: the criterion's random generator. point: where activations
+    are measured (conv, bn, relu, pool).
     statistics: float64 arrays (P,), with the column names of channels.csv (`relu_mean`, `conv_std`, …).
     maps: float32 (n, P, M, N), the maps of some pairs at `point`. validation: the validation pairs. parameters: the
     criterion's parameters from the config, by key. Inputs that are not in `READS` or `PARAMETERS` are empty.
     """
 
     filters: np.ndarray
-    scale: np.ndarray
+    scale: np.ndarray | None
     random: np.random.Generator
     point: str = "relu"
     statistics: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
@@ -88,13 +89,15 @@ def scores(name: str, layer: Layer) -> Estimate | np.ndarray:
     """Return the scores of a criterion, float64 (P,); an `Estimate` with standard errors if the criterion samples.
 
     Raises StudyError if the name is unknown, if an input in `READS` is missing, if the scores are not numbers of the
-    shape (P,), or if a score is NaN.
+    shape (P,), or if a score is NaN. The maps of a linear layer have one position each (M = N = 1).
     """
     if criterion_of(name) not in names():
         raise StudyError(f"ranking.criteria: {name!r} is unknown; allowed: {', '.join(names())}")
     given = {"statistics": layer.statistics, "maps": layer.maps is not None, "labels": layer.validation}
     for needed in reads(name):
-        if not given[needed]:
+        if needed == "scale" and layer.scale is None:
+            raise StudyError(f"ranking.criteria: {name} needs batch normalisation, and the layer has none")
+        if not given.get(needed, True):
             raise StudyError(f"ranking.criteria: {name} reads {needed}; give the script the options for them")
     result = _module(name).score(layer)
     sampled = isinstance(result, Estimate)

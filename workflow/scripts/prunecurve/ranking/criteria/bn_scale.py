@@ -4,6 +4,8 @@ import numpy as np
 
 from prunecurve.ranking.criteria import Layer
 
+READS = ("scale",)
+
 
 def score(layer: Layer) -> np.ndarray:
     """Return the absolute value of each channel's γ (P,), in float64."""

@@ -2,7 +2,8 @@
 
 The rank of an M×N map has only min(M, N) + 1 possible values, so the mean over n pairs has few possible values too.
 With small maps many channels tie, above all those with nearly always full rank. The log of the ranking reports the
-number of ties.
+number of ties. The rank of a map with one position, as that of a linear layer, is 1 if its value is not zero, so the
+score is the share of inputs for which the channel is active.
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
 """First-order Taylor expansion over gates: Σ over pairs of (∂C/∂g)² (Molchanov et al. 2019).
 
 The gate g = 1 is a factor on the channel after batch normalisation. ReLU(g · x) = g · ReLU(x) for g > 0, so
-∂C/∂g = Σ over the map of ∂C/∂a · a.
+∂C/∂g = Σ over the map of ∂C/∂a · a. For an activation that is not linear above zero, such as tanh, the gate is a factor
+after the activation and not before it.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
-"""The exact loss of a network without some channels of its last convolution, without a complete forward pass.
+"""The exact loss of a network without some channels of a layer that only linear layers follow, in numpy.
 
-The output of the first linear layer (before ReLU) is a sum over channels. For a network that differs by one channel,
-it is enough to compute that channel's term, subtract it, and run the remaining, small layers.
+The output of the first linear layer (before its activation) is a sum over channels. For a network that differs by one
+channel, it is enough to compute that channel's term, subtract it, and run the remaining, small layers.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from prunecurve.ranking.validation_set import ValidationSet
-from prunecurve.sweep.head import Head
+from prunecurve.sweep.head import IDENTITY, Head
 
 # Pairs per block: the data of one block fits into a core's cache.
 ROWS = 256
@@ -19,18 +19,18 @@ ROWS = 256
 class Losses:
     """A network without the channels removed so far: its loss, and its loss with one channel more or less.
 
-    The loss is the class-balanced cross-entropy in nats: the mean over the pairs of each class, averaged over the two
+    The loss is the class-balanced cross-entropy in nats: the mean over the pairs of each class, averaged over the
     classes. Use the object in a `with` statement.
     """
 
     def __init__(self, validation: ValidationSet) -> None:
         self.channels = validation.features.shape[1]
-        self.head = Head(validation.weights, self.channels)
+        self.head = Head(validation.layer)
         self.features = validation.features.reshape(*validation.features.shape[:2], -1)
         self.left = list(range(self.channels))
         self.weights = [self.head.weights_of(np.array([c])) for c in self.left]
         self.labels, self.shares = validation.labels.astype(np.int64), validation.shares
-        # A pair's loss is log(1 + exp(sign · margin)).
+        # With two classes, a pair's loss is log(1 + exp(sign · margin)).
         self.sign = np.where(self.labels == 1, -1.0, 1.0)
         self.blocks = [slice(start, start + ROWS) for start in range(0, len(self.labels), ROWS)]
         self.pool = ThreadPoolExecutor(validation.threads)
@@ -56,8 +56,13 @@ class Losses:
 
     def _loss(self, hidden: np.ndarray, rows: slice, buffer: np.ndarray | None = None) -> float:
         logits = self.head.logits_of(hidden, hidden if buffer is None else buffer)
-        margin = (logits[:, 1] - logits[:, 0]).astype(np.float64) * self.sign[rows]
-        return float(np.logaddexp(0.0, margin) @ self.shares[rows])
+        if self.head.classes == 2:
+            # Half the time of the general formula, and these losses are most of the time of a greedy search.
+            each = np.logaddexp(0.0, (logits[:, 1] - logits[:, 0]).astype(np.float64) * self.sign[rows])
+        else:
+            wide, labels = logits.astype(np.float64), self.labels[rows]
+            each = np.logaddexp.reduce(wide, axis=1) - wide[np.arange(len(wide)), labels]
+        return float(each @ self.shares[rows])
 
     def _with_change(self, change: np.ufunc, channels: Sequence[int]) -> np.ndarray:
         def losses(rows: slice) -> np.ndarray:
@@ -122,26 +127,37 @@ class Losses:
     def effects(self) -> np.ndarray:
         """Return the derivative (N, P) of each pair's loss with respect to a factor 1 on each channel's map.
 
-        All channels are present. The derivative is Σ ∂C/∂a · a over the map. Max pooling passes the gradient only to
-        the largest value of each window, which is the pooled value, so the sum over the pooled map is the same.
+        All channels are present. The factor is on the maps that the first linear layer reads, and the derivative is
+        Σ ∂C/∂a · a over the map. Max pooling passes the gradient only to the largest value of each window, which is the
+        pooled value, and average pooling shares it, so a factor before pooling has the same derivative.
         """
         result = np.empty((len(self.labels), self.channels))
         whole = self.head.weights_of(np.arange(self.channels))
 
         def work(rows: slice) -> None:
             inputs = self.features[rows].reshape(-1, len(whole))
-            hidden = [np.maximum(inputs @ whole + self.head.bias, 0)]
-            for weight, bias in self.head.rest[:-1]:
-                hidden.append(np.maximum(hidden[-1] @ weight + bias, 0))
-            weight, bias = self.head.rest[-1]
-            output = hidden[-1] @ weight + bias
-            # Gradient of the cross-entropy: the softmax minus the one-hot label.
-            gradient = np.exp(output - np.logaddexp(output[:, :1], output[:, 1:]))
-            gradient[np.arange(len(gradient)), self.labels[rows]] -= 1
-            for (weight, _), active in zip(reversed(self.head.rest), reversed(hidden)):
-                gradient = (gradient @ weight.T) * (active > 0)
-            by_position = (gradient @ whole.T) * inputs
-            result[rows] = by_position.reshape(len(gradient), self.channels, -1).sum(axis=2, dtype=np.float64)
+            by_position = (self._gradient(inputs, whole, self.labels[rows]) @ whole.T) * inputs
+            result[rows] = by_position.reshape(len(inputs), self.channels, -1).sum(axis=2, dtype=np.float64)
 
         self._in_blocks(work)
         return result
+
+    def _gradient(self, inputs: np.ndarray, whole: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return the derivative (n, H) of each pair's loss with respect to the first linear layer's outputs.
+
+        inputs: (n, P · h · w). whole: the first layer's weights (P · h · w, H).
+        """
+        weights, values = [whole, *(weight for weight, _ in self.head.rest)], [inputs]
+        biases = [self.head.bias, *(bias for _, bias in self.head.rest)]
+        for weight, bias, (activation, slope) in zip(weights, biases, self.head.activations):
+            x = values[-1] @ weight + bias
+            values.append(activation.function(x, x, slope))
+        # Of the cross-entropy: the softmax minus the one-hot label.
+        gradient = np.exp(values[-1] - np.logaddexp.reduce(values[-1], axis=1, keepdims=True))
+        gradient[np.arange(len(gradient)), labels] -= 1
+        for i in range(len(weights) - 1, -1, -1):
+            activation, slope = self.head.activations[i]
+            if activation is not IDENTITY:
+                gradient = gradient * activation.derivative(values[i + 1], slope)
+            gradient = gradient @ weights[i].T if i else gradient
+        return gradient

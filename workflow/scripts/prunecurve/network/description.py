@@ -1,0 +1,140 @@
+"""Describe a layer for the jobs without torch: its weights, its size without channels, and what follows it."""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from prunecurve.errors import StudyError
+from prunecurve.network.activations import ACTIVATIONS
+from prunecurve.network.layer_file import LayerFile, Linear
+from prunecurve.network.layers import PrunableLayer, kind_of, name_of
+
+# Torch's modules of the activations that numpy computes.
+NAMES: dict[type[nn.Module], str] = {
+    nn.ReLU: "relu",
+    nn.LeakyReLU: "leaky_relu",
+    nn.Tanh: "tanh",
+    nn.Sigmoid: "sigmoid",
+}
+# Torch's default slope of leaky_relu below zero.
+SLOPE = 0.01
+
+
+def describe(layer: PrunableLayer) -> LayerFile:
+    """Return the content of `layer.npy`."""
+    linears = linear_layers(layer)
+    norms = layer.norms()
+    params, macs = sizes(layer)
+    return LayerFile(
+        name=layer.path,
+        backend="torch" if linears is None else "numpy",
+        classes=layer.classes,
+        weight=_array(layer.module.weight),
+        # A batch normalisation of flattened maps has one γ per position; it is no scale of a channel.
+        scale=_array(norms[0].weight) if norms and _one_per_channel(norms[0], layer.channels) else None,
+        zero_filter=_array(layer.zero_filter()),
+        map_size=layer.map_size(),
+        params=params,
+        macs=macs,
+        linears=linears or (),
+    )
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().contiguous().numpy()
+
+
+def _one_per_channel(norm: nn.Module, channels: int) -> bool:
+    return norm.weight is not None and len(norm.weight) == channels
+
+
+def linear_layers(layer: PrunableLayer) -> tuple[Linear, ...] | None:
+    """Return the linear layers behind a layer, if nothing else but activations, dropout and flatten follows it.
+
+    None if anything else follows: another kind of layer, several readers, an activation that numpy does not compute, or
+    two activations in a row.
+    """
+    readers = list(layer.readers.values())
+    if len(readers) != 1 or not isinstance(readers[0], nn.Linear):
+        return None
+    linears = [_linear(readers[0])]
+    for node in layer.rest.graph.nodes:
+        if node.op == "output":
+            continue
+        if len(node.users) != 1 or len(node.all_input_nodes) > 1:
+            return None
+        if node.op == "placeholder":
+            continue
+        module = layer.rest.get_submodule(node.target) if node.op == "call_module" else None
+        kind = kind_of(layer.rest, node)
+        if isinstance(module, nn.Linear):
+            linears.append(_linear(module))
+        elif kind == "activation":
+            name, slope = _activation(node, module)
+            if name not in ACTIVATIONS or linears[-1].activation != "identity":
+                return None
+            linears[-1] = linears[-1]._replace(activation=name, slope=slope)
+        elif kind != "unchanged":
+            return None
+    return tuple(linears)
+
+
+def _linear(module: nn.Linear) -> Linear:
+    bias = np.zeros(len(module.weight), np.float32) if module.bias is None else _array(module.bias)
+    return Linear(_array(module.weight), bias, "identity", 0.0)
+
+
+def _activation(node: fx.Node, module: nn.Module | None) -> tuple[str, float]:
+    """Return the name of an activation (see activations.ACTIVATIONS; others get an empty name) and its slope."""
+    if module is not None:
+        return NAMES.get(type(module), ""), float(getattr(module, "negative_slope", 0.0))
+    name = name_of(node)
+    slope = node.kwargs.get("negative_slope", node.args[1] if len(node.args) > 1 else SLOPE)
+    return name, float(slope) if name == "leaky_relu" else 0.0
+
+
+def sizes(layer: PrunableLayer) -> tuple[np.ndarray, np.ndarray]:
+    """Return the parameters and the MACs (for one input), both int64 (P,), of the network without K channels.
+
+    The networks of a few K are built and counted by PyTorch. Both numbers are polynomials in K of degree 2 at most:
+    each parameter and each product belongs to no channel, to one (linear in K), or to two channels of the layer.
+    """
+
+    @functools.cache
+    def of(k: int) -> tuple[int, int]:
+        return counted(layer.smaller(range(k, layer.channels)), layer.example())
+
+    counts = [_quadratic(lambda k, i=i: of(k)[i], layer.channels) for i in (0, 1)]
+    return counts[0], counts[1]
+
+
+def _quadratic(value: Callable[[int], int], count: int) -> np.ndarray:
+    """Return a polynomial of degree 2 at 0 … count − 1, int64, from its values at 0, 1 and 2, by Newton's differences.
+
+    Raises StudyError if it is not such a polynomial, as its value at count − 1 shows.
+    """
+    first = [value(k) for k in range(min(count, 3))]
+    if count <= 3:
+        return np.array(first, np.int64)
+    k = np.arange(count, dtype=np.int64)
+    slope = first[1] - first[0]
+    values = first[0] + k * slope + k * (k - 1) // 2 * (first[2] - first[1] - slope)
+    if values[-1] != value(count - 1):
+        raise StudyError("layer: the size of the network is not a polynomial of degree 2 in its number of channels")
+    return values
+
+
+@torch.no_grad()
+def counted(model: nn.Module, example: Tensor) -> tuple[int, int]:
+    """Return the trainable parameters and, for one input, the MACs of a network, as PyTorch counts them.
+
+    PyTorch's counter runs the network and counts the floating point operations of convolutions and matrix products; a
+    MAC is two of them. Biases and batch normalisation count no MACs, as usual.
+    """
+    with FlopCounterMode(display=False) as counter:
+        model.eval()(example)
+    return sum(parameter.numel() for parameter in model.parameters()), counter.get_total_flops() // 2

@@ -1,0 +1,98 @@
+"""The file `layer.npy`: what the jobs without torch need to know of a network and of the layer that is pruned.
+
+describe_layer writes it (description.py). Evaluation jobs read it, so this module imports only numpy.
+"""
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from prunecurve.errors import StudyError
+from prunecurve.files import load_arrays, remedy, save_arrays
+
+
+class Linear(NamedTuple):
+    """A linear layer after the pruned one, with the activation that follows it.
+
+    weight: (outputs, inputs). bias: (outputs,). activation: a key of activations.ACTIVATIONS, with its slope.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    activation: str
+    slope: float
+
+
+class LayerFile(NamedTuple):
+    """The content of `layer.npy`.
+
+    name: the module path of the layer, such as conv3. backend: numpy if only flatten, linear layers, activations and
+    dropout follow the layer, else torch. classes: C, the number of logits. weight: float32 (P, D, k, k) of a
+    convolution or (P, D) of a linear layer. scale: (P,), batch normalisation's γ, or None. zero_filter: float32
+    (P, h, w), what the layers that read the channels get if all filters are zero. map_size: M × N of the map after the
+    activation. params, macs: (P,), the size of the network without K channels, for K = 0 … P−1. linears: the linear
+    layers after the pruned one; empty for the backend torch.
+    """
+
+    name: str
+    backend: str
+    classes: int
+    weight: np.ndarray
+    scale: np.ndarray | None
+    zero_filter: np.ndarray
+    map_size: tuple[int, int]
+    params: np.ndarray
+    macs: np.ndarray
+    linears: tuple[Linear, ...]
+
+    @property
+    def channels(self) -> int:
+        """P, the number of output channels (of a linear layer: outputs)."""
+        return len(self.weight)
+
+    @property
+    def filters(self) -> np.ndarray:
+        """The weights of a convolution (P, D, k, k); those of a linear layer as (P, D, 1, 1)."""
+        return self.weight if self.weight.ndim == 4 else self.weight[:, :, None, None]
+
+    @property
+    def positions(self) -> int:
+        """The number of positions, M · N, of a channel's map after the activation."""
+        return self.map_size[0] * self.map_size[1]
+
+
+def save_layer(path: str | os.PathLike[str], layer: LayerFile) -> None:
+    """Write a layer as one record of arrays."""
+    arrays = {name: np.asarray(value) for name, value in layer._asdict().items() if name not in ("scale", "linears")}
+    arrays["scale"] = np.zeros(0, np.float32) if layer.scale is None else layer.scale
+    arrays["activations"] = np.array([linear.activation for linear in layer.linears], "U16")
+    arrays["slopes"] = np.array([linear.slope for linear in layer.linears])
+    for i, linear in enumerate(layer.linears):
+        arrays[f"weight{i}"], arrays[f"bias{i}"] = linear.weight, linear.bias
+    save_arrays(path, arrays)
+
+
+def load_layer(path: str | os.PathLike[str]) -> LayerFile:
+    """Read the file of `save_layer`. Raises StudyError, naming the file, if it is damaged or has other content."""
+    arrays = load_arrays(path)
+    try:
+        linears = tuple(
+            Linear(arrays[f"weight{i}"], arrays[f"bias{i}"], str(activation), float(slope))
+            for i, (activation, slope) in enumerate(zip(arrays["activations"], arrays["slopes"]))
+        )
+        height, width = arrays["map_size"]
+        return LayerFile(
+            name=str(arrays["name"]),
+            backend=str(arrays["backend"]),
+            classes=int(arrays["classes"]),
+            weight=arrays["weight"],
+            scale=arrays["scale"] if len(arrays["scale"]) else None,
+            zero_filter=arrays["zero_filter"],
+            map_size=(int(height), int(width)),
+            params=arrays["params"],
+            macs=arrays["macs"],
+            linears=linears,
+        )
+    except KeyError as error:
+        raise StudyError(f"{path} does not describe a layer (it has no {error}); {remedy(path)}") from error

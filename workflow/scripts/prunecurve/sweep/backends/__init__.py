@@ -1,0 +1,18 @@
+"""How the network behind a layer runs: `numpy` for linear layers only, otherwise `torch`. Each backend is a module.
+
+A module has a class `Backend` with the method `logits`. The modules are imported by name, so that a job imports only
+the backend that it uses, and its code digest contains no other.
+"""
+
+import importlib
+
+from prunecurve.network.layer_file import LayerFile
+
+
+def backend_of(layer: LayerFile, model: str | None, threads: int):
+    """Return the backend of a layer.
+
+    model: the path of the network, which only `torch` reads; threads: its number of threads.
+    """
+    module = importlib.import_module(f"{__name__}.{layer.backend}_backend")
+    return module.Backend(layer, model, threads)

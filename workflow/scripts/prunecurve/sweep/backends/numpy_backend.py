@@ -1,0 +1,27 @@
+"""The backend for linear layers: `head.py`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from prunecurve.network.layer_file import LayerFile
+from prunecurve.sweep.head import Head, logits
+
+
+class Backend:
+    """Computes the linear layers behind a layer. `model` and `threads` are not used: the weights are in `layer`."""
+
+    def __init__(self, layer: LayerFile, model: str | None = None, threads: int = 1) -> None:
+        self.head = Head(layer)
+
+    def logits(
+        self,
+        features: np.ndarray,
+        order: np.ndarray,
+        ks: Sequence[int],
+        replacement: np.ndarray,
+        stored: np.ndarray | None = None,
+        threads: int = 1,
+    ) -> np.ndarray:
+        """Return the logits (len(ks), N, C), float32; arguments as for `head.logits`."""
+        return logits(features, self.head, order, ks, replacement, stored, threads)
