@@ -5,6 +5,7 @@ analysis that it rests on (network/layers.py), is used here.
 """
 
 import copy
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -13,6 +14,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunecurve.errors import StudyError
+
+
+@contextmanager
+def _gradients():
+    """Record gradients, which Torch-Pruning follows from layer to layer, whatever mode the caller is in."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 def _group(model: nn.Module, layer: str, removed: np.ndarray, example: Tensor):
@@ -30,12 +38,10 @@ def structural(model: nn.Module, layer: str, removed: np.ndarray, example: Tenso
 
     example: any input (n, C, S, S), with which Torch-Pruning traces the network.
     """
-    small = copy.deepcopy(model).eval()
-    if len(removed):
-        # Torch-Pruning follows the gradients, and holds the graph while it prunes.
-        with torch.enable_grad():
-            _, group = _group(small, layer, removed, example)
-            group.prune()
+    with _gradients():
+        small = copy.deepcopy(model).eval().requires_grad_()
+        if len(removed):
+            _group(small, layer, removed, example)[1].prune()
     return small.to(memory_format=torch.channels_last)
 
 
@@ -54,16 +60,14 @@ def mean_replaced(
 
     mean_features: (P, h, w), the maps. Torch-Pruning says which modules read the channels, and which of their inputs.
     """
-    copied = copy.deepcopy(model).eval()
-    if not len(removed):
-        return copied
+    with _gradients():
+        copied = copy.deepcopy(model).eval().requires_grad_()
+        graph, group = _group(copied, layer, removed, example) if len(removed) else (None, [])
     maps = torch.from_numpy(np.array(mean_features[removed], np.float32))
-    with torch.enable_grad():
-        graph, group = _group(copied, layer, removed, example)
-    readers = [item for item in group if graph.is_in_channel_pruning_fn(item.dep.handler)]
-    for item in readers:
-        if isinstance(item.dep.target.module, nn.Conv2d | nn.Linear):
-            item.dep.target.module.register_forward_pre_hook(_overwriting(list(item.idxs), maps))
+    for item in group:
+        module = item.dep.target.module
+        if isinstance(module, nn.Conv2d | nn.Linear) and graph.is_in_channel_pruning_fn(item.dep.handler):
+            module.register_forward_pre_hook(_overwriting(list(item.idxs), maps))
     return copied
 
 

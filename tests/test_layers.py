@@ -1,0 +1,400 @@
+"""Layers of networks of several shapes: their surroundings in the graph, against hooks, masks and Torch-Pruning."""
+
+import numpy as np
+import pytest
+import torch
+import torch_pruning
+from hypothesis import given
+from hypothesis import strategies as st
+from prunecurve.errors import StudyError
+from prunecurve.network.activations import ACTIVATIONS
+from prunecurve.network.description import counted, describe
+from prunecurve.network.layer_file import load_layer, save_layer
+from prunecurve.network.layers import POINTS, PrunableLayer
+from prunecurve.ranking.numpy_losses import Losses
+from prunecurve.ranking.validation_set import ValidationSet
+from prunecurve.sweep.head import Head, logits
+from prunecurve.sweep.removal import REMOVALS
+from prunecurve.verification.surgery import operated, size_of
+from torch import nn
+from torch.nn import functional
+
+SHAPE = (3, 12, 12)
+
+
+class Branches(nn.Module):
+    """A residual block, a concatenation and a layer that other layers read twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 4, 3, padding=1)
+        self.third = nn.Conv2d(4, 6, 3)
+        self.left, self.right = nn.Conv2d(6, 2, 1), nn.Conv2d(6, 3, 3, padding=1)
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x):
+        x = functional.relu(self.first(x), inplace=True)
+        x = x + self.second(x)
+        x = functional.max_pool2d(torch.tanh(self.third(x)), 2)
+        x = torch.cat([self.left(x), self.right(x)], 1)
+        return self.head(functional.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+def plain():
+    """Return a network without batch normalisation: average pooling with padding, tanh, a stride, no bias."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(inplace=True), nn.AvgPool2d(3, 2, padding=1)),
+        *(nn.Conv2d(5, 6, 3, stride=2, bias=False), nn.Tanh(), nn.Flatten(), nn.Linear(24, 7), nn.Sigmoid()),
+        *(nn.Dropout(0.3), nn.Linear(7, 4, bias=False)),
+    )
+
+
+def norms_everywhere():
+    """Return a network with a normalisation after the activation, one of flattened maps, PReLU and LeakyReLU."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 5, 3, padding=1, padding_mode="circular"), nn.LeakyReLU(0.2), nn.BatchNorm2d(5)),
+        *(nn.Conv2d(5, 6, 5, dilation=2), nn.BatchNorm2d(6), nn.PReLU(6), nn.MaxPool2d(2), nn.Flatten()),
+        *(nn.BatchNorm1d(24), nn.Linear(24, 8), nn.BatchNorm1d(8), nn.LeakyReLU(0.1), nn.Linear(8, 5)),
+    )
+
+
+def hidden_only():
+    """Return a network in which only linear layers follow the convolution, with leaky ReLU and sigmoid."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 9, 3, stride=3), nn.BatchNorm2d(9), nn.Sigmoid(), nn.Flatten(), nn.Dropout(0.5)),
+        *(nn.Linear(144, 10), nn.LeakyReLU(0.3), nn.Linear(10, 6), nn.Tanh(), nn.Linear(6, 3)),
+    )
+
+
+# Networks, and the layers of them that can be pruned with their backends.
+NETWORKS = {
+    "plain": (plain, {"0": "torch", "3": "numpy", "6": "numpy"}),
+    "norms": (norms_everywhere, {"0": "torch", "3": "torch", "9": "numpy"}),
+    "linear": (hidden_only, {"0": "numpy", "5": "numpy", "7": "numpy"}),
+    "branches": (Branches, {"third": "torch"}),
+}
+LAYERS = [(name, layer) for name, (_, layers) in NETWORKS.items() for layer in layers]
+
+
+def network(name: str, seed: int = 0) -> nn.Module:
+    """Return a network with random weights and random running statistics, in evaluation mode."""
+    torch.manual_seed(seed)
+    model = NETWORKS[name][0]()
+    for key, tensor in model.state_dict().items():
+        if key.endswith("running_var"):
+            tensor.uniform_(0.2, 2.0)
+        elif tensor.is_floating_point() and tensor.ndim == 1:
+            tensor.normal_(0.3, 0.7)
+    return model.eval()
+
+
+def inputs(count: int = 6) -> torch.Tensor:
+    return torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture(params=LAYERS, ids="-".join)
+def case(request):
+    name, path = request.param
+    model = network(name)
+    return model, PrunableLayer(model, path, SHAPE), NETWORKS[name][1][path]
+
+
+def input_of_readers(model: nn.Module, layer: PrunableLayer, x: torch.Tensor) -> list[torch.Tensor]:
+    """Return what the readers of a layer get, read by hooks on the network itself."""
+    seen = []
+    hooks = [
+        model.get_submodule(reader).register_forward_pre_hook(lambda module, given: seen.append(given[0].clone()))
+        for reader in layer.readers
+    ]
+    with torch.inference_mode():
+        model(x)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def test_the_maps_are_those_that_the_readers_get(case):
+    model, layer, _ = case
+    with torch.inference_mode():
+        maps = layer.maps(inputs())
+    for seen in input_of_readers(model, layer, inputs()):
+        assert torch.equal(maps["pool"].flatten(1), seen.flatten(1))
+    assert maps["pool"].shape == (6, layer.channels, *layer.map_shape)
+    assert list(maps) == list(POINTS) and all(each.ndim == 4 for each in maps.values())
+
+
+def test_the_points_are_the_outputs_of_the_modules():
+    """In place, ReLU would overwrite the output of the convolution."""
+    model = network("plain")
+    layer = PrunableLayer(model, "0", SHAPE)
+    with torch.inference_mode():
+        maps, z = layer.maps(inputs()), model[0](inputs())
+        assert torch.equal(maps["conv"], z) and torch.equal(maps["bn"], z)
+        assert torch.equal(maps["relu"], z.clamp(min=0)) and (z < 0).any()
+        assert torch.equal(maps["pool"], model[2](z.clamp(min=0)))
+    model = network("norms")
+    with torch.inference_mode():
+        maps, z = PrunableLayer(model, "0", SHAPE).maps(inputs()), model[0](inputs())
+        # The normalisation comes after the activation.
+        assert torch.equal(maps["relu"], model[1](z)) and torch.equal(maps["bn"], model[2](model[1](z)))
+        assert torch.equal(maps["pool"], maps["bn"])
+        maps = PrunableLayer(model, "9", SHAPE).maps(inputs())
+        assert maps["conv"].shape == (6, 8, 1, 1) and maps["relu"].shape == (6, 8, 1, 1)
+    assert model[1](z).requires_grad is False and PrunableLayer(model, "last", SHAPE).path == "3"
+
+
+def masked(model, layer, removed, maps, x):
+    """Return the logits of the network itself, with maps (P, h, w) in place of removed channels where they are read."""
+
+    def overwrite(module, given):
+        value = given[0].clone()
+        wide = value.view(len(value), layer.channels, *layer.map_shape)
+        wide[:, removed] = torch.as_tensor(maps[removed])
+        return (value,)
+
+    hooks = [model.get_submodule(reader).register_forward_pre_hook(overwrite) for reader in layer.readers]
+    with torch.inference_mode():
+        found = model(x).numpy()
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def swept(model, layer, tmp_path, order, ks, replacement, x):
+    """Return the sweep's logits, from the file of the layer and the stored maps."""
+    from prunecurve.sweep.backends.torch_backend import Backend
+
+    save_layer(tmp_path / "layer.npy", describe(layer))
+    stored = load_layer(tmp_path / "layer.npy")
+    with torch.inference_mode():
+        features = layer.maps(x)["pool"].numpy()
+    if stored.backend == "numpy":
+        return logits(features, Head(stored), order, ks, replacement)
+    backend = object.__new__(Backend)
+    backend.network = layer
+    return backend.logits(features, order, ks, replacement)
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_every_k_equals_masks_and_torch_pruning(case, removal, tmp_path):
+    model, layer, backend = case
+    description, x = describe(layer), inputs()
+    assert description.backend == backend and description.classes == model(x).shape[1]
+    order = np.random.default_rng(1).permutation(layer.channels)
+    with torch.inference_mode():
+        means = layer.maps(x)["pool"].mean(0).numpy()
+    replacement = REMOVALS[removal].replacement(description, means)
+    ks = list(range(layer.channels))
+    found = swept(model, layer, tmp_path, order, ks, replacement, x)
+    for k in ks:
+        removed = np.sort(order[:k])
+        assert found[k] == pytest.approx(masked(model, layer, removed, replacement, x), abs=2e-5), k
+        cut = operated(model, layer.path, removed, removal, x[:2], means)(x).detach().numpy()
+        assert found[k] == pytest.approx(cut, abs=2e-5), k
+        gone = k if REMOVALS[removal].smaller else 0
+        sizes = {"params": description.params[gone], "macs": description.macs[gone]}
+        assert size_of(model, layer.path, removed, removal, x[:1]) == sizes
+    assert np.abs(found[-1] - found[0]).max() > 1e-3
+
+
+def test_surgery_leaves_the_network_as_it_is(case):
+    model, layer, _ = case
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    means = torch.zeros(layer.channels, *layer.map_shape).numpy()
+    for removal in REMOVALS:
+        operated(model, layer.path, np.array([0]), removal, inputs(2), means)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_the_smaller_copy_has_the_shapes_of_torch_pruning(case):
+    model, layer, _ = case
+    kept = list(range(0, layer.channels, 2))
+    removed = np.setdiff1d(np.arange(layer.channels), kept)
+    cut = operated(model, layer.path, removed, "structural", inputs(2), None)
+    small = layer.smaller(kept)
+    shapes = [{name: tensor.shape for name, tensor in each.state_dict().items()} for each in (small, cut)]
+    assert shapes[0] == shapes[1]
+    with torch.inference_mode():
+        assert small(inputs()).numpy() == pytest.approx(cut(inputs()).numpy(), abs=2e-5)
+
+
+def test_the_file_holds_what_the_network_holds(case, tmp_path):
+    model, layer, _ = case
+    save_layer(tmp_path / "layer.npy", describe(layer))
+    stored = load_layer(tmp_path / "layer.npy")
+    module = model.get_submodule(layer.path)
+    assert np.array_equal(stored.weight, module.weight.detach().numpy()) and stored.name == layer.path
+    assert stored.filters.shape == (*module.weight.shape, 1, 1)[:4] if module.weight.ndim == 2 else stored.weight.shape
+    assert stored.params[0] == sum(parameter.numel() for parameter in model.parameters())
+    assert (np.diff(stored.params) < 0).all() and (np.diff(stored.macs) < 0).all()
+    assert stored.macs[0] == counted(model, inputs(1))[1]
+
+
+def test_a_scale_is_that_of_the_channels():
+    model = network("linear")
+    assert np.array_equal(describe(PrunableLayer(model, "0", SHAPE)).scale, model[1].weight.detach().numpy())
+    assert describe(PrunableLayer(model, "5", SHAPE)).scale is None
+    # Of flattened maps, each position has a scale; the first normalisation is that of the channels.
+    model = network("norms")
+    assert len(describe(PrunableLayer(model, "3", SHAPE)).scale) == 6
+
+
+@given(st.sampled_from(sorted(ACTIVATIONS)), st.integers(0, 2**31), st.sampled_from([0.01, 0.3]))
+def test_activations_and_their_derivatives_are_those_of_torch(name, seed, slope):
+    x = np.random.default_rng(seed).normal(0, 4, (5, 3)).astype(np.float32)
+    given_ = torch.from_numpy(x.copy()).requires_grad_()
+    own = {"identity": lambda x: x * 1, "leaky_relu": lambda x: functional.leaky_relu(x, slope)}
+    expected = own.get(name, getattr(torch, name, None))(given_)
+    expected.sum().backward()
+    for out in (np.empty_like(x), x):
+        y = ACTIVATIONS[name].function(x.copy() if out is not x else x, out, slope)
+        assert y is out and y == pytest.approx(expected.detach().numpy(), abs=1e-6)
+    assert ACTIVATIONS[name].derivative(y, slope) == pytest.approx(given_.grad.numpy(), abs=1e-6)
+
+
+@pytest.mark.parametrize(("name", "path"), [("plain", "3"), ("linear", "0"), ("linear", "5"), ("linear", "7")])
+def test_effects_are_autograds_for_any_classes_and_activations(name, path):
+    model = network(name)
+    layer, x = PrunableLayer(model, path, SHAPE), inputs(40)
+    labels = torch.arange(40) % layer.classes
+    gates = torch.ones(40, layer.channels, 1, 1, requires_grad=True)
+    with torch.no_grad():
+        maps = layer.maps(x)["pool"]
+    (reader,) = layer.readers.values()
+    output = layer.rest(reader((maps * gates).flatten(1)))
+    functional.cross_entropy(output, labels, reduction="sum").backward()
+    with Losses(ValidationSet(maps.numpy(), labels.numpy(), describe(layer))) as losses:
+        assert losses.effects() == pytest.approx(gates.grad[:, :, 0, 0].numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["plain", "branches", "linear"])
+def test_losses_of_several_classes_are_balanced(name, tmp_path, monkeypatch):
+    """Four and three classes of different sizes, in numpy and in torch, against scikit-learn on masked passes."""
+    from prunecurve.ranking import torch_losses
+    from sklearn.metrics import log_loss
+
+    model, path = network(name), {"plain": "3", "branches": "third", "linear": "0"}[name]
+    layer, x = PrunableLayer(model, path, SHAPE), inputs(40)
+    labels = np.minimum(np.arange(40) // 5, layer.classes - 1)
+    with torch.inference_mode():
+        features = layer.maps(x)["pool"].numpy()
+    validation = ValidationSet(features, labels, describe(layer))
+    assert np.bincount(labels, validation.shares) == pytest.approx(np.full(layer.classes, 1 / layer.classes))
+    weights = 1 / np.bincount(labels)[labels]
+    zeros = np.zeros((layer.channels, *layer.map_shape), np.float32)
+
+    def expected(removed):
+        probability = torch.softmax(torch.from_numpy(masked(model, layer, removed, zeros, x)).double(), 1).numpy()
+        return log_loss(labels, probability, sample_weight=weights, labels=range(layer.classes))
+
+    if validation.layer.backend == "torch":
+        backend = object.__new__(torch_losses.Backend)
+        backend.network = layer
+        monkeypatch.setattr(torch_losses, "Backend", lambda *arguments: backend)
+    module = torch_losses.Losses if validation.layer.backend == "torch" else Losses
+    with module(validation) as losses:
+        assert losses.now() == pytest.approx(expected([]), abs=1e-6)
+        losses.remove(1)
+        assert losses.without_each() == pytest.approx([expected([1, c]) for c in losses.left], abs=1e-6)
+
+
+# ---- what can't be pruned
+
+
+class Shared(nn.Module):
+    """A convolution that runs twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head(self.conv(self.conv(x)).mean((2, 3)))
+
+
+class Skips(nn.Module):
+    """A concatenation around a layer: the rest of the network reads more than the layer's readers."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+        self.third, self.head = nn.Conv2d(4, 5, 1), nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.head(torch.cat([x, self.third(self.second(x))], 1).amax((2, 3))[:, :8])
+
+
+class Untraceable(nn.Module):
+    """A network whose code depends on the values."""
+
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+def sequence(*layers):
+    return nn.Sequential(nn.Conv2d(3, 4, 3), *layers, nn.Flatten(), nn.LazyLinear(2)).eval()
+
+
+def built(model):
+    with torch.no_grad():
+        model(torch.zeros(2, *SHAPE))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "message"),
+    [
+        (plain, "7", r"layer: 7 is a Sigmoid, not a Conv2d or Linear; allowed: last, 0, 3, 6, 9"),
+        (Branches, "thrid", r"layer: thrid is not in the network; nearest: third"),
+        (Branches, "zz", r"layer: zz is not in the network; nearest: first, second, third, left, right, head"),
+        (plain, "9", r"layer: 9 can't be pruned: it is the output layer, whose channels are the classes"),
+        (Branches, "first", r"layer: first can't be pruned: its channels go to several branches \(second, add\)"),
+        (Branches, "second", r"layer: second can't be pruned: add mixes channels"),
+        (Branches, "left", r"layer: left can't be pruned: cat mixes channels"),
+        (lambda: sequence(nn.GroupNorm(2, 4)), "0", r"layer: 0 can't be pruned: 1 \(GroupNorm\) mixes channels"),
+        (lambda: sequence(nn.Softmax(1)), "0", r"layer: 0 can't be pruned: 1 \(Softmax\) mixes channels"),
+        (lambda: sequence(nn.Conv2d(4, 4, 1, groups=2)), "0", r"1 \(Conv2d\), which reads its channels, is a grouped"),
+        (lambda: sequence(nn.Conv2d(4, 4, 1, groups=4)), "1", r"layer: 1 can't be pruned: it is a grouped convolution"),
+        (lambda: sequence(nn.Linear(10, 3)), "0", r"1 \(Linear\) reads the positions of the maps and not its channels"),
+        (lambda: sequence(nn.Flatten(2)), "0", r"layer: 0 can't be pruned: 1 \(Flatten\) mixes channels"),
+        (Shared, "conv", r"layer: conv can't be pruned: conv \(Conv2d\) runs several times"),
+        (Skips, "second", r"layer: second can't be pruned: cat, after it, also reads first, which passes the layer by"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(432, 2)), "last", r"layer: last, but the network has no Conv2d"),
+        (lambda: nn.Conv2d(3, 4, 3), "", r"network: its output is a tensor \(n, 4 × 10 × 10\); it must be one tensor"),
+        (lambda: nn.Conv2d(1, 4, 3), "", r"network: it can't read inputs of the shape 3 × 12 × 12 \(.*channels"),
+        (
+            lambda: nn.Sequential(nn.Flatten(), nn.Linear(99, 2)),
+            "1",
+            r"network: it can't read inputs of the shape 3 × 12",
+        ),
+        (Untraceable, "x", r"network: torch.fx can't trace it \(symbolically traced variables cannot be used"),
+    ],
+)
+def test_what_cant_be_pruned_is_told_in_one_line(model, path, message):
+    model = model()
+    if any(isinstance(module, nn.LazyLinear) for module in model.modules()):
+        model = built(model)
+    with pytest.raises(StudyError, match=message) as error:
+        PrunableLayer(model, path, SHAPE)
+    assert "\n" not in str(error.value)
+
+
+def test_torch_pruning_agrees_about_the_readers(case):
+    """The modules whose inputs Torch-Pruning removes are the readers."""
+    model, layer, _ = case
+    module = model.get_submodule(layer.path)
+    graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=inputs(2))
+    prune = torch_pruning.prune_conv_out_channels
+    if isinstance(module, nn.Linear):
+        prune = torch_pruning.prune_linear_out_channels
+    names = {module: name for name, module in model.named_modules()}
+    group = graph.get_pruning_group(module, prune, idxs=[0])
+    found = {
+        names[item.dep.target.module]
+        for item in group
+        if isinstance(item.dep.target.module, nn.Conv2d | nn.Linear)
+        and graph.is_in_channel_pruning_fn(item.dep.handler)
+    }
+    assert found == set(layer.readers)
