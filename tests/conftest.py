@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from prunecurve.network.layers import PrunableLayer
 from prunecurve.network.pair_network import Architecture, PairNet
 from prunecurve.data.batches import Split
 from xdist.scheduler import LoadScopeScheduling
@@ -193,6 +194,33 @@ def random_network(architecture: Architecture, seed: int) -> PairNet:
         elif name.endswith("bias"):
             tensor.normal_(0.2, 0.7)
     return model.to(memory_format=torch.channels_last).eval()
+
+
+def block_maps(model: PairNet, i: int, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the maps of block i of the built-in network at each measurement point, computed with its modules."""
+    x = inputs
+    for earlier in range(1, i + 1):
+        conv = getattr(model, f"conv{earlier}")(x)
+        bn = getattr(model, f"bn{earlier}")(conv)
+        x = torch.max_pool2d(bn.clamp(min=0), 2)
+    return {"conv": conv, "bn": bn, "relu": bn.clamp(min=0), "pool": x}
+
+
+def after_block(model: PairNet, i: int, pooled: torch.Tensor) -> torch.Tensor:
+    """Return the logits of the built-in network, given the pooled maps of block i, computed with its modules."""
+    x, hidden = pooled, len(model.architecture.hidden)
+    for later in range(i + 1, len(model.architecture.channels) + 1):
+        x = getattr(model, f"bn{later}")(getattr(model, f"conv{later}")(x))
+        x = torch.max_pool2d(x.clamp(min=0), 2)
+    x = x.flatten(1)
+    for layer in range(1, hidden + 1):
+        x = getattr(model, f"linear{layer}")(x).clamp(min=0)
+    return getattr(model, f"linear{hidden + 1}")(x)
+
+
+def layer_of(model: PairNet, path: str) -> PrunableLayer:
+    """Return a layer of the built-in network."""
+    return PrunableLayer(model, path, model.input_shape)
 
 
 def random_split(architecture: Architecture, seed: int, images: int = 7, pairs: int = 12) -> Split:

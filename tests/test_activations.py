@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from conftest import random_network, random_split
+from conftest import after_block, block_maps, layer_of, random_network, random_split
 from prunecurve.ranking.activations import collect
 from prunecurve.files import load_array, read_columns
-from prunecurve.network.pair_network import POINTS, Architecture
+from prunecurve.network.layers import POINTS
+from prunecurve.network.pair_network import Architecture
 
 ARCHITECTURE = Architecture(2, 15, (3, 5), 3, (6,), 0.5)
 STATISTICS = {
@@ -23,12 +24,12 @@ def collected(tmp_path_factory):
     model, split = random_network(ARCHITECTURE, 3), random_split(ARCHITECTURE, 3, pairs=50)
     with torch.no_grad():
         # Make one channel dead: batch normalisation shifts it far below zero.
-        model.bn(2).bias[2] = -1e4
+        model.bn2.bias[2] = -1e4
     folder = tmp_path_factory.mktemp("activations")
-    collect(model, 2, split, 16, folder)
+    collect(layer_of(model, "conv2"), split, 16, folder)
     with torch.inference_mode():
         inputs = torch.cat([inputs for inputs, _ in split.batches(16)])
-        maps = {point: array.numpy() for point, array in model.maps(2, inputs).items()}
+        maps = {point: array.numpy() for point, array in block_maps(model, 2, inputs).items()}
     return folder, maps, model, inputs
 
 
@@ -49,7 +50,7 @@ def test_maps_and_features(collected):
     assert load_array(folder / "mean_features.npy") == pytest.approx(maps["pool"].mean(axis=0), abs=1e-5)
     with torch.inference_mode():
         expected = model(inputs)
-        assert model.head(torch.from_numpy(features)).numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+        assert after_block(model, 2, torch.from_numpy(features)).numpy() == pytest.approx(expected.numpy(), abs=1e-5)
 
 
 def test_a_dead_channel_shows(collected):
@@ -59,3 +60,16 @@ def test_a_dead_channel_shows(collected):
     assert (highest == 0).tolist() == [not maps["relu"][:, c].any() for c in range(5)]
     assert highest[2] == 0 and highest.any()
     assert zeros[2] == 1
+
+
+def test_a_linear_layer_has_maps_of_one_position(tmp_path):
+    model, split = random_network(ARCHITECTURE, 3), random_split(ARCHITECTURE, 3, pairs=50)
+    collect(layer_of(model, "linear1"), split, 16, tmp_path)
+    with torch.inference_mode():
+        inputs = torch.cat([inputs for inputs, _ in split.batches(16)])
+        z = model.linear1(block_maps(model, 2, inputs)["pool"].flatten(1)).numpy()
+    features = load_array(tmp_path / "features.npy", shape=(50, 6, 1, 1))
+    assert features[:, :, 0, 0] == pytest.approx(np.maximum(z, 0), abs=1e-5)
+    found = read_columns(tmp_path / "channels.csv", "conv_mean", "bn_mean", "relu_mean", "pool_mean")
+    for values, expected in zip(found, (z, z, np.maximum(z, 0), np.maximum(z, 0))):
+        assert values == pytest.approx(expected.mean(axis=0), abs=1e-5)

@@ -216,7 +216,7 @@ def test_layers_and_their_jobs():
 
 
 def test_points_are_those_of_the_network():
-    from prunecurve.network.pair_network import POINTS
+    from prunecurve.network.layers import POINTS
 
     assert ALL_KEYS["ranking.measure_at"]["enum"] == list(POINTS)
 

@@ -8,16 +8,18 @@ import types
 import numpy as np
 import pytest
 import torch
-from conftest import random_network, random_split
+from conftest import layer_of, random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.ranking import criteria
 from prunecurve.ranking.activations import collect, single_maps
 from prunecurve.errors import StudyError
 from prunecurve.ranking.validation_set import ValidationSet
-from prunecurve.files import load_arrays, read_columns, read_rows
+from prunecurve.files import read_columns, read_rows
 from prunecurve.naming import criterion_of, orders
-from prunecurve.network.pair_network import POINTS, Architecture, save_weights
+from prunecurve.network.description import describe
+from prunecurve.network.layers import POINTS
+from prunecurve.network.pair_network import Architecture, save_model
 from prunecurve.seeding import stream
 from torch.nn.functional import cross_entropy
 
@@ -33,8 +35,8 @@ def folder(tmp_path_factory):
     """Write the input files of the criteria, as in the workflow, with several batches."""
     folder = tmp_path_factory.mktemp("activations")
     for i in LAYERS:
-        collect(MODEL, i, SPLIT, 32, folder / str(i))
-    save_weights(folder / "weights.npy", MODEL)
+        collect(layer_of(MODEL, f"conv{i}"), SPLIT, 32, folder / str(i))
+    save_model(folder / "model.pt", MODEL)
     return folder
 
 
@@ -42,20 +44,20 @@ def folder(tmp_path_factory):
 def layer(folder):
     """Return a function that creates a criterion's inputs for block i at a point, with only the inputs in `reads`."""
 
-    def view(i: int = 2, point: str = "relu", reads: tuple[str, ...] = ("statistics", "maps", "labels")):
+    def view(i: int = 2, point: str = "relu", reads: tuple[str, ...] = ("statistics", "maps", "labels", "scale")):
         names = list(read_rows(folder / str(i) / "channels.csv")[0])
-        weights = load_arrays(folder / "weights.npy")
+        layer, described = layer_of(MODEL, f"conv{i}"), describe(layer_of(MODEL, f"conv{i}"))
         features = np.load(folder / str(i) / "features.npy")
         return criteria.Layer(
-            filters=weights[f"conv{i}.weight"],
-            scale=weights[f"bn{i}.weight"],
+            filters=described.filters,
+            scale=described.scale if "scale" in reads else None,
             random=stream(0, "ranking/random-1"),
             point=point,
             statistics=dict(zip(names, read_columns(folder / str(i) / "channels.csv", *names)))
             if "statistics" in reads
             else {},
-            maps=single_maps(MODEL, i, point, SPLIT, 32) if "maps" in reads else None,
-            validation=ValidationSet(features, SPLIT.labels.numpy(), weights, f"conv{i}", 2)
+            maps=single_maps(layer, point, SPLIT, 32) if "maps" in reads else None,
+            validation=ValidationSet(features, SPLIT.labels.numpy(), described, 2, folder / "model.pt")
             if "labels" in reads
             else None,
             parameters=PARAMETERS,
@@ -68,17 +70,19 @@ def maps_at(i: int, point: str) -> torch.Tensor:
     """Return the maps (n, P, M, N) of block i, read by hooks on the network, in float64 after the convolution."""
     seen = []
     with torch.inference_mode():
-        handle = MODEL.conv(i).register_forward_hook(lambda layer, inputs, output: seen.append(output.double()))
+        handle = getattr(MODEL, f"conv{i}").register_forward_hook(
+            lambda layer, inputs, output: seen.append(output.double())
+        )
         for inputs, _ in SPLIT.batches(1000):
             MODEL(inputs)
         handle.remove()
         z = torch.cat(seen)
-        bn = copy.deepcopy(MODEL.bn(i)).double()(z)
+        bn = copy.deepcopy(getattr(MODEL, f"bn{i}")).double()(z)
         return {"conv": z, "bn": bn, "relu": bn.clamp(min=0), "pool": torch.max_pool2d(bn.clamp(min=0), 2)}[point]
 
 
 def filters(i: int) -> list[torch.Tensor]:
-    return [f.detach().double() for f in MODEL.conv(i).weight]
+    return [f.detach().double() for f in getattr(MODEL, f"conv{i}").weight]
 
 
 def binned_entropy(values: torch.Tensor, bins: int) -> float:
@@ -116,7 +120,7 @@ OF_MAPS = {
 OF_WEIGHTS = {
     "l1_norm": lambda i: [torch.linalg.vector_norm(f, 1) for f in filters(i)],
     "l2_norm": lambda i: [torch.linalg.vector_norm(f) for f in filters(i)],
-    "bn_scale": lambda i: MODEL.bn(i).weight.detach().abs(),
+    "bn_scale": lambda i: getattr(MODEL, f"bn{i}").weight.detach().abs(),
     "fpgm": lambda i: torch.cdist(*[torch.stack(filters(i)).flatten(1)] * 2).sum(dim=1),
 }
 OF_LABELS = {"taylor_activation", "taylor_gate", "loss_oracle", "shapley", "greedy", "greedy_backward_forward"}
@@ -155,8 +159,27 @@ def test_conv_abs_mean_is_of_the_convolution_wherever_activations_are_measured(i
 @pytest.mark.parametrize("i", LAYERS)
 @pytest.mark.parametrize("name", OF_WEIGHTS)
 def test_criteria_of_weights(name, i, layer):
-    assert criteria.reads(name) == ()
-    agrees(criteria.scores(name, layer(i, reads=())), OF_WEIGHTS[name](i))
+    assert criteria.reads(name) == (("scale",) if name == "bn_scale" else ())
+    agrees(criteria.scores(name, layer(i, reads=criteria.reads(name))), OF_WEIGHTS[name](i))
+
+
+def test_criteria_of_a_linear_layer():
+    """Its filters have one position, and its maps too: CHIP and HRank are what their definitions give."""
+    described = describe(layer_of(MODEL, "linear1"))
+    weight = MODEL.linear1.weight.detach().double()
+    view = criteria.Layer(described.filters, described.scale, stream(0, "x"), maps=np.zeros((2, 8, 1, 1), np.float32))
+    assert described.filters.shape == (8, weight.shape[1], 1, 1)
+    agrees(criteria.scores("l1_norm", view), weight.abs().sum(dim=1))
+    agrees(criteria.scores("fpgm", view), torch.cdist(weight, weight).sum(dim=1))
+    maps = np.random.default_rng(0).normal(size=(5, 8, 1, 1)).astype(np.float32)
+    maps[:3, 2] = 0
+    view = dataclasses.replace(view, maps=maps)
+    agrees(criteria.scores("hrank", view), (maps[:, :, 0, 0] != 0).mean(axis=0))
+    agrees(criteria.scores("chip", view), nuclear_norm_falls(torch.from_numpy(maps).double()), rel=1e-4)
+    with pytest.raises(
+        StudyError, match=r"ranking\.criteria: bn_scale needs batch normalisation, and the layer has none"
+    ):
+        criteria.scores("bn_scale", view)
 
 
 # ---- criteria that read labels: compared with gates in the network and masked forward passes
@@ -165,7 +188,9 @@ def test_criteria_of_weights(name, i, layer):
 def each_loss(i: int, gates: torch.Tensor) -> torch.Tensor:
     """Return each pair's loss (N,) with gates after batch normalisation, per pair and channel or per channel."""
     inputs, labels = next(SPLIT.batches(1000))
-    handle = MODEL.bn(i).register_forward_hook(lambda layer, given, output: output * gates[..., None, None])
+    handle = getattr(MODEL, f"bn{i}").register_forward_hook(
+        lambda layer, given, output: output * gates[..., None, None]
+    )
     logits = MODEL(inputs)
     handle.remove()
     return cross_entropy(logits.double(), labels, reduction="none")
@@ -195,7 +220,9 @@ def test_taylor_gate_is_autograds_on_explicit_gates(i, layer):
 @pytest.mark.parametrize("i", LAYERS)
 def test_taylor_activation_is_autograds_on_the_maps(i, layer):
     kept = []
-    handle = MODEL.bn(i).register_forward_hook(lambda layer, given, output: kept.append(torch.relu(output)) or kept[0])
+    handle = getattr(MODEL, f"bn{i}").register_forward_hook(
+        lambda layer, given, output: kept.append(torch.relu(output)) or kept[0]
+    )
     inputs, labels = next(SPLIT.batches(1000))
     logits = MODEL(inputs)
     handle.remove()
@@ -388,8 +415,9 @@ def test_a_criterion_needs_what_it_reads_and_nothing_else(name, layer):
     alone = criteria.scores(name, layer(reads=criteria.reads(name)))
     assert np.array_equal(getattr(full, "scores", full), getattr(alone, "scores", alone))
     for missing in criteria.reads(name):
-        with pytest.raises(StudyError, match=f"{name} reads {missing}"):
-            criteria.scores(name, layer(reads=tuple({"statistics", "maps", "labels"} - {missing})))
+        message = f"{name} needs batch normalisation" if missing == "scale" else f"{name} reads {missing}"
+        with pytest.raises(StudyError, match=message):
+            criteria.scores(name, layer(reads=tuple({"statistics", "maps", "labels", "scale"} - {missing})))
 
 
 def test_labels_are_read_by_those_that_say_so(layer):

@@ -7,19 +7,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.sweep import head
+from prunecurve.network.layer_file import LayerFile, Linear
 from prunecurve.sweep.head import GROUP, STORED, Head, logits, partial_sums
 from prunecurve.sweep.metrics import predict
 
 
-def layers(rng, channels, area, widths, integers=False):
+def layers(rng, channels, area, widths, integers=False, classes=2):
     """Return random weights of linear layers. integers: whole numbers, whose float32 sums are exact in any order."""
-    sizes = [channels * area, *widths, 2]
+    sizes = [channels * area, *widths, classes]
     weights = {}
     for i, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
         for name, shape in (("weight", (outputs, inputs)), ("bias", (outputs,))):
             drawn = rng.integers(-2, 3, shape) if integers else rng.normal(0, 1 / np.sqrt(inputs), shape)
             weights[f"linear{i}.{name}"] = drawn.astype(np.float32)
     return weights
+
+
+def layer_file(weights, channels):
+    """Return a layer that these linear layers follow, with ReLU between them."""
+    count = len(weights) // 2
+    linears = tuple(
+        Linear(weights[f"linear{i}.weight"], weights[f"linear{i}.bias"], "relu" if i < count else "identity", 0.0)
+        for i in range(1, count + 1)
+    )
+    maps, filters = np.zeros((channels, 1, 1), np.float32), np.zeros((channels, 1, 1, 1), np.float32)
+    sizes = np.arange(channels, 0, -1)
+    classes = len(linears[-1].bias)
+    return LayerFile("conv1", "numpy", classes, filters, None, maps, (1, 1), sizes, sizes, linears)
+
+
+def head_of(weights, channels):
+    return Head(layer_file(weights, channels))
 
 
 def plain(features, weights, order, k, replacement, dtype=np.float64):
@@ -34,11 +52,11 @@ def plain(features, weights, order, k, replacement, dtype=np.float64):
     return x
 
 
-def everything(seed, channels, pairs, side, widths, integers=False):
+def everything(seed, channels, pairs, side, widths, integers=False, classes=2):
     rng = np.random.default_rng(seed)
     shape = (pairs, channels, side, side)
     features = (rng.integers(0, 4, shape) if integers else rng.exponential(1, shape)).astype(np.float32)
-    weights = layers(rng, channels, side * side, widths, integers)
+    weights = layers(rng, channels, side * side, widths, integers, classes)
     return features, weights, rng.permutation(channels), rng
 
 
@@ -55,7 +73,7 @@ cases = st.tuples(
 def test_every_way_to_a_k_gives_the_same_bytes(case, data):
     features, weights, order, rng = everything(*case)
     channels = len(order)
-    network, replacement = Head(weights, channels), rng.normal(size=features.shape[1:])
+    network, replacement = head_of(weights, channels), rng.normal(size=features.shape[1:])
     together = logits(features, network, order, range(channels), replacement)
     stored = partial_sums(features, network, order)
     assert stored.shape == (-(-channels // STORED) - 1, len(features), network.hidden)
@@ -69,7 +87,7 @@ def test_every_way_to_a_k_gives_the_same_bytes(case, data):
 def test_the_same_bytes_at_the_sizes_of_mnist():
     """BLAS chooses its kernels by size. Here: the reference network's layers, one whole block of pairs and a part."""
     features, weights, order, _ = everything(0, 128, head.ROWS + 77, 3, [256, 64])
-    network, replacement = Head(weights, 128), np.zeros(features.shape[1:])
+    network, replacement = head_of(weights, 128), np.zeros(features.shape[1:])
     together = logits(features, network, order, range(128), replacement, threads=2)
     stored = partial_sums(features, network, order)
     for k in range(128):
@@ -83,7 +101,7 @@ def test_the_same_bytes_at_the_sizes_of_mnist():
 def test_threads_give_the_same_bytes(monkeypatch):
     monkeypatch.setattr(head, "ROWS", 16)
     features, weights, order, _ = everything(3, 40, 100, 2, [12, 5])
-    network, replacement = Head(weights, 40), np.zeros(features.shape[1:])
+    network, replacement = head_of(weights, 40), np.zeros(features.shape[1:])
     one, two = (logits(features, network, order, range(40), replacement, threads=n) for n in (1, 2))
     assert np.array_equal(one, two)
     assert np.array_equal(*(partial_sums(features, network, order, threads=n) for n in (1, 2)))
@@ -93,8 +111,18 @@ def test_threads_give_the_same_bytes(monkeypatch):
 def test_close_to_the_definition_in_float64(case):
     features, weights, order, rng = everything(*case)
     replacement = rng.normal(size=features.shape[1:])
-    found = logits(features, Head(weights, len(order)), order, range(len(order)), replacement)
+    found = logits(features, head_of(weights, len(order)), order, range(len(order)), replacement)
     for k in range(len(order)):
+        assert found[k] == pytest.approx(plain(features, weights, order, k, replacement), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("classes", [3, 10])
+def test_any_number_of_classes(classes):
+    features, weights, order, rng = everything(2, 2 * STORED + 5, 30, 2, [9, 7], classes=classes)
+    replacement = rng.normal(size=features.shape[1:])
+    found = logits(features, head_of(weights, len(order)), order, range(len(order)), replacement)
+    assert found.shape == (len(order), 30, classes)
+    for k in (0, 1, STORED, len(order) - 1):
         assert found[k] == pytest.approx(plain(features, weights, order, k, replacement), rel=1e-4, abs=1e-4)
 
 
@@ -105,7 +133,7 @@ def test_ties_are_ties(case):
     # Small weights give small differences between logits, so differences of zero are common.
     weights[f"linear{len(weights) // 2}.weight"] //= 2
     replacement = np.zeros(features.shape[1:])
-    found = logits(features, Head(weights, len(order)), order, range(len(order)), replacement)
+    found = logits(features, head_of(weights, len(order)), order, range(len(order)), replacement)
     for k in range(len(order)):
         for dtype in (np.float32, np.float64):
             expected = plain(features, weights, order, k, replacement, dtype)
@@ -124,7 +152,7 @@ def test_nothing_is_left_of_what_was_removed(size, channels):
     gone = channels // 2
     features[:, order[:gone]] *= np.float32(size)
     replacement = np.zeros(features.shape[1:])
-    network = Head(weights, channels)
+    network = head_of(weights, channels)
     swept = logits(features, network, order, range(channels), replacement, partial_sums(features, network, order))
     for k in range(gone, channels):
         expected = plain(features, weights, order, k, replacement)
@@ -141,14 +169,14 @@ def test_nothing_is_left_of_what_was_removed(size, channels):
 @given(cases)
 def test_the_unpruned_network_is_the_same_in_every_ranking(case):
     features, weights, order, _ = everything(*case)
-    network, replacement = Head(weights, len(order)), np.zeros(features.shape[1:])
+    network, replacement = head_of(weights, len(order)), np.zeros(features.shape[1:])
     one, other = (logits(features, network, o, [0, 1], replacement)[0] for o in (order, order[::-1]))
     assert np.array_equal(one, other)
 
 
 def test_a_k_out_of_order_is_no_matter():
     features, weights, order, _ = everything(9, 20, 5, 2, [4])
-    network, replacement = Head(weights, 20), np.zeros(features.shape[1:])
+    network, replacement = head_of(weights, 20), np.zeros(features.shape[1:])
     up = logits(features, network, order, [3, 11, 17], replacement)
     down = logits(features, network, order, [17, 3, 11], replacement)
     assert np.array_equal(up[[2, 0, 1]], down)

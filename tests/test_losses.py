@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from hypothesis import given
-from prunecurve.ranking import losses as module
+from prunecurve.ranking import numpy_losses as module
 from prunecurve.ranking.validation_set import ValidationSet
-from prunecurve.ranking.losses import Losses
+from prunecurve.ranking.numpy_losses import Losses
 from prunecurve.ranking.orders import backward
-from test_head import cases, everything, plain
+from test_head import cases, everything, layer_file, plain
 
 
 def balanced_loss(features, weights, removed, labels):
@@ -19,8 +19,7 @@ def balanced_loss(features, weights, removed, labels):
 
 
 def losses_of(features, labels, weights, threads=1):
-    # A network with one convolution, which therefore is the last one.
-    return Losses(ValidationSet(features, labels, weights | {"conv1.weight": features}, "conv1", threads))
+    return Losses(ValidationSet(features, labels, layer_file(weights, features.shape[1]), threads))
 
 
 @given(cases)
