@@ -19,6 +19,7 @@ RULES = {
     "/inputs/": "make_pairs",
     "model.pt": "train",
     "/maps_": "sample_maps",
+    "layer.npy": "describe_layer",
     "features.npy": "collect_activations",
     "/ranking/": "rank_channels",
     "/partial_sums/": "sum_channels",
@@ -67,7 +68,7 @@ def test_a_second_checkout_computes_nothing_again(cache, tmp_path):
     assert second.plan(CURVE, VERIFICATION, "--cache") == {}
     alone = Study(tmp_path / "alone", FEW)
     alone.run(CURVE, VERIFICATION)
-    for name in ("curve.csv", "seed0/weights.npy", "seed0/conv3/verification.csv"):
+    for name in ("curve.csv", "seed0/conv3/layer.npy", "seed0/conv3/verification.csv"):
         assert alone.path(name).read_bytes() == second.path(name).read_bytes(), name
 
 
@@ -77,7 +78,7 @@ def test_a_second_checkout_computes_nothing_again(cache, tmp_path):
         ("sweep={ks: [3, 5], removals: [mean_replacement, zero_weights]}", {"eval_pruned"}),
         ("ranking={criteria: [l2_norm, l1_norm]}", {"rank_channels", "sum_channels", "eval_pruned"}),
         ("ranking={criteria: [mean_activation], split: val}", {"rank_channels", "sum_channels", "eval_pruned"}),
-        ("ranking={criteria: [hrank], split: val, sampled_pairs: 60}", {*SHARED[4:], "sample_maps"}),
+        ("ranking={criteria: [hrank], split: val, sampled_pairs: 60}", {*SHARED[5:], "sample_maps"}),
         ("training={epochs: 3}", set(SHARED[2:])),
         ("seeds=[1]", set(SHARED[1:])),
     ],

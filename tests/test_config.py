@@ -11,7 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunecurve.ranking import criteria
 from prunecurve import config as config_module
-from prunecurve.config import check, filled, keys, ks, layers, load_schema, original_text, k_batches, pruned_layer
+from prunecurve.config import (
+    backend,
+    check,
+    convolutions,
+    filled,
+    k_batches,
+    keys,
+    ks,
+    layers,
+    load_schema,
+    original_text,
+    pruned_layer,
+)
 from prunecurve.data.datasets import DATASETS
 from prunecurve.errors import StudyError
 
@@ -52,10 +64,22 @@ INVALID = [
         "network.channels: 5 blocks are too many for image_size 28, since each halves the image; allowed",
     ),
     ({"network": {"channels": [4, 1]}}, "network.channels: the last block has 1 channel; allowed: at least 2"),
-    ({"layer": "conv4"}, "layer: conv4 is not in the network; allowed: last, conv1, conv2, conv3"),
     (
-        {"layer": "linear1"},
-        "layer: 'linear1' is not allowed; allowed: last or conv1 or conv2, …",
+        {"layer": "conv4"},
+        "layer: conv4 is not in the network; allowed: last, conv1, conv2, conv3, linear1, linear2; did you mean conv3?",
+    ),
+    ({"layer": "linear3"}, "layer: linear3 is the output layer, whose outputs are the classes; allowed: last, conv1"),
+    (
+        {"layer": "linear1", "ranking": {"criteria": ["reversed-bn_scale"]}},
+        "ranking.criteria: reversed-bn_scale needs batch normalisation, and linear1 (layer) has none",
+    ),
+    (
+        {"layer": "linear2", "sweep": {"ks": [32]}},
+        "sweep.ks: K = 32 is out of range; allowed: 0 to 31, because linear2 has 32 channels (network.hidden)",
+    ),
+    (
+        {"layer": "conv 1"},
+        "layer: 'conv 1' is not allowed; allowed: last or conv1 or conv2, …",
     ),
     ({"layer": "conv1", "network": {"channels": [1, 4]}}, "layer: conv1 has 1 channel (network.channels)"),
     (
@@ -194,7 +218,7 @@ def test_options_of_the_code_are_keys_of_the_schema():
 
     # The requirement is no part of the recipe: it decides whether a trained network is used.
     assert {f.name for f in fields(Recipe)} == set(ALL_KEYS["training"]["properties"]) - {"require"}
-    assert {f.name for f in fields(Architecture)} - {"in_channels", "image_size"} == set(
+    assert {f.name for f in fields(Architecture)} - {"in_channels", "image_size", "classes"} == set(
         ALL_KEYS["network"]["properties"]
     )
 
@@ -208,11 +232,34 @@ def test_ks_always_hold_the_control():
 
 def test_layers_and_their_jobs():
     config = check({"sweep": {"ks_per_job": 48}}, SCHEMA)
-    assert layers(config) == {"conv1": 16, "conv2": 32, "conv3": 64}
+    assert convolutions(config) == {"conv1": 16, "conv2": 32, "conv3": 64}
+    assert layers(config) == {**convolutions(config), "linear1": 128, "linear2": 32}
     assert pruned_layer(config) == "conv3"
     assert pruned_layer(check({"layer": "conv2"}, SCHEMA)) == "conv2"
+    assert {layer: backend(config, layer) for layer in layers(config)} == {
+        **{"conv1": "torch", "conv2": "torch"},
+        **{"conv3": "numpy", "linear1": "numpy", "linear2": "numpy"},
+    }
     assert list(k_batches(config, "conv3")) == ["0-47", "48-63"]
     assert list(k_batches(check({}, SCHEMA), "conv2")) == ["0-31"], "the sweep of a layer before the last is one job"
+    assert list(k_batches(config, "linear1")) == ["0-47", "48-95", "96-127"]
+
+
+def test_the_layers_and_backends_of_the_config_are_those_of_the_network():
+    """The config knows them before there is a network; the graph of the network says the same."""
+    from conftest import layer_of, random_network
+    from prunecurve.network.description import describe
+    from prunecurve.network.pair_network import Architecture
+
+    config = check({"network": {"channels": [3, 4, 5], "hidden": [6, 7]}}, SCHEMA)
+    model = random_network(Architecture(2, 12, (3, 4, 5), 3, (6, 7), 0.5), 0)
+    for name, channels in layers(config).items():
+        layer = describe(layer_of(model, name))
+        assert (layer.channels, layer.backend) == (channels, backend(config, name)), name
+        assert (layer.scale is None) == (name not in convolutions(config))
+    assert layer_of(model, "last").path == pruned_layer(config)
+    with pytest.raises(StudyError, match="linear3 can't be pruned: it is the output layer"):
+        layer_of(model, "linear3")
 
 
 def test_points_are_those_of_the_network():
@@ -341,7 +388,7 @@ def test_jobs_and_scripts_accept_all_allowed_values(data):
         ) < channels
     options = rules_options()
     arrays = ("images", "inputs", "labels")
-    paths = [f"--{a}-{b}=x" for a in ("train", "val") for b in arrays] + ["--model=x", "--weights=x"]
+    paths = [f"--{a}-{b}=x" for a in ("train", "val") for b in arrays] + ["--model=x"]
     words = [
         *options(complete["preprocess"]),
         *options(complete["network"]),

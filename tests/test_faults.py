@@ -43,7 +43,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def test_the_artifacts_of_the_study_are_large(finished):
-    names = ["model.pt", "weights.npy", "conv3/activations/test/features.npy"]
+    names = ["model.pt", "conv3/layer.npy", "conv3/activations/test/features.npy"]
     assert min(finished.path(f"seed0/{name}").stat().st_size for name in names) > 1_000_000
 
 
@@ -115,7 +115,7 @@ class Stage:
 
 TABLES = ("curve.csv", "summary.csv")
 STAGES = [
-    Stage("train", 3.0, ("seed0/model.pt", "seed0/weights.npy", "seed0/training.csv"), ("seed0/conv3", *TABLES)),
+    Stage("train", 3.0, ("seed0/model.pt", "seed0/training.csv"), ("seed0/conv3", *TABLES)),
     Stage("collect_activations", 2.5, ("seed0/conv3/activations",), ("seed0/conv3", *TABLES)),
     Stage("eval_pruned", 2.5, ("seed0/conv3/sweep",), TABLES),
     Stage("aggregate", 1.0, TABLES),
@@ -208,7 +208,7 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(
     copied.run(CURVE)
     assert wait_until(lambda: not processes(copied)), "a process is still running"
     assert differing(copied, finished) == []
-    assert {"digits/curve.csv", "digits/seed0/weights.npy", "digits/seed0/model.pt"} <= set(artifacts(copied))
+    assert {"digits/curve.csv", "digits/seed0/conv3/layer.npy", "digits/seed0/model.pt"} <= set(artifacts(copied))
     assert unfinished(copied) == []
     assert copied.plan(CURVE) == {}
 
@@ -233,9 +233,9 @@ def test_a_job_that_ends_after_the_next_run_changes_nothing(finished, copied, st
 
 
 def test_a_forced_run_gives_the_same_bytes_a_new_time(finished, copied):
-    before = copied.path("seed0/weights.npy").stat().st_mtime_ns
-    copied.run("results/digits/seed0/weights.npy", "--forcerun", "train")
-    assert copied.path("seed0/weights.npy").stat().st_mtime_ns > before and differing(copied, finished) == []
+    before = copied.path("seed0/model.pt").stat().st_mtime_ns
+    copied.run("results/digits/seed0/model.pt", "--forcerun", "train")
+    assert copied.path("seed0/model.pt").stat().st_mtime_ns > before and differing(copied, finished) == []
     assert "collect_activations" in copied.plan(CURVE), "Snakemake compares large files by time"
     copied.run(CURVE)
     assert copied.plan(CURVE) == {} and differing(copied, finished) == []
@@ -288,7 +288,7 @@ ROW = "seed0/conv3/sweep/l1_norm/structural/k5.csv"
 @pytest.mark.parametrize(
     ("deleted", "free", "named"),
     [
-        (["seed0/model.pt", "seed0/weights.npy", "seed0/training.csv"], 0, "seed0/model.pt"),
+        (["seed0/model.pt", "seed0/training.csv"], 0, "seed0/model.pt"),
         (["seed0/conv3/activations"], 120_000, "seed0/conv3/activations/test/features.npy"),
         ([ROW], 0, ROW),
         (["curve.csv", "curve.csv.settings"], 0, "curve.csv"),
@@ -399,7 +399,7 @@ def test_the_bombs_are_live(tmp_path):
         ("seed0/images/test.npy", "seed0/conv3/activations/test/features.npy"),
         ("seed0/labels/test.npy", ROW),
         ("seed0/model.pt", "seed0/conv3/activations/test/features.npy"),
-        ("seed0/weights.npy", "seed0/conv3/partial_sums/l1_norm.npy"),
+        ("seed0/conv3/layer.npy", "seed0/conv3/partial_sums/l1_norm.npy"),
         ("seed0/conv3/activations/test/features.npy", ROW),
         ("seed0/conv3/partial_sums/l1_norm.npy", ROW),
         ("seed0/conv3/ranking/l1_norm.csv", ROW),

@@ -40,10 +40,23 @@ def test_plugins_are_followed():
     assert "accuracy_vs_k.py" not in names
 
 
+def test_a_backend_counts_only_where_it_is_used():
+    """That of torch brings the code that finds layers; numpy's does not, nor do rankings that use numpy's losses."""
+    for script, numpy, torch in (
+        ("eval_pruned", "sweep.backends.numpy_backend", "sweep.backends.torch_backend"),
+        ("rank_channels", "ranking.numpy_losses", "ranking.torch_losses"),
+    ):
+        own, other = ({p.name for p in files_of(SCRIPTS / f"{script}.py", name)} for name in (numpy, torch))
+        assert "head.py" in own and not {"layers.py", "pair_network.py", "torch_backend.py"} & own
+        assert {"layers.py", "pair_network.py", "torch_backend.py"} < other and "numpy_losses.py" not in other
+    with_greedy = files_of(SCRIPTS / "rank_channels.py", "ranking.criteria.greedy", "ranking.numpy_losses")
+    assert not {"layers.py", "torch_losses.py"} & {p.name for p in with_greedy}
+
+
 def test_an_evaluation_imports_numpy_and_no_more():
-    imported = subprocess.run(
-        [sys.executable, "-X", "importtime", str(SCRIPTS / "eval_pruned.py"), "--help"], capture_output=True, text=True
-    ).stderr
+    code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); sys.argv = ['eval_pruned', '--help']\n"
+    code += "import prunecurve.sweep.backends.numpy_backend, runpy; runpy.run_path(sys.path[0] + '/eval_pruned.py')"
+    imported = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True).stderr
     packages = {line.split("|")[-1].strip().split(".")[0] for line in imported.splitlines()}
     assert "numpy" in packages
     assert not packages & {"torch", "pandas", "matplotlib", "scipy", "sklearn", "PIL", "yaml", "jsonschema"}
@@ -102,7 +115,7 @@ def replaced(old: str, new: str):
 
 
 def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
-    evaluations = {"eval_pruned", "eval_early", "verify_surgery"}
+    evaluations = {"eval_pruned", "verify_surgery"}
     assert changed("prunecurve/network/scores.py", with_statement) == {"train", *evaluations}
     assert changed("prunecurve/verification/surgery.py", with_statement) == {"verify_surgery"}
     assert changed("prunecurve/data/datasets/image_set.py", with_statement) == {"get_images"}
@@ -116,7 +129,7 @@ def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
 
 def test_a_new_metric_column_does_not_train_again(changed):
     column = replaced("        **counts,\n", '        **counts,\n        "pairs": len(labels),\n')
-    assert changed("prunecurve/sweep/metrics.py", column) == {"eval_pruned", "eval_early", "verify_surgery"}
+    assert changed("prunecurve/sweep/metrics.py", column) == {"eval_pruned", "verify_surgery"}
 
 
 @pytest.mark.parametrize(

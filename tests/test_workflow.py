@@ -16,6 +16,7 @@ import pytest
 from conftest import PROJECT, TINY, Study, environment, heeds_interrupts
 from PIL import Image
 from prunecurve.ranking import criteria
+from prunecurve.network.pair_network import load_model
 from prunecurve.files import read_order, read_rows, save_array, write_rows
 from prunecurve.sweep.evaluation import Evaluator
 
@@ -139,9 +140,8 @@ def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
     options = {
         "features": seed / "conv3/activations/test/features.npy",
         "labels": seed / "labels/test.npy",
-        "weights": seed / "weights.npy",
+        "layer": seed / "conv3/layer.npy",
         "mean-features": seed / "conv3/activations/test/mean_features.npy",
-        "layer": "conv3",
         "ranking": seed / "conv3/ranking/l1_norm.csv",
         "removal": "structural",
         "k": 3,
@@ -165,8 +165,8 @@ def test_mean_replacement_takes_its_means_from_the_validation_pairs(finished):
     seed, rows_of = finished.path("seed0"), {}
     (row,) = read_rows(seed / "conv3/sweep/mean_activation/mean_replacement/k5.csv")
     for split in ("val", "test"):
-        files = [seed / name for name in ("conv3/activations/test/features.npy", "labels/test.npy", "weights.npy")]
-        evaluator = Evaluator(*files, "conv3", seed / f"conv3/activations/{split}/mean_features.npy")
+        files = [seed / name for name in ("conv3/activations/test/features.npy", "labels/test.npy", "conv3/layer.npy")]
+        evaluator = Evaluator(*files, seed / f"conv3/activations/{split}/mean_features.npy")
         order = read_order(seed / "conv3/ranking/mean_activation.csv", P)
         (rows_of[split],) = evaluator.rows(order, [5], "mean_replacement")
     assert float(row["log_loss"]) == pytest.approx(rows_of["val"]["log_loss"], abs=1e-9)
@@ -287,7 +287,8 @@ def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, not_plan
         ),
         ("aggregate.py", {"aggregate": 1}),
         ("prunecurve/study/shape.py", {"explain_shape": 1, "plot": 1}),
-        ("prunecurve/sweep/rest.py", {}),
+        ("prunecurve/sweep/backends/torch_backend.py", {}),
+        ("prunecurve/network/layers.py", {"describe_layer": 1, "collect_activations": 2}),
         ("prunecurve/study/comparisons.py", {"compare_rankings": 1, "aggregate": None}),
         ("make_pairs.py", {"make_pairs": 1, "train": 1}),
         ("prunecurve/network/pair_network.py", {"train": 1, "collect_activations": 2}),
@@ -368,7 +369,7 @@ def test_sensitivity_and_an_earlier_layer(copied):
     replace(copied, "threads: 2", "threads: 2\nsensitivity: {criteria: [l2_norm]}")
     planned = copied.plan("sensitivity")
     # Only the criterion of the sensitivity: three layers; for the last one also the K of the verification.
-    assert (planned["rank_channels"], planned["eval_pruned"], planned["eval_early"]) == (3, P + CHECKED, 4)
+    assert (planned["rank_channels"], planned["eval_pruned"]) == (3, P + CHECKED + 4)
     copied.run("sensitivity")
     table = rows(copied.path("sensitivity.csv"))
     assert [(row["layer"], int(row["k"])) for row in table] == [
@@ -389,9 +390,9 @@ def test_sensitivity_and_an_earlier_layer(copied):
     replace(copied, "[mean_activation, l1_norm]", "[l2_norm, loss_oracle]")
     replace(copied, "threads: 2", "threads: 2\nlayer: conv2")
     planned = copied.plan()
-    assert not {"train", "eval_pruned"} & set(planned)
+    assert not {"train", "describe_layer", "sum_channels"} & set(planned)
     # For l2_norm mean_replacement, which the shape figure needs; for loss_oracle the two verified removals.
-    assert (planned["rank_channels"], planned["eval_early"]) == (1, 3)
+    assert (planned["rank_channels"], planned["eval_pruned"]) == (1, 3)
     copied.run("--config", "overwrite=true")
     table = rows(copied.path("curve.csv"))
     assert [(row["criterion"], int(row["k"])) for row in table] == [
@@ -399,6 +400,21 @@ def test_sensitivity_and_an_earlier_layer(copied):
     ]
     assert {row["layer"] for row in table} == {"conv2"}
     assert copied.path("figures/mean_feature_maps_conv2_seed0.png").exists()
+
+
+def test_a_hidden_linear_layer(copied):
+    """Its outputs are pruned like channels, with sums in numpy, all removals, and verification by surgery."""
+    criteria = "[mean_activation, l1_norm, hrank, chip, taylor_gate, greedy]"
+    chosen = ("--config", "study=hidden", "layer=linear1", f"ranking={{criteria: {criteria}, sampled_pairs: 40}}")
+    tables = ("results/hidden/curve.csv", "results/hidden/seed0/linear1/verification.csv")
+    maps = "results/hidden/figures/mean_feature_maps_linear1_seed0.png"
+    copied.run(*tables, maps, *chosen, "sweep={removals: [structural, mean_replacement], ks_per_job: 64}")
+    table = rows(copied.folder / tables[0])
+    assert len(table) == 6 * 2 * 12 and {row["layer"] for row in table} == {"linear1"}
+    assert table[3]["conv_weight_shape"] == "9x72"
+    verified = rows(copied.folder / tables[1])
+    assert {row["removal"] for row in verified} == {"structural", "mean_replacement", "zero_weights"}
+    assert all(row["agrees"] == "True" for row in verified) and (copied.folder / maps).exists()
 
 
 # ---- several studies in one folder
@@ -521,7 +537,7 @@ def test_one_core_gives_the_same_bytes_as_two(finished, study):
     for name in (
         "curve.csv",
         "seed0/conv3/verification.csv",
-        "seed0/weights.npy",
+        "seed0/conv3/layer.npy",
         "seed0/model.pt",
         "seed0/conv3/partial_sums/l1_norm.npy",
         "seed0/conv3/activations/test/features.npy",
@@ -743,8 +759,8 @@ def test_own_colour_images_through_all_steps(tmp_path):
     assert [(row["removal"], row["k"]) for row in table] == [
         (removal, k) for removal in ("structural", "mean_replacement") for k in ("0", "2", "5")
     ]
-    weights = np.load(results / "seed0" / "weights.npy")
-    assert weights["conv1.weight"].shape == (4, 6, 3, 3)
+    model = load_model(results / "seed0" / "model.pt")
+    assert model.conv1.weight.shape == (4, 6, 3, 3)
     assert {row["removal"] for row in rows(results / "seed0" / "conv3" / "verification.csv")} == {
         "structural",
         "mean_replacement",
