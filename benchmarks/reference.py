@@ -1,6 +1,6 @@
 """The methods that ours is compared with: the reference experiment's method, in a straightforward implementation.
 
-`counts` is a faster variant with our network: channels-last layout, ReLU after pooling, and inputs gathered only once.
+`counts` is a faster variant with our network: channels-last layout, and inputs gathered only once.
 """
 
 import copy
@@ -81,11 +81,11 @@ def plain_network(architecture: Architecture) -> nn.Sequential:
         ]
         inputs = outputs
     layers.append(nn.Flatten())
-    inputs *= architecture.size_after(architecture.blocks) ** 2
+    inputs *= (architecture.image_size >> len(architecture.channels)) ** 2
     for i, outputs in enumerate(architecture.hidden):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()] + ([nn.Dropout(architecture.dropout)] if i == 0 else [])
         inputs = outputs
-    return nn.Sequential(*layers, nn.Linear(inputs, 2))
+    return nn.Sequential(*layers, nn.Linear(inputs, architecture.classes))
 
 
 def plain_copy(model: PairNet) -> nn.Sequential:

@@ -72,7 +72,7 @@ class Study:
         return {
             "features": str(self.in_layer / "activations" / split / "features.npy"),
             "labels": str(self.seed / "labels" / f"{split}.npy"),
-            "weights": str(self.seed / "weights.npy"),
+            "layer": str(self.in_layer / "layer.npy"),
         }
 
     def arrays(self, split: str = "test") -> list[np.ndarray]:

@@ -9,7 +9,8 @@ import torch
 from measuring import Row, alternating, at_most, compared, cores, run_measured
 from prunecurve.data.batches import Split
 from prunecurve.files import save_array, streamed_array, write_rows
-from prunecurve.network.pair_network import POINTS, load_model, prepare_torch
+from prunecurve.network.layers import POINTS, PrunableLayer
+from prunecurve.network.pair_network import load_model, prepare_torch
 from prunecurve.ranking.activations import ChannelStatistics, collect
 from study import Study, environment
 
@@ -19,22 +20,20 @@ TIMES = 8
 
 
 @torch.inference_mode()
-def in_two_passes(model, split: Split, folder) -> None:
+def in_two_passes(layer: PrunableLayer, split: Split, folder) -> None:
     """Do one pass for the features, also streamed to disk, and one for the statistics at each measurement point."""
-    blocks, count, done, total = model.architecture.blocks, len(split), 0, 0
-    size = model.architecture.size_after(blocks)
-    shape = (count, model.architecture.channels[-1], size, size)
+    count, done, total = len(split), 0, 0
+    shape = (count, layer.channels, *layer.map_shape)
     with streamed_array(folder / "features.npy", shape) as features:
-        for x, _ in split.batches(BATCH):
-            for i in range(1, blocks + 1):
-                x = model.pooled(i, model.conv(i)(x))
+        for inputs, _ in split.batches(BATCH):
+            x = layer.maps(inputs)["pool"]
             features[done : done + len(x)] = x.numpy()
             total = total + x.double().sum(0)
             done += len(x)
     save_array(folder / "mean_features.npy", (total / count).numpy())
     measured, total = {point: ChannelStatistics() for point in POINTS}, 0
     for inputs, _ in split.batches(BATCH):
-        maps = model.maps(blocks, inputs)
+        maps = layer.maps(inputs)
         for point in POINTS:
             measured[point].add(maps[point])
         total = total + maps["relu"].double().sum(0)
@@ -47,12 +46,13 @@ def rows(study: Study) -> list[Row]:
     """Measure time in this process, and memory of whole jobs with all pairs and with each pair repeated TIMES times."""
     prepare_torch("cpu", cores())
     model = load_model(study.seed / "model.pt")
+    layer = PrunableLayer(model, study.layer, model.input_shape)
     images, pairs, labels = study.arrays()
     split, folder = Split.of(images, pairs, labels, "cpu"), study.folder / "collected"
     seconds = alternating(
         study.rounds,
-        one=lambda turn: collect(model, model.architecture.blocks, split, BATCH, folder),
-        two=lambda turn: in_two_passes(model, split, folder),
+        one=lambda turn: collect(layer, split, BATCH, folder),
+        two=lambda turn: in_two_passes(layer, split, folder),
     )
     peaks, sizes = [], []
     command = [sys.executable, "workflow/scripts/collect_activations.py", "--model", study.seed / "model.pt"]

@@ -7,7 +7,9 @@ import torch
 
 from measuring import Row, alternating, at_most_absolute, compared, cores
 from prunecurve.data.batches import Split
-from prunecurve.files import load_array, load_arrays
+from prunecurve.files import load_array
+from prunecurve.network.layer_file import load_layer
+from prunecurve.network.layers import PrunableLayer
 from prunecurve.network.pair_network import load_model, prepare_torch
 from prunecurve.ranking.orders import backward, losses_of
 from prunecurve.ranking.validation_set import ValidationSet
@@ -25,13 +27,14 @@ def rows(study: Study) -> list[Row]:
     features = load_array(files["features"], mapped=True)[:PAIRS]
     images, pairs, of_pairs = study.arrays("val")
     pairs, of_pairs = pairs[: len(features)], of_pairs[: len(features)]
-    validation = ValidationSet(features, of_pairs, load_arrays(files["weights"]), study.layer, cores())
+    validation = ValidationSet(features, of_pairs, load_layer(files["layer"]), cores())
     model = load_model(study.seed / "model.pt")
+    layer = PrunableLayer(model, study.layer, model.input_shape)
+    (reader,) = layer.readers.values()
     split = Split.of(images, pairs, of_pairs, "cpu")
     batches = [inputs for inputs, _ in split.batches(500)]
     stored = torch.from_numpy(np.array(features))
     labels = torch.from_numpy(of_pairs)
-    blocks = model.architecture.blocks
     candidates = channels * (channels + 1) // 2 - 1
     random = np.random.default_rng(0)
 
@@ -48,14 +51,14 @@ def rows(study: Study) -> list[Row]:
             for maps in pooled():
                 maps = maps.clone()
                 maps[:, removed] = 0
-                logits.append(model.head(maps))
+                logits.append(layer.rest(reader(maps.flatten(1))))
             torch.nn.functional.cross_entropy(torch.cat(logits), labels).item()
         return (time.perf_counter() - started) / SAMPLE * candidates
 
     seconds = alternating(
         study.rounds,
         ours=ours,
-        whole_network=lambda turn: masked(lambda: (model.maps(blocks, inputs)["pool"] for inputs in batches)),
+        whole_network=lambda turn: masked(lambda: (layer.maps(inputs)["pool"] for inputs in batches)),
         linear_layers=lambda turn: masked(lambda: [stored]),
     )
     name = f"greedy: order of {channels} channels, {study.dataset}, {len(pairs):,} pairs, {cores()} threads"

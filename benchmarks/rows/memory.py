@@ -18,7 +18,7 @@ def rows(study: Study) -> list[Row]:
         str(study.in_layer / "ranking/l1_norm.csv"),
     ]
     command += [word for name, path in study.files().items() for word in (f"--{name}", path)]
-    command += f"--dataset {study.dataset} --seed 0 --layer {study.layer} --criterion l1_norm".split()
+    command += f"--dataset {study.dataset} --seed 0 --criterion l1_norm".split()
     command += ["--removal", "structural", "--output", "row.csv"]
     stored = ["--partial-sums", str(study.in_layer / "partial_sums" / "l1_norm.npy")]
     peaks = {

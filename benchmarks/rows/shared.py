@@ -34,7 +34,7 @@ def rows(study: Study) -> list[Row]:
             **{"channels": network["channels"], "kernel-size": 3, "hidden": network["hidden"], "dropout": 0.5},
             **{"epochs": 2, "batch-size": 64, "learning-rate": 0.001, "weight-decay": 0.01, "max-shift": 1},
             **{"swap": True, "same-weight": 1, "device": "cpu", "threads": threads, "seed": number},
-            **{"model": scratch / f"{number}.pt", "weights": scratch / f"{number}.npy"},
+            **{"model": scratch / f"{number}.pt"},
             **{"history": scratch / f"{number}.csv", "log": scratch / f"{number}.log"},
         }
         words = [sys.executable, study.folder / "workflow" / "scripts" / "train.py"]

@@ -11,6 +11,7 @@ import reference
 from measuring import Row, alternating, at_least, compared, cores
 from prunecurve.data.batches import Split
 from prunecurve.files import read_order
+from prunecurve.network.layers import PrunableLayer
 from prunecurve.network.pair_network import load_model, prepare_torch
 from prunecurve.ranking.activations import collect
 from prunecurve.sweep.evaluation import Evaluator
@@ -35,7 +36,8 @@ def rows(study: Study) -> list[Row]:
     images, pairs, labels = study.arrays()
     split = Split.of(images, pairs, labels, "cpu")
     order, ks = read_order(study.in_layer / "ranking" / "l1_norm.csv", channels), range(1, channels)
-    evaluator = Evaluator(**files, layer=study.layer)
+    evaluator = Evaluator(**files)
+    layer = PrunableLayer(model, study.layer, model.input_shape)
     swept = {removal: {row["k"]: row for row in evaluator.rows(order, ks, removal)} for removal in WAYS}
     differing: dict[str, set[int]] = {removal: set() for removal in WAYS}
 
@@ -66,9 +68,9 @@ def rows(study: Study) -> list[Row]:
         return timed(removal, model, ks[turn * 2 :: len(ks) // SAMPLE][:SAMPLE], count)
 
     def from_images(turn: int) -> None:
-        collect(model, model.architecture.blocks, split, 250, study.folder / "collected")
+        collect(layer, split, 250, study.folder / "collected")
         features = str(study.folder / "collected" / "features.npy")
-        again = Evaluator(features, files["labels"], files["weights"], study.layer)
+        again = Evaluator(features, files["labels"], files["layer"])
         again.rows(order, ks, "structural", threads=cores())
 
     ways: dict[str, Callable] = {}
