@@ -46,7 +46,7 @@ def test_an_evaluation_imports_numpy_and_no_more():
     ).stderr
     packages = {line.split("|")[-1].strip().split(".")[0] for line in imported.splitlines()}
     assert "numpy" in packages
-    assert not packages & {"torch", "pandas", "matplotlib", "scipy", "sklearn", "PIL", "yaml", "jsonschema"}
+    assert not packages & {"torch", "pandas", "matplotlib", "scipy", "sklearn", "PIL", "yaml", "pydantic"}
 
 
 def test_another_version_of_a_library_changes_the_digest_of_what_imports_it(monkeypatch):
@@ -69,6 +69,7 @@ def test_another_version_of_a_library_changes_the_digest_of_what_imports_it(monk
     assert changed("torch") == {"train", "verify_surgery"}
     assert changed("pandas") == {"plot"}
     assert changed("numpy") == set(names)
+    assert changed("pydantic") == set(), "it checks values"
     assert digests() == before
 
 
@@ -114,6 +115,14 @@ def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
     assert changed("plot.py", with_statement) == {"plot"}
 
 
+def test_an_edited_key_of_the_config_trains_nothing_again(changed):
+    """Jobs get the values as parameters; defaults, bounds and descriptions are not part of the digest."""
+    default = replaced("learning_rate: float = Field(0.001", "learning_rate: float = Field(0.002")
+    assert changed("prunecurve/network/parameters.py", default) == set()
+    assert changed("prunecurve/data/parameters.py", replaced("Number or share of training", "Number of")) == set()
+    assert changed("prunecurve/config/model.py", replaced("dpi: int = Field(300", "dpi: int = Field(200")) == set()
+
+
 def test_a_new_metric_column_does_not_train_again(changed):
     column = replaced("        **counts,\n", '        **counts,\n        "pairs": len(labels),\n')
     assert changed("prunecurve/sweep/metrics.py", column) == {"eval_pruned", "eval_early", "verify_surgery"}
@@ -145,11 +154,15 @@ def test_modules_that_only_read_and_write_are_listed_and_count_by_their_format(c
     """Add a module here only if no number of a result is computed in it."""
     assert {
         "commandline.py",
+        "data/parameters.py",
         "errors.py",
         "files.py",
         "network/learned.py",
+        "network/parameters.py",
         "progress.py",
         "provenance.py",
+        "sections.py",
+        "settings.py",
     } == NOT_COMPUTED_WITH
     for name in NOT_COMPUTED_WITH:
         assert (SCRIPTS / "prunecurve" / name).is_file()

@@ -26,9 +26,9 @@ architectures = st.builds(
     Architecture,
     in_channels=st.sampled_from([2, 6]),
     image_size=st.integers(9, 14),
-    channels=st.lists(st.integers(2, 7), min_size=1, max_size=3).map(tuple),
+    channels=st.lists(st.integers(2, 7), min_size=1, max_size=3),
     kernel_size=st.sampled_from([1, 3, 5]),
-    hidden=st.lists(st.integers(2, 9), min_size=1, max_size=3).map(tuple),
+    hidden=st.lists(st.integers(2, 9), min_size=1, max_size=3),
     dropout=st.just(0.5),
 )
 cases = st.tuples(architectures, st.integers(0, 2**31), st.floats(0, 1, exclude_max=True), st.integers(0, 2))
@@ -149,7 +149,9 @@ def test_the_network_is_rebuilt_from_its_plain_arrays(case):
 
 def test_evaluator_gives_one_row_for_each_k(tmp_path):
     """Reads files as the workflow writes them; checks the columns, and that the numbers depend on K."""
-    architecture = Architecture(2, 12, (3, 8), 3, (9, 5), 0.5)
+    architecture = Architecture(
+        in_channels=2, image_size=12, channels=[3, 8], kernel_size=3, hidden=[9, 5], dropout=0.5
+    )
     model, split = random_network(architecture, 4), random_split(architecture, 4, pairs=400, images=40)
     collect(model, 2, split, 64, tmp_path)
     save_weights(tmp_path / "weights.npy", model)
@@ -175,7 +177,7 @@ def test_evaluator_gives_one_row_for_each_k(tmp_path):
 
 def test_an_earlier_convolution_has_the_same_rows(tmp_path):
     """For each K and removal, the rows equal those of the pruned torch network. K = P is refused."""
-    architecture = Architecture(2, 12, (5, 4), 3, (9,), 0.5)
+    architecture = Architecture(in_channels=2, image_size=12, channels=[5, 4], kernel_size=3, hidden=[9], dropout=0.5)
     model, split = random_network(architecture, 6), random_split(architecture, 6, pairs=300, images=40)
     collect(model, 1, split, 64, tmp_path)
     save_weights(tmp_path / "weights.npy", model)

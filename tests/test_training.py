@@ -17,7 +17,7 @@ from prunecurve.network.pair_network import Architecture, load_model, prepare_to
 from prunecurve.data.batches import Split, all_logits
 from prunecurve.network.training import Augmenter, Recipe, train
 
-ARCHITECTURE = Architecture(2, 8, (8, 8), 3, (16, 8), 0.2)
+ARCHITECTURE = Architecture(in_channels=2, image_size=8, channels=[8, 8], kernel_size=3, hidden=[16, 8], dropout=0.2)
 RECIPE = Recipe(epochs=6, batch_size=32, learning_rate=0.01, weight_decay=0.01, max_shift=0, swap=True, same_weight=1.0)
 CPU = torch.device("cpu")
 
@@ -112,13 +112,13 @@ def test_progress_tells_epoch_losses_balanced_accuracy_and_time_left(caplog):
 
 def test_a_network_that_diverged_at_once_is_no_result():
     """With a single step, the training loss is still finite, but the validation loss is not."""
-    wild = Recipe(**(vars(RECIPE) | {"learning_rate": 1e30, "epochs": 1, "batch_size": 600}))
+    wild = RECIPE.model_copy(update={"learning_rate": 1e30, "epochs": 1, "batch_size": 600})
     with pytest.raises(StudyError, match=r"no epoch gave a finite validation loss; lower training\.learning_rate"):
         train(ARCHITECTURE, wild, bars(0), bars(1), seed=0, device=CPU)
 
 
 def test_a_diverging_loss_names_the_key():
-    wild = Recipe(**(vars(RECIPE) | {"learning_rate": 1e30}))
+    wild = RECIPE.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(StudyError, match=r"lower training\.learning_rate \(1e\+30\)"):
         train(ARCHITECTURE, wild, bars(0), bars(1), seed=0, device=CPU)
 

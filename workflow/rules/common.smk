@@ -34,11 +34,11 @@ from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.config import (
     check,
     data_settings,
+    image_sizes,
+    k_batches,
     layers,
-    load_schema,
     of_archive,
     original_text,
-    k_batches,
     pruned_layer,
     replaced,
     settings,
@@ -80,7 +80,7 @@ def archive_folder(name):
 def as_written(config, files):
     """Return the config with the text that the user wrote on the command line or in the config files."""
     given = workflow.config_settings
-    return original_text(config, SCHEMA, given.config_args or [], given.config, [*files, *given.configfiles])
+    return original_text(config, given.config_args or [], given.config, [*files, *given.configfiles])
 
 
 def content_of_data(needed):
@@ -100,14 +100,13 @@ def content_of_data(needed):
 
 
 try:
-    SCHEMA = load_schema(WORKFLOW / "schemas" / "config.schema.yaml")
-    config = check(as_written(config, workflow.configfiles), SCHEMA)
+    config = check(as_written(config, workflow.configfiles))
     # The folder of the frozen study whose figures are drawn, or None.
     ARCHIVE = archive_folder(config["archive"]) if config["archive"] else None
     if ARCHIVE:
         MANIFEST = archive.checked(ARCHIVE)
         asked = as_written(workflow.config_settings.overwrite_config, [])
-        config = of_archive(MANIFEST["config"], asked, SCHEMA)
+        config = of_archive(MANIFEST["config"], asked)
     DATA_DIR = os.path.expanduser(config["data_dir"])
     DATA_CONTENT = content_of_data(needed=not ARCHIVE or "data_dir" in workflow.config_settings.overwrite_config)
 except StudyError as error:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prunecurve.data.datasets.known import census
-from prunecurve.data.pairs import draw_for_seed, require_enough, require_pairs, split_sizes
+from prunecurve.data.datasets.known import census, declared_sizes
+from prunecurve.data.pairs import SPLITS, draw_for_seed, require_enough, require_pairs, split_sizes
 
 # The draws of this many seeds are tried. Each takes about two milliseconds, and make_pairs checks all of them.
 MOST_TRIED = 100
@@ -18,13 +18,12 @@ def check_data(config: Mapping[str, Any], data_dir: str | Path) -> None:
     the number of images is checked.
     """
     dataset, known = config["dataset"], census(config["dataset"], data_dir)
-    sizes = split_sizes(config["images"][dataset], known.splits)
+    asked = declared_sizes(dataset, {split: config["images"][split] for split in SPLITS})
+    sizes = split_sizes(asked, known.splits)
     disjoint = config["images"]["disjoint"]
     require_enough(known.splits, sizes, dataset=dataset, networks=len(config["seeds"]) if disjoint else 1)
     if known.labels is None:
         return
     for place, seed in enumerate(config["seeds"][:MOST_TRIED]):
         drawn = draw_for_seed(known.splits, sizes, seed, place if disjoint else None, dataset=dataset)
-        require_pairs(
-            known.labels, known.splits, drawn, **config["pairs_per_image"], dataset=dataset, names=known.names
-        )
+        require_pairs(known.labels, known.splits, drawn, **config["pairs_per_image"], names=known.names)

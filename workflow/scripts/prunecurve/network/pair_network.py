@@ -1,6 +1,5 @@
 """The pair network: blocks of convolution, batch normalisation, ReLU and pooling, then linear layers."""
 
-import dataclasses
 import io
 import os
 import pickle
@@ -9,25 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from prunecurve.errors import StudyError
 from prunecurve.files import atomic, check_seal, remedy, save_arrays, seal
+from prunecurve.network.parameters import Network
 
 # The points in a block where activations can be measured, in the order of the data flow.
 POINTS = ("conv", "bn", "relu", "pool")
 
 
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """The numbers that define the network's shape."""
+class Architecture(Network):
+    """The numbers that define the network's shape: the config section `network`, and the size of the inputs."""
 
-    in_channels: int = dataclasses.field(metadata={"help": "channels of a stacked pair of images"})
-    image_size: int = dataclasses.field(metadata={"help": "height and width of an image in pixels"})
-    channels: tuple[int, ...] = dataclasses.field(metadata={"help": "output channels of each conv block"})
-    kernel_size: int = dataclasses.field(metadata={"help": "height and width of every filter, odd"})
-    hidden: tuple[int, ...] = dataclasses.field(metadata={"help": "outputs of each hidden linear layer"})
-    dropout: float = dataclasses.field(metadata={"help": "dropout probability after the first hidden layer"})
+    in_channels: int
+    """Channels of a stacked pair of images."""
+
+    image_size: int
+    """Height and width of an image in pixels."""
 
     @property
     def blocks(self) -> int:
@@ -124,13 +123,18 @@ def prepare_torch(device: str, threads: int) -> torch.device:
     return torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
 
 
+def _numbers(architecture: Architecture) -> dict[str, object]:
+    values = {name: getattr(architecture, name) for name in ("in_channels", "image_size", *Network.model_fields)}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
 def save_model(path: str | Path, model: PairNet) -> None:
     """Write the weights and the architecture to `path`, so that `load_model` needs to unpickle no objects."""
     state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     # torch.save writes to memory: given a path, it stores the file's name (here temporary, with the process number) in
     # the archive, and it reports a full disk without an errno.
     content = io.BytesIO()
-    torch.save({"architecture": dataclasses.asdict(model.architecture), "state": state}, content)
+    torch.save({"architecture": _numbers(model.architecture), "state": state}, content)
     with atomic(path) as temporary:
         Path(temporary).write_bytes(content.getbuffer())
         seal(temporary)
@@ -145,13 +149,13 @@ def load_model(path: str | Path) -> PairNet:
     check_seal(path, "model")
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-        numbers = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in stored["architecture"].items()}
+        numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in stored["architecture"].items()}
         model = PairNet(Architecture(**numbers))
         model.load_state_dict(stored["state"])
     # torch.load raises many different exceptions for damaged or malicious files.
     except Exception as error:
         # torch's message for a refused file suggests to load it unsafely, so it appears only in the log's traceback.
-        refused = isinstance(error, pickle.UnpicklingError)
+        refused = isinstance(error, (pickle.UnpicklingError, ValidationError))
         reason = "it is damaged, or contains objects other than weights, which are not loaded" if refused else error
         raise StudyError(f"{path} is not a model of this workflow ({reason}); {remedy(path)}") from error
     return model.to(memory_format=torch.channels_last).eval()

@@ -25,9 +25,9 @@ def model_of(weights: dict[str, np.ndarray]) -> PairNet:
         Architecture(
             in_channels=filters[0].shape[1],
             image_size=int(weights["image_size"]),
-            channels=tuple(len(f) for f in filters),
+            channels=[len(f) for f in filters],
             kernel_size=filters[0].shape[2],
-            hidden=tuple(len(w) for w in linear[:-1]),
+            hidden=[len(w) for w in linear[:-1]],
             dropout=0.0,
         )
     )

@@ -1,7 +1,7 @@
 """Reading of data sets. Every data set is returned as an `ImageSet`: uint8 images (n, C, S, S), classes and splits.
 
 To add a data set, write a function that returns an `ImageSet`, add it to `READERS` of its module and the module to
-`MODULES`, and add its split sizes to the config schema (`images`).
+`MODULES`. If `images.train: auto` and so on shall stand for numbers of images, add these to `SIZES` of the module.
 """
 
 import functools

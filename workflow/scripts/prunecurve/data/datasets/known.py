@@ -1,16 +1,20 @@
-"""What the workflow needs to know about a data set before it plans jobs: its classes, and a digest of its content."""
+"""What the workflow needs to know about a data set before it plans jobs: classes, sizes of splits, a digest."""
 
 import gzip
 import hashlib
+import importlib
 import json
 import os
 import time
 import zlib
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from prunecurve.data import datasets
 from prunecurve.data.datasets import bundled, folder, idx
 from prunecurve.data.datasets.image_set import Census
+from prunecurve.data.pairs import AUTO
 from prunecurve.errors import StudyError
 from prunecurve.files import atomic
 
@@ -28,6 +32,13 @@ def census(dataset: str, data_dir: str | Path) -> Census:
     if dataset == "image_folder":
         return folder.listed(data_dir).census
     return idx.census(idx.TORCHVISION[dataset], data_dir)
+
+
+def declared_sizes(dataset: str, asked: Mapping[str, int | float | str]) -> dict[str, int | float | str]:
+    """Return the asked sizes of splits, with the data set's own sizes in place of `auto`, if it declares some."""
+    module = importlib.import_module(f"{datasets.__name__}.{datasets.MODULES[dataset]}")
+    own = getattr(module, "SIZES", {}).get(dataset, {})
+    return {split: own.get(split, size) if size == AUTO else size for split, size in asked.items()}
 
 
 def fingerprint(dataset: str, data_dir: str | Path, cache: str | Path | None = None) -> str:

@@ -1,0 +1,65 @@
+"""What follows from a complete config: layers, values of K and their jobs, sizes of the splits."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from prunecurve.config.mappings import leaves
+from prunecurve.data.datasets.known import declared_sizes
+from prunecurve.data.pairs import SPLITS
+
+
+def image_sizes(config: Mapping[str, Any]) -> dict[str, int | float | str]:
+    """Return the size of each split: a number or a share of images, or `auto` if the data set declares no sizes."""
+    return declared_sizes(config["dataset"], {split: config["images"][split] for split in SPLITS})
+
+
+def layers(config: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of channels of each convolution, in the order of the network."""
+    return {f"conv{i}": channels for i, channels in enumerate(config["network"]["channels"], start=1)}
+
+
+def pruned_layer(config: Mapping[str, Any]) -> str:
+    """Return the convolution whose channels the study removes."""
+    return list(layers(config))[-1] if config["layer"] == "last" else config["layer"]
+
+
+def least_weights(config: Mapping[str, Any]) -> int:
+    """Return the number of weights in filters and linear layers for grey images, a lower bound for all images."""
+    network = config["network"]
+    widths = [2, *network["channels"]]
+    pixels = (config["image_size"] >> len(network["channels"])) ** 2
+    linear = [widths[-1] * pixels, *network["hidden"], 2]
+    filters = sum(before * after for before, after in pairwise(widths)) * network["kernel_size"] ** 2
+    return filters + sum(before * after for before, after in pairwise(linear))
+
+
+def ks(config: Mapping[str, Any], layer: str) -> list[int]:
+    """Return the values of K that a layer's sweep evaluates, ascending: those of the config, and 0 (unpruned)."""
+    channels, chosen = layers(config)[layer], config["sweep"]["ks"]
+    # Values of K are left out if the layer has too few channels.
+    return list(range(channels)) if chosen == "all" else sorted({0, *(k for k in chosen if k < channels)})
+
+
+def k_batches(config: Mapping[str, Any], layer: str) -> dict[str, list[int]]:
+    """Return the values of K of each evaluation job by the job's name: `7` for one K, `0-15` for several.
+
+    For a layer other than the last, one job evaluates all K of a ranking, because importing torch and reading the maps
+    takes longer than an evaluation.
+    """
+    chosen = ks(config, layer)
+    size = config["sweep"]["ks_per_job"] if layer == list(layers(config))[-1] else len(chosen)
+    parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+    return {str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}": part for part in parts}
+
+
+def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value of each key, with dots between levels. Two configs that need the same jobs give the same values:
+
+    `layer`, `sweep.ks` and the sizes of the splits have the values that they stand for.
+    """
+    values = dict(leaves(config))
+    layer = values["layer"] = pruned_layer(config)
+    every = list(range(layers(config)[layer]))
+    values["sweep.ks"] = "all" if ks(config, layer) == every else ks(config, layer)
+    return values | {f"images.{split}": size for split, size in image_sizes(config).items()}
