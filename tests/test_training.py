@@ -1,6 +1,5 @@
 """Training: the network learns, the same config gives the same weights, the best validation epoch is kept."""
 
-import dataclasses
 import logging
 import struct
 
@@ -48,7 +47,7 @@ def test_it_learns(trained):
 
 
 def test_it_learns_in_bfloat16_too_and_reproducibly(trained):
-    recipe = dataclasses.replace(RECIPE, precision="bfloat16")
+    recipe = RECIPE.model_copy(update={"precision": "bfloat16"})
     weights = []
     for _ in range(2):
         model, rows = train(ARCHITECTURE, recipe, bars(0), bars(1), seed=0, device=CPU)

@@ -4,7 +4,6 @@ This module shares no code with the sweep's computation (removal.py, head.py).
 """
 
 import copy
-import dataclasses
 
 import numpy as np
 import torch
@@ -23,8 +22,8 @@ def physically_smaller(model: PairNet, i: int, kept: np.ndarray) -> PairNet:
     the first linear layer. All other layers are copies.
     """
     old = model.architecture
-    channels = (*old.channels[: i - 1], len(kept), *old.channels[i:])
-    small = PairNet(dataclasses.replace(old, channels=channels)).eval()
+    channels = [*old.channels[: i - 1], len(kept), *old.channels[i:]]
+    small = PairNet(old.model_copy(update={"channels": channels})).eval()
     area = old.size_after(i) ** 2
     columns = np.concatenate([np.arange(c * area, (c + 1) * area) for c in kept])
     state = {}
