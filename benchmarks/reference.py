@@ -57,15 +57,15 @@ def prune_physically(model: nn.Module, removed: np.ndarray, example: Tensor) -> 
 class Pairs(torch.utils.data.Dataset):
     """A data set that returns one pair per call: the stacked, scaled images and the label."""
 
-    def __init__(self, images: np.ndarray, pairs: np.ndarray) -> None:
-        self.images, self.pairs = torch.from_numpy(images).float() / 255, pairs
+    def __init__(self, images: np.ndarray, pairs: np.ndarray, labels: np.ndarray) -> None:
+        self.images, self.pairs, self.labels = torch.from_numpy(images).float() / 255, pairs, labels
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        first, second, same = self.pairs[i]
-        return torch.cat([self.images[first], self.images[second]]), int(same)
+        first, second = self.pairs[i]
+        return torch.cat([self.images[first], self.images[second]]), int(self.labels[i])
 
 
 def plain_network(architecture: Architecture) -> nn.Sequential:
@@ -99,9 +99,9 @@ def plain_copy(model: PairNet) -> nn.Sequential:
     return plain.eval()
 
 
-def plain_epoch(model: nn.Module, images: np.ndarray, pairs: np.ndarray, batch_size: int, device: str) -> None:
+def plain_epoch(model: nn.Module, pairs: Pairs, batch_size: int, device: str) -> None:
     """Train for one epoch with `Dataset`, `DataLoader` and Adam."""
-    loader = torch.utils.data.DataLoader(Pairs(images, pairs), batch_size, shuffle=True)
+    loader = torch.utils.data.DataLoader(pairs, batch_size, shuffle=True)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     model.train()
     for inputs, labels in loader:

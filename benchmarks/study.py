@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from measuring import cores
+from prunecurve.files import load_array
 
 PROJECT = Path(__file__).parents[1]
 COPIED = ("Snakefile", "config.yaml", "config", "profiles", "workflow", "results/README.md")
@@ -69,9 +71,13 @@ class Study:
         """Return the input files of an evaluation on a split, by the option names of the script."""
         return {
             "features": str(self.in_layer / "activations" / split / "features.npy"),
-            "pairs": str(self.seed / "pairs" / f"{split}.npy"),
+            "labels": str(self.seed / "labels" / f"{split}.npy"),
             "weights": str(self.seed / "weights.npy"),
         }
+
+    def arrays(self, split: str = "test") -> list[np.ndarray]:
+        """Return the images of a split, the index (N, 2) of its pairs and the labels (N,)."""
+        return [load_array(self.seed / kind / f"{split}.npy") for kind in ("images", "inputs", "labels")]
 
     def snakemake(self, *arguments: str) -> list[str]:
         """Return the command line of a Snakemake run on all cores."""

@@ -199,6 +199,6 @@ def random_split(architecture: Architecture, seed: int, images: int = 7, pairs: 
     rng = np.random.default_rng(seed)
     size = architecture.image_size
     pixels = rng.integers(0, 256, (images, architecture.in_channels // 2, size, size), dtype=np.uint8)
-    index = np.column_stack([rng.integers(0, images, (pairs, 2)), rng.integers(0, 2, pairs)]).astype(np.int32)
-    index[:2, 2] = (0, 1)
-    return Split.of(pixels, index, torch.device("cpu"))
+    index, labels = rng.integers(0, images, (pairs, 2)), rng.integers(0, 2, pairs)
+    labels[:2] = (0, 1)
+    return Split.of(pixels, index, labels, "cpu")

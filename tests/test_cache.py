@@ -16,7 +16,7 @@ VERIFICATION = "results/digits/seed0/conv3/verification.csv"
 # Rules by a part of their output path, in the order of the data flow.
 RULES = {
     "/source/": "get_images",
-    "/pairs/": "make_pairs",
+    "/inputs/": "make_pairs",
     "model.pt": "train",
     "/maps_": "sample_maps",
     "features.npy": "collect_activations",

@@ -159,13 +159,13 @@ def test_how_threads_wait_does_not_change_the_weights(tmp_path):
     """The weights of a training with two threads, byte for byte: as it is, with OpenMP's default, and passive."""
     rng = np.random.default_rng(0)
     save_array(tmp_path / "images.npy", rng.integers(0, 256, (40, 1, 16, 16), dtype=np.uint8))
-    pairs = np.column_stack([rng.integers(0, 40, (320, 2)), rng.integers(0, 2, 320)]).astype(np.int32)
-    save_array(tmp_path / "pairs.npy", pairs)
+    save_array(tmp_path / "inputs.npy", rng.integers(0, 40, (320, 2)).astype(np.int32))
+    save_array(tmp_path / "labels.npy", rng.integers(0, 2, 320))
     recipe = "--batch-size 32 --learning-rate 0.01 --weight-decay 0.01 --max-shift 1 --swap True --same-weight 1"
     network = (
         "--channels 8 16 --kernel-size 3 --hidden 24 12 --dropout 0.5 --epochs 2 --threads 2 --device cpu --seed 3"
     )
-    files = "--{0}-images images.npy --{0}-pairs pairs.npy"
+    files = "--{0}-images images.npy --{0}-inputs inputs.npy --{0}-labels labels.npy"
     outputs = "--model m.pt --weights w.npy --history h.csv --log l"
     words = f"{files.format('train')} {files.format('val')} {network} {recipe} {outputs}".split()
     script, weights = PROJECT / "workflow" / "scripts" / "train.py", []

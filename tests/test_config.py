@@ -380,15 +380,28 @@ def test_jobs_and_scripts_accept_all_allowed_values(data):
             ks(complete, layer)
         ) < channels
     options = rules_options()
-    paths = [f"--{a}-{b}=x" for a in ("train", "val") for b in ("images", "pairs")] + ["--model=x", "--weights=x"]
-    words = [*options(complete["network"]), *options(complete["training"]), *paths, "--history=x", "--seed=0"]
+    arrays = ("images", "inputs", "labels")
+    paths = [f"--{a}-{b}=x" for a in ("train", "val") for b in arrays] + ["--model=x", "--weights=x"]
+    words = [
+        *options(complete["preprocess"]),
+        *options(complete["network"]),
+        *options(complete["training"]),
+        *paths,
+        "--history=x",
+        "--seed=0",
+    ]
     taken = train.options().parse_args(words)
     assert (
         taken.epochs == complete["training"]["epochs"] and taken.learning_rate == complete["training"]["learning_rate"]
     )
     assert taken.channels == complete["network"]["channels"]
     collect_activations.options().parse_args(
-        [*options(complete["activations"]), "--model=x", "--images=x", "--pairs=x", "--layer=conv1", "--folder=x"]
+        [
+            *options(complete["activations"]),
+            *options(complete["preprocess"]),
+            *(f"--{name}=x" for name in (*arrays, "model", "folder")),
+            "--layer=conv1",
+        ]
     )
 
 

@@ -55,7 +55,7 @@ def layer(folder):
             if "statistics" in reads
             else {},
             maps=single_maps(MODEL, i, point, SPLIT, 32) if "maps" in reads else None,
-            validation=ValidationSet(features, SPLIT.pairs[:, 2].numpy(), weights, f"conv{i}", 2)
+            validation=ValidationSet(features, SPLIT.labels.numpy(), weights, f"conv{i}", 2)
             if "labels" in reads
             else None,
             parameters=PARAMETERS,
@@ -173,7 +173,7 @@ def each_loss(i: int, gates: torch.Tensor) -> torch.Tensor:
 
 def balanced(values: torch.Tensor) -> torch.Tensor:
     """Return the mean over the pairs of each class, averaged over the two classes."""
-    labels = SPLIT.pairs[:, 2]
+    labels = SPLIT.labels
     return (values[labels == 1].mean(dim=0) + values[labels == 0].mean(dim=0)) / 2
 
 
@@ -187,7 +187,7 @@ def masked_loss(i: int, removed: list[int]) -> float:
 
 @pytest.mark.parametrize("i", LAYERS)
 def test_taylor_gate_is_autograds_on_explicit_gates(i, layer):
-    gates = torch.ones(len(SPLIT.pairs), LAYERS[i], requires_grad=True)
+    gates = torch.ones(len(SPLIT), LAYERS[i], requires_grad=True)
     each_loss(i, gates).sum().backward()
     agrees(criteria.scores("taylor_gate", layer(i)), balanced(gates.grad.double().square()), rel=1e-4)
 
@@ -273,7 +273,7 @@ def test_shapley_is_within_its_standard_error_of_all_subsets(i, pairs, layer, ca
     assert (np.abs(found.scores - exact) < 5 * found.standard_error + 1e-6).all()
     assert (found.standard_error < exact.std() / 2).all() and (found.standard_error > 0).any()
     # Independent of the sampling error: the increases along any order have the same sum.
-    if pairs > len(SPLIT.pairs):
+    if pairs > len(SPLIT):
         whole = masked_loss(i, list(range(LAYERS[i]))) - masked_loss(i, [])
         assert found.scores.sum() == pytest.approx(whole, abs=1e-5)
 

@@ -109,7 +109,7 @@ def test_the_layout_names_files_that_exist():
 
 def test_the_criterion_in_the_config_page_is_the_file():
     text = re.sub(r"^    ", "", (PROJECT / "config" / "README.md").read_text(encoding="utf-8"), flags=re.M)
-    criterion = PROJECT / "workflow" / "scripts" / "prunecurve" / "criteria" / "l2_norm.py"
+    criterion = PROJECT / "workflow" / "scripts" / "prunecurve" / "ranking" / "criteria" / "l2_norm.py"
     assert criterion.read_text(encoding="utf-8") in text
 
 

@@ -397,7 +397,7 @@ def test_the_bombs_are_live(tmp_path):
     [
         ("source/images.npy", "seed0/images/test.npy"),
         ("seed0/images/test.npy", "seed0/conv3/activations/test/features.npy"),
-        ("seed0/pairs/test.npy", ROW),
+        ("seed0/labels/test.npy", ROW),
         ("seed0/model.pt", "seed0/conv3/activations/test/features.npy"),
         ("seed0/weights.npy", "seed0/conv3/partial_sums/l1_norm.npy"),
         ("seed0/conv3/activations/test/features.npy", ROW),

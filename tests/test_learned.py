@@ -47,8 +47,8 @@ def test_networks_trained_on_noise_do_not_pass():
 
     def noise(seed: int) -> Split:
         rng = np.random.default_rng(seed)
-        pairs = np.column_stack([rng.integers(0, 40, (400, 2)), np.arange(400) % 10 == 0])
-        return Split.of(rng.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8), pairs, CPU)
+        pairs, same = rng.integers(0, 40, (400, 2)), np.arange(400) % 10 == 0
+        return Split.of(rng.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8), pairs, same, CPU)
 
     passed = 0
     for seed in range(12):
@@ -60,8 +60,8 @@ def test_networks_trained_on_noise_do_not_pass():
 
 def test_balanced_gives_both_classes_the_same_weight():
     split = bars(0)
-    same = int(split.pairs[:, 2].sum())
-    expected = Recipe(**(vars(RECIPE) | {"epochs": 1, "same_weight": (len(split.pairs) - same) / same}))
+    same = int(split.labels.sum())
+    expected = Recipe(**(vars(RECIPE) | {"epochs": 1, "same_weight": (len(split) - same) / same}))
     balanced = Recipe(**(vars(RECIPE) | {"epochs": 1, "same_weight": "balanced"}))
     weights = [train(ARCHITECTURE, r, split, bars(1), seed=0, device=CPU)[0].state_dict() for r in (expected, balanced)]
     assert all(torch.equal(*tensors) for tensors in zip(*(w.values() for w in weights)))
@@ -93,10 +93,10 @@ def files(tmp_path):
     """Arguments of the script train, for pairs of black images, from which nothing can be learned."""
     arguments = []
     for split, seed in (("train", 0), ("val", 1)):
-        pairs = bars(seed).pairs.numpy().astype(np.int32)
         save_array(tmp_path / f"images_{split}.npy", np.zeros((60, 1, 8, 8), np.uint8))
-        save_array(tmp_path / f"pairs_{split}.npy", pairs)
-        for kind in ("images", "pairs"):
+        save_array(tmp_path / f"inputs_{split}.npy", bars(seed).index.numpy())
+        save_array(tmp_path / f"labels_{split}.npy", bars(seed).labels.numpy())
+        for kind in ("images", "inputs", "labels"):
             arguments += [f"--{split}-{kind}", str(tmp_path / f"{kind}_{split}.npy")]
     recipe = {"epochs": 1, "batch_size": 64, "learning_rate": 0.003, "weight_decay": 0, "max_shift": 0, "swap": "true"}
     recipe |= {"same_weight": "balanced", "kernel_size": 3, "dropout": 0, "seed": 7}

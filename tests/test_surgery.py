@@ -153,8 +153,8 @@ def test_evaluator_gives_one_row_for_each_k(tmp_path):
     model, split = random_network(architecture, 4), random_split(architecture, 4, pairs=400, images=40)
     collect(model, 2, split, 64, tmp_path)
     save_weights(tmp_path / "weights.npy", model)
-    save_array(tmp_path / "pairs.npy", split.pairs.numpy().astype(np.int32))
-    files = (tmp_path / f for f in ("features.npy", "pairs.npy", "weights.npy"))
+    save_array(tmp_path / "labels.npy", split.labels.numpy())
+    files = (tmp_path / f for f in ("features.npy", "labels.npy", "weights.npy"))
     evaluator = Evaluator(*files, "conv2", tmp_path / "mean_features.npy")
     order = np.arange(8)[::-1]
     rows = evaluator.rows(order, range(8), "structural")
@@ -163,7 +163,7 @@ def test_evaluator_gives_one_row_for_each_k(tmp_path):
         masked = torch.from_numpy(np.load(tmp_path / "features.npy"))
         masked[:, order[:k].copy()] = 0
         with torch.inference_mode():
-            loss = torch.nn.functional.cross_entropy(model.head(masked), split.pairs[:, 2])
+            loss = torch.nn.functional.cross_entropy(model.head(masked), split.labels)
         assert row["log_loss"] == pytest.approx(loss.item(), rel=1e-5)
     assert rows[0]["log_loss"] != rows[7]["log_loss"]
     assert rows[3]["conv_weight_shape"] == "5x3x3x3"
@@ -179,8 +179,8 @@ def test_an_earlier_convolution_has_the_same_rows(tmp_path):
     model, split = random_network(architecture, 6), random_split(architecture, 6, pairs=300, images=40)
     collect(model, 1, split, 64, tmp_path)
     save_weights(tmp_path / "weights.npy", model)
-    save_array(tmp_path / "pairs.npy", split.pairs.numpy().astype(np.int32))
-    files = (tmp_path / f for f in ("features.npy", "pairs.npy", "weights.npy"))
+    save_array(tmp_path / "labels.npy", split.labels.numpy())
+    files = (tmp_path / f for f in ("features.npy", "labels.npy", "weights.npy"))
     evaluator, order = TorchEvaluator(*files, "conv1", tmp_path / "mean_features.npy"), np.array([3, 0, 4, 1, 2])
     for removal in REMOVALS:
         rows = evaluator.rows(order, [4, 0, 2, 1, 3], removal)
@@ -188,7 +188,7 @@ def test_an_earlier_convolution_has_the_same_rows(tmp_path):
         for row in rows:
             kept = kept_channels(order, row["k"])
             cut = all_logits(operated(model, 1, kept, removal, evaluator.mean_features), split)
-            loss = torch.nn.functional.cross_entropy(torch.from_numpy(cut), split.pairs[:, 2])
+            loss = torch.nn.functional.cross_entropy(torch.from_numpy(cut), split.labels)
             assert row["log_loss"] == pytest.approx(loss.item(), rel=1e-4)
             assert row["conv_weight_shape"] == ("5x2x3x3" if removal == "zero_weights" else f"{len(kept)}x2x3x3")
     with pytest.raises(StudyError, match=r"K = 5 is outside 0 … 4"):

@@ -29,7 +29,7 @@ def bars(seed: int, images: int = 60) -> Split:
     pixels[classes == 0, :, 3:5, :] += 180
     pixels[classes == 1, :, :, 3:5] += 180
     first, second = rng.integers(0, images, (2, 600))
-    return Split.of(pixels, np.column_stack([first, second, classes[first] == classes[second]]), CPU)
+    return Split.of(pixels, np.column_stack([first, second]), classes[first] == classes[second], CPU)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def trained():
 def test_it_learns(trained):
     model, rows = trained
     fresh = bars(2)
-    assert measure(all_logits(model, fresh), fresh.pairs[:, 2].numpy())["balanced_accuracy"] > 0.97
+    assert measure(all_logits(model, fresh), fresh.labels.numpy())["balanced_accuracy"] > 0.97
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert rows[-1]["train_loss"] < rows[0]["train_loss"] / 2
 
@@ -89,7 +89,7 @@ def test_the_best_validation_epoch_is_kept(trained):
     model, rows = trained
     (kept,) = [row for row in rows if row["kept"]]
     assert kept == max(rows, key=lambda row: (row["val_balanced_accuracy"], -row["val_loss"]))
-    scores = measure(all_logits(model, bars(1)), bars(1).pairs[:, 2].numpy())
+    scores = measure(all_logits(model, bars(1)), bars(1).labels.numpy())
     assert scores["log_loss"] == pytest.approx(kept["val_loss"], rel=1e-6)
 
 
@@ -124,7 +124,7 @@ def test_a_diverging_loss_names_the_key():
 
 @pytest.mark.parametrize("pairs", [33, 65])
 def test_a_last_batch_of_one_is_no_error(pairs):
-    split = Split(bars(0).images, bars(0).pairs[:pairs])
+    split = Split(bars(0).images, bars(0).index[:pairs], bars(0).labels[:pairs])
     _, rows = train(ARCHITECTURE, Recipe(**(vars(RECIPE) | {"epochs": 1})), split, bars(1), seed=0, device=CPU)
     assert len(rows) == 1
 
@@ -133,15 +133,15 @@ def test_a_last_batch_of_one_is_no_error(pairs):
 def test_augmentation_keeps_labels_and_moves_whole_images(seed, shift):
     split = random_split(ARCHITECTURE, seed)
     augmenter = Augmenter(split, Recipe(**(vars(RECIPE) | {"max_shift": shift})), seed)
-    inputs, labels = augmenter.batch(torch.arange(len(split.pairs)))
-    assert torch.equal(labels, split.pairs[:, 2])
+    inputs, labels = augmenter.batch(torch.arange(len(split)))
+    assert torch.equal(labels, split.labels)
     padded = np.pad(split.images.numpy(), ((0, 0), (0, 0), (shift, shift), (shift, shift)))
     moves = [(y, x) for y in range(2 * shift + 1) for x in range(2 * shift + 1)]
 
     def is_moved(found, image):
         return any(np.array_equal(found, padded[image, 0, y : y + 8, x : x + 8] / np.float32(255)) for y, x in moves)
 
-    for (one, two), (first, second, _) in zip(inputs.numpy(), split.pairs.tolist()):
+    for (one, two), (first, second) in zip(inputs.numpy(), split.index.tolist()):
         straight = is_moved(one, first) and is_moved(two, second)
         assert straight or (is_moved(one, second) and is_moved(two, first))
 

@@ -138,7 +138,7 @@ def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
     seed = finished.path("seed0")
     options = {
         "features": seed / "conv3/activations/test/features.npy",
-        "pairs": seed / "pairs/test.npy",
+        "labels": seed / "labels/test.npy",
         "weights": seed / "weights.npy",
         "mean-features": seed / "conv3/activations/test/mean_features.npy",
         "layer": "conv3",
@@ -165,7 +165,7 @@ def test_mean_replacement_takes_its_means_from_the_validation_pairs(finished):
     seed, rows_of = finished.path("seed0"), {}
     (row,) = read_rows(seed / "conv3/sweep/mean_activation/mean_replacement/k5.csv")
     for split in ("val", "test"):
-        files = [seed / name for name in ("conv3/activations/test/features.npy", "pairs/test.npy", "weights.npy")]
+        files = [seed / name for name in ("conv3/activations/test/features.npy", "labels/test.npy", "weights.npy")]
         evaluator = Evaluator(*files, "conv3", seed / f"conv3/activations/{split}/mean_features.npy")
         order = read_order(seed / "conv3/ranking/mean_activation.csv", P)
         (rows_of[split],) = evaluator.rows(order, [5], "mean_replacement")
@@ -323,19 +323,15 @@ def test_test_labels_change_no_ranking(tmp_path):
     targets = [f"results/digits/seed0/conv3/ranking/{name}.csv" for name in [*every, "random-1"]]
     study.run(*targets)
     before = {target: (study.folder / target).read_bytes() for target in targets}
-    pairs = study.path("seed0/pairs/test.npy")
-    inverted = np.load(pairs)
-    inverted[:, 2] = 1 - inverted[:, 2]
-    save_array(pairs, inverted)
+    labels = study.path("seed0/labels/test.npy")
+    save_array(labels, 1 - np.load(labels))
     planned = study.plan(*targets)
     assert planned["collect_activations"] == 1
     study.run(*targets, "--forcerun", "rank_channels")
     assert {target: (study.folder / target).read_bytes() for target in targets} == before
     # Inverted labels of the validation pairs do change the rankings of criteria that read labels.
-    pairs = study.path("seed0/pairs/val.npy")
-    inverted = np.load(pairs)
-    inverted[:, 2] = 1 - inverted[:, 2]
-    save_array(pairs, inverted)
+    labels = study.path("seed0/labels/val.npy")
+    save_array(labels, 1 - np.load(labels))
     study.run(*targets, "--allowed-rules", "rank_channels", "reverse_ranking", "--forcerun", "rank_channels")
     after = {target for target in targets if (study.folder / target).read_bytes() != before[target]}
     names = {target.split("/")[-1].removesuffix(".csv").removeprefix("reversed-") for target in after}
@@ -509,8 +505,8 @@ def test_the_curve_is_the_same_however_many_k_a_job_evaluates(tmp_path):
     ranking = "results/digits/seed0/conv3/ranking/greedy.csv"
     output = study.run(ranking, "-n", "--printshellcmds", "--forcerun", "rank_channels").stdout
     command = next(line for line in output.splitlines() if "rank_channels.py" in line and "--criterion greedy" in line)
-    assert "activations/val/features.npy" in command and "pairs/val.npy" in command
-    assert "pairs/test.npy" not in command
+    assert "activations/val/features.npy" in command and "labels/val.npy" in command
+    assert "labels/test.npy" not in command
 
 
 def test_jobs_of_many_k_need_no_stored_sums(study):
@@ -529,7 +525,7 @@ def test_one_core_gives_the_same_bytes_as_two(finished, study):
         "seed0/model.pt",
         "seed0/conv3/partial_sums/l1_norm.npy",
         "seed0/conv3/activations/test/features.npy",
-        "seed0/pairs/train.npy",
+        "seed0/inputs/train.npy",
     ):
         assert study.path(name).read_bytes() == finished.path(name).read_bytes(), name
 
@@ -635,7 +631,7 @@ def test_verification_detects_a_falsified_row(copied):
     ],
 )
 def test_config_errors_are_reported_without_a_traceback(study, arguments, message):
-    output = study.run("results/digits/seed0/pairs/train.npy", *arguments, succeed=False).stdout
+    output = study.run("results/digits/seed0/inputs/train.npy", *arguments, succeed=False).stdout
     assert message in output
     assert "Traceback" not in output
     assert not (study.folder / "results").exists(), "nothing was run"

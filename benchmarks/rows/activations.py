@@ -8,7 +8,7 @@ import torch
 
 from measuring import Row, alternating, at_most, compared, cores, run_measured
 from prunecurve.data.batches import Split
-from prunecurve.files import load_array, save_array, streamed_array, write_rows
+from prunecurve.files import save_array, streamed_array, write_rows
 from prunecurve.network.pair_network import POINTS, load_model, prepare_torch
 from prunecurve.ranking.activations import ChannelStatistics, collect
 from study import Study, environment
@@ -21,7 +21,7 @@ TIMES = 8
 @torch.inference_mode()
 def in_two_passes(model, split: Split, folder) -> None:
     """Do one pass for the features, also streamed to disk, and one for the statistics at each measurement point."""
-    blocks, count, done, total = model.architecture.blocks, len(split.pairs), 0, 0
+    blocks, count, done, total = model.architecture.blocks, len(split), 0, 0
     size = model.architecture.size_after(blocks)
     shape = (count, model.architecture.channels[-1], size, size)
     with streamed_array(folder / "features.npy", shape) as features:
@@ -47,8 +47,8 @@ def rows(study: Study) -> list[Row]:
     """Measure time in this process, and memory of whole jobs with all pairs and with each pair repeated TIMES times."""
     prepare_torch("cpu", cores())
     model = load_model(study.seed / "model.pt")
-    images, pairs = (load_array(study.seed / kind / "test.npy") for kind in ("images", "pairs"))
-    split, folder = Split.of(images, pairs, "cpu"), study.folder / "collected"
+    images, pairs, labels = study.arrays()
+    split, folder = Split.of(images, pairs, labels, "cpu"), study.folder / "collected"
     seconds = alternating(
         study.rounds,
         one=lambda turn: collect(model, model.architecture.blocks, split, BATCH, folder),
@@ -56,10 +56,12 @@ def rows(study: Study) -> list[Row]:
     )
     peaks, sizes = [], []
     command = [sys.executable, "workflow/scripts/collect_activations.py", "--model", study.seed / "model.pt"]
-    command += ["--images", study.seed / "images" / "test.npy", "--pairs", folder / "pairs.npy"]
+    command += ["--images", study.seed / "images" / "test.npy", "--inputs", folder / "pairs.npy"]
+    command += ["--labels", folder / "labels.npy"]
     command += ["--layer", study.layer, "--batch-size", BATCH, "--folder", folder, "--device", "cpu"]
     for times in (1, TIMES):
         save_array(folder / "pairs.npy", np.tile(pairs, (times, 1)))
+        save_array(folder / "labels.npy", np.tile(labels, times))
         runs = [
             run_measured([str(word) for word in command], study.folder, environment())[1] for _ in range(study.rounds)
         ]

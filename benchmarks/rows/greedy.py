@@ -23,13 +23,14 @@ def rows(study: Study) -> list[Row]:
     prepare_torch("cpu", cores())
     files, channels = study.files("val"), study.channels
     features = load_array(files["features"], mapped=True)[:PAIRS]
-    pairs = load_array(files["pairs"])[: len(features)]
-    validation = ValidationSet(features, pairs[:, 2], load_arrays(files["weights"]), study.layer, cores())
+    images, pairs, of_pairs = study.arrays("val")
+    pairs, of_pairs = pairs[: len(features)], of_pairs[: len(features)]
+    validation = ValidationSet(features, of_pairs, load_arrays(files["weights"]), study.layer, cores())
     model = load_model(study.seed / "model.pt")
-    split = Split.of(load_array(study.seed / "images" / "val.npy"), pairs, "cpu")
+    split = Split.of(images, pairs, of_pairs, "cpu")
     batches = [inputs for inputs, _ in split.batches(500)]
     stored = torch.from_numpy(np.array(features))
-    labels = torch.from_numpy(pairs[:, 2].astype(np.int64))
+    labels = torch.from_numpy(of_pairs)
     blocks = model.architecture.blocks
     candidates = channels * (channels + 1) // 2 - 1
     random = np.random.default_rng(0)

@@ -29,6 +29,6 @@ def rows(study: Study) -> list[Row]:
     for (k, with_sums), peak in peaks.items():
         print(f"  K = {k}, {'with stored sums' if with_sums else 'without stored sums'}: {peak:.0f} MB")
     _, floor = run_measured([sys.executable, "-c", "import numpy"], study.folder, environment())
-    most, pairs = max(peaks.values()), len(load_array(study.files()["pairs"]))
+    most, pairs = max(peaks.values()), len(load_array(study.files()["labels"]))
     name = f"memory: peak of an evaluation job, {study.dataset}, {pairs:,} pairs, in MB"
     return [at_most_absolute(compared(name, [most], "a process that imports numpy", [floor]), MOST_MEGABYTES)]

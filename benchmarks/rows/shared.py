@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from measuring import Row, alternating, at_most, compared, cores
-from prunecurve.files import load_array, read_rows, save_array
+from prunecurve.files import read_rows, save_array
 from study import Study, environment
 
 # Enough for an epoch of some seconds, in which the two trainings run side by side.
@@ -18,18 +18,19 @@ SPINNING = {"GOMP_SPINCOUNT": "300000"}
 
 def rows(study: Study) -> list[Row]:
     """Time the second epoch of a training on all cores, alone and beside another one."""
-    pairs = load_array(study.seed / "pairs" / "train.npy")
-    few = pairs[np.random.default_rng(0).permutation(len(pairs))[: 128 if study.quick else PAIRS]]
+    _, pairs, labels = study.arrays("train")
+    few = np.random.default_rng(0).permutation(len(pairs))[: 128 if study.quick else PAIRS]
     scratch = study.folder.with_name("shared")
-    save_array(scratch / "pairs.npy", few)
-    save_array(scratch / "validation.npy", few[:64])
+    for split, chosen in (("train", few), ("val", few[:64])):
+        save_array(scratch / f"{split}_inputs.npy", pairs[chosen])
+        save_array(scratch / f"{split}_labels.npy", labels[chosen])
 
     def start(number: int, variables: dict[str, str]) -> subprocess.Popen:
         images, threads = study.seed / "images" / "train.npy", 2 if study.quick else cores()
         network = study.config["network"]
         options = {
-            **{"train-images": images, "train-pairs": scratch / "pairs.npy"},
-            **{"val-images": images, "val-pairs": scratch / "validation.npy"},
+            **{f"{split}-images": images for split in ("train", "val")},
+            **{f"{s}-{k}": scratch / f"{s}_{k}.npy" for s in ("train", "val") for k in ("inputs", "labels")},
             **{"channels": network["channels"], "kernel-size": 3, "hidden": network["hidden"], "dropout": 0.5},
             **{"epochs": 2, "batch-size": 64, "learning-rate": 0.001, "weight-decay": 0.01, "max-shift": 1},
             **{"swap": True, "same-weight": 1, "device": "cpu", "threads": threads, "seed": number},

@@ -10,7 +10,7 @@ import torch
 import reference
 from measuring import Row, alternating, at_least, compared, cores
 from prunecurve.data.batches import Split
-from prunecurve.files import load_array, read_order
+from prunecurve.files import read_order
 from prunecurve.network.pair_network import load_model, prepare_torch
 from prunecurve.ranking.activations import collect
 from prunecurve.sweep.evaluation import Evaluator
@@ -32,16 +32,15 @@ def rows(study: Study) -> list[Row]:
     prepare_torch("cpu", cores())
     files, channels = study.files(), study.channels
     model = load_model(study.seed / "model.pt")
-    images, pairs = load_array(study.seed / "images" / "test.npy"), load_array(files["pairs"])
-    split = Split.of(images, pairs, "cpu")
+    images, pairs, labels = study.arrays()
+    split = Split.of(images, pairs, labels, "cpu")
     order, ks = read_order(study.in_layer / "ranking" / "l1_norm.csv", channels), range(1, channels)
     evaluator = Evaluator(**files, layer=study.layer)
-    labels = evaluator.labels
     swept = {removal: {row["k"]: row for row in evaluator.rows(order, ks, removal)} for removal in WAYS}
     differing: dict[str, set[int]] = {removal: set() for removal in WAYS}
 
     plain, batches = reference.plain_copy(model), reference.gathered(split)
-    loader = torch.utils.data.DataLoader(reference.Pairs(images, pairs), batch_size=100)
+    loader = torch.utils.data.DataLoader(reference.Pairs(images, pairs, labels), batch_size=100)
 
     def pruned(network, removal: str, removed: np.ndarray):
         if removal == "zero_weights":
@@ -69,7 +68,7 @@ def rows(study: Study) -> list[Row]:
     def from_images(turn: int) -> None:
         collect(model, model.architecture.blocks, split, 250, study.folder / "collected")
         features = str(study.folder / "collected" / "features.npy")
-        again = Evaluator(features, files["pairs"], files["weights"], study.layer)
+        again = Evaluator(features, files["labels"], files["weights"], study.layer)
         again.rows(order, ks, "structural", threads=cores())
 
     ways: dict[str, Callable] = {}

@@ -8,7 +8,6 @@ import torch
 import reference
 from measuring import Row, alternating, at_least, compared, cores
 from prunecurve.data.batches import Split
-from prunecurve.files import load_array
 from prunecurve.network.pair_network import load_model, prepare_torch
 from prunecurve.network.parameters import Precision, Recipe
 from prunecurve.network.training import train
@@ -28,9 +27,11 @@ def rows(study: Study) -> list[Row]:
 def on_device(study: Study, name: str) -> list[Row]:
     """Return the rows of one device. Our training also shifts and swaps images and evaluates a few validation pairs."""
     device = prepare_torch(name, cores())
-    images, pairs = (load_array(study.seed / kind / "train.npy") for kind in ("images", "pairs"))
-    pairs = pairs[np.random.default_rng(0).permutation(len(pairs))[:PAIRS]]
-    split, few = Split.of(images, pairs, device), Split.of(images, pairs[:64], device)
+    images, pairs, labels = study.arrays("train")
+    chosen = np.random.default_rng(0).permutation(len(pairs))[:PAIRS]
+    pairs, labels = pairs[chosen], labels[chosen]
+    split, few = Split.of(images, pairs, labels, device), Split.of(images, pairs[:64], labels[:64], device)
+    plain_pairs = reference.Pairs(images, pairs, labels)
     architecture = load_model(study.seed / "model.pt").architecture
 
     def finished() -> None:
@@ -42,7 +43,7 @@ def on_device(study: Study, name: str) -> list[Row]:
         torch.use_deterministic_algorithms(False)
         torch.backends.cudnn.allow_tf32 = True
         model = reference.plain_network(architecture).to(device)
-        reference.plain_epoch(model, images, pairs, RECIPE.batch_size, name)
+        reference.plain_epoch(model, plain_pairs, RECIPE.batch_size, name)
         finished()
         prepare_torch(name, cores())
 

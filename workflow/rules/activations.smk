@@ -5,7 +5,8 @@ rule collect_activations:
     input:
         model=rules.train.output.model,
         images=f"{SEED}/images/{{split}}.npy",
-        pairs=f"{SEED}/pairs/{{split}}.npy",
+        inputs=f"{SEED}/inputs/{{split}}.npy",
+        labels=f"{SEED}/labels/{{split}}.npy",
     output:
         features=f"{IN_LAYER}/activations/{{split}}/features.npy",
         mean_features=f"{IN_LAYER}/activations/{{split}}/mean_features.npy",
@@ -25,15 +26,17 @@ rule collect_activations:
     params:
         script=script("collect_activations"),
         code=code("collect_activations"),
-        settings=made_with("activations", "device", "threads"),
+        settings=made_with("preprocess", "activations", "device", "threads"),
         batch=options(config["activations"]),
         device=config["device"],
         torch_threads=config["threads"],
+        preprocess=options(config["preprocess"]),
         layer="{layer}",
         # A parameter, so that the cache has one entry per split: the pairs of all splits come from one job.
         split="{split}",
     shell:
-        "python {params.script:q} --model {input.model:q} --images {input.images:q} --pairs {input.pairs:q}"
+        "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
+        " --labels {input.labels:q} {params.preprocess:q}"
         " --layer {params.layer} {params.batch:q} --device {params.device} --threads {params.torch_threads}"
         f" --folder {WRITTEN}/seed{{wildcards.seed}}/{{params.layer}}/activations/{{params.split}}"
         " --log {log:q}"
@@ -45,7 +48,8 @@ rule sample_maps:
     input:
         model=rules.train.output.model,
         images=f"{SEED}/images/{{split}}.npy",
-        pairs=f"{SEED}/pairs/{{split}}.npy",
+        inputs=f"{SEED}/inputs/{{split}}.npy",
+        labels=f"{SEED}/labels/{{split}}.npy",
     output:
         f"{IN_LAYER}/activations/{{split}}/maps_{{point}}.npy",
     log:
@@ -62,11 +66,18 @@ rule sample_maps:
         script=script("sample_maps"),
         code=code("sample_maps"),
         settings=made_with(
-            "activations", "device", "threads", "ranking.sampled_pairs", "ranking.split", "ranking.measure_at"
+            "preprocess",
+            "activations",
+            "device",
+            "threads",
+            "ranking.sampled_pairs",
+            "ranking.split",
+            "ranking.measure_at",
         ),
         batch=options(config["activations"]),
         device=config["device"],
         torch_threads=config["threads"],
+        preprocess=options(config["preprocess"]),
         # A parameter, so that the cache has one entry per split: the pairs of all splits come from one job.
         split="{split}",
         layer="{layer}",
@@ -74,7 +85,8 @@ rule sample_maps:
         sampled=config["ranking"]["sampled_pairs"],
         seed="{seed}",
     shell:
-        "python {params.script:q} --model {input.model:q} --images {input.images:q} --pairs {input.pairs:q}"
+        "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
+        " --labels {input.labels:q} {params.preprocess:q}"
         " --layer {params.layer} --point {params.point} --count {params.sampled} --seed {params.seed} {params.batch:q}"
         " --device {params.device} --threads {params.torch_threads} --output {output:q} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

@@ -43,7 +43,7 @@ rule make_pairs:
         # Named outputs: Snakemake cannot cache unnamed ones.
         **{
             f"{kind}_{split}": f"{SEED}/{kind}/{split}.npy"
-            for kind in ("images", "labels", "pairs")
+            for kind in ("images", "inputs", "labels")
             for split in SPLITS
         },
         index=f"{SEED}/images/index.npy",

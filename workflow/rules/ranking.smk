@@ -8,7 +8,7 @@ rule rank_channels:
         channels=lambda w: read_by(w.criterion, "statistics", f"{IN_LAYER}/activations/{SPLIT}/channels.csv"),
         maps=lambda w: read_by(w.criterion, "maps", f"{IN_LAYER}/activations/{SPLIT}/maps_{POINT}.npy"),
         features=lambda w: read_by(w.criterion, "labels", f"{IN_LAYER}/activations/val/features.npy"),
-        pairs=lambda w: read_by(w.criterion, "labels", f"{SEED}/pairs/val.npy"),
+        labels=lambda w: read_by(w.criterion, "labels", f"{SEED}/labels/val.npy"),
     output:
         RANKING,
     log:
@@ -40,7 +40,7 @@ rule rank_channels:
     shell:
         "python {params.script:q} --criterion {params.criterion} --weights {input.weights:q} --layer {params.layer}"
         " --point {params.point} --channels {input.channels:q} --maps {input.maps:q} --features {input.features:q}"
-        " --pairs {input.pairs:q} --parameters {params.parameters:q} --threads {params.torch_threads} --seed {params.seed}"
+        " --labels {input.labels:q} --parameters {params.parameters:q} --threads {params.torch_threads} --seed {params.seed}"
         " --output {output:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 
 

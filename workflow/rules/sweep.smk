@@ -31,7 +31,7 @@ rule sum_channels:
 rule eval_pruned:
     input:
         features=FEATURES,
-        pairs=f"{SEED}/pairs/test.npy",
+        labels=f"{SEED}/labels/test.npy",
         weights=rules.train.output.weights,
         mean_features=lambda w: mean_features([w.removal]),
         ranking=RANKING,
@@ -63,7 +63,7 @@ rule eval_pruned:
         removal="{removal}",
         ks=lambda w: ks_of(w.layer, w.ks),
     shell:
-        "python {params.script:q} --features {input.features:q} --pairs {input.pairs:q} --weights {input.weights:q}"
+        "python {params.script:q} --features {input.features:q} --labels {input.labels:q} --weights {input.weights:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"
         " --dataset {params.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
         " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q} --settings {params.code:q}"
@@ -73,7 +73,7 @@ rule eval_pruned:
 rule eval_early:
     input:
         features=FEATURES,
-        pairs=f"{SEED}/pairs/test.npy",
+        labels=f"{SEED}/labels/test.npy",
         weights=rules.train.output.weights,
         mean_features=lambda w: mean_features([w.removal]),
         ranking=RANKING,
@@ -104,7 +104,7 @@ rule eval_early:
         removal="{removal}",
         ks=lambda w: ks_of(w.layer, w.ks),
     shell:
-        "python {params.script:q} --features {input.features:q} --pairs {input.pairs:q} --weights {input.weights:q}"
+        "python {params.script:q} --features {input.features:q} --labels {input.labels:q} --weights {input.weights:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --threads {params.torch_threads}"
         " --dataset {params.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
         " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q}"

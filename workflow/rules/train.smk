@@ -7,10 +7,12 @@ REQUIRE = config["training"]["require"]
 
 rule train:
     input:
-        train_images="results/{study}/seed{seed}/images/train.npy",
-        train_pairs="results/{study}/seed{seed}/pairs/train.npy",
-        val_images="results/{study}/seed{seed}/images/val.npy",
-        val_pairs="results/{study}/seed{seed}/pairs/val.npy",
+        # Named inputs: train_images, train_inputs, train_labels, val_images, …
+        **{
+            f"{split}_{kind}": f"{SEED}/{kind}/{split}.npy"
+            for split in ("train", "val")
+            for kind in ("images", "inputs", "labels")
+        },
     output:
         model="results/{study}/seed{seed}/model.pt",
         weights="results/{study}/seed{seed}/weights.npy",
@@ -30,7 +32,8 @@ rule train:
     params:
         script=script("train"),
         code=code("train"),
-        settings=made_with("network", "training", "device", "threads"),
+        settings=made_with("preprocess", "network", "training", "device", "threads"),
+        preprocess=options(config["preprocess"]),
         network=options(config["network"]),
         recipe=options(RECIPE),
         device=config["device"],
@@ -42,8 +45,9 @@ rule train:
         machine=lambda w, threads: MACHINE,
         require=lambda w, threads: REQUIRE,
     shell:
-        "python {params.script:q} --train-images {input.train_images:q} --train-pairs {input.train_pairs:q}"
-        " --val-images {input.val_images:q} --val-pairs {input.val_pairs:q} {params.network:q} {params.recipe:q}"
+        "python {params.script:q} --train-images {input.train_images:q} --train-inputs {input.train_inputs:q}"
+        " --train-labels {input.train_labels:q} --val-images {input.val_images:q} --val-inputs {input.val_inputs:q}"
+        " --val-labels {input.val_labels:q} {params.preprocess:q} {params.network:q} {params.recipe:q}"
         " --require {params.require}"
         " --device {params.device} --threads {params.torch_threads} --seed {params.seed} --log {log:q}"
         " --model {output.model:q} --weights {output.weights:q} --history {output.history:q}"

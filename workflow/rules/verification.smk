@@ -6,7 +6,8 @@ rule verify_surgery:
         model=rules.train.output.model,
         weights=rules.train.output.weights,
         images=f"{SEED}/images/test.npy",
-        pairs=f"{SEED}/pairs/test.npy",
+        inputs=f"{SEED}/inputs/test.npy",
+        labels=f"{SEED}/labels/test.npy",
         features=FEATURES,
         mean_features=mean_features(VERIFIED_REMOVALS),
         rankings=lambda w: expand(RANKING, criterion=verified_orders(w.target), **w),
@@ -25,7 +26,7 @@ rule verify_surgery:
     params:
         script=script("verify_surgery"),
         code=code("verify_surgery"),
-        settings=made_with("verification", "threads"),
+        settings=made_with("preprocess", "verification", "threads"),
         # Patterns, not the files: a study has too many files for one command line.
         # The study is left open: studies of different names share their verification through a cache.
         rankings=lambda w: template(RANKING, study="{study}", seed=w.seed, layer=w.layer),
@@ -37,8 +38,10 @@ rule verify_surgery:
         k_batches=lambda w: verified_words(w, 1),
         tolerance=config["verification"]["tolerance"],
         torch_threads=config["threads"],
+        preprocess=options(config["preprocess"]),
     shell:
-        "python {params.script:q} --model {input.model:q} --images {input.images:q} --pairs {input.pairs:q}"
+        "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
+        " --labels {input.labels:q} {params.preprocess:q}"
         " --features {input.features:q} --weights {input.weights:q} --layer {params.layer}"
         " --mean-features {input.mean_features:q} --ranking {params.rankings:q} --rows {params.rows:q}"
         " --study {wildcards.study}"

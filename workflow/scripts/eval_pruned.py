@@ -19,7 +19,7 @@ def options() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    files = arguments.features, arguments.pairs, arguments.weights, arguments.layer, arguments.mean_features
+    files = arguments.features, arguments.labels, arguments.weights, arguments.layer, arguments.mean_features
     write_curve(Evaluator(*files), arguments, arguments.partial_sums)
 
 

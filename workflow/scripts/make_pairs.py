@@ -26,25 +26,25 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument(
         "--place", type=int, help="place of the seed in the list of seeds, if no two networks may share images"
     )
-    cli.add_argument("--folder", type=Path, required=True, help="output: images/, labels/, pairs/, one file per split")
+    cli.add_argument("--folder", type=Path, required=True, help="output: images/, inputs/, labels/, one file per split")
     return cli
 
 
 def work(arguments: argparse.Namespace) -> None:
     images = load_array(arguments.images, shape=(None, None, None, None), mapped=True)
-    labels = load_array(arguments.labels, shape=(len(images),))
+    classes = load_array(arguments.labels, shape=(len(images),))
     splits = load_array(arguments.splits, shape=(len(images),))
     names = [row["name"] for row in read_rows(arguments.classes)]
     sizes = split_sizes({split: getattr(arguments, split) for split in SPLITS}, splits)
     drawn = draw_for_seed(splits, sizes, arguments.seed, arguments.place, dataset=arguments.dataset)
     per_image = {"same": arguments.same, "different": arguments.different}
-    require_pairs(labels, splits, drawn, **per_image, names=names)
+    require_pairs(classes, splits, drawn, **per_image, names=names)
     for split, index in drawn.items():
-        pairs = make_pairs(labels[index], **per_image, rng=stream(arguments.seed, f"pairs/{split}"))
-        log.info("%s: %d images, %d pairs, %d of them same", split, len(index), len(pairs), pairs[:, 2].sum())
+        pairs, same = make_pairs(classes[index], **per_image, rng=stream(arguments.seed, f"pairs/{split}"))
+        log.info("%s: %d images, %d pairs, %d of them same", split, len(index), len(pairs), same.sum())
         save_array(arguments.folder / "images" / f"{split}.npy", images[index])
-        save_array(arguments.folder / "labels" / f"{split}.npy", labels[index])
-        save_array(arguments.folder / "pairs" / f"{split}.npy", pairs)
+        save_array(arguments.folder / "inputs" / f"{split}.npy", pairs)
+        save_array(arguments.folder / "labels" / f"{split}.npy", same)
     numbers = np.repeat(np.arange(len(SPLITS)), [len(drawn[split]) for split in SPLITS])
     index = np.concatenate([drawn[split] for split in SPLITS])
     save_array(arguments.folder / "images" / "index.npy", np.column_stack([numbers, index]).astype(np.int32))

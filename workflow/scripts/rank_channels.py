@@ -19,7 +19,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--channels", nargs="?", help="statistics of the channels, if the criterion reads statistics")
     cli.add_argument("--maps", nargs="?", help="single maps at --point, if the criterion reads maps")
     cli.add_argument("--features", nargs="?", help="pooled maps of the validation pairs, if the criterion reads labels")
-    cli.add_argument("--pairs", nargs="?", help="the validation pairs, if the criterion reads labels")
+    cli.add_argument("--labels", nargs="?", help="labels of the validation pairs, if the criterion reads labels")
     cli.add_argument("--parameters", nargs="*", default=[], metavar="KEY=NUMBER", help="parameters of the criterion")
     cli.add_argument("--threads", type=int, default=1, help="number of threads")
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
@@ -35,10 +35,10 @@ def statistics(path: str | None) -> dict:
 
 def validation(arguments: argparse.Namespace, weights: dict) -> ValidationSet | None:
     """Read the validation pairs; None if the options name no files for them."""
-    if arguments.features is None or arguments.pairs is None:
+    if arguments.features is None or arguments.labels is None:
         return None
     features = load_array(arguments.features, shape=(None, None, None, None), mapped=True)
-    labels = load_array(arguments.pairs, shape=(len(features), 3))[:, 2]
+    labels = load_array(arguments.labels, shape=(len(features),))
     return ValidationSet(features, labels, weights, arguments.layer, arguments.threads)
 
 

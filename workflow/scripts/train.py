@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import parser, run
-from prunecurve.data.batches import Split
+from prunecurve.data.batches import Normalisation, Split
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, write_rows
 from prunecurve.network.learned import kept_epoch, shortfall
@@ -16,10 +16,13 @@ from prunecurve.settings import add_fields, fields_of
 
 def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
-    cli.add_argument("--train-images", type=Path, required=True, help="images of the training split")
-    cli.add_argument("--train-pairs", type=Path, required=True, help="pairs of the training split")
-    cli.add_argument("--val-images", type=Path, required=True, help="images of the validation split")
-    cli.add_argument("--val-pairs", type=Path, required=True, help="pairs of the validation split")
+    for split, name in (("train", "training"), ("val", "validation")):
+        cli.add_argument(f"--{split}-images", type=Path, required=True, help=f"images of the {name} split")
+        cli.add_argument(
+            f"--{split}-inputs", type=Path, required=True, help=f"the images of each input of the {name} split"
+        )
+        cli.add_argument(f"--{split}-labels", type=Path, required=True, help=f"labels of the {name} split")
+    add_fields(cli, Normalisation)
     add_fields(cli, Network)
     add_fields(cli, Recipe)
     cli.add_argument("--require", type=float, default=0.0, help="least balanced accuracy on the validation pairs")
@@ -34,13 +37,18 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     device = prepare_torch(arguments.device, arguments.threads)
-    images = {split: load_array(getattr(arguments, f"{split}_images")) for split in ("train", "val")}
-    pairs = {split: load_array(getattr(arguments, f"{split}_pairs"), shape=(None, 3)) for split in ("train", "val")}
-    _, channels, size, _ = images["train"].shape
-    architecture = fields_of(Architecture, arguments, in_channels=2 * channels, image_size=size)
-    splits = {split: Split.of(images[split], pairs[split], device) for split in images}
+    normalisation = fields_of(Normalisation, arguments)
+
+    def split(name: str) -> Split:
+        paths = (getattr(arguments, f"{name}_{kind}") for kind in ("images", "inputs", "labels"))
+        return Split.of(*map(load_array, paths), device, normalisation)
+
+    training, validation = split("train"), split("val")
+    size = training.images.shape[-1]
+    shape = {"in_channels": training.channels, "image_size": size, "classes": 2}
+    architecture = fields_of(Architecture, arguments, **shape)
     recipe = fields_of(Recipe, arguments)
-    model, rows = train(architecture, recipe, splits["train"], splits["val"], arguments.seed, device)
+    model, rows = train(architecture, recipe, training, validation, arguments.seed, device)
     if lacks := shortfall(kept_epoch(rows), arguments.require):
         raise StudyError(
             f"training: the network of seed {arguments.seed} has {lacks}. Change the recipe (training.epochs: "

@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.data.batches import Split
+from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array, read_order, write_rows
 from prunecurve.network.pair_network import load_model, prepare_torch
+from prunecurve.settings import add_fields, fields_of
 from prunecurve.sweep.cost import block_of
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.torch_evaluation import TorchEvaluator
@@ -17,7 +18,9 @@ def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
     cli.add_argument("--model", type=Path, required=True, help="the trained network")
     cli.add_argument("--images", type=Path, required=True, help="images of the test split")
-    cli.add_argument("--pairs", type=Path, required=True, help="pairs of the test split")
+    cli.add_argument("--inputs", type=Path, required=True, help="the images of each input of the test split")
+    cli.add_argument("--labels", type=Path, required=True, help="labels of the test split")
+    add_fields(cli, Normalisation)
     cli.add_argument("--features", type=Path, required=True, help="pooled maps of the test split")
     cli.add_argument("--weights", type=Path, required=True, help="the network's weights")
     cli.add_argument("--layer", required=True, help="the pruned convolution, for example conv3")
@@ -41,10 +44,11 @@ def work(arguments: argparse.Namespace) -> None:
     # Always on the CPU. If a GPU computed the features, this also compares two devices.
     prepare_torch("cpu", arguments.threads)
     model = load_model(arguments.model)
-    files = arguments.features, arguments.pairs, arguments.weights, arguments.layer, arguments.mean_features
+    files = arguments.features, arguments.labels, arguments.weights, arguments.layer, arguments.mean_features
     in_last = block_of(arguments.layer) == model.architecture.blocks
     evaluator = Evaluator(*files) if in_last else TorchEvaluator(*files, threads=arguments.threads)
-    split = Split.of(load_array(arguments.images), load_array(arguments.pairs), "cpu")
+    arrays = [load_array(path) for path in (arguments.images, arguments.inputs, arguments.labels)]
+    split = Split.of(*arrays, "cpu", fields_of(Normalisation, arguments))
     files_of_rankings = {c: arguments.ranking.format(study=arguments.study, criterion=c) for c in arguments.criteria}
     orders = {criterion: read_order(path, evaluator.channels) for criterion, path in files_of_rankings.items()}
     paths = {

@@ -89,10 +89,12 @@ def _unknown_keys(given: Any, schema: Mapping[str, Any], all_keys: list[str], pr
 
 
 def _hint(name: str, known: list[str], all_keys: list[str], prefix: str) -> str:
-    """Return which key of the section, or else of the config, an unknown key may mean, or the section's keys."""
+    """Return which key an unknown key may mean: of this name elsewhere, or of a similar one; or the section's keys."""
+    lasts = {key.split(".")[-1]: key for key in reversed(all_keys)}
+    if name in lasts:
+        return f"did you mean {lasts[name]}?"
     if here := difflib.get_close_matches(name, known, n=1):
         return f"did you mean {prefix}{here[0]}?"
-    lasts = {key.split(".")[-1]: key for key in reversed(all_keys)}
     if elsewhere := difflib.get_close_matches(name, lasts, n=1, cutoff=0.8):
         return f"did you mean {lasts[elsewhere[0]]}?"
     return f"allowed keys: {', '.join(known)}"

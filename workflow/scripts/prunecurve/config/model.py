@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from prunecurve.data.datasets import DATASETS
-from prunecurve.data.parameters import Images, PairsPerImage
+from prunecurve.data.parameters import Images, PairsPerImage, Preprocess
 from prunecurve.network.parameters import Network, Training
 from prunecurve.ranking import criteria
 from prunecurve.sections import Different, Section
@@ -154,6 +154,8 @@ class Study(Section):
     """One network is trained per seed. The seed also determines its images, pairs, initial weights and batch order."""
 
     images: Images = Images()
+
+    preprocess: Preprocess = Preprocess()
 
     pairs_per_image: PairsPerImage = PairsPerImage()
 

@@ -1,4 +1,4 @@
-"""Batches of pairs as network inputs, gathered by index from uint8 tensors without Python code per pair."""
+"""Batches of network inputs, gathered by index from uint8 tensors without Python code per input."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -7,45 +7,97 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunecurve.data.parameters import Preprocess
+from prunecurve.errors import StudyError
 
-def gather(images: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Stack the images of each pair: float32 (n, 2C, S, S) in [0, 1], channels last.
 
-    images: uint8 (·, C, S, S). first, second: the indices (n,) of the two images of each pair.
+class Normalisation(Preprocess):
+    """The config section `preprocess`: pixels in [0, 1] become (pixel − mean) / std, for each channel of an image."""
+
+    def check(self, channels: int) -> None:
+        """Raise StudyError unless there is one number, or one for each of the channels of an image."""
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if len(numbers) not in (1, channels):
+                raise StudyError(
+                    f"preprocess.{name}: {len(numbers)} numbers, but an image has {channels} channels; "
+                    f"give one number, or {channels}"
+                )
+
+    def __call__(self, stacked: Tensor, images: int) -> Tensor:
+        """Normalise pixels in [0, 1] (n, images · C, S, S), in place; return the same tensor."""
+        # The default changes nothing and costs nothing.
+        if self.mean != [0]:
+            stacked.sub_(_per_channel(self.mean, images, stacked.device))
+        if self.std != [1]:
+            stacked.div_(_per_channel(self.std, images, stacked.device))
+        return stacked
+
+
+# The default of the config: no normalisation.
+UNCHANGED = Normalisation()
+
+
+def _per_channel(numbers: list[float], images: int, device: torch.device) -> Tensor:
+    """Repeat the numbers of an image's channels for each of the images that are stacked: (·, 1, 1)."""
+    repeated = numbers * images if len(numbers) > 1 else numbers
+    return torch.tensor(repeated, dtype=torch.float32, device=device)[:, None, None]
+
+
+def as_input(images: list[Tensor], normalisation: Normalisation) -> Tensor:
+    """Stack uint8 images, each (n, C, S, S), to network inputs: float32 (n, len(images) · C, S, S), channels last.
+
+    Channels last is the fastest layout on CPUs.
     """
-    stacked = torch.cat([images[first], images[second]], dim=1)
-    return as_input(stacked)
-
-
-def as_input(stacked: Tensor) -> Tensor:
-    """Convert uint8 pixels to the network's input: float32 in [0, 1], channels last (the fastest layout on CPUs)."""
-    return stacked.to(memory_format=torch.channels_last).float().div_(255)
+    stacked = torch.cat(images, dim=1) if len(images) > 1 else images[0]
+    scaled = stacked.to(memory_format=torch.channels_last).float().div_(255)
+    return normalisation(scaled, len(images))
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The images, uint8 (n, C, S, S), and the pairs (N, 3) of one split, on the device.
+    """The inputs of one split, on the device.
 
-    A pair is the index of its first image, the index of its second image, and the label (1 for same).
+    images: uint8 (n, C, S, S). index: int64 (N, m), the m images of each input: two for a pair. labels: int64 (N,),
+    the class of each input, from 0.
     """
 
     images: Tensor
-    pairs: Tensor
+    index: Tensor
+    labels: Tensor
+    normalisation: Normalisation = UNCHANGED
 
     @classmethod
-    def of(cls, images: np.ndarray, pairs: np.ndarray, device: torch.device) -> "Split":
-        """Copy the arrays of a split to the device."""
+    def of(
+        cls,
+        images: np.ndarray,
+        index: np.ndarray,
+        labels: np.ndarray,
+        device: torch.device | str,
+        normalisation: Normalisation = UNCHANGED,
+    ) -> "Split":
+        """Copy the arrays of a split to the device. Raises StudyError if the normalisation does not fit the images."""
+        normalisation.check(images.shape[1])
         # `copy`: torch warns about read-only arrays, for example memory-mapped ones.
-        return cls(torch.from_numpy(images.copy()).to(device), torch.from_numpy(pairs.astype(np.int64)).to(device))
+        wide = (torch.from_numpy(each.astype(np.int64)).to(device) for each in (index, labels))
+        return cls(torch.from_numpy(images.copy()).to(device), *wide, normalisation)
+
+    def __len__(self) -> int:
+        """Return N, the number of inputs."""
+        return len(self.labels)
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of an input, m · C."""
+        return self.index.shape[1] * self.images.shape[1]
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield network inputs (n, 2C, S, S) and labels (n,) in the order of the pairs."""
-        for part in self.pairs.split(size):
-            yield gather(self.images, part[:, 0], part[:, 1]), part[:, 2]
+        """Yield network inputs (n, m · C, S, S) and labels (n,) in the order of the split."""
+        for index, labels in zip(self.index.split(size), self.labels.split(size), strict=True):
+            yield as_input([self.images[each] for each in index.unbind(1)], self.normalisation), labels
 
 
 @torch.inference_mode()
 def all_logits(model: nn.Module, split: Split, batch_size: int = 500) -> np.ndarray:
-    """Run the network in eval mode from the images on; return the logits (N, 2) of all pairs of a split."""
+    """Run the network in eval mode from the images on; return the logits (N, classes) of all inputs of a split."""
     model.eval()
     return torch.cat([model(inputs) for inputs, _ in split.batches(batch_size)]).cpu().numpy()

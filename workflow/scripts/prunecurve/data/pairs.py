@@ -167,26 +167,26 @@ def require_pairs(
 
 
 def make_pairs(
-    labels: np.ndarray, same: int, different: int, rng: np.random.Generator, *, key: str = "the split"
-) -> np.ndarray:
+    classes: np.ndarray, same: int, different: int, rng: np.random.Generator, *, key: str = "the split"
+) -> tuple[np.ndarray, np.ndarray]:
     """Combine every image with `same` images of its class and `different` images of other classes, all distinct.
 
-    labels: (n,), the class of each image. Returns int32 (n · (same + different), 3): first index, second
-    index, and 1 if both images are of the same class, else 0. Rows are ordered by the first image, with
-    its same pairs first. key: the config key of the split's size, for error messages. Raises StudyError
-    if a class has too few images.
+    classes: (n,), the class of each image. Returns the pairs, int32 (N, 2) with N = n · (same + different): the
+    indices of both images; and their labels, int64 (N,): 1 if both images are of the same class, else 0. Rows are
+    ordered by the first image, with its same pairs first. key: the config key of the split's size, for error
+    messages. Raises StudyError if a class has too few images.
     """
-    require_partners(labels, same, different, key=key)
-    members = {label: np.flatnonzero(labels == label) for label in np.unique(labels)}
-    pairs = np.empty((len(labels), same + different, 3), np.int32)
-    pairs[:, :, 0] = np.arange(len(labels))[:, None]
-    pairs[:, :, 2] = np.arange(same + different) < same
-    others = {label: np.flatnonzero(labels != label) for label in members}
-    for image, label in enumerate(labels):
+    require_partners(classes, same, different, key=key)
+    members = {label: np.flatnonzero(classes == label) for label in np.unique(classes)}
+    pairs = np.empty((len(classes), same + different, 2), np.int32)
+    pairs[:, :, 0] = np.arange(len(classes))[:, None]
+    labels = np.tile(np.arange(same + different) < same, len(classes)).astype(np.int64)
+    others = {label: np.flatnonzero(classes != label) for label in members}
+    for image, label in enumerate(classes):
         own = members[label]
         # Draw from the other images of the class: draw among one fewer, then skip the image itself.
         drawn = rng.choice(len(own) - 1, same, replace=False)
         drawn += drawn >= np.searchsorted(own, image)
         pairs[image, :same, 1] = own[drawn]
         pairs[image, same:, 1] = rng.choice(others[label], different, replace=False)
-    return pairs.reshape(-1, 3)
+    return pairs.reshape(-1, 2), labels

@@ -1,4 +1,4 @@
-"""The config sections `images` and `pairs_per_image`: keys, types, bounds, defaults and descriptions."""
+"""The config sections `images`, `preprocess` and `pairs_per_image`: keys, types, bounds, defaults and descriptions."""
 
 from typing import Annotated, Literal
 
@@ -34,6 +34,17 @@ class Images(Section):
     """Whether no two networks (seeds) may have an image in common. If true, all seeds draw from one random order of the
     images, each the next part, and the data set must have enough images for all of them. If false, each seed draws from
     all images."""
+
+
+class Preprocess(Section):
+    """Normalisation of the pixels. They are divided by 255; then (pixel − mean) / std gives the network's input. One
+    number holds for all channels of an image; for several, give one number per channel."""
+
+    mean: list[Annotated[float, Field(ge=-1000, le=1000)]] = Field([0], min_length=1, max_length=1000)
+    """Mean of each channel, as a share of white."""
+
+    std: list[Annotated[float, Field(gt=0, le=1000)]] = Field([1], min_length=1, max_length=1000)
+    """Standard deviation of each channel, as a share of white."""
 
 
 class PairsPerImage(Section):

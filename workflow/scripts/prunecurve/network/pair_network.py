@@ -28,6 +28,9 @@ class Architecture(Network):
     image_size: int
     """Height and width of an image in pixels."""
 
+    classes: int = 2
+    """Number of classes, the outputs of the last layer."""
+
     @property
     def blocks(self) -> int:
         """The number of blocks; block i (from 1) contains conv{i}."""
@@ -52,7 +55,11 @@ class PairNet(nn.Module):
             kernel = architecture.kernel_size
             self.add_module(f"conv{i}", nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
             self.add_module(f"bn{i}", nn.BatchNorm2d(outputs))
-        features = (widths[-1] * architecture.size_after(architecture.blocks) ** 2, *architecture.hidden, 2)
+        features = (
+            widths[-1] * architecture.size_after(architecture.blocks) ** 2,
+            *architecture.hidden,
+            architecture.classes,
+        )
         for i, (inputs, outputs) in enumerate(pairwise(features), start=1):
             self.add_module(f"linear{i}", nn.Linear(inputs, outputs))
         self.pool = nn.MaxPool2d(2)
@@ -124,7 +131,9 @@ def prepare_torch(device: str, threads: int) -> torch.device:
 
 
 def _numbers(architecture: Architecture) -> dict[str, object]:
-    values = {name: getattr(architecture, name) for name in ("in_channels", "image_size", *Network.model_fields)}
+    values = {
+        name: getattr(architecture, name) for name in ("in_channels", "image_size", *Network.model_fields, "classes")
+    }
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 

@@ -21,7 +21,7 @@ BALANCED = "balanced"
 
 
 class Augmenter:
-    """Batches of training pairs with random shifts of each image and random swaps of the pair; labels stay the same."""
+    """Batches of training inputs with random shifts of each image and random swaps of a pair; labels stay the same."""
 
     def __init__(self, split: Split, recipe: Recipe, seed: int) -> None:
         margin = recipe.max_shift
@@ -39,12 +39,12 @@ class Augmenter:
         return self.windows[index, rows.to(index.device), columns.to(index.device)]
 
     def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Return inputs (n, 2C, S, S) and labels (n,) of the pairs with the indices `chosen` (n,)."""
-        first, second, label = self.split.pairs[chosen].unbind(1)
-        if self.recipe.swap:
-            flip = (torch.rand(len(chosen), generator=self.random) < 0.5).to(first.device)
-            first, second = torch.where(flip, second, first), torch.where(flip, first, second)
-        return as_input(torch.cat([self._shifted(first), self._shifted(second)], dim=1)), label
+        """Return inputs (n, m · C, S, S) and labels (n,) of the inputs with the numbers `chosen` (n,)."""
+        images = self.split.index[chosen].unbind(1)
+        if self.recipe.swap and len(images) == 2:
+            flip = (torch.rand(len(chosen), generator=self.random) < 0.5).to(chosen.device)
+            images = torch.where(flip, images[1], images[0]), torch.where(flip, images[0], images[1])
+        return as_input([self._shifted(each) for each in images], self.split.normalisation), self.split.labels[chosen]
 
 
 def train(
@@ -62,7 +62,7 @@ def train(
     torch.manual_seed(stream_seed(seed, "dropout"))
     order = stream(seed, "batches")
     augmenter = Augmenter(training, recipe, seed)
-    steps = math.ceil(len(training.pairs) / recipe.batch_size)
+    steps = math.ceil(len(training) / recipe.batch_size)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
@@ -70,7 +70,7 @@ def train(
         optimiser, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs
     )
     weight = torch.tensor([1.0, _same_weight(recipe, training)], device=device)
-    labels = validation.pairs[:, 2].cpu().numpy()
+    labels = validation.labels.cpu().numpy()
     rows: list[dict[str, float]] = []
     best, best_weights, started = (-math.inf, -math.inf), None, time.monotonic()
     for epoch in range(1, recipe.epochs + 1):
@@ -97,8 +97,8 @@ def _same_weight(recipe: Recipe, training: Split) -> float:
     """Return the loss weight of same pairs. `balanced` gives both classes the same total weight."""
     if recipe.same_weight != BALANCED:
         return float(recipe.same_weight)
-    same = int(training.pairs[:, 2].sum())
-    return (len(training.pairs) - same) / max(same, 1)
+    same = int(training.labels.sum())
+    return (len(training) - same) / max(same, 1)
 
 
 def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
@@ -112,7 +112,7 @@ def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
         enabled=recipe.precision != "float32",
         cache_enabled=False,
     )
-    total, count = torch.zeros((), dtype=torch.float64), len(augmenter.split.pairs)
+    total, count = torch.zeros((), dtype=torch.float64), len(augmenter.split)
     shuffled = torch.from_numpy(order.permutation(count)).to(weight.device)
     for chosen in shuffled.split(recipe.batch_size):
         # Batch normalisation needs at least two pairs to compute a variance.

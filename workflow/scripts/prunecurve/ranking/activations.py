@@ -51,7 +51,7 @@ def collect(model: PairNet, i: int, split: Split, batch_size: int, folder: str |
     map after ReLU and before pooling. channels.csv: one row per channel, with columns `{point}_{statistic}`.
     """
     folder, model = Path(folder), model.eval()
-    count, channels, size = len(split.pairs), model.architecture.channels[i - 1], model.architecture.size_after(i)
+    count, channels, size = len(split), model.architecture.channels[i - 1], model.architecture.size_after(i)
     statistics = {point: ChannelStatistics() for point in POINTS}
     relu_sum: Tensor | int = 0
     pool_sum: Tensor | int = 0
@@ -74,9 +74,9 @@ def collect(model: PairNet, i: int, split: Split, batch_size: int, folder: str |
     )
 
 
-def some_pairs(pairs: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `count` of the pairs (N, 3) without replacement, or all if there are fewer; their order stays the same."""
-    return pairs[np.sort(rng.permutation(len(pairs))[:count])]
+def some_inputs(total: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw `count` of `total` inputs without replacement, or all if there are fewer; return their sorted numbers."""
+    return np.sort(rng.permutation(total)[:count])
 
 
 @torch.inference_mode()

@@ -23,14 +23,14 @@ class Evaluator:
     """Evaluates one network, read from its artifacts, without some channels of its last convolution.
 
     The arguments are paths of files, except for `layer`. features: the split's pooled maps (N, P, h, w), memory-mapped.
-    pairs: (N, 3), with the labels. weights: the file of `network.save_weights`. layer: the convolution (`conv3`).
+    labels: (N,), the class of each input. weights: the file of `save_weights`. layer: the convolution (`conv3`).
     mean_features: (P, h, w), means over the validation pairs, needed only by mean_replacement.
     """
 
-    def __init__(self, features: str, pairs: str, weights: str, layer: str, mean_features: str | None = None) -> None:
+    def __init__(self, features: str, labels: str, weights: str, layer: str, mean_features: str | None = None) -> None:
         self.weights, self.layer = load_arrays(weights), layer
         self.features = load_array(features, shape=(None, None, None, None), mapped=True)
-        self.labels = load_array(pairs, shape=(len(self.features), 3))[:, 2]
+        self.labels = load_array(labels, shape=(len(self.features),))
         # NaN without a file, so that `logits` can detect that a removal needs them.
         missing = np.full(self.features.shape[1:], np.nan, np.float32)
         self.mean_features = load_array(mean_features, shape=missing.shape) if mean_features else missing
@@ -101,7 +101,7 @@ def options(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the options of all evaluation scripts."""
     cli = parser(description)
     cli.add_argument("--features", required=True, help="the split's pooled maps")
-    cli.add_argument("--pairs", required=True, help="the split's pairs, with the labels")
+    cli.add_argument("--labels", required=True, help="the split's labels")
     cli.add_argument("--weights", required=True, help="the network's weights")
     cli.add_argument("--mean-features", nargs="?", help="mean pooled maps, for mean_replacement")
     cli.add_argument("--layer", required=True, help="the pruned convolution, for example conv3")

@@ -29,6 +29,7 @@ def model_of(weights: dict[str, np.ndarray]) -> PairNet:
             kernel_size=filters[0].shape[2],
             hidden=[len(w) for w in linear[:-1]],
             dropout=0.0,
+            classes=len(linear[-1]),
         )
     )
     # num_batches_tracked is not stored, because eval mode does not use it.
