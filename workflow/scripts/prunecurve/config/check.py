@@ -54,7 +54,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
             # The values as they are given: pydantic makes 1.0 of 1, and the parameters of jobs list values as text.
             config = merged(Study.model_validate(given).model_dump(), given)
         except ValidationError as error:
-            wrong += [_message(given, schema, wrong["loc"]) for wrong in error.errors(include_context=False)]
+            wrong += [_message(given, schema, each["loc"]) for each in error.errors(include_context=False)]
     if not wrong:
         config["study"] = config["study"] or config["dataset"]
         wrong = list(contradictions(config))

@@ -27,7 +27,7 @@ class Network(Section):
 
 
 class Recipe(Section):
-    """Parameters of the training that the weights depend on: AdamW with a one-cycle learning rate schedule."""
+    """Parameters of the training that the weights depend on: AdamW, one-cycle learning rates (Smith & Topin 2019)."""
 
     epochs: int = Field(8, ge=1, le=1_000_000)
     """Number of passes over the training pairs. The weights of the best validation epoch are kept."""
