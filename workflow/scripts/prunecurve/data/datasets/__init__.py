@@ -14,7 +14,10 @@ MODULES = {
     "mnist": "idx",
     "fashion_mnist": "idx",
     "kmnist": "idx",
+    "cifar10": "cifar",
+    "cifar100": "cifar",
     "image_folder": "folder",
+    "arrays": "arrays",
 }
 
 
