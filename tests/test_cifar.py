@@ -189,7 +189,7 @@ def test_other_files_are_refused_before_unpickling(tmp_path, name, packed, no_un
         message = str(error.value)
         assert message.startswith(f"data_dir: {tmp_path}/{first}") and "\n" not in message
         assert f"is not the published file of {source.class_name} (MD5 checksum " in message
-        assert message.endswith("replace it, or delete it to download it again")
+        assert message.endswith("replace it or delete it to download it again")
 
 
 @BOTH

@@ -3,15 +3,18 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import struct
 import warnings
 
 import numpy as np
 import pytest
+from conftest import PROJECT
 from PIL import Image
 from prunecurve.data.datasets import DATASETS, digests, downloads
 from prunecurve.data.datasets.folder import listed
+from prunecurve.data.pairs import SPLITS, require_enough, split_sizes
 from prunecurve.errors import StudyError
 
 
@@ -443,3 +446,35 @@ def test_digests_are_kept_between_calls(tmp_path, monkeypatch):
     shutil.rmtree(cache.parent)
     cache.parent.write_text("a file where the folder should be")
     assert call() == (changed[0], 8), "a cache that cannot be written only costs time"
+
+
+# ---- the registry
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_the_sizes_of_a_data_set_fit_the_images_it_has(tmp_path, name):
+    """The published data sets are not downloaded here, so the census gives their published numbers of images."""
+    declared = DATASETS[name].sizes
+    assert tuple(declared) == SPLITS
+    if name in ("image_folder", "arrays"):
+        assert split_sizes(declared, np.zeros(1000, int)) == {"train": 600, "val": 200, "test": 200}
+    else:
+        splits = DATASETS[name].census(tmp_path).splits
+        require_enough(splits, split_sizes(declared, splits), dataset=name)
+
+
+def test_the_example_of_the_config_page_is_a_data_set():
+    """It is executed as it is printed. Its census tells what its images are."""
+    page = (PROJECT / "config" / "README.md").read_text(encoding="utf-8").split("**A data set** is")[1]
+    code = "".join(
+        line[4:] or "\n" for line in re.search(r"(?:    .*\n|\n)+    DATASETS.*\n", page)[0].splitlines(True)
+    )
+    module = {}
+    exec(code, module)
+    (noise,) = module["DATASETS"].values()
+    found, known = noise.read(None, 9), noise.census(None)
+    assert (found.images.shape, found.images.dtype) == ((1000, 1, 9, 9), np.uint8)
+    assert found.labels.tolist() == known.labels.tolist() and len(set(known.names)) == known.labels.max() + 1 == 2
+    assert found.images[known.labels == 0].max() == 127 and found.images[known.labels == 1].min() == 127
+    require_enough(known.splits, split_sizes(noise.sizes, known.splits), dataset="noise")
+    assert noise.fingerprint(None, None) == ""

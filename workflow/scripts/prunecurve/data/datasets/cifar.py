@@ -181,8 +181,8 @@ def unpickled(content: bytes, source: Source, name: str, path: str | Path) -> di
     if found != published:
         raise StudyError(
             f"data_dir: {path} is not the published file of {source.class_name} (MD5 checksum {found}, published "
-            f"{published}); it was not read, because a pickle file of another origin can run any code; replace it, or "
-            f"delete it to download it again"
+            f"{published}); it was not unpickled, because a pickle file of another origin can run any code; replace it "
+            f"or delete it to download it again"
         )
     with warnings.catch_warnings():
         # Python 2 wrote the files. Newer versions of numpy warn about names and numbers in them.
