@@ -237,6 +237,9 @@ def test_a_truncated_archive_is_named(tmp_path, name, written):
             DATASETS[name].census(tmp_path)
     with tarfile.open(archive, "w:gz") as empty:
         empty.addfile(tarfile.TarInfo("another folder"))
+        link = tarfile.TarInfo(f"{source.folder}/{source.train[0]}")
+        link.type, link.linkname = tarfile.SYMTYPE, "nowhere"
+        empty.addfile(link)
     with pytest.raises(StudyError, match=rf"{source.archive} has no {source.folder}/{source.train[0]}, .*; replace it"):
         DATASETS[name].census(tmp_path)
 

@@ -157,9 +157,10 @@ def _of_archive(source: Source, archive: Path) -> Iterator[tuple[str, dict[str, 
     try:
         with tarfile.open(archive, "r:gz") as opened:
             for member in opened:
-                if member.name in missing and (file := opened.extractfile(member)):
-                    name = missing.pop(member.name)
-                    yield name, unpickled(file.read(MOST_BYTES), source, name, f"{archive}: {member.name}")
+                # A link has no content of its own.
+                if member.name in missing and member.isfile():
+                    name, content = missing.pop(member.name), opened.extractfile(member).read(MOST_BYTES)
+                    yield name, unpickled(content, source, name, f"{archive}: {member.name}")
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise StudyError(
