@@ -43,8 +43,7 @@ from prunecurve.config import (
     replaced,
     settings,
 )
-from prunecurve.data.datasets import MODULES
-from prunecurve.data.datasets.known import fingerprint
+from prunecurve.data.datasets import DATASETS, MODULES
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, read_settings
 from prunecurve.network.learned import kept_epoch, shortfall
@@ -92,7 +91,7 @@ def content_of_data(needed):
         # Jobs in processes of their own were planned with data that were checked.
         if needed and workflow.is_main_process:
             check_data(config, DATA_DIR)
-        return fingerprint(config["dataset"], DATA_DIR, ".snakemake/prunecurve/images.json")
+        return DATASETS[config["dataset"]].fingerprint(DATA_DIR, ".snakemake/prunecurve/images.json")
     except StudyError:
         if needed:
             raise

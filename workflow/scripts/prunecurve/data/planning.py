@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prunecurve.data.datasets.known import census
+from prunecurve.data.datasets import DATASETS
 from prunecurve.data.pairs import draw_for_seed, require_enough, require_pairs, split_sizes
 
 # The draws of this many seeds are tried. Each takes about two milliseconds, and make_pairs checks all of them.
@@ -17,7 +17,7 @@ def check_data(config: Mapping[str, Any], data_dir: str | Path) -> None:
     The images of each seed are drawn as make_pairs does, but not read. For a data set that is not downloaded yet, only
     the number of images is checked.
     """
-    dataset, known = config["dataset"], census(config["dataset"], data_dir)
+    dataset, known = config["dataset"], DATASETS[config["dataset"]].census(data_dir)
     sizes = split_sizes(config["images"][dataset], known.splits)
     disjoint = config["images"]["disjoint"]
     require_enough(known.splits, sizes, dataset=dataset, networks=len(config["seeds"]) if disjoint else 1)
