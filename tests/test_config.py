@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunecurve.ranking import criteria
 from prunecurve import config as config_module
-from prunecurve.config import check, image_sizes, k_batches, keys, ks, layers, of_archive, original_text, pruned_layer
+from prunecurve.config import check, k_batches, keys, ks, layers, of_archive, original_text, pruned_layer
 from prunecurve.data.datasets import DATASETS
+from prunecurve.data.planning import asked_sizes
 from prunecurve.errors import StudyError
 from prunecurve.sweep.removal import REMOVALS
 
@@ -32,7 +33,7 @@ INVALID = [
     ),
     ({"training": {"lr": 1}}, "training.lr: unknown key; allowed keys: epochs, batch_size, learning_rate"),
     ({"xyz": 1}, "xyz: unknown key; allowed keys: dataset, data_dir"),
-    ({"dataset": "mnst"}, "dataset: 'mnst' is unknown; allowed: digits, mnist, fashion_mnist, kmnist, image_folder"),
+    ({"dataset": "mnst"}, "dataset: 'mnst' is unknown; allowed: digits, mnist, fashion_mnist, kmnist, cifar10, "),
     (
         {"ranking": {"criteria": ["l1_nrm"]}},
         "ranking.criteria.0: 'l1_nrm' is unknown; allowed: activation_std, apoz, bn_scale, chip, conv_abs_mean",
@@ -250,7 +251,7 @@ def test_an_archive_of_an_older_version_has_its_sizes():
     assert check(config) == config
     # The same numbers, given as such or by the data set.
     asked = {"archive": "mnist", "images": {"train": "auto", "val": 1000}}
-    assert image_sizes(of_archive(manifest["config"], asked)) == image_sizes(config)
+    assert asked_sizes(of_archive(manifest["config"], asked)) == asked_sizes(config)
     with pytest.raises(StudyError, match=r"images\.train: asked for: 100; the archive holds: 6000"):
         of_archive(manifest["config"], {"archive": "mnist", "images": {"train": 100}})
     with pytest.raises(StudyError, match=r"archive: in the manifest, .*\n  images: 5 is not allowed"):
@@ -258,10 +259,10 @@ def test_an_archive_of_an_older_version_has_its_sizes():
 
 
 def test_the_sizes_of_splits_are_those_of_the_data_set_or_of_the_config():
-    assert image_sizes(check({})) == {"train": 1000, "val": 297, "test": 300}
-    assert image_sizes(check({"dataset": "kmnist"})) == {"train": 6000, "val": 1000, "test": 1000}
+    assert asked_sizes(check({})) == {"train": 1000, "val": 297, "test": 300}
+    assert asked_sizes(check({"dataset": "kmnist"})) == {"train": 6000, "val": 1000, "test": 1000}
     own = check({"dataset": "image_folder", "images": {"val": "0.25", "test": 40}})
-    assert image_sizes(own) == {"train": "auto", "val": 0.25, "test": 40}
+    assert asked_sizes(own) == {"train": "auto", "val": 0.25, "test": 40}
     lines = [config_module.settings(check({"images": images})) for images in ({}, {"train": 1000})]
     assert lines[0] == lines[1] and lines[0]["images.train"] == "images.train: 1000"
 

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
-from prunecurve.data.datasets.known import declared_sizes
 from prunecurve.data.pairs import SPLITS, draw_for_seed, draw_splits, make_pairs, require_pairs, split_sizes
-from prunecurve.data.planning import check_data
+from prunecurve.data.planning import asked_sizes, check_data
 from prunecurve.seeding import stream
 
 labellings = st.tuples(st.integers(2, 6), st.integers(4, 9), st.integers(0, 2**31)).map(
@@ -97,10 +96,12 @@ def test_options_for_sizes():
 
 
 def test_auto_stands_for_the_sizes_that_a_data_set_declares():
-    asked = {"train": "auto", "val": 0.5, "test": "auto"}
-    assert declared_sizes("digits", asked) == {"train": 1000, "val": 0.5, "test": 300}
-    assert declared_sizes("kmnist", AUTO) == {"train": 6000, "val": 1000, "test": 1000}
-    assert declared_sizes("image_folder", AUTO) == AUTO
+    def sizes(dataset, **images):
+        return asked_sizes({"dataset": dataset, "images": AUTO | images})
+
+    assert sizes("digits", val=0.5) == {"train": 1000, "val": 0.5, "test": 300}
+    assert sizes("kmnist") == sizes("cifar100") == {"train": 6000, "val": 1000, "test": 1000}
+    assert sizes("image_folder") == sizes("arrays") == AUTO
 
 
 def test_disjoint_draws_share_no_image_and_do_not_change_with_more_seeds():

@@ -7,6 +7,7 @@ from importlib import metadata
 
 import pytest
 from conftest import PROJECT
+from prunecurve.data.datasets import MODULES
 from prunecurve.source import NOT_COMPUTED_WITH, digest, files_of, version
 
 SCRIPTS = PROJECT / "workflow" / "scripts"
@@ -107,10 +108,6 @@ def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
     assert changed("prunecurve/network/scores.py", with_statement) == {"train", *evaluations}
     assert changed("prunecurve/verification/surgery.py", with_statement) == {"verify_surgery"}
     assert changed("prunecurve/data/datasets/image_set.py", with_statement) == {"get_images"}
-    assert changed("prunecurve/data/datasets/folder.py", with_statement) == set(), (
-        "only studies of image folders use it"
-    )
-    assert changed("prunecurve/data/datasets/known.py", with_statement) == set(), "it is used before any job runs"
     assert changed("prunecurve/ranking/criteria/__init__.py", with_statement) == {"rank_channels"}
     assert changed("plot.py", with_statement) == {"plot"}
 
@@ -121,6 +118,20 @@ def test_an_edited_key_of_the_config_trains_nothing_again(changed):
     assert changed("prunecurve/network/parameters.py", default) == set()
     assert changed("prunecurve/data/parameters.py", replaced("Number or share of training", "Number of")) == set()
     assert changed("prunecurve/config/model.py", replaced("dpi: int = Field(300", "dpi: int = Field(200")) == set()
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES.values())))
+def test_an_edit_of_a_data_set_reads_only_this_data_set_again(tmp_path, module):
+    shutil.copytree(SCRIPTS, tmp_path / "copy")
+    with (tmp_path / "copy" / "prunecurve" / "data" / "datasets" / f"{module}.py").open("a") as file:
+        file.write("EDITED = True\n")
+
+    def digests(scripts):
+        return {name: digest(scripts / "get_images.py", f"data.datasets.{reader}") for name, reader in MODULES.items()}
+
+    before, after = digests(SCRIPTS), digests(tmp_path / "copy")
+    assert {name for name in MODULES if after[name] != before[name]} == {n for n, m in MODULES.items() if m == module}
+    assert digest(tmp_path / "copy" / "get_images.py") == digest(SCRIPTS / "get_images.py")
 
 
 def test_a_new_metric_column_does_not_train_again(changed):
@@ -154,6 +165,7 @@ def test_modules_that_only_read_and_write_are_listed_and_count_by_their_format(c
     """Add a module here only if no number of a result is computed in it."""
     assert {
         "commandline.py",
+        "data/datasets/digests.py",
         "data/parameters.py",
         "errors.py",
         "files.py",

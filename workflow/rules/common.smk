@@ -34,7 +34,6 @@ from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.config import (
     check,
     data_settings,
-    image_sizes,
     k_batches,
     layers,
     of_archive,
@@ -43,15 +42,14 @@ from prunecurve.config import (
     replaced,
     settings,
 )
-from prunecurve.data.datasets import MODULES
-from prunecurve.data.datasets.known import fingerprint
+from prunecurve.data.datasets import DATASETS, MODULES
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, read_settings
 from prunecurve.network.learned import kept_epoch, shortfall
 from prunecurve.machine import gpus, machine
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
 from prunecurve.data.pairs import SPLITS
-from prunecurve.data.planning import check_data
+from prunecurve.data.planning import asked_sizes, check_data
 from prunecurve.progress import Follower
 from prunecurve.sweep.removal import REMOVALS as REMOVAL_NAMES
 from prunecurve.source import code_setting
@@ -92,7 +90,7 @@ def content_of_data(needed):
         # Jobs in processes of their own were planned with data that were checked.
         if needed and workflow.is_main_process:
             check_data(config, DATA_DIR)
-        return fingerprint(config["dataset"], DATA_DIR, ".snakemake/prunecurve/images.json")
+        return DATASETS[config["dataset"]].fingerprint(DATA_DIR, ".snakemake/prunecurve/images.json")
     except StudyError:
         if needed:
             raise

@@ -60,7 +60,7 @@ rule make_pairs:
         code=code("make_pairs"),
         settings=made_with("images", "pairs_per_image"),
         dataset=DATASET,
-        sizes=options(image_sizes(config)),
+        sizes=options(asked_sizes(config)),
         pairs=options(config["pairs_per_image"]),
         seed="{seed}",
         place=lambda w: ["--place", SEEDS.index(int(w.seed))] if config["images"]["disjoint"] else [],

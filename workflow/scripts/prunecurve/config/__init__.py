@@ -4,12 +4,11 @@ from prunecurve.config.archived import of_archive
 from prunecurve.config.check import check, keys
 from prunecurve.config.finished import data_settings, replaced, settings
 from prunecurve.config.original import original_text
-from prunecurve.config.resolved import image_sizes, k_batches, ks, layers, pruned_layer
+from prunecurve.config.resolved import k_batches, ks, layers, pruned_layer
 
 __all__ = [
     "check",
     "data_settings",
-    "image_sizes",
     "k_batches",
     "keys",
     "ks",

@@ -5,7 +5,7 @@ from typing import Any
 
 from prunecurve.config.check import check
 from prunecurve.config.mappings import as_yaml, leaves, merged
-from prunecurve.config.resolved import image_sizes
+from prunecurve.data.planning import asked_sizes
 from prunecurve.errors import StudyError
 
 # Keys that say how a study is run and drawn, not what it computes: they may differ from the archive's values.
@@ -50,7 +50,7 @@ def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str,
 
 
 def _values(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return list(leaves(merged(config, {"images": image_sizes(config)})))
+    return list(leaves(merged(config, {"images": asked_sizes(config)})))
 
 
 def converted(frozen: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prunecurve.config.resolved import image_sizes, layers, least_weights, pruned_layer
+from prunecurve.config.resolved import layers, least_weights, pruned_layer
+from prunecurve.data.planning import asked_sizes
 
 # 4 GB in float32; training holds several copies.
 MOST_WEIGHTS = 10**9
@@ -59,7 +60,7 @@ def _of_ks(config: Mapping[str, Any]) -> Iterator[str]:
 def _of_sizes(config: Mapping[str, Any]) -> Iterator[str]:
     pairs = config["pairs_per_image"]
     least = pairs["same"] + 1 + pairs["different"]
-    for split, count in image_sizes(config).items():
+    for split, count in asked_sizes(config).items():
         if isinstance(count, int) and count < least:
             yield (
                 f"images.{split}: {count} images are too few for the pairs of one image ({pairs['same']} of the same "

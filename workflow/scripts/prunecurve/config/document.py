@@ -7,7 +7,6 @@ from prunecurve.config.check import keys
 from prunecurve.config.mappings import as_yaml
 from prunecurve.config.model import Study
 from prunecurve.data.datasets import DATASETS
-from prunecurve.data.datasets.known import declared_sizes
 from prunecurve.data.pairs import AUTO, SPLITS
 from prunecurve.sections import describe, schema_of
 
@@ -33,7 +32,7 @@ def _of_data_sets(key: str) -> str:
         return ""
     sizes: dict[object, list[str]] = {}
     for dataset in DATASETS:
-        sizes.setdefault(declared_sizes(dataset, {split: AUTO})[split], []).append(dataset)
+        sizes.setdefault(DATASETS[dataset].sizes[split], []).append(dataset)
     words = [f"{size} for {', '.join(names)}" for size, names in sizes.items() if size != AUTO]
     return f" auto: {'; '.join(words)}."
 

@@ -128,9 +128,10 @@ class Study(Section):
 
     # No control characters and no lone surrogates, because file systems and command lines do not accept all of them.
     data_dir: str = Field("data", min_length=1, max_length=4000, pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*(?![\s\S])")
-    """Folder of the data set. mnist, fashion_mnist and kmnist read torchvision's files in it and download them into it
-    if they are missing. For image_folder it contains one folder of images per class, or the folders train, test and
-    optionally val with one folder per class in each. digits does not use it."""
+    """Folder of the data set. mnist, fashion_mnist, kmnist, cifar10 and cifar100 read torchvision's files in it and
+    download them into it if they are missing. For image_folder it contains one folder of images per class, or the
+    folders train, test and optionally val with one folder per class in each. For arrays it contains images.npy and
+    labels.npy, or the folders train, test and optionally val with these two files in each. digits does not use it."""
 
     # results/archive holds the figures of archives, results/logs the logs of freezing.
     study: str = Field("", max_length=100, pattern=rf"^(?!(archive|logs)$){NAME}", examples=["mnist", "wide_network"])

@@ -1,17 +1,11 @@
-"""What follows from a complete config: layers, values of K and their jobs, sizes of the splits."""
+"""What follows from a complete config: layers, values of K and their jobs."""
 
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 from prunecurve.config.mappings import leaves
-from prunecurve.data.datasets.known import declared_sizes
-from prunecurve.data.pairs import SPLITS
-
-
-def image_sizes(config: Mapping[str, Any]) -> dict[str, int | float | str]:
-    """Return the size of each split: a number or a share of images, or `auto` if the data set declares no sizes."""
-    return declared_sizes(config["dataset"], {split: config["images"][split] for split in SPLITS})
+from prunecurve.data.planning import asked_sizes
 
 
 def layers(config: Mapping[str, Any]) -> dict[str, int]:
@@ -62,4 +56,4 @@ def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
     layer = values["layer"] = pruned_layer(config)
     every = list(range(layers(config)[layer]))
     values["sweep.ks"] = "all" if ks(config, layer) == every else ks(config, layer)
-    return values | {f"images.{split}": size for split, size in image_sizes(config).items()}
+    return values | {f"images.{split}": size for split, size in asked_sizes(config).items()}

@@ -14,11 +14,11 @@ Size = Literal["auto"] | Number | Share
 class Images(Section):
     """Sizes of the splits: numbers of images, shares (below 1) of the images that the split is drawn from, or auto.
 
-    auto is the number that the data set declares. If it declares none (image_folder), auto is all images that the split
-    is drawn from; splits that are drawn from the same images share them 60 : 20 : 20. digits (1,797 images) draws all
-    splits from one pool. mnist, fashion_mnist and kmnist draw train and val from their 60,000 training images and test
-    from their 10,000 test images. image_folder draws a split from the folder of this name if there is one, else from
-    all images or from the folder train.
+    auto is the number that the data set declares. If it declares none (image_folder and arrays), auto is all images
+    that the split is drawn from; splits that are drawn from the same images share them 60 : 20 : 20. digits (1,797
+    images) draws all splits from one pool. mnist, fashion_mnist and kmnist draw train and val from their 60,000
+    training images and test from their 10,000 test images; cifar10 and cifar100 from 50,000 and 10,000. image_folder
+    and arrays draw a split from the folder of this name if there is one, else from all images or from the folder train.
     """
 
     train: Size = "auto"
