@@ -247,7 +247,7 @@ def test_a_config_of_an_older_study_names_the_new_keys():
 def test_an_archive_of_an_older_version_has_its_sizes():
     manifest = json.loads((PROJECT / "archive" / "mnist" / "manifest.json").read_text(encoding="utf-8"))
     config = of_archive(manifest["config"], {"archive": "mnist"})
-    assert config["images"] == {"train": 6000, "val": 1000, "test": 1000, "disjoint": False}
+    assert config["images"] == {"train": 6000, "val": 1000, "test": 1000, "disjoint": True}
     assert check(config) == config
     # The same numbers, given as such or by the data set.
     asked = {"archive": "mnist", "images": {"train": "auto", "val": 1000}}
