@@ -6,7 +6,7 @@
 # make unlock   remove Snakemake's lock after a kill or a power cut, so that the next make study continues
 # make lint     set up, then ruff, import-linter, snakefmt and snakemake --lint
 # make bench    set up, then run the benchmarks against alternatives (half an hour; DATA: the folder with MNIST)
-# make docs     set up, then generate the table in config/README.md from the schema
+# make docs     set up, then write the table in config/README.md and the schema of the config for editors
 # make clean    delete .venv (results are kept)
 #
 # STUDY is a config file whose values replace those of config.yaml, or several of them:

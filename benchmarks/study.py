@@ -26,7 +26,7 @@ FULL = {
 # Small enough for a test of the benchmark; its results have no meaning.
 QUICK = {
     "seeds": [0],
-    "images": {"digits": {"train": 150, "val": 80, "test": 80}},
+    "images": {"train": 150, "val": 80, "test": 80},
     "network": {"channels": [4, 6, 40], "hidden": [12, 6]},
     "training": {"epochs": 1, "require": 0},
     "ranking": {"criteria": ["l1_norm"]},

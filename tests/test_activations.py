@@ -9,7 +9,7 @@ from prunecurve.files import load_array, read_columns
 from prunecurve.network.layers import POINTS
 from prunecurve.network.pair_network import Architecture
 
-ARCHITECTURE = Architecture(2, 15, (3, 5), 3, (6,), 0.5)
+ARCHITECTURE = Architecture(in_channels=2, image_size=15, channels=[3, 5], kernel_size=3, hidden=[6], dropout=0.5)
 STATISTICS = {
     "mean": lambda x: x.mean(axis=(0, 2, 3)),
     "std": lambda x: x.std(axis=(0, 2, 3)),

@@ -27,7 +27,7 @@ def test_inputs_are_normalised_images(channels, several, images_per_input, size,
     """Compared with numpy, image by image and channel by channel."""
     count = channels if several else 1
     mean, std = (0.1, 0.45, 0.5)[:count], (0.2, 0.3, 2.0)[:count]
-    of = split(channels, images_per_input, Normalisation(mean, std), seed)
+    of = split(channels, images_per_input, Normalisation(mean=list(mean), std=list(std)), seed)
     inputs, labels = (torch.cat(parts) for parts in zip(*of.batches(size)))
     assert len(of) == 9 and of.channels == inputs.shape[1] == channels * images_per_input
     images = of.images.numpy() / 255
@@ -48,4 +48,4 @@ def test_without_normalisation_pixels_are_divided_by_255():
 def test_numbers_for_other_channels_are_refused(mean, std, key):
     message = rf"preprocess\.{key}: \d numbers, but an image has 3 channels; give one number, or 3"
     with pytest.raises(StudyError, match=message):
-        split(3, 2, Normalisation(mean, std))
+        split(3, 2, Normalisation(mean=list(mean), std=list(std)))

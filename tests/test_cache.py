@@ -128,7 +128,7 @@ def test_data_sets_share_nothing_but_their_shape(cache, tmp_path):
         study.run(
             str(images.relative_to(study.folder)),
             *("--cache", "--config", f"dataset={dataset}", f"data_dir={tmp_path / folder}"),
-            f"images={{{dataset}: {{train: 100, val: 60, test: 60}}}}",
+            "images={train: 100, val: 60, test: 60}",
         )
         found.append(np.load(images).tobytes())
     assert len(set(found)) == 4

@@ -1,17 +1,19 @@
 """How scripts handle errors and signals: messages, logs, exit codes, no partly written files."""
 
-import dataclasses
 import signal
 import subprocess
 import sys
 import time
+from typing import Annotated, Literal
 
 import numpy as np
 import pytest
 from conftest import PROJECT, environment, heeds_interrupts
 from prunecurve.commandline import parser
 from prunecurve.files import save_array
+from prunecurve.sections import Section
 from prunecurve.settings import add_fields, fields_of
+from pydantic import Field
 
 SCRIPT = """
 import sys, time
@@ -92,27 +94,50 @@ def test_a_signal_leaves_no_half_written_file(tmp_path, number, code):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.log", "job.py"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Section):
     epochs: int
-    widths: tuple[int, ...]
-    rate: float = 0.5
+    """passes over the pairs"""
+    widths: list[Annotated[int, Field(ge=1, le=9)]] = Field(min_length=1)
+    """channels, 100 % of them"""
+    rate: float = Field(0.5, ge=0, le=1)
+    """learning rate"""
     swap: bool = False
+    """exchange"""
+    weight: Literal["balanced"] | Annotated[float, Field(gt=0, le=10)] = "balanced"
+    """weight of a class"""
 
 
-def test_options_from_a_dataclass():
+def test_options_from_a_section():
     cli = parser("a test")
     add_fields(cli, Settings, leave_out=("epochs",))
-    arguments = cli.parse_args(["--widths", "3", "4", "--swap", "True"])
-    assert fields_of(Settings, arguments, epochs=7) == Settings(7, (3, 4), 0.5, True)
+    assert "--epochs" not in cli.format_help() and "channels, 100 % of them" in cli.format_help()
+    arguments = cli.parse_args(["--widths", "3", "4", "--swap", "True", "--weight", "2.5"])
+    taken = fields_of(Settings, arguments, epochs=7)
+    assert taken.model_dump() == {"epochs": 7, "widths": [3, 4], "rate": 0.5, "swap": True, "weight": 2.5}
+    assert fields_of(Settings, cli.parse_args(["--widths", "3"]), epochs=7).weight == "balanced"
 
 
-@pytest.mark.parametrize("words", ["--widths 3", "--epochs 3 --widths a", "--epochs 3 --widths 3 --swap maybe"])
-def test_wrong_options_are_refused(words):
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--widths 3", "the following arguments are required: --epochs"),
+        ("--epochs 3 --widths a", "argument --widths: 'a' is not allowed; allowed: whole number ≥ 1 and ≤ 9"),
+        ("--epochs 3 --widths 3 10", "argument --widths: '10' is not allowed; allowed: whole number ≥ 1 and ≤ 9"),
+        ("--epochs 3 --widths 3 --swap maybe", "argument --swap: 'maybe' is not allowed; allowed: true or false"),
+        ("--epochs 3 --widths 3 --rate nan", "argument --rate: 'nan' is not allowed; allowed: number ≥ 0 and ≤ 1"),
+        (
+            "--epochs 3 --widths 3 --weight even",
+            "argument --weight: 'even' is not allowed; allowed: balanced or",
+        ),
+        ("--epochs 2.5 --widths 3", "argument --epochs: '2.5' is not allowed; allowed: whole number"),
+    ],
+)
+def test_wrong_options_are_refused(words, message, capsys):
     cli = parser("a test")
     add_fields(cli, Settings)
     with pytest.raises(SystemExit):
         cli.parse_args(words.split())
+    assert message in capsys.readouterr().err
 
 
 def variables_of(**given: str) -> list[str]:

@@ -1,6 +1,8 @@
 """The config: defaults, and error messages that name the key, the value and the allowed values."""
 
 import ast
+import json
+import re
 from functools import cache
 from itertools import takewhile
 
@@ -15,30 +17,34 @@ from prunecurve.config import (
     backend,
     check,
     convolutions,
-    filled,
     k_batches,
     keys,
     ks,
     layers,
-    load_schema,
+    of_archive,
     original_text,
     pruned_layer,
 )
 from prunecurve.data.datasets import DATASETS
+from prunecurve.data.planning import asked_sizes
 from prunecurve.errors import StudyError
+from prunecurve.sweep.removal import REMOVALS
 
-SCHEMA = load_schema(PROJECT / "workflow" / "schemas" / "config.schema.yaml")
-ALL_KEYS = dict(keys(SCHEMA))
+ALL_KEYS = dict(keys())
 COMMON = (PROJECT / "workflow" / "rules" / "common.smk").read_text()
 
 INVALID = [
     ({"datset": "digits"}, "datset: unknown key; did you mean dataset?"),
     ({"training": {"epoch": 3}}, "training.epoch: unknown key; did you mean training.epochs?"),
     ({"epochs": 3}, "epochs: unknown key; did you mean training.epochs?"),
-    ({"images": {"mnst": {"train": 10}}}, "images.mnst: unknown key; did you mean images.mnist?"),
+    ({"images": {"trein": 10}}, "images.trein: unknown key; did you mean images.train?"),
+    (
+        {"images": {"mnist": {"train": 10}}},
+        "images.mnist: unknown key; the sizes of the data set's splits are images.train, images.val, images.test",
+    ),
     ({"training": {"lr": 1}}, "training.lr: unknown key; allowed keys: epochs, batch_size, learning_rate"),
     ({"xyz": 1}, "xyz: unknown key; allowed keys: dataset, data_dir"),
-    ({"dataset": "mnst"}, "dataset: 'mnst' is unknown; allowed: digits, mnist, fashion_mnist, kmnist, image_folder"),
+    ({"dataset": "mnst"}, "dataset: 'mnst' is unknown; allowed: digits, mnist, fashion_mnist, kmnist, cifar10, "),
     (
         {"ranking": {"criteria": ["l1_nrm"]}},
         "ranking.criteria.0: 'l1_nrm' is unknown; allowed: activation_std, apoz, bn_scale, chip, conv_abs_mean",
@@ -101,7 +107,7 @@ INVALID = [
         "9999, 10000] is not allowed; allowed: a list, such as [0, 1, 2], of: whole",
     ),
     ({"seeds": [float("inf")]}, "seeds.0: inf is not a finite number"),
-    ({"images": {"digits": {"train": 10**12}}}, "images.digits.train: 1000000000000 is not allowed"),
+    ({"images": {"train": 10**12}}, "images.train: 1000000000000 is not allowed"),
     (
         {"network": {"channels": [65536, 65536]}},
         "network.channels, network.hidden: the network would have 3.9e+10 weights",
@@ -116,30 +122,29 @@ INVALID = [
     ({1: 2}, "1: unknown key"),
     ({"training": {None: 2}}, "training.None: unknown key"),
     (
-        {"images": {"image_folder": {"val": 1.5}}},
-        "images.image_folder.val: 1.5 is not allowed; allowed: auto or whole number ≥ 2 and ≤ 100000000 or number > 0",
+        {"images": {"val": 1.5}},
+        "images.val: 1.5 is not allowed; allowed: auto or whole number ≥ 2 and ≤ 100000000 or number > 0",
     ),
-    ({"images": {"digits": {"val": 0.5}}}, "images.digits.val: 0.5 is not allowed; allowed: whole number ≥ 2"),
-    ({"images": {"digits": {"val": 10}}}, "images.digits.val: 10 images are too few for the pairs of one image"),
+    ({"images": {"val": 10}}, "images.val: 10 images are too few for the pairs of one image"),
 ]
 
 
 @pytest.mark.parametrize(("given_config", "message"), INVALID)
 def test_an_error_names_the_key_the_value_and_the_allowed_values(given_config, message):
     with pytest.raises(StudyError) as error:
-        check(given_config, SCHEMA)
+        check(given_config)
     assert message in str(error.value)
 
 
 def test_all_errors_are_reported_at_once():
     with pytest.raises(StudyError) as error:
-        check({"datset": "x", "seeds": 1, "device": "gpu"}, SCHEMA)
+        check({"datset": "x", "seeds": 1, "device": "gpu"})
     assert [line.split(":")[0].strip() for line in str(error.value).splitlines()[1:]] == ["datset", "seeds", "device"]
 
 
 def test_a_name_may_look_like_a_number():
     """Snakemake makes a number of `--config study=2024`."""
-    assert check({"study": 2024}, SCHEMA)["study"] == "2024"
+    assert check({"study": 2024})["study"] == "2024"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +172,7 @@ def test_text_on_the_command_line_stays_as_it_was_written(words, name, text):
     from snakemake.cli import parse_config
 
     given = parse_config(words)
-    assert original_text(given, SCHEMA, words, given, [])[name] == text
+    assert original_text(given, words, given, [])[name] == text
 
 
 def test_text_in_a_config_file_stays_as_it_was_written(tmp_path):
@@ -176,10 +181,10 @@ def test_text_in_a_config_file_stays_as_it_was_written(tmp_path):
     files = [tmp_path / name for name in ("missing.yaml", "a.yaml", "b.yaml")]
     read = {key: value for file in files[1:] for key, value in yaml.safe_load(file.read_text()).items()}
     assert read["study"] == 12
-    text = original_text(read, SCHEMA, ["layer=3"], {"layer": 3}, files)
+    text = original_text(read, ["layer=3"], {"layer": 3}, files)
     assert text == {"study": "1_2", "data_dir": "2024-01-01", "archive": "yes", "seeds": [10]}
     # The command line of another workflow that uses this one as a module.
-    assert original_text({"study": "x"}, SCHEMA, ["study=y"], {"study": "y"}, []) == {"study": "x"}
+    assert original_text({"study": "x"}, ["study=y"], {"study": "y"}, []) == {"study": "x"}
 
 
 def test_every_key_has_a_description_and_a_default():
@@ -190,14 +195,14 @@ def test_every_key_has_a_description_and_a_default():
 
 
 def test_defaults_are_allowed_and_are_the_default_study():
-    complete = check({}, SCHEMA)
-    assert check(complete, SCHEMA) == complete
-    assert check(yaml.safe_load((PROJECT / "config.yaml").read_text()), SCHEMA) == complete
+    complete = check({})
+    assert check(complete) == complete
+    assert check(yaml.safe_load((PROJECT / "config.yaml").read_text())) == complete
 
 
 @pytest.mark.parametrize("study", sorted((PROJECT / "config").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_study_is_allowed(study):
-    check(yaml.safe_load((PROJECT / "config.yaml").read_text()) | yaml.safe_load(study.read_text()), SCHEMA)
+    check(yaml.safe_load((PROJECT / "config.yaml").read_text()) | yaml.safe_load(study.read_text()))
 
 
 def test_the_study_of_all_criteria_names_all():
@@ -205,43 +210,32 @@ def test_the_study_of_all_criteria_names_all():
     assert {name for name in named if not name.startswith("reversed-")} == set(criteria.names())
 
 
-def test_schema_and_code_know_the_same_names():
-    assert set(SCHEMA["properties"]["images"]["properties"]) == {*DATASETS, "disjoint"}
+def test_names_are_those_of_the_code():
+    assert ALL_KEYS["dataset"]["enum"] == list(DATASETS)
+    assert ALL_KEYS["ranking.criteria"]["items"]["enum"] == criteria.allowed()
+    assert ALL_KEYS["sweep.removals"]["items"]["enum"] == list(REMOVALS)
     assert set(ALL_KEYS["ranking.criteria"]["default"]) < set(criteria.names())
 
 
-def test_options_of_the_code_are_keys_of_the_schema():
-    from dataclasses import fields
-
-    from prunecurve.network.pair_network import Architecture
-    from prunecurve.network.training import Recipe
-
-    # The requirement is no part of the recipe: it decides whether a trained network is used.
-    assert {f.name for f in fields(Recipe)} == set(ALL_KEYS["training"]["properties"]) - {"require"}
-    assert {f.name for f in fields(Architecture)} - {"in_channels", "image_size", "classes"} == set(
-        ALL_KEYS["network"]["properties"]
-    )
-
-
 def test_ks_always_hold_the_control():
-    config = check({"sweep": {"ks": [9, 3, 20, 3]}}, SCHEMA)
+    config = check({"sweep": {"ks": [9, 3, 20, 3]}})
     assert ks(config, "conv3") == [0, 3, 9, 20]
     assert ks(config, "conv1") == [0, 3, 9], "a smaller layer has fewer values of K"
-    assert ks(check({}, SCHEMA), "conv3") == list(range(64))
+    assert ks(check({}), "conv3") == list(range(64))
 
 
 def test_layers_and_their_jobs():
-    config = check({"sweep": {"ks_per_job": 48}}, SCHEMA)
+    config = check({"sweep": {"ks_per_job": 48}})
     assert convolutions(config) == {"conv1": 16, "conv2": 32, "conv3": 64}
     assert layers(config) == {**convolutions(config), "linear1": 128, "linear2": 32}
     assert pruned_layer(config) == "conv3"
-    assert pruned_layer(check({"layer": "conv2"}, SCHEMA)) == "conv2"
+    assert pruned_layer(check({"layer": "conv2"})) == "conv2"
     assert {layer: backend(config, layer) for layer in layers(config)} == {
         **{"conv1": "torch", "conv2": "torch"},
         **{"conv3": "numpy", "linear1": "numpy", "linear2": "numpy"},
     }
     assert list(k_batches(config, "conv3")) == ["0-47", "48-63"]
-    assert list(k_batches(check({}, SCHEMA), "conv2")) == ["0-31"], "the sweep of a layer before the last is one job"
+    assert list(k_batches(check({}), "conv2")) == ["0-31"], "the sweep of a layer before the last is one job"
     assert list(k_batches(config, "linear1")) == ["0-47", "48-95", "96-127"]
 
 
@@ -251,8 +245,10 @@ def test_the_layers_and_backends_of_the_config_are_those_of_the_network():
     from prunecurve.network.description import describe
     from prunecurve.network.pair_network import Architecture
 
-    config = check({"network": {"channels": [3, 4, 5], "hidden": [6, 7]}}, SCHEMA)
-    model = random_network(Architecture(2, 12, (3, 4, 5), 3, (6, 7), 0.5), 0)
+    config = check({"network": {"channels": [3, 4, 5], "hidden": [6, 7]}})
+    model = random_network(
+        Architecture(in_channels=2, image_size=12, channels=[3, 4, 5], kernel_size=3, hidden=[6, 7], dropout=0.5), 0
+    )
     for name, channels in layers(config).items():
         layer = describe(layer_of(model, name))
         assert (layer.channels, layer.backend) == (channels, backend(config, name)), name
@@ -273,26 +269,72 @@ def test_every_parameter_of_a_criterion_is_a_key():
         assert all(f"ranking.{key}" in ALL_KEYS for key in criteria.parameters(name)), name
 
 
+def test_numbers_stay_as_they_are_given():
+    """The parameters of jobs list the values as text: 1 and 1.0 would be two settings."""
+    training = {"same_weight": 1, "learning_rate": 0.5, "weight_decay": "0", "require": "1e-1"}
+    got = check({"training": training})["training"]
+    assert [repr(got[key]) for key in training] == ["1", "0.5", "0", "0.1"]
+
+
+@pytest.mark.parametrize("value", [True, False, "true"])
+def test_true_is_not_a_number(value):
+    for key in ("training.epochs", "training.learning_rate", "training.same_weight", "images.val", "seeds.0"):
+        given = {"seeds": [value]} if key == "seeds.0" else nested(key, value)
+        with pytest.raises(StudyError, match=rf"{re.escape(key)}: {value!r} is not allowed; allowed: "):
+            check(given)
+
+
+def test_a_config_of_an_older_study_names_the_new_keys():
+    given = {"dataset": "mnist", "images": {"mnist": {"train": 6000}, "digits": {"val": 9}, "disjoint": True}}
+    with pytest.raises(StudyError) as error:
+        check(given)
+    new = "unknown key; the sizes of the data set's splits are images.train, images.val, images.test"
+    assert str(error.value).splitlines()[1:] == [f"  images.mnist: {new}", f"  images.digits: {new}"]
+
+
+def test_an_archive_of_an_older_version_has_its_sizes():
+    manifest = json.loads((PROJECT / "archive" / "mnist" / "manifest.json").read_text(encoding="utf-8"))
+    config = of_archive(manifest["config"], {"archive": "mnist"})
+    assert config["images"] == {"train": 6000, "val": 1000, "test": 1000, "disjoint": True}
+    assert check(config) == config
+    # The same numbers, given as such or by the data set.
+    asked = {"archive": "mnist", "images": {"train": "auto", "val": 1000}}
+    assert asked_sizes(of_archive(manifest["config"], asked)) == asked_sizes(config)
+    with pytest.raises(StudyError, match=r"images\.train: asked for: 100; the archive holds: 6000"):
+        of_archive(manifest["config"], {"archive": "mnist", "images": {"train": 100}})
+    with pytest.raises(StudyError, match=r"archive: in the manifest, .*\n  images: 5 is not allowed"):
+        of_archive(manifest["config"] | {"images": 5}, {"archive": "mnist"})
+
+
+def test_the_sizes_of_splits_are_those_of_the_data_set_or_of_the_config():
+    assert asked_sizes(check({})) == {"train": 1000, "val": 297, "test": 300}
+    assert asked_sizes(check({"dataset": "kmnist"})) == {"train": 6000, "val": 1000, "test": 1000}
+    own = check({"dataset": "image_folder", "images": {"val": "0.25", "test": 40}})
+    assert asked_sizes(own) == {"train": "auto", "val": 0.25, "test": 40}
+    lines = [config_module.settings(check({"images": images})) for images in ({}, {"train": 1000})]
+    assert lines[0] == lines[1] and lines[0]["images.train"] == "images.train: 1000"
+
+
 def test_text_is_converted_to_the_required_number():
     """Snakemake passes the values in `--config 'sweep={ks: [2]}'` as text, and YAML reads 1e-3 as text."""
     training = {"learning_rate": "1e-3", "swap": "no"}
     given = {"sweep": {"ks": ["2"]}, "seeds": ["4"], "data_dir": "7", "training": training}
     with pytest.raises(StudyError, match="'no' is not allowed; allowed: true or false"):
-        check(given, SCHEMA)
+        check(given)
     training["swap"] = "False"
-    config = check(given, SCHEMA)
+    config = check(given)
     assert (config["sweep"]["ks"], config["seeds"], config["data_dir"]) == ([2], [4], "7")
     assert (config["training"]["learning_rate"], config["training"]["swap"]) == (0.001, False)
 
 
 @pytest.mark.parametrize("given", ["3", 3.0, 3])
 def test_a_key_for_a_word_or_a_number_accepts_both(given):
-    assert repr(check({"verification": {"rankings": given}}, SCHEMA)["verification"]["rankings"]) == "3"
-    assert check({"verification": {"rankings": "all"}}, SCHEMA)["verification"]["rankings"] == "all"
+    assert repr(check({"verification": {"rankings": given}})["verification"]["rankings"]) == "3"
+    assert check({"verification": {"rankings": "all"}})["verification"]["rankings"] == "all"
     with pytest.raises(
         StudyError, match=r"verification\.rankings: .* is not allowed; allowed: all or whole number ≥ 1"
     ):
-        check({"verification": {"rankings": "some"}}, SCHEMA)
+        check({"verification": {"rankings": "some"}})
 
 
 @given(st.randoms(use_true_random=False))
@@ -305,14 +347,14 @@ def test_the_order_of_keys_changes_no_job(random):
         names = random.sample(list(value), len(value))
         return {name: shuffled(value[name]) for name in names}
 
-    config = check(shuffled(filled(SCHEMA, {})), SCHEMA)
-    lines = [list(config_module.settings(one).items()) for one in (config, check({}, SCHEMA))]
+    config = check(shuffled(check({})))
+    lines = [list(config_module.settings(one).items()) for one in (config, check({}))]
     assert lines[0] == lines[1]
-    assert list(config["training"]) == list(SCHEMA["properties"]["training"]["properties"])
+    assert list(config["training"]) == list(ALL_KEYS["training"]["properties"])
 
 
 def test_whole_numbers_with_a_decimal_point_become_integers():
-    config = check({"training": {"epochs": 3.0}, "seeds": [1.0], "sweep": {"ks": [5.0]}}, SCHEMA)
+    config = check({"training": {"epochs": 3.0}, "seeds": [1.0], "sweep": {"ks": [5.0]}})
     assert (repr(config["training"]["epochs"]), repr(config["seeds"]), repr(ks(config, "conv3"))) == (
         "3",
         "[1]",
@@ -377,7 +419,7 @@ def test_jobs_and_scripts_accept_all_allowed_values(data):
             place = place.setdefault(part, {})
         place[parts[-1]] = data.draw(allowed_values(ALL_KEYS[key]), label=key)
     try:
-        complete = check(config, SCHEMA)
+        complete = check(config)
     except StudyError as error:
         assert any(key in str(error) for key in [*chosen, "network.channels", "images."]), error
         return
@@ -416,7 +458,7 @@ def test_jobs_and_scripts_accept_all_allowed_values(data):
 @given(key=st.sampled_from(sorted(ALL_KEYS)), value=hostile)
 def test_any_absurd_value_is_accepted_or_reported_with_its_key_in_short_lines(key, value):
     try:
-        check(nested(key, value), SCHEMA)
+        check(nested(key, value))
     except StudyError as error:
         message = str(error)
         assert key.split(".")[0] in message or "network" in message or "images" in message
@@ -426,12 +468,12 @@ def test_any_absurd_value_is_accepted_or_reported_with_its_key_in_short_lines(ke
 @given(key=st.sampled_from(sorted(ALL_KEYS)), value=values)
 def test_any_value_of_any_key_is_accepted_or_reported_with_its_key(key, value):
     try:
-        complete = check(nested(key, value), SCHEMA)
+        complete = check(nested(key, value))
     except StudyError as error:
         # Errors inside a mapping, and values that contradict others, can name a related key.
         assert key.split(".")[0] in str(error) or "network" in str(error) or "images" in str(error)
     else:
-        assert filled(SCHEMA, complete) == complete
+        assert check(complete) == complete
 
 
 @pytest.fixture(scope="module")

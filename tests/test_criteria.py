@@ -23,7 +23,7 @@ from prunecurve.network.pair_network import Architecture, save_model
 from prunecurve.seeding import stream
 from torch.nn.functional import cross_entropy
 
-ARCHITECTURE = Architecture(2, 14, (4, 9), 3, (8, 5), 0.5)
+ARCHITECTURE = Architecture(in_channels=2, image_size=14, channels=[4, 9], kernel_size=3, hidden=[8, 5], dropout=0.5)
 MODEL, SPLIT = random_network(ARCHITECTURE, 11), random_split(ARCHITECTURE, 11, images=20, pairs=75)
 PARAMETERS = {"entropy_bins": 7, "shapley_permutations": 64, "shapley_pairs": 500, "shapley_relative_error": 0.0}
 # Channels of conv1 and conv2.

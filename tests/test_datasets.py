@@ -3,16 +3,18 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import struct
 import warnings
 
 import numpy as np
 import pytest
+from conftest import PROJECT
 from PIL import Image
-from prunecurve.data.datasets import DATASETS, idx, known
+from prunecurve.data.datasets import DATASETS, digests, downloads
 from prunecurve.data.datasets.folder import listed
-from prunecurve.data.datasets.known import census, fingerprint
+from prunecurve.data.pairs import SPLITS, require_enough, split_sizes
 from prunecurve.errors import StudyError
 
 
@@ -29,13 +31,13 @@ def write_idx(folder, train=30, test=20, size=28, seed=0):
 
 
 def test_digits_are_the_bundled_1797():
-    found = DATASETS["digits"](None, 28)
+    found = DATASETS["digits"].read(None, 28)
     assert (found.images.shape, found.images.dtype) == ((1797, 1, 28, 28), np.uint8)
     assert np.bincount(found.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert not found.splits.any()
-    assert found.labels.tolist() == census("digits", "").labels.tolist()
+    assert found.labels.tolist() == DATASETS["digits"].census("").labels.tolist()
     assert found.images.max() > 240
-    assert DATASETS["digits"](None, 8).images.shape == (1797, 1, 8, 8)
+    assert DATASETS["digits"].read(None, 8).images.shape == (1797, 1, 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -43,13 +45,13 @@ def test_digits_are_the_bundled_1797():
 )
 def test_torchvisions_files_are_read_from_data_dir(tmp_path, name, folder):
     write_idx(tmp_path / folder / "raw")
-    found = DATASETS[name](tmp_path, 28)
+    found = DATASETS[name].read(tmp_path, 28)
     assert found.images.shape == (50, 1, 28, 28)
     assert found.splits.tolist() == [0] * 30 + [2] * 20
     assert found.labels[:30].tolist() == [i % 10 for i in range(30)]
     raw = (tmp_path / folder / "raw" / "t10k-images-idx3-ubyte").read_bytes()[16:]
     assert found.images[30:].tobytes() == raw
-    assert DATASETS[name](tmp_path, 14).images.shape == (50, 1, 14, 14)
+    assert DATASETS[name].read(tmp_path, 14).images.shape == (50, 1, 14, 14)
 
 
 @pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
@@ -58,14 +60,14 @@ def test_a_truncated_file_is_named(tmp_path, name):
     path = tmp_path / "MNIST" / "raw" / name
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(StudyError, match=rf"data_dir: .*raw/{name} is truncated or not an IDX file"):
-        DATASETS["mnist"](tmp_path, 28)
+        DATASETS["mnist"].read(tmp_path, 28)
 
 
 def test_other_data_than_the_published_have_a_fingerprint_wherever_they_lie(tmp_path):
-    assert fingerprint("mnist", tmp_path) == "", "missing files are downloaded later"
+    assert DATASETS["mnist"].fingerprint(tmp_path) == "", "missing files are downloaded later"
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
         write_idx(tmp_path / folder / "MNIST" / "raw", seed=seed)
-    a, b, c = (fingerprint("mnist", tmp_path / folder) for folder in "abc")
+    a, b, c = (DATASETS["mnist"].fingerprint(tmp_path / folder) for folder in "abc")
     assert a == b != c and a and c
 
 
@@ -76,22 +78,22 @@ def test_images_and_labels_of_other_lengths_are_told(tmp_path):
     with pytest.raises(
         StudyError, match=r"data_dir: .*train-images-idx3-ubyte has 30 images, but its file of labels has 29"
     ):
-        DATASETS["mnist"](tmp_path, 28)
+        DATASETS["mnist"].read(tmp_path, 28)
 
 
 def test_without_a_network_the_message_names_the_offline_choices(tmp_path, monkeypatch):
-    torchvision_datasets = idx._import_torchvision_datasets()
+    torchvision_datasets = downloads.import_torchvision_datasets()
     # Port 9 of this machine refuses connections immediately.
     monkeypatch.setattr(torchvision_datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(StudyError) as error:
-        DATASETS["mnist"](tmp_path / "new" / "data", 28)
+        DATASETS["mnist"].read(tmp_path / "new" / "data", 28)
     for part in ("data_dir: MNIST is not in", "could not be downloaded", "dataset: digits", "dataset: image_folder"):
         assert part in str(error.value)
     assert not any(tmp_path.iterdir()), "a failed download leaves no folders"
     (tmp_path / "MNIST" / "raw").mkdir(parents=True)
     (tmp_path / "MNIST" / "raw" / "train-images.idx3-ubyte").touch()
     with pytest.raises(StudyError, match=r"Missing in .*MNIST/raw: train-images-idx3-ubyte, .* found there: train-im"):
-        DATASETS["mnist"](tmp_path, 28)
+        DATASETS["mnist"].read(tmp_path, 28)
     assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
 
 
@@ -117,12 +119,12 @@ def test_missing_files_are_downloaded_into_data_dir(tmp_path, monkeypatch):
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        mnist = idx._import_torchvision_datasets().MNIST
+        mnist = downloads.import_torchvision_datasets().MNIST
         monkeypatch.setattr(mnist, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
         monkeypatch.setattr(mnist, "resources", resources)
-        assert len(DATASETS["mnist"](tmp_path / "data", 28).images) == 50
+        assert len(DATASETS["mnist"].read(tmp_path / "data", 28).images) == 50
         server.shutdown()
-    assert len(DATASETS["mnist"](tmp_path / "data", 28).images) == 50
+    assert len(DATASETS["mnist"].read(tmp_path / "data", 28).images) == 50
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["MNIST"], "no temporary folder is left"
 
 
@@ -135,13 +137,13 @@ def packed(raw):
 
 def test_packed_files_are_read_in_a_read_only_folder(tmp_path):
     write_idx(tmp_path / "MNIST" / "raw")
-    plain, digest = DATASETS["mnist"](tmp_path, 28), fingerprint("mnist", tmp_path)
+    plain, digest = DATASETS["mnist"].read(tmp_path, 28), DATASETS["mnist"].fingerprint(tmp_path)
     packed(tmp_path / "MNIST" / "raw")
     before = sorted(path.name for path in (tmp_path / "MNIST" / "raw").iterdir())
     (tmp_path / "MNIST" / "raw").chmod(0o555)
-    assert DATASETS["mnist"](tmp_path, 28).images.tobytes() == plain.images.tobytes()
+    assert DATASETS["mnist"].read(tmp_path, 28).images.tobytes() == plain.images.tobytes()
     assert sorted(path.name for path in (tmp_path / "MNIST" / "raw").iterdir()) == before
-    assert fingerprint("mnist", tmp_path) == digest != ""
+    assert DATASETS["mnist"].fingerprint(tmp_path) == digest != ""
 
 
 @pytest.mark.parametrize("name", ["train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"])
@@ -151,8 +153,8 @@ def test_a_damaged_packed_file_is_named(tmp_path, name):
     path = tmp_path / "MNIST" / "raw" / name
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(StudyError, match=rf"data_dir: .*{name} is truncated or not a gzip file"):
-        DATASETS["mnist"](tmp_path, 28)
-    fingerprint("mnist", tmp_path)
+        DATASETS["mnist"].read(tmp_path, 28)
+    DATASETS["mnist"].fingerprint(tmp_path)
 
 
 @pytest.mark.parametrize("pack", [False, True])
@@ -169,9 +171,10 @@ def test_files_in_another_folder_are_found_and_named(tmp_path, lies_in, data_dir
     write_idx(tmp_path / "x" / lies_in)
     if pack:
         packed(tmp_path / "x" / lies_in)
-    for look in (fingerprint, census, lambda name, folder: DATASETS[name](folder, 28)):
+    mnist = DATASETS["mnist"]
+    for look in (mnist.fingerprint, mnist.census, lambda folder: mnist.read(folder, 28)):
         with pytest.raises(StudyError) as error:
-            look("mnist", tmp_path / "x" / data_dir)
+            look(tmp_path / "x" / data_dir)
         message = str(error.value)
         assert f"MNIST is looked for in {tmp_path / 'x' / data_dir / 'MNIST' / 'raw'}, but train-images" in message
         assert message.endswith(advice.format(tmp_path / "x"))
@@ -187,7 +190,7 @@ def write_folder(folder, mode="L", classes=("cat", "dog"), count=4):
 def test_a_folder_a_class(tmp_path):
     write_folder(tmp_path)
     (tmp_path / "cat" / "notes.txt").write_text("not an image")
-    found = DATASETS["image_folder"](tmp_path, 16)
+    found = DATASETS["image_folder"].read(tmp_path, 16)
     assert found.images.shape == (8, 1, 16, 16)
     assert found.labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert (found.names, found.splits.tolist()) == (("cat", "dog"), [0] * 8)
@@ -198,7 +201,7 @@ def test_folders_of_splits_are_used(tmp_path, splits):
     for split in splits:
         write_folder(tmp_path / split, count=3)
     (tmp_path / ".cache" / "x").mkdir(parents=True)
-    found = DATASETS["image_folder"](tmp_path, 8)
+    found = DATASETS["image_folder"].read(tmp_path, 8)
     order = [number for number, name in enumerate(("train", "val", "test")) if name in splits]
     assert found.splits.tolist() == [number for number in order for _ in range(6)]
     assert found.labels.tolist() == [0, 0, 0, 1, 1, 1] * len(splits)
@@ -207,7 +210,7 @@ def test_folders_of_splits_are_used(tmp_path, splits):
 
 def test_classes_may_be_called_train_and_test(tmp_path):
     write_folder(tmp_path, classes=("train", "test"))
-    found = census("image_folder", tmp_path)
+    found = DATASETS["image_folder"].census(tmp_path)
     assert (found.names, found.splits.tolist()) == (("test", "train"), [0] * 8)
 
 
@@ -237,7 +240,7 @@ def test_folders_without_images_are_named(tmp_path):
     (tmp_path / "bird" / "0.heic").touch()
     (tmp_path / ".hidden").mkdir()
     with pytest.raises(StudyError, match=r"folders in .* without images: bird; remove them, or begin"):
-        fingerprint("image_folder", tmp_path)
+        DATASETS["image_folder"].fingerprint(tmp_path)
 
 
 def test_all_endings_are_read_and_hidden_files_skipped(tmp_path, caplog):
@@ -247,7 +250,7 @@ def test_all_endings_are_read_and_hidden_files_skipped(tmp_path, caplog):
     (tmp_path / "dog" / "._0.png").write_bytes(b"no image")
     (tmp_path / "dog" / "list.txt").touch()
     (tmp_path / "dog" / "folder.png").mkdir()
-    found = DATASETS["image_folder"](tmp_path, 8)
+    found = DATASETS["image_folder"].read(tmp_path, 8)
     assert found.images.shape == (15, 1, 8, 8)
     assert "other endings: .txt (1)" in caplog.text
     assert abs(found.images[[np.array(listed(tmp_path).paths) == "dog/x.webp"][0]].astype(int) - 77).max() <= 1
@@ -256,7 +259,7 @@ def test_all_endings_are_read_and_hidden_files_skipped(tmp_path, caplog):
 def test_one_image_in_colour_makes_all_rgb(tmp_path):
     write_folder(tmp_path)
     Image.new("RGB", (9, 9), (255, 0, 0)).save(tmp_path / "dog" / "red.jpg", quality=95)
-    found = DATASETS["image_folder"](tmp_path, 8)
+    found = DATASETS["image_folder"].read(tmp_path, 8)
     assert found.images.shape == (9, 3, 8, 8)
     assert (found.images[0, 0] == found.images[0, 2]).all()
     assert found.images[-1, 0].min() > 240 > 20 > found.images[-1, 1].max()
@@ -269,7 +272,7 @@ def test_grey_pixels_are_grey_in_every_mode(tmp_path):
     grey.convert("P").save(tmp_path / "cat" / "palette.png")
     grey.save(tmp_path / "cat" / "gif.png", format="GIF")
     grey.convert("RGBA").save(tmp_path / "cat" / "rgba.png")
-    found = DATASETS["image_folder"](tmp_path, 11)
+    found = DATASETS["image_folder"].read(tmp_path, 11)
     assert found.images.shape == (12, 1, 11, 11)
     # Palettes are resized as RGB, like the others.
     of = dict(zip(listed(tmp_path).paths, found.images))
@@ -288,7 +291,7 @@ def ramp(mode):
 def test_16_bits_are_scaled_and_stay_grey(tmp_path):
     write_folder(tmp_path)
     ramp("I;16").save(tmp_path / "cat" / "0.png")
-    found = DATASETS["image_folder"](tmp_path, 8).images
+    found = DATASETS["image_folder"].read(tmp_path, 8).images
     assert found.shape[1] == 1
     assert found[0, 0].ravel().tolist() == [value * 1040 >> 8 for value in range(64)]
 
@@ -298,7 +301,7 @@ def test_16_bits_have_one_scale_in_all_images(tmp_path, ending):
     write_folder(tmp_path)
     for value in (255, 256, 65535):
         Image.fromarray(np.full((8, 8), value, np.uint16)).save(tmp_path / "cat" / f"x{value}.{ending}")
-    found = DATASETS["image_folder"](tmp_path, 8).images
+    found = DATASETS["image_folder"].read(tmp_path, 8).images
     of = dict(zip(listed(tmp_path).paths, found))
     assert [int(of[f"cat/x{value}.{ending}"].max()) for value in (255, 256, 65535)] == [0, 1, 255]
 
@@ -307,14 +310,14 @@ def test_pixels_without_a_range_are_refused(tmp_path):
     write_folder(tmp_path)
     Image.fromarray(np.full((8, 8), 70000, np.int32)).save(tmp_path / "cat" / "x.tif")
     with pytest.raises(StudyError, match=r"cat/x\.tif is not a readable image \(its pixels are 32-bit integers"):
-        DATASETS["image_folder"](tmp_path, 8)
+        DATASETS["image_folder"].read(tmp_path, 8)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_what_is_transparent_is_white(tmp_path, mode):
     write_folder(tmp_path)
     ramp(mode).save(tmp_path / "cat" / "0.png")
-    found = DATASETS["image_folder"](tmp_path, 8).images
+    found = DATASETS["image_folder"].read(tmp_path, 8).images
     assert found.shape[1] == 1
     assert (found[0, 0, :, :4] == 0).all() and (found[0, 0, :, 4:] == 255).all()
 
@@ -326,7 +329,7 @@ def test_the_orientation_in_exif_is_applied(tmp_path):
     # 6: the camera was turned, the left half of the pixels is the top of the picture.
     exif[0x0112] = 6
     image.save(tmp_path / "cat" / "0.png", exif=exif)
-    top, bottom = DATASETS["image_folder"](tmp_path, 8).images[0, 0, ::7]
+    top, bottom = DATASETS["image_folder"].read(tmp_path, 8).images[0, 0, ::7]
     assert (top.tolist(), bottom.tolist()) == ([255] * 8, [0] * 8)
 
 
@@ -335,7 +338,7 @@ def test_a_broken_image_is_named(tmp_path):
     path = tmp_path / "dog" / "2.png"
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(StudyError, match=r"data_dir: .*dog/2\.png is not a readable image"):
-        DATASETS["image_folder"](tmp_path, 8)
+        DATASETS["image_folder"].read(tmp_path, 8)
 
 
 @pytest.mark.parametrize("error", [NotImplementedError(), MemoryError(), struct.error("x"), IndexError("x")])
@@ -347,7 +350,7 @@ def test_an_image_is_named_whatever_pillow_raises(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(Image, "open", fail)
     with pytest.raises(StudyError, match=rf"cat/0\.png is not a readable image \(({type(error).__name__}|x)\)"):
-        DATASETS["image_folder"](tmp_path, 8)
+        DATASETS["image_folder"].read(tmp_path, 8)
 
 
 def test_a_too_large_image_is_named_and_a_large_one_is_read(tmp_path, monkeypatch):
@@ -355,79 +358,79 @@ def test_a_too_large_image_is_named_and_a_large_one_is_read(tmp_path, monkeypatc
     Image.new("L", (40, 40)).save(tmp_path / "cat" / "0.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700)
     with pytest.raises(StudyError, match=r"data_dir: .*cat/0\.png is too large to be read .*; make it smaller"):
-        DATASETS["image_folder"](tmp_path, 8)
+        DATASETS["image_folder"].read(tmp_path, 8)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(DATASETS["image_folder"](tmp_path, 8).images) == 8
+        assert len(DATASETS["image_folder"].read(tmp_path, 8).images) == 8
 
 
-@pytest.mark.parametrize("look", [fingerprint, census])
+@pytest.mark.parametrize("look", [DATASETS["image_folder"].fingerprint, DATASETS["image_folder"].census])
 def test_a_link_to_nothing_is_named(tmp_path, look):
     write_folder(tmp_path)
     (tmp_path / "cat" / "gone.png").symlink_to(tmp_path / "gone.png")
     with pytest.raises(StudyError, match=r"data_dir: .*cat/gone\.png is a link to .*gone\.png, which does not exist"):
-        look("image_folder", tmp_path)
+        look(tmp_path)
     (tmp_path / "cat" / "gone.png").unlink()
     (tmp_path / "bird").symlink_to("gone")
     with pytest.raises(StudyError, match=r"data_dir: .*bird is a link to gone, which does not exist"):
-        look("image_folder", tmp_path)
+        look(tmp_path)
     (tmp_path / "bird").unlink()
     (tmp_path / "cat" / "loop.png").symlink_to("loop.png")
     with pytest.raises(StudyError, match=r"data_dir: .*cat/loop\.png"):
-        look("image_folder", tmp_path)
+        look(tmp_path)
 
 
 def test_a_folder_without_classes_is_told(tmp_path):
     with pytest.raises(StudyError, match=r"data_dir: .*missing is not a folder"):
-        DATASETS["image_folder"](tmp_path / "missing", 8)
+        DATASETS["image_folder"].read(tmp_path / "missing", 8)
     write_folder(tmp_path, classes=("only",))
     with pytest.raises(StudyError, match=r"folders with images in .*: 1, but at least two classes are needed") as error:
-        DATASETS["image_folder"](tmp_path, 8)
+        DATASETS["image_folder"].read(tmp_path, 8)
     assert two_layouts(str(error.value))
 
 
 def test_a_missing_folder_is_told_before_anything_runs(tmp_path):
     with pytest.raises(StudyError, match=r"data_dir: .*missing is not a folder"):
-        fingerprint("image_folder", tmp_path / "missing")
+        DATASETS["image_folder"].fingerprint(tmp_path / "missing")
 
 
 def test_a_changed_folder_has_another_fingerprint(tmp_path):
     write_folder(tmp_path)
-    before = fingerprint("image_folder", tmp_path)
-    assert before == fingerprint("image_folder", tmp_path) != ""
-    assert fingerprint("digits", tmp_path) == ""
+    before = DATASETS["image_folder"].fingerprint(tmp_path)
+    assert before == DATASETS["image_folder"].fingerprint(tmp_path) != ""
+    assert DATASETS["digits"].fingerprint(tmp_path) == ""
     (tmp_path / "dog" / "0.png").unlink()
-    assert fingerprint("image_folder", tmp_path) != before
+    assert DATASETS["image_folder"].fingerprint(tmp_path) != before
 
 
 def test_a_copy_and_files_that_are_not_read_do_not_change_the_fingerprint(tmp_path):
     write_folder(tmp_path / "a")
-    before = fingerprint("image_folder", tmp_path / "a")
+    before = DATASETS["image_folder"].fingerprint(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=shutil.copyfile)
     os.utime(tmp_path / "b" / "cat" / "0.png", (1, 1))
     for name in ("cat/.DS_Store", "cat/._0.png", "cat/notes.txt", "list.csv"):
         (tmp_path / "b" / name).write_text("x")
-    assert fingerprint("image_folder", tmp_path / "b") == before
+    assert DATASETS["image_folder"].fingerprint(tmp_path / "b") == before
     (tmp_path / "b" / "cat").rename(tmp_path / "b" / "ape")
-    assert fingerprint("image_folder", tmp_path / "b") != before
+    assert DATASETS["image_folder"].fingerprint(tmp_path / "b") != before
 
 
 def test_digests_are_kept_between_calls(tmp_path, monkeypatch):
     write_folder(tmp_path / "images")
     cache = tmp_path / "kept" / "digests.json"
     read = []
-    digest = known._digest
-    monkeypatch.setattr(known, "_digest", lambda path: read.append(path) or digest(path))
+    digest = digests._digest
+    monkeypatch.setattr(digests, "_digest", lambda path: read.append(path) or digest(path))
 
     def call():
         read.clear()
-        return fingerprint("image_folder", tmp_path / "images", cache), len(read)
+        return DATASETS["image_folder"].fingerprint(tmp_path / "images", cache), len(read)
 
     first = call()
     assert first[1] == 8
     assert call() == first, "files that were changed just now are read again"
-    monkeypatch.setattr(known, "SETTLED", -60.0)
+    monkeypatch.setattr(digests, "SETTLED", -60.0)
     assert call() == first
     assert call() == (first[0], 0)
     # Another content of the same size, with the old modification time.
@@ -443,3 +446,35 @@ def test_digests_are_kept_between_calls(tmp_path, monkeypatch):
     shutil.rmtree(cache.parent)
     cache.parent.write_text("a file where the folder should be")
     assert call() == (changed[0], 8), "a cache that cannot be written only costs time"
+
+
+# ---- the registry
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_the_sizes_of_a_data_set_fit_the_images_it_has(tmp_path, name):
+    """The published data sets are not downloaded here, so the census gives their published numbers of images."""
+    declared = DATASETS[name].sizes
+    assert tuple(declared) == SPLITS
+    if name in ("image_folder", "arrays"):
+        assert split_sizes(declared, np.zeros(1000, int)) == {"train": 600, "val": 200, "test": 200}
+    else:
+        splits = DATASETS[name].census(tmp_path).splits
+        require_enough(splits, split_sizes(declared, splits), dataset=name)
+
+
+def test_the_example_of_the_config_page_is_a_data_set():
+    """It is executed as it is printed. Its census tells what its images are."""
+    page = (PROJECT / "config" / "README.md").read_text(encoding="utf-8").split("**A data set** is")[1]
+    code = "".join(
+        line[4:] or "\n" for line in re.search(r"(?:    .*\n|\n)+    DATASETS.*\n", page)[0].splitlines(True)
+    )
+    module = {}
+    exec(code, module)
+    (noise,) = module["DATASETS"].values()
+    found, known = noise.read(None, 9), noise.census(None)
+    assert (found.images.shape, found.images.dtype) == ((1000, 1, 9, 9), np.uint8)
+    assert found.labels.tolist() == known.labels.tolist() and len(set(known.names)) == known.labels.max() + 1 == 2
+    assert found.images[known.labels == 0].max() == 127 and found.images[known.labels == 1].min() == 127
+    require_enough(known.splits, split_sizes(noise.sizes, known.splits), dataset="noise")
+    assert noise.fingerprint(None, None) == ""

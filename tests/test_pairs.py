@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
-from prunecurve.data.pairs import SPLITS, draw_for_seed, draw_splits, make_pairs, require_pairs, size, split_sizes
-from prunecurve.data.planning import check_data
+from prunecurve.data.pairs import SPLITS, draw_for_seed, draw_splits, make_pairs, require_pairs, split_sizes
+from prunecurve.data.planning import asked_sizes, check_data
 from prunecurve.seeding import stream
 
 labellings = st.tuples(st.integers(2, 6), st.integers(4, 9), st.integers(0, 2**31)).map(
@@ -85,7 +85,23 @@ def test_sizes_are_numbers_shares_or_auto(counts, asked, sizes):
 
 
 def test_options_for_sizes():
-    assert [size(text) for text in ("auto", "20", "0.25", "1e-3")] == ["auto", 20, 0.25, 0.001]
+    import make_pairs as script
+
+    files = [f"--{name}=x" for name in ("images", "labels", "splits", "classes", "dataset", "folder")]
+    for text, size in (("auto", "auto"), ("20", 20), ("0.25", 0.25), ("1e-3", 0.001)):
+        taken = script.options().parse_args([*files, "--seed=0", "--val", text])
+        assert repr((taken.train, taken.val)) == repr(("auto", size))
+    with pytest.raises(SystemExit):
+        script.options().parse_args([*files, "--seed=0", "--val", "1.5"])
+
+
+def test_auto_stands_for_the_sizes_that_a_data_set_declares():
+    def sizes(dataset, **images):
+        return asked_sizes({"dataset": dataset, "images": AUTO | images})
+
+    assert sizes("digits", val=0.5) == {"train": 1000, "val": 0.5, "test": 300}
+    assert sizes("kmnist") == sizes("cifar100") == {"train": 6000, "val": 1000, "test": 1000}
+    assert sizes("image_folder") == sizes("arrays") == AUTO
 
 
 def test_disjoint_draws_share_no_image_and_do_not_change_with_more_seeds():
@@ -141,7 +157,7 @@ def write_images(folder, counts):
 
 
 def config_of(dataset, sizes, *, seeds=(0, 1), disjoint=False, same=1, different=2):
-    images = {dataset: dict(zip(SPLITS, sizes)), "disjoint": disjoint}
+    images = {**dict(zip(SPLITS, sizes)), "disjoint": disjoint}
     pairs = {"same": same, "different": different}
     return {"dataset": dataset, "seeds": list(seeds), "images": images, "pairs_per_image": pairs}
 
@@ -150,7 +166,7 @@ def test_the_data_are_checked_before_any_job(tmp_path):
     write_images(tmp_path / "ok", {"cat": 90, "dog": 90})
     check_data(config_of("image_folder", ("auto",) * 3), tmp_path / "ok")
     for sizes, options, message in [
-        ((600, 200, 200), {}, r"images\.image_folder: train \+ val \+ test ask for 1000 images, but .* has 180 images"),
+        ((600, 200, 200), {}, r"images: train \+ val \+ test ask for 1000 images, but image_folder has 180 images"),
         (
             ("auto",) * 3,
             {"disjoint": True},
@@ -159,15 +175,15 @@ def test_the_data_are_checked_before_any_job(tmp_path):
         (
             ("auto", 5, "auto"),
             {"different": 1, "seeds": range(30)},
-            r"the 5 images of images\.image_folder\.val include only [01] ",
+            r"the 5 images of images\.val include only [01] ",
         ),
     ]:
         with pytest.raises(StudyError, match=message):
             check_data(config_of("image_folder", sizes, **options), tmp_path / "ok")
-    with pytest.raises(StudyError, match=r"pairs_per_image\.same: 20 needs 21 images .* images\.digits\.val include"):
+    with pytest.raises(StudyError, match=r"pairs_per_image\.same: 20 needs 21 images .* images\.val include"):
         check_data(config_of("digits", (1000, 100, 300), same=20), "")
     check_data(config_of("digits", (1000, 297, 300), same=1, different=9), "")
-    with pytest.raises(StudyError, match=r"images\.mnist: test asks for 10001 images, but .* has 10000 test images"):
+    with pytest.raises(StudyError, match=r"images: test asks for 10001 images, but mnist has 10000 test images; lower"):
         check_data(config_of("mnist", (6000, 1000, 10001)), tmp_path / "not downloaded")
 
 
@@ -180,24 +196,24 @@ def test_a_class_with_one_image_is_named(tmp_path):
 
 def test_a_split_without_images_is_named():
     none = {split: np.array([], int) if split == "val" else np.array([0, 1, 2, 3]) for split in SPLITS}
-    with pytest.raises(StudyError, match=r"images\.x\.val: the split has no images"):
-        require_pairs(np.array([0, 0, 1, 1]), np.zeros(4, int), none, same=1, different=1, dataset="x")
+    with pytest.raises(StudyError, match=r"images\.val: the split has no images"):
+        require_pairs(np.array([0, 0, 1, 1]), np.zeros(4, int), none, same=1, different=1)
 
 
 def test_too_many_images_name_the_key():
-    with pytest.raises(StudyError, match=r"images\.digits: train \+ val \+ test ask for 120 .* has 100 images; lower"):
+    with pytest.raises(StudyError, match=r"images: train \+ val \+ test ask for 120 .* has 100 images; lower"):
         draw_splits(np.zeros(100, int), {"train": 50, "val": 50, "test": 20}, stream(0, "images"), dataset="digits")
-    with pytest.raises(StudyError, match=r"images\.mnist: test asks for 31 .* 30 test images; lower test"):
+    with pytest.raises(StudyError, match=r"images: test asks for 31 .* 30 test images; lower images\.test"):
         draw_splits(
             np.repeat([0, 2], [70, 30]), {"train": 5, "val": 5, "test": 31}, stream(0, "images"), dataset="mnist"
         )
 
 
 def test_too_small_a_class_names_the_keys():
-    with pytest.raises(StudyError, match=r"pairs_per_image\.same: 2 .* images\.digits\.val include only 2 of class 7"):
-        make_pairs(np.array([1, 1, 1, 7, 7]), 2, 1, stream(0, "x"), key="images.digits.val")
+    with pytest.raises(StudyError, match=r"pairs_per_image\.same: 2 .* images\.val include only 2 of class 7"):
+        make_pairs(np.array([1, 1, 1, 7, 7]), 2, 1, stream(0, "x"), key="images.val")
     with pytest.raises(StudyError, match=r"pairs_per_image\.different: 3 .* include only 2 that are not of class 1"):
-        make_pairs(np.array([1, 1, 1, 7, 7]), 1, 3, stream(0, "x"), key="images.digits.val")
+        make_pairs(np.array([1, 1, 1, 7, 7]), 1, 3, stream(0, "x"), key="images.val")
 
 
 def test_streams_are_independent_and_named():

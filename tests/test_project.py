@@ -1,6 +1,7 @@
 """Consistency of the project: pinned versions, generated documents, the imports between modules, the rule files."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -80,11 +81,27 @@ def test_the_package_does_not_import_snakemake():
         assert not any(name.startswith("snakemake") for name in names), path
 
 
-def test_the_config_is_documented_as_the_schema_has_it():
-    from document_config import documented
+def test_the_documents_of_the_config_are_current():
+    from document_config import SCHEMA, documented
+    from prunecurve.config.document import editor_schema
 
-    text = (PROJECT / "config" / "README.md").read_text()
+    text = (PROJECT / "config" / "README.md").read_text(encoding="utf-8")
     assert documented(text) == text, "run make docs"
+    assert SCHEMA.read_text(encoding="utf-8") == editor_schema(), "run make docs"
+
+
+@pytest.mark.parametrize("study", [PROJECT / "config.yaml", *(PROJECT / "config").glob("*.yaml")], ids=lambda p: p.name)
+def test_editors_check_a_study_with_the_schema(study):
+    """The schema is checked with jsonschema, which knows nothing of the code."""
+    import jsonschema
+
+    text = study.read_text(encoding="utf-8")
+    schema = study.parent / re.match(r"# yaml-language-server: \$schema=(\S+)\n", text).group(1)
+    validator = jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
+    validator.check_schema(validator.schema)
+    assert list(validator.iter_errors(yaml.safe_load(text))) == []
+    for wrong, key in (({"datset": 1}, []), ({"training": {"epochs": 0}}, ["training", "epochs"])):
+        assert [list(error.absolute_path) for error in validator.iter_errors(wrong)] == [key]
 
 
 def test_rules_have_a_script_a_log_and_an_environment_each():

@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from prunecurve.ranking import criteria
 from prunecurve import provenance
-from prunecurve.config import check, data_settings, keys, load_schema, replaced, settings
+from prunecurve.config import check, data_settings, keys, replaced, settings
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, read_rows, save_array, settings_of, write_rows, write_table
 from prunecurve.provenance import SEPARATOR
 from prunecurve.study.statistics import read_table
 
-SCHEMA = load_schema(PROJECT / "workflow" / "schemas" / "config.schema.yaml")
 LINES = st.lists(
     st.tuples(st.from_regex(r"[a-z][a-z_.]{,20}", fullmatch=True), st.from_regex(r"[\w\[\], .+-]{1,9}", fullmatch=True))
     .map(SEPARATOR.join)
@@ -121,13 +120,13 @@ def test_a_setting_that_was_edited_is_found(tmp_path, name):
 
 
 def test_the_settings_of_a_config_are_its_keys_resolved():
-    lines = settings(check({"training": {"epochs": 3}, "sweep": {"ks": [5, 2]}}, SCHEMA))
+    lines = settings(check({"training": {"epochs": 3}, "sweep": {"ks": [5, 2]}}))
     assert lines["training.epochs"] == "training.epochs: 3"
     assert lines["layer"] == "layer: conv3"
     assert lines["sweep.ks"] == "sweep.ks: [0, 2, 5]"
-    every = check({"sweep": {"ks": list(range(64))}}, SCHEMA)
-    assert settings(every)["sweep.ks"] == settings(check({}, SCHEMA))["sweep.ks"] == "sweep.ks: all"
-    assert set(lines) == {key for key, sub in keys(SCHEMA) if "properties" not in sub}
+    every = check({"sweep": {"ks": list(range(64))}})
+    assert settings(every)["sweep.ks"] == settings(check({}))["sweep.ks"] == "sweep.ks: all"
+    assert set(lines) == {key for key, sub in keys() if "properties" not in sub}
 
 
 @pytest.mark.parametrize(
@@ -166,19 +165,19 @@ def test_the_settings_of_a_config_are_its_keys_resolved():
     ],
 )
 def test_what_a_run_would_replace_in_a_finished_study(finished, asked, lines):
-    carried = {key: line for key, line in settings(check(finished, SCHEMA)).items() if not key.startswith("figures")}
-    assert replaced([*carried.values(), "code of train: 0123"], check(asked, SCHEMA), []) == lines
+    carried = {key: line for key, line in settings(check(finished)).items() if not key.startswith("figures")}
+    assert replaced([*carried.values(), "code of train: 0123"], check(asked), []) == lines
 
 
 def test_with_disjoint_images_seeds_are_added_at_the_end_only():
-    carried = list(settings(check({"seeds": [0, 1], "images": {"disjoint": True}}, SCHEMA)).values())
+    carried = list(settings(check({"seeds": [0, 1], "images": {"disjoint": True}})).values())
     for seeds, lines in (([0, 1, 2], 0), ([2, 0, 1], 1), ([1, 0], 1)):
-        asked = check({"seeds": seeds, "images": {"disjoint": True}}, SCHEMA)
+        asked = check({"seeds": seeds, "images": {"disjoint": True}})
         assert len(replaced(carried, asked, [])) == lines, seeds
 
 
 def test_other_images_replace_a_finished_study():
-    config = check({}, SCHEMA)
+    config = check({})
     lines = list(settings(config).values())
     other = ["data_dir: its images are not those of the finished study"]
     for carried, data in (("", "ab"), ("ab", "cd"), ("ab", "")):
@@ -196,7 +195,7 @@ def test_every_key_that_changes_a_result_is_carried_by_it():
     calls = re.findall(r"made_with\(([^()]*(?:\([^()]*\)[^()]*)*)\)", rules)
     named = {word for call in calls for word in re.findall(r'"([a-z_.]+)"', call)} | {"seeds", "images"}
     named |= {f"ranking.{key}" for name in criteria.names() for key in criteria.parameters(name)}
-    for key, sub in keys(SCHEMA):
+    for key, sub in keys():
         if "properties" not in sub and not key.startswith("figures.") and key not in NOT_CARRIED:
             sections = {key.rsplit(".", places)[0] for places in range(3)}
             assert sections & named, f"{key}: no rule names it in made_with(...)"

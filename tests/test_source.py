@@ -7,6 +7,7 @@ from importlib import metadata
 
 import pytest
 from conftest import PROJECT
+from prunecurve.data.datasets import MODULES
 from prunecurve.source import NOT_COMPUTED_WITH, digest, files_of, version
 
 SCRIPTS = PROJECT / "workflow" / "scripts"
@@ -59,7 +60,7 @@ def test_an_evaluation_imports_numpy_and_no_more():
     imported = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True).stderr
     packages = {line.split("|")[-1].strip().split(".")[0] for line in imported.splitlines()}
     assert "numpy" in packages
-    assert not packages & {"torch", "pandas", "matplotlib", "scipy", "sklearn", "PIL", "yaml", "jsonschema"}
+    assert not packages & {"torch", "pandas", "matplotlib", "scipy", "sklearn", "PIL", "yaml", "pydantic"}
 
 
 def test_another_version_of_a_library_changes_the_digest_of_what_imports_it(monkeypatch):
@@ -82,6 +83,7 @@ def test_another_version_of_a_library_changes_the_digest_of_what_imports_it(monk
     assert changed("torch") == {"train", "verify_surgery"}
     assert changed("pandas") == {"plot"}
     assert changed("numpy") == set(names)
+    assert changed("pydantic") == set(), "it checks values"
     assert digests() == before
 
 
@@ -119,12 +121,30 @@ def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
     assert changed("prunecurve/network/scores.py", with_statement) == {"train", *evaluations}
     assert changed("prunecurve/verification/surgery.py", with_statement) == {"verify_surgery"}
     assert changed("prunecurve/data/datasets/image_set.py", with_statement) == {"get_images"}
-    assert changed("prunecurve/data/datasets/folder.py", with_statement) == set(), (
-        "only studies of image folders use it"
-    )
-    assert changed("prunecurve/data/datasets/known.py", with_statement) == set(), "it is used before any job runs"
     assert changed("prunecurve/ranking/criteria/__init__.py", with_statement) == {"rank_channels"}
     assert changed("plot.py", with_statement) == {"plot"}
+
+
+def test_an_edited_key_of_the_config_trains_nothing_again(changed):
+    """Jobs get the values as parameters; defaults, bounds and descriptions are not part of the digest."""
+    default = replaced("learning_rate: float = Field(0.001", "learning_rate: float = Field(0.002")
+    assert changed("prunecurve/network/parameters.py", default) == set()
+    assert changed("prunecurve/data/parameters.py", replaced("Number or share of training", "Number of")) == set()
+    assert changed("prunecurve/config/model.py", replaced("dpi: int = Field(300", "dpi: int = Field(200")) == set()
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES.values())))
+def test_an_edit_of_a_data_set_reads_only_this_data_set_again(tmp_path, module):
+    shutil.copytree(SCRIPTS, tmp_path / "copy")
+    with (tmp_path / "copy" / "prunecurve" / "data" / "datasets" / f"{module}.py").open("a") as file:
+        file.write("EDITED = True\n")
+
+    def digests(scripts):
+        return {name: digest(scripts / "get_images.py", f"data.datasets.{reader}") for name, reader in MODULES.items()}
+
+    before, after = digests(SCRIPTS), digests(tmp_path / "copy")
+    assert {name for name in MODULES if after[name] != before[name]} == {n for n, m in MODULES.items() if m == module}
+    assert digest(tmp_path / "copy" / "get_images.py") == digest(SCRIPTS / "get_images.py")
 
 
 def test_a_new_metric_column_does_not_train_again(changed):
@@ -158,11 +178,16 @@ def test_modules_that_only_read_and_write_are_listed_and_count_by_their_format(c
     """Add a module here only if no number of a result is computed in it."""
     assert {
         "commandline.py",
+        "data/datasets/digests.py",
+        "data/parameters.py",
         "errors.py",
         "files.py",
         "network/learned.py",
+        "network/parameters.py",
         "progress.py",
         "provenance.py",
+        "sections.py",
+        "settings.py",
     } == NOT_COMPUTED_WITH
     for name in NOT_COMPUTED_WITH:
         assert (SCRIPTS / "prunecurve" / name).is_file()

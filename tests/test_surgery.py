@@ -22,9 +22,9 @@ architectures = st.builds(
     Architecture,
     in_channels=st.sampled_from([2, 6]),
     image_size=st.integers(9, 14),
-    channels=st.lists(st.integers(2, 7), min_size=1, max_size=3).map(tuple),
+    channels=st.lists(st.integers(2, 7), min_size=1, max_size=3),
     kernel_size=st.sampled_from([1, 3, 5]),
-    hidden=st.lists(st.integers(2, 9), min_size=1, max_size=3).map(tuple),
+    hidden=st.lists(st.integers(2, 9), min_size=1, max_size=3),
     dropout=st.just(0.5),
     classes=st.sampled_from([2, 2, 5]),
 )
@@ -142,7 +142,8 @@ def test_the_size_that_torch_counts_is_that_of_the_row(case, removal):
 
 
 def test_an_unknown_removal_is_named():
-    c = Case((Architecture(2, 9, (3,), 3, (4,), 0.5), 0, 0.5, 0))
+    one_block = Architecture(in_channels=2, image_size=9, channels=[3], kernel_size=3, hidden=[4], dropout=0.5)
+    c = Case((one_block, 0, 0.5, 0))
     with pytest.raises(StudyError, match=r"sweep\.removals: 'noise' has no implementation"):
         c.operated("noise")
 
@@ -158,7 +159,9 @@ def written(folder, model, split, path: str) -> tuple:
 
 def test_evaluator_gives_one_row_for_each_k(tmp_path):
     """Reads files as the workflow writes them; checks the columns, and that the numbers depend on K."""
-    architecture = Architecture(2, 12, (3, 8), 3, (9, 5), 0.5)
+    architecture = Architecture(
+        in_channels=2, image_size=12, channels=[3, 8], kernel_size=3, hidden=[9, 5], dropout=0.5
+    )
     model, split = random_network(architecture, 4), random_split(architecture, 4, pairs=400, images=40)
     evaluator = Evaluator(*written(tmp_path, model, split, "conv2"))
     order = np.arange(8)[::-1]
@@ -179,7 +182,9 @@ def test_evaluator_gives_one_row_for_each_k(tmp_path):
 @pytest.mark.parametrize("path", ["conv1", "linear1", "linear2"])
 def test_any_layer_has_the_same_rows(tmp_path, path):
     """For each K and removal, the rows equal those of the pruned torch network. K = P is refused."""
-    architecture = Architecture(2, 12, (5, 4), 3, (5, 5), 0.5)
+    architecture = Architecture(
+        in_channels=2, image_size=12, channels=[5, 4], kernel_size=3, hidden=[5, 5], dropout=0.5
+    )
     model, split = random_network(architecture, 6), random_split(architecture, 6, pairs=300, images=40)
     evaluator = Evaluator(*written(tmp_path, model, split, path), model=tmp_path / "model.pt")
     order, example = np.array([3, 0, 4, 1, 2]), next(split.batches(1))[0]
@@ -199,7 +204,7 @@ def test_any_layer_has_the_same_rows(tmp_path, path):
 
 
 def test_the_network_is_asked_for_where_it_is_needed(tmp_path):
-    architecture = Architecture(2, 12, (5, 4), 3, (9,), 0.5)
+    architecture = Architecture(in_channels=2, image_size=12, channels=[5, 4], kernel_size=3, hidden=[9], dropout=0.5)
     model, split = random_network(architecture, 6), random_split(architecture, 6)
     files = written(tmp_path, model, split, "conv1")
     with pytest.raises(StudyError, match=r"more than linear layers follow conv1; give the network with --model"):

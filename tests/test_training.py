@@ -1,6 +1,5 @@
 """Training: the network learns, the same config gives the same weights, the best validation epoch is kept."""
 
-import dataclasses
 import logging
 import struct
 
@@ -17,7 +16,7 @@ from prunecurve.network.pair_network import Architecture, load_model, prepare_to
 from prunecurve.data.batches import Split, all_logits
 from prunecurve.network.training import Augmenter, Recipe, train
 
-ARCHITECTURE = Architecture(2, 8, (8, 8), 3, (16, 8), 0.2)
+ARCHITECTURE = Architecture(in_channels=2, image_size=8, channels=[8, 8], kernel_size=3, hidden=[16, 8], dropout=0.2)
 RECIPE = Recipe(epochs=6, batch_size=32, learning_rate=0.01, weight_decay=0.01, max_shift=0, swap=True, same_weight=1.0)
 CPU = torch.device("cpu")
 
@@ -48,7 +47,7 @@ def test_it_learns(trained):
 
 
 def test_it_learns_in_bfloat16_too_and_reproducibly(trained):
-    recipe = dataclasses.replace(RECIPE, precision="bfloat16")
+    recipe = RECIPE.model_copy(update={"precision": "bfloat16"})
     weights = []
     for _ in range(2):
         model, rows = train(ARCHITECTURE, recipe, bars(0), bars(1), seed=0, device=CPU)
@@ -75,11 +74,12 @@ def test_pooling_before_relu_changes_no_logit_and_no_gradient(seed):
 
     def defined():
         x = inputs
-        for i in range(1, len(ARCHITECTURE.channels) + 1):
-            x = model.pool(torch.relu(model.bn(i)(model.conv(i)(x))))
-        return model.head(x)
+        for conv, bn in ((model.conv1, model.bn1), (model.conv2, model.bn2)):
+            x = model.pool(torch.relu(bn(conv(x))))
+        x = model.dropout(torch.relu(model.linear1(x.flatten(1))))
+        return model.linear3(torch.relu(model.linear2(x)))
 
-    relu = model.maps(1, inputs)["relu"]
+    relu = torch.relu(model.bn1(model.conv1(inputs)))
     windows = relu.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
     assert (windows.amax(-1) == 0).any() and ((windows == windows.amax(-1, keepdim=True)).sum(-1) > 1).any()
     for one, other in zip(gradients(lambda: model(inputs)), gradients(defined)):
@@ -112,13 +112,13 @@ def test_progress_tells_epoch_losses_balanced_accuracy_and_time_left(caplog):
 
 def test_a_network_that_diverged_at_once_is_no_result():
     """With a single step, the training loss is still finite, but the validation loss is not."""
-    wild = Recipe(**(vars(RECIPE) | {"learning_rate": 1e30, "epochs": 1, "batch_size": 600}))
+    wild = RECIPE.model_copy(update={"learning_rate": 1e30, "epochs": 1, "batch_size": 600})
     with pytest.raises(StudyError, match=r"no epoch gave a finite validation loss; lower training\.learning_rate"):
         train(ARCHITECTURE, wild, bars(0), bars(1), seed=0, device=CPU)
 
 
 def test_a_diverging_loss_names_the_key():
-    wild = Recipe(**(vars(RECIPE) | {"learning_rate": 1e30}))
+    wild = RECIPE.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(StudyError, match=r"lower training\.learning_rate \(1e\+30\)"):
         train(ARCHITECTURE, wild, bars(0), bars(1), seed=0, device=CPU)
 

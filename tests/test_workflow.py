@@ -642,7 +642,7 @@ def test_verification_detects_a_falsified_row(copied):
         (["--config", "dataset=mnst"], "dataset: 'mnst' is unknown; allowed: digits, mnist"),
         (["--config", "sweep={ks: [8]}"], "sweep.ks: K = 8 is out of range; allowed: 0 to 7"),
         (["--config", "seeds=[]"], "seeds: [] is not allowed"),
-        (["--config", "images={digits: {train: 1700}}"], "images.digits: train + val + test ask for 1860 images"),
+        (["--config", "images={train: 1700}"], "images: train + val + test ask for 1860 images"),
         (["--config", "pairs_per_image={same: 20}"], "pairs_per_image.same: 20 needs 21 images of each class"),
     ],
 )
@@ -745,7 +745,7 @@ def test_own_colour_images_through_all_steps(tmp_path):
             Image.fromarray(np.clip(noise + colour, 0, 255).astype(np.uint8)).save(tmp_path / f"photos/{name}/{i}.png")
     study = Study(
         tmp_path / "study",
-        TINY.replace("digits: {train: 150, val: 80, test: 80}", "image_folder: {train: 36, val: 15, test: 15}")
+        TINY.replace("{train: 150, val: 80, test: 80}", "{train: 36, val: 15, test: 15}")
         .replace("same_weight: 6.0", "same_weight: 4.0")
         .replace("[mean_activation, l1_norm]", "[mean_activation], split: val")
         + "dataset: image_folder\nimage_size: 16\npairs_per_image: {same: 1, different: 3}\n"

@@ -1,6 +1,6 @@
 """Training speed in pairs per second, compared with `Dataset` and `DataLoader`."""
 
-import dataclasses
+from typing import get_args
 
 import numpy as np
 import torch
@@ -9,10 +9,11 @@ import reference
 from measuring import Row, alternating, at_least, compared, cores
 from prunecurve.data.batches import Split
 from prunecurve.network.pair_network import load_model, prepare_torch
-from prunecurve.network.training import PRECISIONS, Recipe, train
+from prunecurve.network.parameters import Precision, Recipe
+from prunecurve.network.training import train
 from study import Study
 
-RECIPE = Recipe(1, batch_size=64, learning_rate=1e-3, weight_decay=0.01, max_shift=1, swap=True, same_weight=1.0)
+RECIPE = Recipe(epochs=1, batch_size=64, learning_rate=1e-3, weight_decay=0.01, max_shift=1, swap=True, same_weight=1.0)
 PAIRS = 6400
 LEAST = 2
 
@@ -47,11 +48,11 @@ def on_device(study: Study, name: str) -> list[Row]:
         prepare_torch(name, cores())
 
     def ours(precision: str) -> None:
-        train(architecture, dataclasses.replace(RECIPE, precision=precision), split, few, 0, device)
+        train(architecture, RECIPE.model_copy(update={"precision": precision}), split, few, 0, device)
         finished()
 
     plain(0), ours("bfloat16")  # warm-up: torch's initialisation is not measured
-    ways = {precision: lambda turn, precision=precision: ours(precision) for precision in PRECISIONS}
+    ways = {precision: lambda turn, precision=precision: ours(precision) for precision in get_args(Precision)}
     seconds = alternating(study.rounds, plain=plain, **ways)
     where = f"{cores()} threads" if name == "cpu" else torch.cuda.get_device_name()
     speed = {way: f"{len(pairs) / np.median(taken):,.0f}" for way, taken in seconds.items()}
@@ -62,6 +63,6 @@ def on_device(study: Study, name: str) -> list[Row]:
             f"Dataset + DataLoader, float32; {speed[precision]} pairs a second against {speed['plain']}",
             seconds["plain"],
         )
-        for precision in PRECISIONS
+        for precision in get_args(Precision)
     ]
     return [at_least(row, LEAST) for row in results] if name == "cpu" else results

@@ -36,24 +36,22 @@ from prunecurve.config import (
     check,
     convolutions,
     data_settings,
+    k_batches,
     layers,
-    load_schema,
     of_archive,
     original_text,
-    k_batches,
     pruned_layer,
     replaced,
     settings,
 )
-from prunecurve.data.datasets import MODULES
-from prunecurve.data.datasets.known import fingerprint
+from prunecurve.data.datasets import DATASETS, MODULES
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, read_settings
 from prunecurve.network.learned import kept_epoch, shortfall
 from prunecurve.machine import gpus, machine
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
 from prunecurve.data.pairs import SPLITS
-from prunecurve.data.planning import check_data
+from prunecurve.data.planning import asked_sizes, check_data
 from prunecurve.progress import Follower
 from prunecurve.sweep.removal import REMOVALS as REMOVAL_NAMES
 from prunecurve.source import code_setting
@@ -82,7 +80,7 @@ def archive_folder(name):
 def as_written(config, files):
     """Return the config with the text that the user wrote on the command line or in the config files."""
     given = workflow.config_settings
-    return original_text(config, SCHEMA, given.config_args or [], given.config, [*files, *given.configfiles])
+    return original_text(config, given.config_args or [], given.config, [*files, *given.configfiles])
 
 
 def content_of_data(needed):
@@ -94,7 +92,7 @@ def content_of_data(needed):
         # Jobs in processes of their own were planned with data that were checked.
         if needed and workflow.is_main_process:
             check_data(config, DATA_DIR)
-        return fingerprint(config["dataset"], DATA_DIR, ".snakemake/prunecurve/images.json")
+        return DATASETS[config["dataset"]].fingerprint(DATA_DIR, ".snakemake/prunecurve/images.json")
     except StudyError:
         if needed:
             raise
@@ -102,14 +100,13 @@ def content_of_data(needed):
 
 
 try:
-    SCHEMA = load_schema(WORKFLOW / "schemas" / "config.schema.yaml")
-    config = check(as_written(config, workflow.configfiles), SCHEMA)
+    config = check(as_written(config, workflow.configfiles))
     # The folder of the frozen study whose figures are drawn, or None.
     ARCHIVE = archive_folder(config["archive"]) if config["archive"] else None
     if ARCHIVE:
         MANIFEST = archive.checked(ARCHIVE)
         asked = as_written(workflow.config_settings.overwrite_config, [])
-        config = of_archive(MANIFEST["config"], asked, SCHEMA)
+        config = of_archive(MANIFEST["config"], asked)
     DATA_DIR = os.path.expanduser(config["data_dir"])
     DATA_CONTENT = content_of_data(needed=not ARCHIVE or "data_dir" in workflow.config_settings.overwrite_config)
 except StudyError as error:

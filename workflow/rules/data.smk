@@ -58,9 +58,9 @@ rule make_pairs:
     params:
         script=script("make_pairs"),
         code=code("make_pairs"),
-        settings=made_with(f"images.{DATASET}", "images.disjoint", "pairs_per_image"),
+        settings=made_with("images", "pairs_per_image"),
         dataset=DATASET,
-        sizes=options(config["images"][config["dataset"]]),
+        sizes=options(asked_sizes(config)),
         pairs=options(config["pairs_per_image"]),
         seed="{seed}",
         place=lambda w: ["--place", SEEDS.index(int(w.seed))] if config["images"]["disjoint"] else [],

@@ -26,7 +26,7 @@ def options() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    image_set = DATASETS[arguments.dataset](arguments.data_dir, arguments.image_size)
+    image_set = DATASETS[arguments.dataset].read(arguments.data_dir, arguments.image_size)
     counts = np.bincount(image_set.labels, minlength=len(image_set.names))
     own = np.bincount(image_set.splits, minlength=len(SPLITS))
     log.info(

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.data.pairs import SPLITS, draw_for_seed, make_pairs, require_pairs, size, split_sizes
+from prunecurve.data.pairs import SPLITS, draw_for_seed, make_pairs, require_pairs, split_sizes
+from prunecurve.data.parameters import Images, PairsPerImage
 from prunecurve.files import load_array, read_rows, save_array
 from prunecurve.seeding import stream
+from prunecurve.settings import add_fields
 
 
 def options() -> argparse.ArgumentParser:
@@ -18,12 +20,8 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--splits", type=Path, required=True, help="the splits that the data set assigns its images to")
     cli.add_argument("--classes", type=Path, required=True, help="the names of the classes, for error messages")
     cli.add_argument("--dataset", required=True, help="name of the data set, for error messages")
-    for split in SPLITS:
-        cli.add_argument(
-            f"--{split}", type=size, required=True, help=f"size of the {split} split: a number, a share, or auto"
-        )
-    cli.add_argument("--same", type=int, required=True, help="number of pairs of the same class per image")
-    cli.add_argument("--different", type=int, required=True, help="number of pairs of different classes per image")
+    add_fields(cli, Images, leave_out=("disjoint",))
+    add_fields(cli, PairsPerImage)
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
     cli.add_argument(
         "--place", type=int, help="place of the seed in the list of seeds, if no two networks may share images"
@@ -40,7 +38,7 @@ def work(arguments: argparse.Namespace) -> None:
     sizes = split_sizes({split: getattr(arguments, split) for split in SPLITS}, splits)
     drawn = draw_for_seed(splits, sizes, arguments.seed, arguments.place, dataset=arguments.dataset)
     per_image = {"same": arguments.same, "different": arguments.different}
-    require_pairs(classes, splits, drawn, **per_image, dataset=arguments.dataset, names=names)
+    require_pairs(classes, splits, drawn, **per_image, names=names)
     for split, index in drawn.items():
         pairs, same = make_pairs(classes[index], **per_image, rng=stream(arguments.seed, f"pairs/{split}"))
         log.info("%s: %d images, %d pairs, %d of them same", split, len(index), len(pairs), same.sum())

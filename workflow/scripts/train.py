@@ -9,7 +9,8 @@ from prunecurve.errors import StudyError
 from prunecurve.files import load_array, write_rows
 from prunecurve.network.learned import kept_epoch, shortfall
 from prunecurve.network.pair_network import Architecture, prepare_torch, save_model
-from prunecurve.network.training import Recipe, train
+from prunecurve.network.parameters import Network, Recipe
+from prunecurve.network.training import train
 from prunecurve.settings import add_fields, fields_of
 
 
@@ -22,7 +23,7 @@ def options() -> argparse.ArgumentParser:
         )
         cli.add_argument(f"--{split}-labels", type=Path, required=True, help=f"labels of the {name} split")
     add_fields(cli, Normalisation)
-    add_fields(cli, Architecture, leave_out=("in_channels", "image_size", "classes"))
+    add_fields(cli, Network)
     add_fields(cli, Recipe)
     cli.add_argument("--require", type=float, default=0.0, help="least balanced accuracy on the validation pairs")
     cli.add_argument("--device", default="auto", help="auto, cpu or cuda")

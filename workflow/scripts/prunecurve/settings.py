@@ -1,42 +1,57 @@
-"""Command-line options from a dataclass: the name, type and help text of a parameter are declared in one place."""
+"""Command-line options from a section of the config, which declares the name, type and help text of each key."""
 
 import argparse
-import dataclasses
-import typing
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from prunecurve.sections import Section, describe, parsed, schema_of
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
-def _boolean(text: str) -> bool:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: true, false")
+def add_fields(to: argparse.ArgumentParser, section: type[Section], leave_out: tuple[str, ...] = ()) -> None:
+    """Add one option `--key-name` per key of a section, with the key's type, default and description.
 
-
-def add_fields(to: argparse.ArgumentParser, settings: type, leave_out: tuple[str, ...] = ()) -> None:
-    """Add one option `--field-name` per field of a dataclass, with the field's type, default and help text.
-
-    Fields in `leave_out` get no option. A field's metadata may have the `help` text, `choices`, and a function `type`
-    that parses the option.
+    Keys in `leave_out` get no option.
     """
-    hints = typing.get_type_hints(settings)
-    for field in dataclasses.fields(settings):
-        if field.name in leave_out:
+    for name, schema in schema_of(section)["properties"].items():
+        if name in leave_out:
             continue
-        several = typing.get_origin(hints[field.name]) is tuple
-        kind = typing.get_args(hints[field.name])[0] if several else hints[field.name]
-        required = field.default is dataclasses.MISSING
+        several = schema.get("type") == "array"
         to.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=field.metadata.get("type", _boolean if kind is bool else kind),
+            f"--{name.replace('_', '-')}",
+            type=_reader(section, name, schema["items"] if several else schema, several),
             nargs="+" if several else None,
-            choices=field.metadata.get("choices"),
-            required=required,
-            default=None if required else field.default,
-            help=field.metadata.get("help", " "),
+            required="default" not in schema,
+            default=schema.get("default"),
+            help=schema["description"].replace("%", "%%"),
         )
 
 
-def fields_of(settings: type, arguments: argparse.Namespace, **more: object) -> typing.Any:
-    """Create the dataclass from parsed arguments. Lists become tuples; `more` has the fields that are no options."""
-    values = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(settings) if f.name not in more}
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return settings(**values, **more)
+def _reader(section: type[Section], name: str, schema: Mapping[str, Any], several: bool) -> Callable[[str], Any]:
+    """Return the function that converts the text of an option, or of one of several values, to the key's type."""
+
+    def read(text: str) -> Any:
+        value = parsed(schema, text)
+        if not _allowed(section, name, [value] if several else value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: {describe(schema)}")
+        return value
+
+    return read
+
+
+def _allowed(section: type[Section], name: str, value: Any) -> bool:
+    try:
+        section.model_validate({name: value})
+    except ValidationError as error:
+        # Other keys may be missing.
+        return all(wrong["loc"][0] != name for wrong in error.errors())
+    return True
+
+
+def fields_of(section: type[AnySection], arguments: argparse.Namespace, **more: object) -> AnySection:
+    """Create a section from parsed arguments; `more` has the values of the keys that are no options."""
+    values = {name: getattr(arguments, name) for name in section.model_fields if name not in more}
+    return section(**values, **more)

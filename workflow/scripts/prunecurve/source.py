@@ -11,14 +11,29 @@ from pathlib import Path
 from prunecurve.provenance import SEPARATOR
 
 PACKAGE = "prunecurve"
-# Modules that read, write, log or parse options. No number of a result is computed in them, so an edit to them is not a
-# reason to train networks again. Of each of them the digest includes only the constant FORMAT, if there is one: it must
-# get another value when an edit changes the bytes that are written or the values that are read. tests/test_files.py
-# holds the bytes of each kind of file together with the FORMAT of files.py. All other modules are included in full.
+# Modules that read, write, log, declare keys of the config or parse options. No number of a result is computed in them,
+# so an edit to them is not a reason to train networks again. Of each of them the digest includes only the constant
+# FORMAT, if there is one: it must get another value when an edit changes the bytes that are written or the values that
+# are read. tests/test_files.py holds the bytes of each kind of file together with the FORMAT of files.py. All other
+# modules are included in full.
 NOT_COMPUTED_WITH = frozenset(
-    {"commandline.py", "errors.py", "files.py", "network/learned.py", "progress.py", "provenance.py"}
+    {
+        "commandline.py",
+        "data/datasets/digests.py",
+        "data/parameters.py",
+        "errors.py",
+        "files.py",
+        "network/learned.py",
+        "network/parameters.py",
+        "progress.py",
+        "provenance.py",
+        "sections.py",
+        "settings.py",
+    }
 )
 FORMAT = "FORMAT"
+# Libraries that only check values.
+CHECKING = frozenset({"pydantic"})
 # Libraries whose name on the package index differs from the name in the import statement.
 INSTALLED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
@@ -121,7 +136,7 @@ def _libraries(file: Path) -> frozenset[str]:
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module.split(".")[0])
-    return frozenset(names - sys.stdlib_module_names - {PACKAGE})
+    return frozenset(names - sys.stdlib_module_names - CHECKING - {PACKAGE})
 
 
 def _imported(file: Path, scripts: Path) -> Iterator[Path]:

@@ -7,18 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunecurve.data.parameters import Preprocess
 from prunecurve.errors import StudyError
 
 
-@dataclasses.dataclass(frozen=True)
-class Normalisation:
-    """The config section `preprocess`: pixels in [0, 1] become (pixel − mean) / std, for each channel of an image.
-
-    One number holds for all channels.
-    """
-
-    mean: tuple[float, ...] = dataclasses.field(default=(0.0,), metadata={"help": "mean of each channel, in [0, 1]"})
-    std: tuple[float, ...] = dataclasses.field(default=(1.0,), metadata={"help": "standard deviation of each channel"})
+class Normalisation(Preprocess):
+    """The config section `preprocess`: pixels in [0, 1] become (pixel − mean) / std, for each channel of an image."""
 
     def check(self, channels: int) -> None:
         """Raise StudyError unless there is one number, or one for each of the channels of an image."""
@@ -32,17 +26,21 @@ class Normalisation:
     def __call__(self, stacked: Tensor, images: int) -> Tensor:
         """Normalise pixels in [0, 1] (n, images · C, S, S), in place; return the same tensor."""
         # The default changes nothing and costs nothing.
-        if self.mean != (0.0,):
+        if self.mean != [0]:
             stacked.sub_(_per_channel(self.mean, images, stacked.device))
-        if self.std != (1.0,):
+        if self.std != [1]:
             stacked.div_(_per_channel(self.std, images, stacked.device))
         return stacked
 
 
-def _per_channel(numbers: tuple[float, ...], images: int, device: torch.device) -> Tensor:
+# The default of the config: no normalisation.
+UNCHANGED = Normalisation()
+
+
+def _per_channel(numbers: list[float], images: int, device: torch.device) -> Tensor:
     """Repeat the numbers of an image's channels for each of the images that are stacked: (·, 1, 1)."""
     repeated = numbers * images if len(numbers) > 1 else numbers
-    return torch.tensor(repeated, device=device)[:, None, None]
+    return torch.tensor(repeated, dtype=torch.float32, device=device)[:, None, None]
 
 
 def as_input(images: list[Tensor], normalisation: Normalisation) -> Tensor:
@@ -66,7 +64,7 @@ class Split:
     images: Tensor
     index: Tensor
     labels: Tensor
-    normalisation: Normalisation = Normalisation()
+    normalisation: Normalisation = UNCHANGED
 
     @classmethod
     def of(
@@ -75,7 +73,7 @@ class Split:
         index: np.ndarray,
         labels: np.ndarray,
         device: torch.device | str,
-        normalisation: Normalisation = Normalisation(),
+        normalisation: Normalisation = UNCHANGED,
     ) -> "Split":
         """Copy the arrays of a split to the device. Raises StudyError if the normalisation does not fit the images."""
         normalisation.check(images.shape[1])

@@ -16,11 +16,6 @@ AUTO = "auto"
 SHARES = {"train": Fraction(6, 10), "val": Fraction(2, 10), "test": Fraction(2, 10)}
 
 
-def size(text: str) -> int | float | str:
-    """Return the size of a split that an option gives: a number of images, a share of the images, or `auto`."""
-    return text if text == AUTO else float(text) if "." in text or "e" in text.lower() else int(text)
-
-
 def pools_of(splits: np.ndarray) -> dict[str, str]:
     """Return from which of the data set's own splits each split is drawn: the same one, or train if it is empty.
 
@@ -63,17 +58,16 @@ def require_enough(splits: np.ndarray, sizes: Mapping[str, int], *, dataset: str
         kind = (
             {"train": "training ", "val": "validation ", "test": "test "}[pool] if len(set(pools.values())) > 1 else ""
         )
-        has = f"the data set has {available} {kind}images"
+        has = f"{dataset} has {available} {kind}images"
+        lower = " or ".join(f"images.{split}" for split in which)
         if networks > 1:
             each = " + ".join(f"{split} {sizes[split]}" for split in which)
             raise StudyError(
                 f"images.disjoint: {networks} networks × ({each}) images make {count}, but {has}; "
-                f"use fewer seeds, lower images.{dataset}.{f' or images.{dataset}.'.join(which)}, or set "
-                f"images.disjoint: false"
+                f"use fewer seeds, lower {lower}, or set images.disjoint: false"
             )
         raise StudyError(
-            f"images.{dataset}: {' + '.join(which)} ask{'s' * (len(which) == 1)} for {count} images, but {has}; "
-            f"lower {' or '.join(which)}"
+            f"images: {' + '.join(which)} ask{'s' * (len(which) == 1)} for {count} images, but {has}; lower {lower}"
         )
 
 
@@ -159,7 +153,6 @@ def require_pairs(
     *,
     same: int,
     different: int,
-    dataset: str,
     names: Sequence[str] = (),
 ) -> None:
     """Raise StudyError if a split has too few images of a class for its pairs.
@@ -169,7 +162,7 @@ def require_pairs(
     """
     for split, pool in pools_of(splits).items():
         available = np.bincount(labels[splits == SPLITS.index(pool)], minlength=int(labels.max()) + 1)
-        key = f"images.{dataset}.{split}"
+        key = f"images.{split}"
         require_partners(labels[drawn[split]], same, different, key=key, names=names, available=available)
 
 

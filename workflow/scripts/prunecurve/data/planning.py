@@ -4,11 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prunecurve.data.datasets.known import census
-from prunecurve.data.pairs import draw_for_seed, require_enough, require_pairs, split_sizes
+from prunecurve.data.datasets import DATASETS
+from prunecurve.data.pairs import AUTO, SPLITS, draw_for_seed, require_enough, require_pairs, split_sizes
 
 # The draws of this many seeds are tried. Each takes about two milliseconds, and make_pairs checks all of them.
 MOST_TRIED = 100
+
+
+def asked_sizes(config: Mapping[str, Any]) -> dict[str, int | float | str]:
+    """Return the size of each split, with what the data set declares in place of `auto`.
+
+    That is a number or a share of images, or `auto` for all images that the split is drawn from.
+    """
+    declared, asked = DATASETS[config["dataset"]].sizes, config["images"]
+    return {split: declared[split] if asked[split] == AUTO else asked[split] for split in SPLITS}
 
 
 def check_data(config: Mapping[str, Any], data_dir: str | Path) -> None:
@@ -17,14 +26,12 @@ def check_data(config: Mapping[str, Any], data_dir: str | Path) -> None:
     The images of each seed are drawn as make_pairs does, but not read. For a data set that is not downloaded yet, only
     the number of images is checked.
     """
-    dataset, known = config["dataset"], census(config["dataset"], data_dir)
-    sizes = split_sizes(config["images"][dataset], known.splits)
+    dataset, known = config["dataset"], DATASETS[config["dataset"]].census(data_dir)
+    sizes = split_sizes(asked_sizes(config), known.splits)
     disjoint = config["images"]["disjoint"]
     require_enough(known.splits, sizes, dataset=dataset, networks=len(config["seeds"]) if disjoint else 1)
     if known.labels is None:
         return
     for place, seed in enumerate(config["seeds"][:MOST_TRIED]):
         drawn = draw_for_seed(known.splits, sizes, seed, place if disjoint else None, dataset=dataset)
-        require_pairs(
-            known.labels, known.splits, drawn, **config["pairs_per_image"], dataset=dataset, names=known.names
-        )
+        require_pairs(known.labels, known.splits, drawn, **config["pairs_per_image"], names=known.names)

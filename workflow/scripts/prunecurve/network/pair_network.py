@@ -1,6 +1,5 @@
 """The built-in network: blocks of convolution, batch normalisation, ReLU and pooling, then linear layers."""
 
-import dataclasses
 import io
 import os
 import pickle
@@ -8,23 +7,25 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from prunecurve.errors import StudyError
 from prunecurve.files import atomic, check_seal, remedy, seal
+from prunecurve.network.parameters import Network
 
 
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """The numbers that define the network's shape."""
+class Architecture(Network):
+    """The numbers that define the network's shape: the config section `network`, and the size of the inputs."""
 
-    in_channels: int = dataclasses.field(metadata={"help": "channels of an input, such as a stacked pair of images"})
-    image_size: int = dataclasses.field(metadata={"help": "height and width of an image in pixels"})
-    channels: tuple[int, ...] = dataclasses.field(metadata={"help": "output channels of each conv block"})
-    kernel_size: int = dataclasses.field(metadata={"help": "height and width of every filter, odd"})
-    hidden: tuple[int, ...] = dataclasses.field(metadata={"help": "outputs of each hidden linear layer"})
-    dropout: float = dataclasses.field(metadata={"help": "dropout probability after the first hidden layer"})
-    classes: int = dataclasses.field(default=2, metadata={"help": "number of classes, the outputs of the last layer"})
+    in_channels: int
+    """Channels of an input, such as a stacked pair of images."""
+
+    image_size: int
+    """Height and width of an image in pixels."""
+
+    classes: int = 2
+    """Number of classes, the outputs of the last layer."""
 
 
 class PairNet(nn.Module):
@@ -91,13 +92,20 @@ def prepare_torch(device: str, threads: int) -> torch.device:
     return torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
 
 
+def _numbers(architecture: Architecture) -> dict[str, object]:
+    values = {
+        name: getattr(architecture, name) for name in ("in_channels", "image_size", *Network.model_fields, "classes")
+    }
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
 def save_model(path: str | Path, model: PairNet) -> None:
     """Write the weights and the numbers that define the network, so that `load_model` needs to unpickle no objects."""
     state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     # torch.save writes to memory: given a path, it stores the file's name (here temporary, with the process number) in
     # the archive, and it reports a full disk without an errno.
     content = io.BytesIO()
-    torch.save({"architecture": dataclasses.asdict(model.architecture), "state": state}, content)
+    torch.save({"architecture": _numbers(model.architecture), "state": state}, content)
     with atomic(path) as temporary:
         Path(temporary).write_bytes(content.getbuffer())
         seal(temporary)
@@ -112,13 +120,13 @@ def load_model(path: str | Path) -> PairNet:
     check_seal(path, "model")
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-        numbers = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in stored["architecture"].items()}
+        numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in stored["architecture"].items()}
         model = PairNet(Architecture(**numbers))
         model.load_state_dict(stored["state"])
     # torch.load raises many different exceptions for damaged or malicious files.
     except Exception as error:
         # torch's message for a refused file suggests to load it unsafely, so it appears only in the log's traceback.
-        refused = isinstance(error, pickle.UnpicklingError)
+        refused = isinstance(error, (pickle.UnpicklingError, ValidationError))
         reason = "it is damaged, or contains objects other than weights, which are not loaded" if refused else error
         raise StudyError(f"{path} is not a model of this workflow ({reason}); {remedy(path)}") from error
     return model.to(memory_format=torch.channels_last).eval()

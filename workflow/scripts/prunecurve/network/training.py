@@ -1,7 +1,6 @@
 """Training on pairs: batches are gathered by index from uint8 tensors, and the best validation epoch is kept."""
 
 import copy
-import dataclasses
 import logging
 import math
 import time
@@ -12,38 +11,13 @@ from torch import Tensor, nn
 from prunecurve.data.batches import Split, all_logits, as_input
 from prunecurve.errors import StudyError
 from prunecurve.network.pair_network import Architecture, PairNet
+from prunecurve.network.parameters import Recipe
 from prunecurve.network.scores import above_constant, validation_scores
 from prunecurve.seeding import stream, stream_seed
 
 log = logging.getLogger("prunecurve")
 
-# Number formats of forward and backward passes. Weights, their updates and all evaluations are float32.
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 BALANCED = "balanced"
-
-
-def weight_of_same(text: str) -> float | str:
-    """Parse the option `--same-weight`: a number, or `balanced`."""
-    return BALANCED if text == BALANCED else float(text)
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """The training parameters: AdamW with a one-cycle learning rate schedule (Smith & Topin 2019)."""
-
-    epochs: int = dataclasses.field(metadata={"help": "passes over the training pairs"})
-    batch_size: int = dataclasses.field(metadata={"help": "pairs per step"})
-    learning_rate: float = dataclasses.field(metadata={"help": "peak learning rate of the one-cycle schedule"})
-    weight_decay: float = dataclasses.field(metadata={"help": "AdamW's decoupled weight decay"})
-    max_shift: int = dataclasses.field(metadata={"help": "largest random shift of a training image, in pixels"})
-    swap: bool = dataclasses.field(metadata={"help": "exchange the two images of a pair with probability 0.5"})
-    same_weight: float | str = dataclasses.field(
-        metadata={"help": "loss weight of same pairs (different pairs have 1), or balanced", "type": weight_of_same}
-    )
-    precision: str = dataclasses.field(
-        default="float32",
-        metadata={"help": "number format of forward and backward passes", "choices": tuple(PRECISIONS)},
-    )
 
 
 class Augmenter:
@@ -131,8 +105,12 @@ def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
     """Do one pass over the shuffled training pairs; return the mean loss per pair."""
     model.train()
     recipe = augmenter.recipe
+    # Weights, their updates and all evaluations are float32.
     precision = torch.autocast(
-        weight.device.type, PRECISIONS[recipe.precision], enabled=recipe.precision != "float32", cache_enabled=False
+        weight.device.type,
+        getattr(torch, recipe.precision),
+        enabled=recipe.precision != "float32",
+        cache_enabled=False,
     )
     total, count = torch.zeros((), dtype=torch.float64), len(augmenter.split)
     shuffled = torch.from_numpy(order.permutation(count)).to(weight.device)

@@ -1,30 +1,40 @@
-"""Reading of data sets. Every data set is returned as an `ImageSet`: uint8 images (n, C, S, S), classes and splits.
+"""The data sets, by name. Each one is a `DataSet` in a module of this folder, which declares everything about it.
 
-To add a data set, write a function that returns an `ImageSet`, add it to `READERS` of its module and the module to
-`MODULES`, and add its split sizes to the config schema (`images`).
+To add a data set, write a module with a dictionary `DATASETS` of its data sets, and add a line to `MODULES`.
 """
 
-import functools
 import importlib
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
-from prunecurve.data.datasets.image_set import ImageSet
+from prunecurve.data.datasets.image_set import DataSet
 
-# The module that reads each data set. It is imported by name, so that an edit to one is an edit to its data sets alone.
+# The module of each data set.
 MODULES = {
     "digits": "bundled",
     "mnist": "idx",
     "fashion_mnist": "idx",
     "kmnist": "idx",
+    "cifar10": "cifar",
+    "cifar100": "cifar",
     "image_folder": "folder",
+    "arrays": "arrays",
 }
 
 
-def _read(dataset: str, data_dir: Path, size: int) -> ImageSet:
-    module = importlib.import_module(f"{__name__}.{MODULES[dataset]}")
-    return module.READERS[dataset](data_dir, size)
+class _ByName(Mapping[str, DataSet]):
+    """All data sets by name. A module is imported when one of its data sets is looked up.
+
+    It is imported by name, so that an edit to a module is an edit to its own data sets only (see source.py).
+    """
+
+    def __getitem__(self, name: str) -> DataSet:
+        return importlib.import_module(f"{__name__}.{MODULES[name]}").DATASETS[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
 
 
-# By name: a function (data_dir, image size) that reads the whole data set.
-DATASETS: dict[str, Callable[[Path, int], ImageSet]] = {name: functools.partial(_read, name) for name in MODULES}
+DATASETS: Mapping[str, DataSet] = _ByName()

@@ -6,25 +6,24 @@ from pathlib import Path
 
 import numpy as np
 
-from prunecurve.data.datasets.image_set import Census, ImageSet
-from prunecurve.data.datasets.pixels import resized
+from prunecurve.data.datasets.image_set import Census, DataSet, ImageSet
+from prunecurve.data.datasets.pixels import resized_all
 
 NAMES = tuple("0123456789")
 
 
 def digits(data_dir: Path, size: int) -> ImageSet:
     """Read scikit-learn's handwritten digits: 1,797 images of 8×8 pixels in 10 classes (Alpaydin 1998)."""
-    from PIL import Image
     from sklearn.datasets import load_digits
 
     bundled = load_digits()
     # The pixel values are integers from 0 to 16.
     grey = np.rint(bundled.images * (255 / 16)).astype(np.uint8)
-    images = np.stack([resized(Image.fromarray(pixels), size) for pixels in grey])
+    images = resized_all(grey[:, None], size)
     return ImageSet(images, bundled.target.astype(np.int64), np.zeros(len(images), np.int8), NAMES)
 
 
-def census() -> Census:
+def census(data_dir: str | Path) -> Census:
     """Return the classes of the digits. They are read without importing scikit-learn, which takes about a second."""
     splits = np.zeros(1797, np.int8)
     package = importlib.util.find_spec("sklearn")
@@ -36,4 +35,4 @@ def census() -> Census:
     return Census(np.array([int(line.rpartition(b",")[2]) for line in lines]), splits, NAMES)
 
 
-READERS = {"digits": digits}
+DATASETS = {"digits": DataSet(digits, census, sizes={"train": 1000, "val": 297, "test": 300})}

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from prunecurve.data.datasets.image_set import Census, ImageSet
+from prunecurve.data.datasets.digests import digest_of_files
+from prunecurve.data.datasets.image_set import Census, DataSet, ImageSet
 from prunecurve.data.datasets.pixels import eight_bit, resized, without_colour
-from prunecurve.data.pairs import SPLITS
+from prunecurve.data.pairs import AUTO, SPLITS
 from prunecurve.errors import StudyError
 
 log = logging.getLogger("prunecurve")
@@ -169,4 +170,14 @@ def _images(folder: Path, ignored: Counter[str] | None = None) -> Iterator[str]:
             ignored[ending] += 1
 
 
-READERS = {"image_folder": image_folder}
+def census(data_dir: str | Path) -> Census:
+    """Return the classes and splits of a folder of images. Raises StudyError as `listed` does."""
+    return listed(data_dir).census
+
+
+def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
+    """Return a digest of the names and contents of all images."""
+    return digest_of_files(data_dir, listed(data_dir).paths, cache)
+
+
+DATASETS = {"image_folder": DataSet(image_folder, census, dict.fromkeys(SPLITS, AUTO), fingerprint)}

@@ -1,25 +1,19 @@
 """MNIST and data sets in its format: four IDX files, unpacked or as `.gz`, in torchvision's layout."""
 
+import functools
 import gzip
+import hashlib
 import os
-import tempfile
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from prunecurve.data.datasets.image_set import Census, ImageSet
-from prunecurve.data.datasets.pixels import resized
+from prunecurve.data.datasets.downloads import download
+from prunecurve.data.datasets.image_set import Census, DataSet, ImageSet
+from prunecurve.data.datasets.pixels import resized_all
 from prunecurve.data.pairs import SPLITS
 from prunecurve.errors import StudyError
-
-OFFLINE_CHOICES = (
-    "without internet access, either set data_dir to a folder that already contains the data set in torchvision's "
-    "layout, or use a data set that needs no download: dataset: digits, or dataset: image_folder with your own images"
-)
 
 # The name of each data set's class in torchvision, which is also that of its folder.
 TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
@@ -31,32 +25,37 @@ PARTS = {
 FILES = [name for names in PARTS.values() for name in names]
 # The published numbers of images, which all three data sets have.
 PUBLISHED = {"train": 60_000, "test": 10_000}
+SIZES = {"train": 6000, "val": 1000, "test": 1000}
 
 
-def reader(class_name: str) -> Callable[[Path, int], ImageSet]:
-    """Return the function that reads a data set, given the name of its class in torchvision (`MNIST`)."""
+def read(class_name: str, data_dir: Path, size: int) -> ImageSet:
+    """Read the data set of a class of torchvision (`MNIST`). Missing files are downloaded.
 
-    def load(data_dir: Path, size: int) -> ImageSet:
-        from PIL import Image
-
+    The test images of the data set are test images of the study. Raises StudyError, naming the file, if a file is
+    damaged.
+    """
+    files = located(class_name, data_dir)
+    if missing := [name for name in FILES if name not in files]:
+        download(
+            class_name,
+            Path(data_dir),
+            f"{class_name}/raw",
+            missing,
+            lambda datasets, folder: getattr(datasets, class_name)(folder, train=True, download=True),
+            alternative="unpacked or .gz",
+        )
         files = located(class_name, data_dir)
-        if missing := [name for name in FILES if name not in files]:
-            _download(class_name, Path(data_dir), missing)
-            files = located(class_name, data_dir)
-        labels, splits = _labels(files)
-        parts = [_array(files[images], 3) for images, _ in PARTS.values()]
-        for (images, _), part, split in zip(PARTS.values(), parts, PARTS):
-            count = int((splits == SPLITS.index(split)).sum())
-            if len(part) != count:
-                raise StudyError(
-                    f"data_dir: {files[images]} has {len(part)} images, but its file of labels has {count} labels; "
-                    f"replace the two files, or delete them to download them again"
-                )
-        images = [np.stack([resized(Image.fromarray(pixels), size) for pixels in part]) for part in parts]
-        return ImageSet(np.concatenate(images), labels, splits, _names(labels))
-
-    load.__doc__ = f"Read {class_name}. Its test images are test images of the study. Missing files are downloaded."
-    return load
+    labels, splits = _labels(files)
+    parts = [_array(files[images], 3) for images, _ in PARTS.values()]
+    for (images, _), part, split in zip(PARTS.values(), parts, PARTS):
+        count = int((splits == SPLITS.index(split)).sum())
+        if len(part) != count:
+            raise StudyError(
+                f"data_dir: {files[images]} has {len(part)} images, but its file of labels has {count} labels; "
+                f"replace the two files, or delete them to download them again"
+            )
+    images = [resized_all(part[:, None], size) for part in parts]
+    return ImageSet(np.concatenate(images), labels, splits, _names(labels))
 
 
 def census(class_name: str, data_dir: str | Path) -> Census:
@@ -138,58 +137,54 @@ def unpacked(path: Path) -> bytes:
         raise StudyError(f"data_dir: {path} can't be read: {error.strerror or error}") from error
 
 
-def _download(class_name: str, data_dir: Path, missing: list[str]) -> None:
-    """Download a data set with torchvision and move the missing files to their place.
+# Digests of published files, computed as in `fingerprint`. Other files in their place are other data. Data sets that
+# are not listed here are identified by their names.
+PUBLISHED_DIGESTS = {"MNIST": "336c79d432494e89"}
 
-    The download goes to a temporary folder, so that a failed or interrupted one leaves nothing in data_dir.
+
+def fingerprint(class_name: str, data_dir: str | Path, cache: str | Path | None = None) -> str:
+    """Return "" if the files are the published ones or not downloaded yet, else their digest.
+
+    The digest is that of the name, the size and the first 64 KiB of each unpacked file.
     """
-    raw = data_dir / class_name / "raw"
-    new = [folder for folder in (raw, *raw.parents) if not folder.exists()]
+    files = located(class_name, data_dir)
+    if class_name not in PUBLISHED_DIGESTS or len(files) < len(FILES):
+        return ""
+    content = hashlib.sha256()
+    for name in FILES:
+        path = files[name]
+        size, start = (_start_of_gzip if path.suffix == ".gz" else _start_of_file)(path)
+        content.update(f"{name} {size}\0".encode() + start)
+    digest = content.hexdigest()[:16]
+    return "" if digest == PUBLISHED_DIGESTS[class_name] else digest
+
+
+def _start_of_file(path: Path) -> tuple[int, bytes]:
+    """Return the size of a file and its first 64 KiB."""
+    with path.open("rb") as file:
+        return os.fstat(file.fileno()).st_size, file.read(1 << 16)
+
+
+def _start_of_gzip(path: Path) -> tuple[int, bytes]:
+    """Return the size and the first 64 KiB of the content of a gzip file; of a damaged file, those of the file."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=data_dir) as temporary:
-            getattr(_import_torchvision_datasets(), class_name)(temporary, train=True, download=True)
-            raw.mkdir(parents=True, exist_ok=True)
-            for name in missing:
-                os.replace(Path(temporary) / class_name / "raw" / name, raw / name)
-    # torchvision passes on all exceptions of the download and of the file parser.
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise StudyError(
-            f"data_dir: {class_name} is not in {data_dir} and could not be downloaded there ({reason}). {_found(raw)}; "
-            f"{OFFLINE_CHOICES}"
-        ) from error
-    finally:
-        for folder in new:
-            # Succeeds for empty folders only.
-            with suppress(OSError):
-                folder.rmdir()
+        with path.open("rb") as file:
+            # The last four bytes hold the unpacked size.
+            file.seek(-4, os.SEEK_END)
+            size = int.from_bytes(file.read(4), "little")
+        with gzip.open(path) as file:
+            return size, file.read(1 << 16)
+    except (OSError, EOFError, ValueError, zlib.error):
+        return _start_of_file(path)
 
 
-def _found(raw: Path) -> str:
-    """Say which files are missing, and what is there instead."""
-    missing = [name for name in FILES if name not in _in_folder(raw)]
-    there = sorted(path.name for path in raw.iterdir()) if raw.is_dir() else []
-    return f"Missing in {raw}: {', '.join(missing)} (unpacked or .gz); found there: {', '.join(there[:8]) or 'nothing'}"
+def _data_set(class_name: str) -> DataSet:
+    return DataSet(
+        read=functools.partial(read, class_name),
+        census=functools.partial(census, class_name),
+        sizes=SIZES,
+        fingerprint=functools.partial(fingerprint, class_name),
+    )
 
 
-def _import_torchvision_datasets() -> Any:
-    """Import torchvision.datasets, even if torchvision was compiled for another build of torch.
-
-    With a CPU-only torch, the import can fail because two compiled operators are missing. Declaring
-    them is enough, because the data sets do not use them.
-    """
-    import torch
-
-    try:
-        from torchvision import datasets
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        from torchvision import datasets
-    return datasets
-
-
-READERS = {name: reader(class_name) for name, class_name in TORCHVISION.items()}
+DATASETS = {name: _data_set(class_name) for name, class_name in TORCHVISION.items()}

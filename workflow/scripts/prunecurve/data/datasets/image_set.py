@@ -1,6 +1,8 @@
-"""What a data set is: images with classes and splits, or only the classes and splits, which are known before a run."""
+"""What a data set is: how it is read, its images with classes and splits, and what is known of it before a run."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -30,3 +32,26 @@ class ImageSet:
     labels: np.ndarray
     splits: np.ndarray
     names: tuple[str, ...]
+
+
+def published_content(data_dir: str | Path, cache: str | Path | None = None) -> str:
+    """Return the fingerprint of a data set whose content is the published one: the empty string."""
+    return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """Everything about one data set. Each function raises StudyError if data_dir does not hold the data set.
+
+    read: (data_dir, image size S) to all images of the data set. Missing files may be downloaded.
+    census: (data_dir) to the classes and splits. It is called at every start, before jobs are planned, so it reads no
+    more than it must, checks what can be checked before a run, and imports nothing that is slow to import.
+    sizes: for each split, what `auto` in the config means: a number of images, a share of them, or AUTO of pairs.py.
+    fingerprint: (data_dir, cache) to a string that is another one if the content is another one, but not if the files
+    are copied or moved; empty for published content. cache: a file in which it may keep what a second call can use.
+    """
+
+    read: Callable[[Path, int], ImageSet]
+    census: Callable[[str | Path], Census]
+    sizes: Mapping[str, int | float | str]
+    fingerprint: Callable[[str | Path, str | Path | None], str] = published_content

@@ -15,6 +15,22 @@ def resized(image: Any, size: int) -> np.ndarray:
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
+def resized_all(images: np.ndarray, size: int) -> np.ndarray:
+    """Resize an array of images, uint8 (n, C, H, W), as `resized` does; return uint8 (n, C, size, size).
+
+    Each channel is resized by itself. For RGB, Pillow does the same. The array may be memory-mapped.
+    """
+    from PIL import Image
+
+    if images.shape[2:] == (size, size):
+        return np.array(images)
+    result = np.empty((*images.shape[:2], size, size), np.uint8)
+    for image, channels in zip(result, images):
+        for place, channel in enumerate(channels):
+            image[place] = resized(Image.fromarray(channel), size)[0]
+    return result
+
+
 def eight_bit(image: Any, file_format: str | None = None) -> Any:
     """Convert a Pillow image to 8-bit grey (mode `L`) or RGB. Transparent images are put on a white background.
 

@@ -1,0 +1,313 @@
+"""The data set `arrays`: layouts, resizing, class names, fingerprints, errors, and one study through all steps."""
+
+import io
+import pickle
+
+import numpy as np
+import pytest
+from conftest import TINY, Study
+from PIL import Image
+from prunecurve.data.datasets import DATASETS, arrays, digests
+from prunecurve.errors import StudyError
+from prunecurve.files import read_rows
+
+ARRAYS = DATASETS["arrays"]
+
+
+def write(folder, images, labels=None):
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "images.npy", images)
+    np.save(folder / "labels.npy", np.arange(len(images)) % 3 if labels is None else labels)
+
+
+def random_images(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+# ---- what is read
+
+
+def test_one_pair_of_files_is_not_split(tmp_path):
+    images = random_images(12, 8, 8)
+    write(tmp_path, images)
+    found = ARRAYS.read(tmp_path, 8)
+    assert (found.images == images[:, None]).all() and found.images.shape == (12, 1, 8, 8)
+    assert (found.labels.dtype, found.labels.tolist()) == (np.int64, [0, 1, 2] * 4)
+    assert (found.splits.tolist(), found.names) == ([0] * 12, ("0", "1", "2"))
+
+
+@pytest.mark.parametrize("splits", [("train", "test"), ("train", "val", "test")])
+def test_folders_of_splits_are_used(tmp_path, splits):
+    for number, split in enumerate(splits):
+        write(tmp_path / split, random_images(6, 3, 8, 8, seed=number))
+    found, known = ARRAYS.read(tmp_path, 8), ARRAYS.census(tmp_path)
+    order = [number for number, name in enumerate(("train", "val", "test")) if name in splits]
+    assert found.splits.tolist() == known.splits.tolist() == [number for number in order for _ in range(6)]
+    assert found.labels.tolist() == known.labels.tolist() == [0, 1, 2] * 2 * len(splits)
+    for number in range(len(splits)):
+        assert (found.images[6 * number : 6 * number + 6] == random_images(6, 3, 8, 8, seed=number)).all()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+def test_images_are_resized_as_pillow_does(tmp_path, channels):
+    images = random_images(3, channels, 20, 13)
+    write(tmp_path, images)
+    found = ARRAYS.read(tmp_path, 9).images
+    assert found.shape == (3, channels, 9, 9)
+    for image, resized in zip(images, found):
+        if channels == 3:
+            whole = Image.fromarray(image.transpose(1, 2, 0)).resize((9, 9), Image.Resampling.BILINEAR)
+            assert (resized == np.asarray(whole).transpose(2, 0, 1)).all()
+        for before, after in zip(image, resized):
+            one = Image.fromarray(before).resize((9, 9), Image.Resampling.BILINEAR)
+            assert (after == np.asarray(one)).all()
+
+
+def test_the_same_pixels_as_an_image_folder(tmp_path):
+    images = random_images(6, 3, 17, 17)
+    for i, image in enumerate(images):
+        (tmp_path / "folder" / str(i % 2)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "folder" / str(i % 2) / f"{i}.png")
+    # The order of the folder: by class, then by name.
+    order = [0, 2, 4, 1, 3, 5]
+    write(tmp_path / "arrays", images[order], np.array([0, 0, 0, 1, 1, 1]))
+    ours, theirs = ARRAYS.read(tmp_path / "arrays", 8), DATASETS["image_folder"].read(tmp_path / "folder", 8)
+    assert (ours.images == theirs.images).all() and (ours.labels == theirs.labels).all()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint64, ">i4", np.int64])
+def test_labels_of_every_integer_type(tmp_path, kind):
+    write(tmp_path, np.asfortranarray(random_images(6, 5, 5)), (np.arange(6) % 3).astype(kind))
+    found = ARRAYS.read(tmp_path, 5)
+    assert (found.labels.dtype, found.labels.tolist()) == (np.int64, [0, 1, 2, 0, 1, 2])
+    assert (found.images[:, 0] == random_images(6, 5, 5)).all()
+
+
+def test_names_of_classes(tmp_path):
+    write(tmp_path, random_images(6, 5, 5))
+    (tmp_path / "classes.txt").write_bytes("\ufeffCafé au lait\r\ntea\r\n  water \r\n\r\n".encode())
+    assert ARRAYS.census(tmp_path).names == ARRAYS.read(tmp_path, 5).names == ("Café au lait", "tea", "water")
+
+
+def test_the_census_reads_no_pixels(tmp_path):
+    """The file of images is sparse: 100 GB in its header, a few kB on the disk."""
+    count = 100_000
+    np.save(tmp_path / "labels.npy", np.arange(count) % 10)
+    with (tmp_path / "images.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (count, 1000, 1000)}
+        )
+        file.truncate(file.tell() + count * 1_000_000)
+    assert len(ARRAYS.census(tmp_path).labels) == count
+
+
+# ---- the fingerprint
+
+
+def test_the_fingerprint_is_of_the_content(tmp_path):
+    for folder in ("a", "b"):
+        for split in ("train", "test"):
+            write(tmp_path / folder / split, random_images(6, 8, 8))
+    before = ARRAYS.fingerprint(tmp_path / "a")
+    (tmp_path / "b" / "notes.txt").write_text("not read")
+    assert before == ARRAYS.fingerprint(tmp_path / "b") != ""
+    seen = {before}
+
+    def changed(path, change):
+        content = path.read_bytes() if path.exists() else None
+        change(path)
+        seen.add(ARRAYS.fingerprint(tmp_path / "b"))
+        path.unlink() if content is None else path.write_bytes(content)
+
+    other = random_images(6, 8, 8)
+    other[-1, -1, -1] ^= 1
+    changed(tmp_path / "b" / "test" / "images.npy", lambda path: np.save(path, other))
+    changed(tmp_path / "b" / "train" / "labels.npy", lambda path: np.save(path, np.array([0, 1, 2, 0, 2, 1])))
+    changed(tmp_path / "b" / "classes.txt", lambda path: path.write_text("a\nb\nc"))
+    assert len(seen) == 4
+    assert ARRAYS.fingerprint(tmp_path / "b") == before
+
+
+def test_a_second_fingerprint_reads_no_file(tmp_path, monkeypatch):
+    write(tmp_path / "data", random_images(6, 8, 8))
+    monkeypatch.setattr(digests, "SETTLED", -60.0)
+    first = ARRAYS.fingerprint(tmp_path / "data", tmp_path / "kept.json")
+    monkeypatch.setattr(digests, "_digest", lambda path: pytest.fail(f"{path} was read again"))
+    assert ARRAYS.fingerprint(tmp_path / "data", tmp_path / "kept.json") == first
+
+
+# ---- errors
+
+GOOD = random_images(6, 8, 8)
+
+
+def saved(array, **options):
+    """Return the bytes of a `.npy` file."""
+    file = io.BytesIO()
+    np.save(file, array, **options)
+    return file.getvalue()
+
+
+class Danger:
+    """An object whose unpickling fails the test."""
+
+    def __reduce__(self):
+        return pytest.fail, ("a file was unpickled",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("images", None, "images.npy does not exist or is not a file; dataset arrays reads data_dir/images.npy and"),
+        ("labels", None, "labels.npy does not exist or is not a file"),
+        ("images", b"", "images.npy is not a readable .npy array ("),
+        ("images", b"\x93NUMPY\x01\x00v\x00{'descr': (((", "images.npy is not a readable .npy array ("),
+        ("images", saved(GOOD)[:-1], "images.npy is not a readable .npy array ("),
+        ("labels", saved(np.arange(6) % 3)[:-1], "labels.npy is not a readable .npy array ("),
+        ("images", saved(np.array([Danger()]), allow_pickle=True), "images.npy is not a readable .npy array ("),
+        ("labels", saved(np.array([Danger()]), allow_pickle=True), "Python objects in dtype"),
+        ("labels", pickle.dumps(Danger()), "labels.npy is not a readable .npy array ("),
+        ("images", saved(GOOD / 255), "images.npy has the type float64, expected uint8 (0 for black to 255 for"),
+        ("images", saved(GOOD.astype(np.int64)), "images.npy has the type int64, expected uint8"),
+        ("labels", saved(np.zeros(6)), "labels.npy has the type float64, expected whole numbers"),
+        ("labels", saved(np.array(["cat"] * 6)), "labels.npy has the type <U3, expected whole numbers"),
+        ("labels", saved(np.zeros(6, bool)), "labels.npy has the type bool, expected whole numbers"),
+        ("images", saved(GOOD.reshape(6, 64)), "images.npy has the shape (6, 64), expected (n, H, W) or (n, C, H, W)"),
+        ("images", saved(GOOD[:, :, :0]), "images.npy has the shape (6, 8, 0), expected"),
+        ("images", saved(GOOD[:0]), "images.npy has the shape (0, 8, 8), expected"),
+        ("images", saved(random_images(6, 8, 8, 3)), "which looks like (n, H, W, C), expected (n, C, H, W); save"),
+        ("labels", saved(np.zeros((6, 1), int)), "labels.npy has the shape (6, 1), expected (n,)"),
+        ("labels", saved(np.zeros(0, int)), "labels.npy has the shape (0,), expected (n,)"),
+        ("labels", saved(np.array(5)), "labels.npy has the shape (), expected (n,)"),
+        ("labels", saved(np.arange(5) % 3), "labels.npy has 5 labels"),
+        ("labels", saved(np.array([0, 1, -1, 0, 1, 2])), "labels.npy has the label -1 (image 2, counted"),
+        ("labels", saved(np.array([1, 2, 3, 1, 2, 3])), "the label 3 (image 2, counted from 0); allowed: 0 to 2"),
+        ("labels", saved(np.array([0, 1, 9, 0, 1, 9])), "the number of different labels in"),
+        ("labels", saved(np.array([0, 1, 2**64 - 1] * 2, np.uint64)), f"has the label {2**64 - 1} (image 2"),
+        ("labels", saved(np.zeros(6, int)), "labels.npy is 1, but at least two classes are needed"),
+    ],
+)
+def test_an_error_names_the_file(tmp_path, name, content, message):
+    write(tmp_path, GOOD)
+    (tmp_path / f"{name}.npy").unlink()
+    if content is not None:
+        (tmp_path / f"{name}.npy").write_bytes(content)
+    for look in (ARRAYS.census, lambda folder: ARRAYS.read(folder, 8)):
+        with pytest.raises(StudyError) as error:
+            look(tmp_path)
+        assert str(error.value).startswith("data_dir: ") and "\n" not in str(error.value)
+        assert message in str(error.value)
+        assert f"{tmp_path}/{name}.npy" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a\nb", "the label 2 (image 2, counted from 0); allowed: 0 to 1, because the number of lines in"),
+        (b"a\nb\nc\nd", "labels.npy has no image of these classes: d; add images, or remove the classes"),
+        (b"a\n\nc", "line 2 of {}/classes.txt is empty"),
+        (b"a\nb\na", "line 3 of {}/classes.txt repeats the name a"),
+        (b"", "line 1 of {}/classes.txt is empty"),
+        (b"a\nb\nc\xff", "{}/classes.txt can't be read as UTF-8 text"),
+        ("\n".join(map(str, range(20))).encode(), "classes: 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 7 more;"),
+    ],
+)
+def test_wrong_names_of_classes_are_told(tmp_path, text, message):
+    write(tmp_path, GOOD)
+    (tmp_path / "classes.txt").write_bytes(text)
+    with pytest.raises(StudyError) as error:
+        ARRAYS.census(tmp_path)
+    assert message.format(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("split", "images", "labels", "message"),
+    [
+        ("test", GOOD, np.array([0, 1, 1, 0, 1, 1]), "test/labels.npy has no image of these classes: 2"),
+        ("val", GOOD, np.array([0, 1, 2, 3, 0, 1]), "val/labels.npy has the label 3 (image 3, counted from 0)"),
+        ("test", random_images(6, 3, 8, 8), None, "test/images.npy have 3 channels, those in {}/train/images.npy 1"),
+    ],
+)
+def test_the_splits_agree(tmp_path, split, images, labels, message):
+    for name in ("train", "val", "test"):
+        write(tmp_path / name, GOOD)
+    write(tmp_path / split, images, labels)
+    with pytest.raises(StudyError) as error:
+        ARRAYS.census(tmp_path)
+    assert message.format(tmp_path) in str(error.value)
+
+
+def test_the_splits_may_have_images_of_other_sizes(tmp_path):
+    write(tmp_path / "train", GOOD)
+    write(tmp_path / "test", random_images(3, 1, 5, 9))
+    assert ARRAYS.read(tmp_path, 8).images.shape == (9, 1, 8, 8)
+
+
+@pytest.mark.parametrize("look", [ARRAYS.census, ARRAYS.fingerprint])
+def test_an_unknown_layout_shows_the_known_ones(tmp_path, look):
+    with pytest.raises(StudyError, match=r"data_dir: .*missing is not a folder; dataset arrays reads"):
+        look(tmp_path / "missing")
+    with pytest.raises(StudyError, match=r"there is no images\.npy in .*, and no folder train; dataset arrays reads"):
+        look(tmp_path)
+    write(tmp_path, GOOD)
+    write(tmp_path / "train", GOOD)
+    with pytest.raises(StudyError, match=r"has images\.npy and the folder train, so it is not clear .* reads"):
+        look(tmp_path)
+
+
+def test_a_missing_split_is_named(tmp_path):
+    write(tmp_path / "train", GOOD)
+    with pytest.raises(StudyError, match=r"data_dir: .*test/images\.npy does not exist"):
+        ARRAYS.census(tmp_path)
+    with pytest.raises(StudyError, match=r"data_dir: .*test/images\.npy can't be read: No such file"):
+        ARRAYS.fingerprint(tmp_path)
+    write(tmp_path / "test", GOOD)
+    (tmp_path / "val").mkdir()
+    with pytest.raises(StudyError, match=r"data_dir: .*val/images\.npy does not exist"):
+        ARRAYS.census(tmp_path)
+
+
+def test_what_can_not_be_read_is_named(tmp_path, monkeypatch):
+    write(tmp_path, GOOD)
+
+    def refused(path, mode):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(arrays.np.lib.format, "open_memmap", refused)
+    with pytest.raises(StudyError, match=r"data_dir: .*images\.npy can't be read: Permission denied$"):
+        ARRAYS.census(tmp_path)
+
+
+# ---- a study
+
+
+def test_own_arrays_through_all_steps(tmp_path):
+    """Pairs of images with five channels, from folders of splits. An error is reported before any job runs."""
+    rng = np.random.default_rng(0)
+    levels = rng.integers(40, 216, (3, 5, 1, 1))
+    study = Study(
+        tmp_path / "study",
+        TINY.replace("{train: 150, val: 80, test: 80}", "{train: 36, val: 15, test: auto}")
+        .replace("same_weight: 6.0", "same_weight: 4.0")
+        .replace("[mean_activation, l1_norm]", "[l1_norm]")
+        + "dataset: arrays\ndata_dir: mine\nimage_size: 16\npairs_per_image: {same: 1, different: 3}\n"
+        + "sweep: {ks: [2, 5]}\n",
+    )
+    for split, count in (("train", 60), ("test", 18)):
+        labels = np.arange(count) % 3
+        noise = rng.integers(-30, 30, (count, 5, 20, 20))
+        write(study.folder / "mine" / split, (levels[labels] + noise).astype(np.uint8), labels)
+    (study.folder / "mine" / "classes.txt").write_text("red\ngreen\nblue\n")
+    study.run("results/arrays/curve.csv", "results/arrays/seed0/conv3/verification.csv")
+    results = study.folder / "results" / "arrays"
+    assert [row["k"] for row in read_rows(results / "curve.csv", sealed=False)] == ["0", "2", "5"]
+    assert [row["name"] for row in read_rows(results / "source" / "classes.csv")] == ["red", "green", "blue"]
+    weights = np.load(results / "seed0" / "weights.npy")
+    assert weights["conv1.weight"].shape == (4, 10, 3, 3)
+    index = np.load(results / "seed0" / "images" / "index.npy")
+    assert index[:, 0].tolist() == [0] * 36 + [1] * 15 + [2] * 18
+    assert index[:51, 1].max() < 60 and sorted(index[51:, 1]) == list(range(60, 78))
+    np.save(study.folder / "mine" / "test" / "labels.npy", np.arange(18) % 4)
+    output = study.run("-n", "results/arrays/curve.csv", succeed=False).stdout
+    assert "data_dir: mine/test/labels.npy has the label 3 (image 3, counted from 0); allowed: 0 to 2" in output
+    assert "Traceback" not in output

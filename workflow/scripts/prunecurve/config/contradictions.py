@@ -1,0 +1,84 @@
+"""Errors in a config that concern several keys, whose single values are allowed."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from prunecurve.config.resolved import convolutions, layers, least_weights, pruned_layer, width_key
+from prunecurve.data.planning import asked_sizes
+from prunecurve.ranking import criteria
+
+# 4 GB in float32; training holds several copies.
+MOST_WEIGHTS = 10**9
+
+
+def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the errors of a config, one line each; the first key of a line is to be changed."""
+    yield from _of_network(config)
+    if pruned_layer(config) in layers(config):
+        yield from _of_layer(config)
+        yield from _of_ks(config)
+    else:
+        yield _wrong_layer(config)
+    yield from _of_sizes(config)
+
+
+def _of_network(config: Mapping[str, Any]) -> Iterator[str]:
+    network, size = config["network"], config["image_size"]
+    blocks = len(network["channels"])
+    if size >> blocks < 1:
+        yield (
+            f"network.channels: {blocks} blocks are too many for image_size {size}, since each halves the image; "
+            f"allowed: at most {size.bit_length() - 1} blocks"
+        )
+    if network["kernel_size"] % 2 == 0:
+        yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the map size"
+    if (weights := least_weights(config)) > MOST_WEIGHTS:
+        yield (
+            f"network.channels, network.hidden: the network would have {weights:.1e} weights or more; "
+            f"allowed: at most {MOST_WEIGHTS:.0e}"
+        )
+
+
+def _of_layer(config: Mapping[str, Any]) -> Iterator[str]:
+    last, channels = config["network"]["channels"][-1], layers(config)[pruned_layer(config)]
+    if last < 2:
+        yield f"network.channels: the last block has {last} channel; allowed: at least 2, so that one can be removed"
+    elif channels < 2:
+        yield f"layer: {config['layer']} has {channels} channel ({width_key(config)}); allowed: at least 2"
+    if pruned_layer(config) not in convolutions(config):
+        for name in config["ranking"]["criteria"]:
+            if "scale" in criteria.reads(name):
+                yield f"ranking.criteria: {name} needs batch normalisation, and {config['layer']} (layer) has none"
+
+
+def _wrong_layer(config: Mapping[str, Any]) -> str:
+    """Return the error for a layer that can't be pruned."""
+    layer, known = config["layer"], list(layers(config))
+    allowed = f"allowed: last, {', '.join(known)}"
+    if layer == f"linear{len(config['network']['hidden']) + 1}":
+        return f"layer: {layer} is the output layer, whose outputs are the classes; {allowed}"
+    near = difflib.get_close_matches(layer, known, n=1)
+    return f"layer: {layer} is not in the network; {allowed}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _of_ks(config: Mapping[str, Any]) -> Iterator[str]:
+    layer, asked = pruned_layer(config), config["sweep"]["ks"]
+    channels = layers(config)[layer]
+    for k in [] if asked == "all" else asked:
+        if not 0 <= k < channels:
+            yield (
+                f"sweep.ks: K = {k} is out of range; allowed: 0 to {channels - 1}, "
+                f"because {layer} has {channels} channels ({width_key(config)})"
+            )
+
+
+def _of_sizes(config: Mapping[str, Any]) -> Iterator[str]:
+    pairs = config["pairs_per_image"]
+    least = pairs["same"] + 1 + pairs["different"]
+    for split, count in asked_sizes(config).items():
+        if isinstance(count, int) and count < least:
+            yield (
+                f"images.{split}: {count} images are too few for the pairs of one image ({pairs['same']} of the same "
+                f"class, {pairs['different']} of other classes, and the image itself); allowed: at least {least}"
+            )

@@ -1,0 +1,59 @@
+"""The settings of a config as artifacts store them (provenance.py), compared with those of a finished study."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from prunecurve.config.mappings import as_yaml
+from prunecurve.config.resolved import resolved
+from prunecurve.provenance import SEPARATOR
+
+DATA_CONTENT = f"content of data_dir{SEPARATOR}"
+# Adding values to these keys extends a finished study without replacing its results.
+EXTENDED = ("seeds", "ranking.criteria", "sweep.removals", "sweep.ks", "ranking.random_draws")
+
+
+def settings(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the line `KEY: VALUE` of each key of a complete config, by key, with the values of `resolved`."""
+    return {key: f"{key}{SEPARATOR}{as_yaml(value)}" for key, value in resolved(config).items()}
+
+
+def data_settings(content: str) -> list[str]:
+    """Return the setting for the content of `data_dir` (see datasets.fingerprint); none for published data."""
+    return [f"{DATA_CONTENT}{content}"] if content else []
+
+
+def replaced(carried: Iterable[str], config: Mapping[str, Any], data: Sequence[str]) -> list[str]:
+    """Return what a run would replace in a study with the settings `carried`: one line per key.
+
+    config, data: what the run asks for, the data as in `data_settings`.
+    """
+    carried, asked, lines = list(carried), settings(config), []
+    for line in sorted(carried):
+        key, _, value = line.partition(SEPARATOR)
+        if key not in asked or line == asked[key]:
+            continue
+        wanted = asked[key].partition(SEPARATOR)[2]
+        if key not in EXTENDED or not _extends(
+            key, yaml.safe_load(wanted), yaml.safe_load(value), config["images"]["disjoint"]
+        ):
+            lines.append(f"{line}; asked for: {wanted}")
+    if carried and [line for line in carried if line.startswith(DATA_CONTENT)] != list(data):
+        lines.append("data_dir: its images are not those of the finished study")
+    return lines
+
+
+def _extends(key: str, asked: Any, has: Any, disjoint: bool = False) -> bool:
+    """Return whether a list (or `all`) or a number includes everything that a finished study has.
+
+    disjoint: the key images.disjoint. The images of a seed then depend on its place in the list of seeds.
+    """
+    if key == "seeds" and disjoint:
+        return asked[: len(has)] == has
+    if asked == "all" or has == "all":
+        return asked == "all"
+    # The figures of the shape and of the mean maps are drawn for the first criterion.
+    if key == "ranking.criteria" and asked[0] != has[0]:
+        return False
+    return set(has) <= set(asked) if isinstance(has, list) else asked >= has

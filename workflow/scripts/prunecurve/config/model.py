@@ -1,0 +1,192 @@
+"""The config of a study: the sections and single keys that no script imports, and the whole config, `Study`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from prunecurve.data.datasets import DATASETS
+from prunecurve.data.parameters import Images, PairsPerImage, Preprocess
+from prunecurve.network.parameters import Network, Training
+from prunecurve.ranking import criteria
+from prunecurve.sections import Different, Section
+from prunecurve.sweep.removal import REMOVALS
+
+# Names that the code defines: a new module or entry there is an allowed value here.
+DataSet = Literal[*DATASETS]
+Criterion = Literal[*criteria.allowed()]
+Removal = Literal[*REMOVALS]
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+# `(?![\s\S])` is the end of the text; `$` also matches before a line break at the end.
+NAME = r"([A-Za-z0-9][A-Za-z0-9_.-]*)?(?![\s\S])"
+
+
+class Activations(Section):
+    """Collection of the pruned layer's maps and channel statistics."""
+
+    batch_size: int = Field(250, ge=1, le=1_000_000)
+    """Pairs per forward pass."""
+
+
+class Ranking(Section):
+    """Parameters of the rankings, which define the order of removal."""
+
+    criteria: Different[Criterion] = Field(
+        ["mean_activation", "conv_abs_mean", "l1_norm", "taylor_activation", "greedy", "random"], min_length=1
+    )
+    """The criteria that rank the channels. The figure of the mean feature maps shows the ranks by the first one."""
+
+    split: Literal["test", "val"] = "test"
+    """The split on whose pairs activations are measured. test is as in the reference experiment. val is the sound
+    choice, because then the rankings do not use the test images."""
+
+    measure_at: Literal["conv", "bn", "relu", "pool"] = "relu"
+    """Where activations are measured: conv is the layer's output; bn, relu and pool are after batch normalisation, the
+    activation and pooling. Used by mean_activation, activation_std, apoz, entropy, hrank and chip.
+    conv_abs_mean always uses conv."""
+
+    random_draws: int = Field(2, ge=1, le=1000)
+    """Number of random orders per network. The result of random for a network is their mean."""
+
+    sampled_pairs: int = Field(1000, ge=1, le=100_000_000)
+    """Number of random pairs of the split whose single maps hrank, chip and entropy use."""
+
+    entropy_bins: int = Field(100, ge=2, le=1_000_000)
+    """Number of histogram bins of entropy."""
+
+    shapley_permutations: int = Field(1000, ge=64, le=10_000_000)
+    """Largest number of random orders that shapley evaluates; half of them are reverses of the others."""
+
+    shapley_pairs: int = Field(2000, ge=2, le=100_000_000)
+    """Number of validation pairs on which shapley evaluates the orders. New pairs are drawn after every eight
+    orders."""
+
+    shapley_relative_error: float = Field(0.2, ge=0, le=1000)
+    """shapley stops when its standard error, averaged over channels, is at most this fraction of the standard deviation
+    of the channels' values."""
+
+
+class Sweep(Section):
+    """How channels are removed, and which K are evaluated."""
+
+    removals: Different[Removal] = Field(["structural"], min_length=1)
+    """How channels are removed: structural removes them from the network; zero_weights sets their filters to 0 and
+    keeps bias and batch normalisation, as in the reference experiment's code; mean_replacement replaces them by their
+    mean map."""
+
+    ks: Literal["all"] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=65536)] = "all"
+    """The numbers K of removed channels. all means 0 to P−1. K = 0, the unpruned network, is always evaluated."""
+
+    ks_per_job: int = Field(1, ge=1, le=65536)
+    """Number of consecutive K that one job evaluates. It does not change the results; fewer jobs need less time in
+    Snakemake, which matters in studies with many thousands of evaluations (docs/speed.md). It applies where only
+    linear layers follow the pruned layer; for other layers, one job evaluates all K of a ranking."""
+
+
+class Verification(Section):
+    """Verification of the sweep against networks from which the channels were really removed."""
+
+    tolerance: float = Field(0.0001, gt=0, le=1000)
+    """Largest allowed difference between a logit of the sweep and the same logit of the pruned torch network."""
+
+    rankings: Literal["all"] | Count = 3
+    """Number of rankings that are verified, the first ones in the order of ranking.criteria. Each costs about five
+    forward passes over the test pairs per network and kind of removal, and one more for each of
+    verification.drawn_ks."""
+
+    drawn_ks: int = Field(2, ge=0, le=65536)
+    """Number of K that are drawn at random for each network and ranking and verified beside the six fixed ones (0, 1,
+    P/4, P/2, 3P/4, P−1). The seed of the network determines them."""
+
+
+class Sensitivity(Section):
+    """The target `sensitivity`: accuracy as a function of the share of removed channels, for each convolution."""
+
+    criteria: Different[Criterion] = Field(["mean_activation", "l1_norm"], min_length=1)
+    """The criteria that rank the channels of every convolution."""
+
+
+class Figures(Section):
+    """Parameters of the figures."""
+
+    dpi: int = Field(300, ge=50, le=1200)
+    """Resolution of the PNG files, in dots per inch."""
+
+    maps_seeds: Literal["all"] | Count = 1
+    """Of how many networks the mean feature maps are drawn, those of the first seeds; or all."""
+
+    maps_order: Literal["channel", "pruning"] = "channel"
+    """The order of the mean feature maps: channel, by channel number; pruning, in the order in which the first
+    criterion removes the channels."""
+
+
+class Study(Section):
+    """The config of a study."""
+
+    dataset: DataSet = "digits"
+    """Where the images come from."""
+
+    # No control characters and no lone surrogates, because file systems and command lines do not accept all of them.
+    data_dir: str = Field("data", min_length=1, max_length=4000, pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*(?![\s\S])")
+    """Folder of the data set. mnist, fashion_mnist, kmnist, cifar10 and cifar100 read torchvision's files in it and
+    download them into it if they are missing. For image_folder it contains one folder of images per class, or the
+    folders train, test and optionally val with one folder per class in each. For arrays it contains images.npy and
+    labels.npy, or the folders train, test and optionally val with these two files in each. digits does not use it."""
+
+    # results/archive holds the figures of archives, results/logs the logs of freezing.
+    study: str = Field("", max_length=100, pattern=rf"^(?!(archive|logs)$){NAME}", examples=["mnist", "wide_network"])
+    """Name of the study: its results lie in results/STUDY. Left empty, it is the name of the data set. Give a study
+    with another network, layer or recipe a name of its own, so that both are kept."""
+
+    overwrite: bool = False
+    """Whether a run may replace a finished study in results/STUDY that was made with other settings. If not, the run
+    stops before it changes anything and names the settings that differ. More seeds, criteria, removals or K replace
+    nothing."""
+
+    archive: str = Field("", pattern=f"^{NAME}", examples=["mnist"])
+    """Name of an archived study in archive/. Its figures are drawn into results/archive/ without running the study. The
+    values of all other keys then come from the archive, not from config.yaml. Keys given on the command line must agree
+    with the archive, except figures; ranking.criteria may also list fewer criteria."""
+
+    image_size: int = Field(28, ge=4, le=512)
+    """Height and width in pixels; every image is resized to this size."""
+
+    seeds: Different[Annotated[int, Field(ge=0, le=4_294_967_295)]] = Field([0, 1, 2], min_length=1, max_length=10_000)
+    """One network is trained per seed. The seed also determines its images, pairs, initial weights and batch order."""
+
+    images: Images = Images()
+
+    preprocess: Preprocess = Preprocess()
+
+    pairs_per_image: PairsPerImage = PairsPerImage()
+
+    network: Network = Network()
+
+    layer: str = Field(
+        "last", pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*(?![\s\S])", examples=["last", "conv1", "conv2"]
+    )
+    """The layer whose channels are removed, by its name in the network: a convolution (conv1, conv2, …), a hidden
+    linear layer (linear1, …; its outputs are the channels), or last, the last convolution. If other convolutions follow
+    it, the sweep runs the rest of the network for every K (in torch, from stored maps)."""
+
+    training: Training = Training()
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device that torch uses; auto uses a GPU if one is available."""
+
+    threads: int = Field(1, ge=1, le=1024)
+    """Number of threads of each torch job (training, activations, verification) and of rankings that read labels. It is
+    set here and not by the scheduler, because torch sums in a different order with a different number of threads.
+    Several seeds run in parallel, so 1 uses the cores best."""
+
+    activations: Activations = Activations()
+
+    ranking: Ranking = Ranking()
+
+    sweep: Sweep = Sweep()
+
+    verification: Verification = Verification()
+
+    sensitivity: Sensitivity = Sensitivity()
+
+    figures: Figures = Figures()

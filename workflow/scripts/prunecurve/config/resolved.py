@@ -1,0 +1,75 @@
+"""What follows from a complete config: layers, values of K and their jobs."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from prunecurve.config.mappings import leaves
+from prunecurve.data.planning import asked_sizes
+
+
+def convolutions(config: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of channels of each convolution, in the order of the network."""
+    return {f"conv{i}": channels for i, channels in enumerate(config["network"]["channels"], start=1)}
+
+
+def layers(config: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of channels of each layer that can be pruned: convolutions and hidden linear layers."""
+    hidden = {f"linear{i}": outputs for i, outputs in enumerate(config["network"]["hidden"], start=1)}
+    return convolutions(config) | hidden
+
+
+def pruned_layer(config: Mapping[str, Any]) -> str:
+    """Return the layer whose channels the study removes."""
+    return list(convolutions(config))[-1] if config["layer"] == "last" else config["layer"]
+
+
+def width_key(config: Mapping[str, Any]) -> str:
+    """Return the key that sets the number of channels of the pruned layer."""
+    return "network.channels" if pruned_layer(config) in convolutions(config) else "network.hidden"
+
+
+def backend(config: Mapping[str, Any], layer: str) -> str:
+    """Return how the network behind a layer is evaluated: numpy if only linear layers follow, else torch."""
+    return "torch" if layer in list(convolutions(config))[:-1] else "numpy"
+
+
+def least_weights(config: Mapping[str, Any]) -> int:
+    """Return the number of weights in filters and linear layers for grey images, a lower bound for all images."""
+    network = config["network"]
+    widths = [2, *network["channels"]]
+    pixels = (config["image_size"] >> len(network["channels"])) ** 2
+    linear = [widths[-1] * pixels, *network["hidden"], 2]
+    filters = sum(before * after for before, after in pairwise(widths)) * network["kernel_size"] ** 2
+    return filters + sum(before * after for before, after in pairwise(linear))
+
+
+def ks(config: Mapping[str, Any], layer: str) -> list[int]:
+    """Return the values of K that a layer's sweep evaluates, ascending: those of the config, and 0 (unpruned)."""
+    channels, chosen = layers(config)[layer], config["sweep"]["ks"]
+    # Values of K are left out if the layer has too few channels.
+    return list(range(channels)) if chosen == "all" else sorted({0, *(k for k in chosen if k < channels)})
+
+
+def k_batches(config: Mapping[str, Any], layer: str) -> dict[str, list[int]]:
+    """Return the values of K of each evaluation job by the job's name: `7` for one K, `0-15` for several.
+
+    If torch evaluates them, one job evaluates all K of a ranking, because importing torch and reading the maps takes
+    longer than an evaluation.
+    """
+    chosen = ks(config, layer)
+    size = config["sweep"]["ks_per_job"] if backend(config, layer) == "numpy" else len(chosen)
+    parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+    return {str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}": part for part in parts}
+
+
+def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value of each key, with dots between levels. Two configs that need the same jobs give the same values:
+
+    `layer`, `sweep.ks` and the sizes of the splits have the values that they stand for.
+    """
+    values = dict(leaves(config))
+    layer = values["layer"] = pruned_layer(config)
+    every = list(range(layers(config)[layer]))
+    values["sweep.ks"] = "all" if ks(config, layer) == every else ks(config, layer)
+    return values | {f"images.{split}": size for split, size in asked_sizes(config).items()}

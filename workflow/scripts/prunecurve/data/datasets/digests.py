@@ -1,0 +1,65 @@
+"""The digest of a data set's files. A second call reads only the files that changed."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from prunecurve.errors import StudyError
+from prunecurve.files import atomic
+
+# A file that was changed less than this many seconds ago can change again without another modification time.
+SETTLED = 2.0
+
+
+def digest_of_files(data_dir: str | Path, paths: Iterable[str], cache: str | Path | None = None) -> str:
+    """Return 16 hexadecimal digits of a hash over the names and the contents of files.
+
+    data_dir, paths: the folder, and the files as paths relative to it; the folder itself does not count. cache: a file
+    for the digests of the single files, so that a second call does not read them again. It may be missing, damaged,
+    deleted or in a read-only folder. Raises StudyError, naming the file, if a file cannot be read.
+    """
+    # A cache holds the digests of one folder, so that it does not grow.
+    name = os.path.realpath(data_dir)
+    old = _read_cache(cache, name)
+    new, content = {}, hashlib.sha256()
+    settled = time.time_ns() - int(SETTLED * 1e9)
+    for path in paths:
+        file = f"{data_dir}/{path}"
+        try:
+            stat = os.stat(file)
+            # A change of any of these means that the file may be another one. A changed file gets a new ctime even if
+            # its modification time is set back.
+            key = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+            before = old.get(path)
+            digest = before[1] if before and before[0] == key else _digest(file)
+        except OSError as error:
+            raise StudyError(f"data_dir: {file} can't be read: {error.strerror or error}") from error
+        if max(stat.st_mtime_ns, stat.st_ctime_ns) < settled:
+            new[path] = (key, digest)
+        content.update(f"{path}\0{digest}\n".encode(errors="surrogateescape"))
+    if cache and new != old:
+        _write_cache(cache, name, new)
+    return content.hexdigest()[:16]
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+
+def _read_cache(cache: str | Path | None, name: str) -> dict:
+    try:
+        held = json.loads(Path(cache or "").read_text(encoding="utf-8"))
+        return {path: (list(key), str(digest)) for path, (key, digest) in held[name].items()}
+    # A file that is missing or damaged only costs time.
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def _write_cache(cache: str | Path, name: str, digests: dict) -> None:
+    with suppress(OSError, StudyError, UnicodeError), atomic(cache) as temporary:
+        Path(temporary).write_text(json.dumps({name: digests}), encoding="utf-8")

@@ -1,0 +1,66 @@
+"""The config sections `network` and `training`: keys, types, bounds, defaults and descriptions."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from prunecurve.sections import Section
+
+Width = Annotated[int, Field(ge=1, le=65536)]
+Precision = Literal["float32", "bfloat16"]
+
+
+class Network(Section):
+    """The network that is trained and pruned."""
+
+    channels: list[Width] = Field([16, 32, 64], min_length=1)
+    """Number of output channels of each convolution block."""
+
+    kernel_size: int = Field(3, ge=1, le=31)
+    """Height and width of the filters; must be odd."""
+
+    hidden: list[Width] = Field([128, 32], min_length=1, max_length=100)
+    """Number of outputs of each hidden linear layer."""
+
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Dropout probability of the first hidden layer's outputs in training."""
+
+
+class Recipe(Section):
+    """Parameters of the training that the weights depend on: AdamW, one-cycle learning rates (Smith & Topin 2019)."""
+
+    epochs: int = Field(8, ge=1, le=1_000_000)
+    """Number of passes over the training pairs. The weights of the best validation epoch are kept."""
+
+    batch_size: int = Field(64, ge=2, le=1_000_000)
+    """Pairs per training step."""
+
+    learning_rate: float = Field(0.001, gt=0, le=1000)
+    """Peak learning rate of the one-cycle schedule."""
+
+    weight_decay: float = Field(0.01, ge=0, le=1000)
+    """Weight decay of AdamW."""
+
+    max_shift: int = Field(0, ge=0, le=511)
+    """Each training image is shifted at random by at most this many pixels in each direction."""
+
+    swap: bool = True
+    """Exchange the two images of a training pair with probability 0.5."""
+
+    same_weight: Literal["balanced"] | Annotated[float, Field(gt=0, le=1_000_000)] = "balanced"
+    """Weight of same pairs in the training loss; different pairs have weight 1. balanced gives both classes the same
+    total weight (9 with one same and nine different pairs per image). With 1, as in the reference experiment, a network
+    for difficult images can learn to answer different to every pair."""
+
+    precision: Precision = "float32"
+    """Number format of the forward and backward passes in training. Weights, evaluations and all later stages use
+    float32. bfloat16 is faster if the processor supports it (AVX-512 BF16, AMX, GPUs), and much slower otherwise."""
+
+
+class Training(Recipe):
+    """Parameters of the training. The best epoch is chosen on the validation pairs only."""
+
+    require: float = Field(0.55, ge=0, le=1)
+    """Least balanced accuracy of a network on the validation pairs, which must also be three standard errors above 0.5,
+    the balanced accuracy of a constant answer. A network below it stops the run, because its curve says nothing about
+    pruning. 0 accepts every network; the summary and the figures then carry a warning."""
