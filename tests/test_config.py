@@ -194,7 +194,8 @@ def test_options_of_the_code_are_keys_of_the_schema():
 
     # The requirement is no part of the recipe: it decides whether a trained network is used.
     assert {f.name for f in fields(Recipe)} == set(ALL_KEYS["training"]["properties"]) - {"require"}
-    assert {f.name for f in fields(Architecture)} - {"in_channels", "image_size"} == set(
+    # The data determine the other numbers of the architecture.
+    assert {f.name for f in fields(Architecture)} - {"in_channels", "image_size", "classes"} == set(
         ALL_KEYS["network"]["properties"]
     )
 

@@ -50,7 +50,8 @@ from prunecurve.files import read_rows, read_settings
 from prunecurve.network.learned import kept_epoch, shortfall
 from prunecurve.machine import gpus, machine
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
-from prunecurve.data.pairs import SPLITS
+from prunecurve.data import tasks
+from prunecurve.data.splits import SPLITS
 from prunecurve.data.planning import check_data
 from prunecurve.progress import Follower
 from prunecurve.sweep.removal import REMOVALS as REMOVAL_NAMES
@@ -172,6 +173,11 @@ def code(name, *plugins):
     return code_setting(script(name), *plugins)
 
 
+# The module of the task, and its name for the parameter `code`.
+TASK = tasks.load(config["task"])
+OF_TASK = f"data.tasks.{config['task']}"
+# The metrics of a task do not change its inputs, and an edit to them must not train the networks again.
+INPUTS_OF_TASK = f"{OF_TASK}:require,inputs"
 # The module that reads the data set.
 READER = f"data.datasets.{MODULES[DATASET]}"
 SETTINGS = settings(config)
@@ -371,6 +377,22 @@ def shared_images(study):
     return f"results/{study}/shared_images.csv" if len(seeds_of(study)) > 1 else []
 
 
+def class_options():
+    """Return the options of scripts that count the inputs of each class; none if the task has no such counts."""
+    if not TASK.CLASS_COUNTS:
+        return []
+    names = template(rules.get_images.output.classes)
+    return ["--classes", names, "--labels", template(f"{SEED}/labels/test.npy")]
+
+
+def class_files(study):
+    """Return the files that `class_options` name."""
+    if not TASK.CLASS_COUNTS:
+        return []
+    labels = expand(f"{SEED}/labels/test.npy", study=STUDY, seed=seeds_of(study))
+    return [*expand(rules.get_images.output.classes, study=STUDY), *labels]
+
+
 def tables(study):
     """Return the tables: the curve and the statistics over networks."""
     sources = [
@@ -423,6 +445,7 @@ def archived():
     data -= set() if os.path.exists(placed(f"results/{STUDY}/sensitivity.csv")) else {"sensitivity.csv"}
     data -= set() if has_comparisons(STUDY) else {"comparisons.csv"}
     data |= {"shared_images.csv"} if len(SEEDS) > 1 else set()
+    data |= {"class_recall.csv"} if TASK.CLASS_COUNTS else set()
     of_layer = ["ranking/{criterion}.csv", "verification.csv"]
     of_layer += [f"activations/test/{name}" for name in ("channels.csv", "mean_maps.npy")]
     return [*sorted(data), "seed{seed}/training.csv", *(f"seed{{seed}}/{LAYER}/{name}" for name in of_layer)]
@@ -437,7 +460,9 @@ def code_lines():
     """Return the settings for the code of all scripts and of the study's criteria."""
     used = sorted({criterion_of(order).removeprefix(REVERSED) for order in [*ORDERS, *SENSITIVITY_ORDERS]})
     lines = [code(path.stem) for path in sorted(SCRIPTS.glob("*.py"))]
-    return [*lines, code("get_images", READER)] + [code("rank_channels", f"ranking.criteria.{name}") for name in used]
+    lines += [code(path.stem, OF_TASK) for path in sorted(SCRIPTS.glob("*.py"))]
+    lines += [code("get_images", READER), code("make_pairs", INPUTS_OF_TASK)]
+    return lines + [code("rank_channels", f"ranking.criteria.{name}") for name in used]
 
 
 def archive_of_study():

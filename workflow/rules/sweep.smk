@@ -50,12 +50,13 @@ rule eval_pruned:
         "../envs/sweep.yaml"
     resources:
         mem_mb=grown(500),
-        # All K of 10,000 pairs take a second. The rest is for starting Python and a slow file system.
+        # All K of 10,000 inputs take a second. The rest is for starting Python and a slow file system.
         runtime=grown(5),
     params:
         script=script("eval_pruned"),
-        code=code("eval_pruned"),
+        code=code("eval_pruned", OF_TASK),
         # Two evaluations can have the same input files. These parameters distinguish them.
+        task=config["task"],
         dataset=DATASET,
         seed="{seed}",
         layer="{layer}",
@@ -65,7 +66,8 @@ rule eval_pruned:
     shell:
         "python {params.script:q} --features {input.features:q} --labels {input.labels:q} --weights {input.weights:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"
-        " --dataset {params.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
+        " --task {params.task} --dataset {params.dataset} --seed {params.seed} --layer {params.layer}"
+        " --criterion {params.criterion}"
         " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q} --settings {params.code:q}"
 
 
@@ -94,9 +96,10 @@ rule eval_early:
         runtime=grown(10),
     params:
         script=script("eval_early"),
-        code=code("eval_early"),
+        code=code("eval_early", OF_TASK),
         settings=made_with("threads"),
         torch_threads=config["threads"],
+        task=config["task"],
         dataset=DATASET,
         seed="{seed}",
         layer="{layer}",
@@ -106,6 +109,7 @@ rule eval_early:
     shell:
         "python {params.script:q} --features {input.features:q} --labels {input.labels:q} --weights {input.weights:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --threads {params.torch_threads}"
-        " --dataset {params.dataset} --seed {params.seed} --layer {params.layer} --criterion {params.criterion}"
+        " --task {params.task} --dataset {params.dataset} --seed {params.seed} --layer {params.layer}"
+        " --criterion {params.criterion}"
         " --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
+from prunecurve.data import tasks
 from prunecurve.data.datasets import DATASETS
-from prunecurve.data.pairs import SPLITS
 from prunecurve.errors import StudyError
 from prunecurve.naming import REVERSED
 from prunecurve.provenance import SEPARATOR
@@ -20,10 +20,11 @@ from prunecurve.sweep.removal import REMOVALS
 
 
 def load_schema(path: str | Path) -> dict[str, Any]:
-    """Read the JSON schema. The allowed data sets, criteria and removals are those that the code defines."""
+    """Read the JSON schema. The allowed data sets, tasks, criteria and removals are those that the code defines."""
     schema = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     keys = schema["properties"]
     keys["dataset"]["enum"] = list(DATASETS)
+    keys["task"]["enum"] = tasks.names()
     keys["ranking"]["properties"]["criteria"]["items"]["enum"] = criteria.allowed()
     keys["sensitivity"]["properties"]["criteria"]["items"]["enum"] = criteria.allowed()
     keys["sweep"]["properties"]["removals"]["items"]["enum"] = list(REMOVALS)
@@ -439,15 +440,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
                     f"sweep.ks: K = {k} is out of range; allowed: 0 to {channels - 1}, "
                     f"because {pruned_layer(config)} has {channels} channels (network.channels)"
                 )
-    pairs = config["pairs_per_image"]
-    for split in SPLITS:
-        count = config["images"][config["dataset"]][split]
-        if isinstance(count, int) and count < pairs["same"] + 1 + pairs["different"]:
-            yield (
-                f"images.{config['dataset']}.{split}: {count} images are too few for the pairs of one image "
-                f"({pairs['same']} of the same class, {pairs['different']} of other classes, and the image itself); "
-                f"allowed: at least {pairs['same'] + 1 + pairs['different']}"
-            )
+    yield from tasks.load(config["task"]).contradictions(config)
 
 
 def document(schema: Mapping[str, Any]) -> str:

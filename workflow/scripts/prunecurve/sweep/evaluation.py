@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from prunecurve.commandline import parser
+from prunecurve.data import tasks
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, load_arrays, read_order, write_rows
 from prunecurve.sweep.cost import cost
 from prunecurve.sweep.head import Head, in_threads, logits, partial_sums_shape
-from prunecurve.sweep.metrics import measure
 from prunecurve.sweep.removal import REMOVALS
 
 
@@ -48,7 +48,7 @@ class Evaluator:
     def logits(
         self, order: np.ndarray, ks: Sequence[int], removal: str, stored: np.ndarray | None = None, threads: int = 1
     ) -> np.ndarray:
-        """Return the logits (len(ks), N, 2) of the networks without the first k channels of the ranking.
+        """Return the logits (len(ks), N, C) of the networks without the first k channels of the ranking.
 
         See `head.logits` for the arguments. Raises StudyError if a K is out of range or given twice, or if
         mean_replacement has no mean pooled maps.
@@ -70,14 +70,20 @@ class Evaluator:
         return logits(self.features, self.head, order, ks, replacement, stored, threads)
 
     def rows(
-        self, order: np.ndarray, ks: Sequence[int], removal: str, stored: np.ndarray | None = None, threads: int = 1
+        self,
+        order: np.ndarray,
+        ks: Sequence[int],
+        removal: str,
+        stored: np.ndarray | None = None,
+        threads: int = 1,
+        task: str = tasks.DEFAULT,
     ) -> list[dict[str, object]]:
-        """Return one row per K: the metrics and the size of the network.
+        """Return one row per K: the metrics of the task and the size of the network.
 
         compression_ratio is the number of parameters before pruning divided by that after; theoretical_speedup is the
         same ratio for MACs (Blalock et al. 2020).
         """
-        all_logits = self.logits(order, ks, removal, stored, threads)
+        all_logits, measure = self.logits(order, ks, removal, stored, threads), tasks.load(task).measure
         before = cost(self.weights, self.layer, self.channels)
         filters = self.weights[f"{self.layer}.weight"].shape[1:]
 
@@ -108,6 +114,8 @@ def options(description: str | None) -> argparse.ArgumentParser:
     cli.add_argument("--ranking", required=True, help="the ranking, a CSV file")
     cli.add_argument("--removal", choices=REMOVALS, required=True, help="kind of removal")
     cli.add_argument("--k", type=int, nargs="+", required=True, help="numbers of removed channels")
+    # Not checked here: listing the tasks takes longer than importing one.
+    cli.add_argument("--task", default=tasks.DEFAULT, help="the task, whose metrics are computed")
     cli.add_argument("--dataset", required=True, help="value of the column dataset")
     cli.add_argument("--seed", type=int, required=True, help="value of the column seed")
     cli.add_argument("--criterion", required=True, help="value of the column criterion")
@@ -119,6 +127,6 @@ def write_curve(evaluator: Evaluator, arguments: argparse.Namespace, sums: str |
     """Evaluate the K given by the options and write the rows. sums: path of the ranking's stored sums, if any."""
     order = read_order(arguments.ranking, evaluator.channels)
     stored = evaluator.stored_sums(sums) if sums else None
-    rows = evaluator.rows(order, arguments.k, arguments.removal, stored)
+    rows = evaluator.rows(order, arguments.k, arguments.removal, stored, task=arguments.task)
     identity = {name: getattr(arguments, name) for name in ("dataset", "seed", "layer", "criterion", "removal")}
     write_rows(arguments.output, [identity | row for row in rows])

@@ -191,7 +191,7 @@ def logits(
     """
     features, channels = _flat(features), len(order)
     folded = head.folded(order, replacement)
-    all_logits = np.empty((len(ks), len(features), 2), np.float32)
+    all_logits = np.empty((len(ks), len(features), len(head.rest[-1][1])), np.float32)
     pruned = sorted((k for k in ks if k > 0), reverse=True)
     place_of = {k: place for place, k in enumerate(ks)}
     start = starting_place(pruned[0], channels) if pruned and stored is not None else channels

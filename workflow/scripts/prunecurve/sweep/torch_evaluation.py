@@ -21,7 +21,8 @@ class TorchEvaluator(Evaluator):
         self, order: np.ndarray, ks: Sequence[int], replacement: np.ndarray, stored: np.ndarray | None, threads: int
     ) -> np.ndarray:
         # `stored` and `threads` are not used: there are no stored sums, and __init__ sets the torch threads.
-        result = np.empty((len(ks), len(self.labels), 2), np.float32)
+        classes = self.rest.model.architecture.classes
+        result = np.empty((len(ks), len(self.labels), classes), np.float32)
         for start in range(0, len(self.labels), BATCH):
             maps = batch_of(self.features, start)
             for place, k in enumerate(ks):

@@ -12,7 +12,7 @@ import numpy as np
 
 from prunecurve.data.datasets.image_set import Census, ImageSet
 from prunecurve.data.datasets.pixels import eight_bit, resized, without_colour
-from prunecurve.data.pairs import SPLITS
+from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
 
 log = logging.getLogger("prunecurve")

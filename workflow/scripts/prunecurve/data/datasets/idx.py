@@ -13,7 +13,7 @@ import numpy as np
 
 from prunecurve.data.datasets.image_set import Census, ImageSet
 from prunecurve.data.datasets.pixels import resized
-from prunecurve.data.pairs import SPLITS
+from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
 
 OFFLINE_CHOICES = (
