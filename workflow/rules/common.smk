@@ -359,6 +359,11 @@ def table(study, name):
     return path
 
 
+def recalls_of_classes(study, figure):
+    """Return the table that a figure of all classes needs beside its own, if the task has this table."""
+    return table(study, "class_recall.csv") if TASK.CLASS_COUNTS and figure == "class_accuracy_vs_k" else []
+
+
 def history(study):
     """Return the path of a seed's training history, with the wildcard `seed`."""
     folder = ARCHIVE if ARCHIVE and study == DRAWN else f"results/{STUDY}"

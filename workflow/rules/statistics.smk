@@ -248,7 +248,7 @@ rule explain_shape:
         removals=list(REMOVAL_NAMES),
         k_batches=list(K_BATCHES[LAYER]),
         ks=sum(K_BATCHES[LAYER].values(), []),
-        of_classes=class_options(),
+        of_classes=lambda w: class_options(),
     shell:
         "python {params.script:q} --task {params.task} --recalls {input.recalls:q} {params.of_classes:q}"
         " --curve {input.curve:q} --rows {params.rows:q} --seeds {params.seeds:q}"

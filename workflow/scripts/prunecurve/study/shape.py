@@ -17,6 +17,8 @@ from prunecurve.study.statistics import normalised_area
 # An answer counts as constant if at least this share of the inputs gets it.
 CONSTANT = 0.99
 CONSTANT_TEXT = f"{CONSTANT:.0%}".replace("%", " %")
+# Of two answers, the more frequent one has at least this share of all answers.
+MAJORITY = 0.5
 # A class counts as lost where its recall is below.
 LOST = 0.5
 NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC"}
@@ -47,7 +49,7 @@ def constant(curve: pd.DataFrame) -> np.ndarray:
 
 
 def flips(k: np.ndarray, answer: np.ndarray) -> list[tuple[int, str]]:
-    """The K at which the most frequent answer changes, and the new answer."""
+    """The K at which the answer changes, and the new answer."""
     return [(int(k[i]), str(answer[i])) for i in np.flatnonzero(answer[1:] != answer[:-1]) + 1]
 
 
@@ -81,13 +83,15 @@ def first_lost(lost: Mapping[str, float], several: str) -> str:
 def facts(curve: pd.DataFrame) -> dict[str, object]:
     """What happens along one network's curve, which has one row of `with_answers` per K in rising order.
 
-    flips: how often the most frequent answer changes; flipped_at: where (`93 same, 110 different`). constant_at: the
-    ranges of K with a constant answer (`97-99 same`); ends: the answer at the largest K; constant_from: the K from
-    which the answer stays constant up to the largest K. gap_k: where AUROC exceeds balanced accuracy most (the scores
+    flips: how often the answer of the majority changes; flipped_at: where (`93 same, 110 different`). With more than
+    two classes, a K without an answer of the majority is left out. constant_at: the ranges of K with a constant answer
+    (`97-99 same`); ends: the answer at the largest K; constant_from: the K from which the answer stays constant up to
+    the largest K. gap_k: where AUROC exceeds balanced accuracy most (the scores
     still order the inputs, the threshold is off), with the metrics there and at the largest K.
     """
     k, answer, is_constant = curve["k"].to_numpy(), curve["answer"].to_numpy(), constant(curve)
-    changed, runs = flips(k, answer), constant_runs(k, answer, is_constant)
+    majority = curve["share"].to_numpy() >= MAJORITY
+    changed, runs = flips(k[majority], answer[majority]), constant_runs(k, answer, is_constant)
     gap = int((curve["auroc"] - curve["balanced_accuracy"]).to_numpy().argmax())
     return {
         "flips": len(changed),
@@ -194,10 +198,10 @@ def _sentences(networks: pd.DataFrame, last: int, task: str) -> list[str]:
     lost = _listed([f"{what} in {count} of {n}" for what, count in _counted(networks["lost_first"])])
     sentences.append(f"The first class whose recall falls below one half: {lost}.")
     if "classes_lost" in networks:
-        sentences.append(f"The recall of {_span(networks['classes_lost'])} classes falls below one half at some K.")
+        sentences.append(f"Classes whose recall falls below one half at some K: {_span(networks['classes_lost'])}.")
     if len(flipped):
         firsts = flipped["flipped_at"].str.extract(r"^(\d+)", expand=False).astype(int)
-        frequent = "more frequent" if of_task.SEVERAL == "both" else "most frequent"
+        frequent = "more frequent" if of_task.SEVERAL == "both" else "majority"
         sentences.append(f"The {frequent} answer changes in {len(flipped)} of {n}, first at K = {_span(firsts)}.")
     if shown["gap_auroc"] > shown["gap_balanced_accuracy"]:
         metrics = ", ".join(f"{NAMES[metric]} {shown[f'gap_{metric}']:.2f}" for metric in reversed(METRICS))
@@ -231,7 +235,8 @@ def _ends(networks: pd.DataFrame, several: str) -> str:
         answer = counts[0][0]
         return f"the network gives {several} answers" if answer == several else f"the network answers {answer}"
     (answer, count), *others = counts
-    return _listed([f"{count} of {n} networks answer {answer}", *(f"{c} of {n} {a}" for a, c in others)])
+    verb = f"give {several} answers" if answer == several else f"answer {answer}"
+    return _listed([f"{count} of {n} networks {verb}", *(f"{c} of {n} {a}" for a, c in others)])
 
 
 def _networks(count: int) -> str:
