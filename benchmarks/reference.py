@@ -10,9 +10,10 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
+from prunecurve.data.basic_metrics import predict
 from prunecurve.data.batches import Split
+from prunecurve.data.tasks.pairs import confusion
 from prunecurve.network.pair_network import Architecture, PairNet
-from prunecurve.sweep.metrics import confusion, predict
 
 
 def gathered(split: Split, size: int = 500) -> list[Tensor]:

@@ -14,7 +14,7 @@ from conftest import PROJECT
 from PIL import Image
 from prunecurve.data.datasets import DATASETS, digests, downloads
 from prunecurve.data.datasets.folder import listed
-from prunecurve.data.pairs import SPLITS, require_enough, split_sizes
+from prunecurve.data.splits import SPLITS, require_enough, split_sizes
 from prunecurve.errors import StudyError
 
 

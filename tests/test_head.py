@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prunecurve.sweep import head
 from prunecurve.network.layer_file import LayerFile, Linear
 from prunecurve.sweep.head import GROUP, STORED, Head, logits, partial_sums
-from prunecurve.sweep.metrics import predict
+from prunecurve.data.basic_metrics import predict
 
 
 def layers(rng, channels, area, widths, integers=False, classes=2):

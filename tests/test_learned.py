@@ -11,33 +11,32 @@ from prunecurve.errors import StudyError
 from prunecurve.files import save_array, write_rows
 from prunecurve.study.histories import warning_about
 from prunecurve.network.learned import kept_epoch, shortfall
-from prunecurve.sweep.metrics import measure
 from prunecurve.network.pair_network import prepare_torch
-from prunecurve.network.scores import above_constant
+from prunecurve.network.scores import Scores, validation_scores
 from prunecurve.network.training import Recipe, train
 from test_training import ARCHITECTURE, CPU, RECIPE, bars
 
 EPOCH = {"kept": "1", "val_balanced_accuracy": "0.7", "above_constant": "1"}
 
 
-def scores(same: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return the metrics of answers (n,), true for same."""
-    return measure(np.column_stack([np.zeros(len(same)), np.where(same, 1.0, -1.0)]), labels)
+def scores(same: np.ndarray, labels: np.ndarray) -> Scores:
+    """Return the scores of answers (n,), true for same."""
+    return validation_scores(np.column_stack([np.zeros(len(same)), np.where(same, 1.0, -1.0)]), labels)
 
 
 @pytest.mark.parametrize("same", [4, 40, 4000])
 @pytest.mark.parametrize("answer", [True, False])
 def test_a_constant_answer_is_never_above_itself(same, answer):
     labels = np.repeat([1, 0], [same, 9 * same])
-    assert not above_constant(scores(np.full(len(labels), answer), labels))
-    assert above_constant(scores(labels.astype(bool), labels)), "a perfect network is above it"
+    assert not scores(np.full(len(labels), answer), labels).above_constant
+    assert scores(labels.astype(bool), labels).above_constant, "a perfect network is above it"
 
 
 @pytest.mark.parametrize("same", [36, 300, 1000])
 @pytest.mark.parametrize("rate", [0.02, 0.3])
 def test_guesses_pass_in_few_of_a_thousand_cases(same, rate):
     rng, labels = np.random.default_rng(0), np.repeat([1, 0], [same, 9 * same])
-    passed = [above_constant(scores(rng.random(len(labels)) < rate, labels)) for _ in range(1000)]
+    passed = [scores(rng.random(len(labels)) < rate, labels).above_constant for _ in range(1000)]
     assert np.mean(passed) <= 0.005
 
 

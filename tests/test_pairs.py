@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
-from prunecurve.data.pairs import SPLITS, draw_for_seed, draw_splits, make_pairs, require_pairs, split_sizes
 from prunecurve.data.planning import asked_sizes, check_data
+from prunecurve.data.splits import SPLITS, draw_for_seed, draw_splits, split_sizes
+from prunecurve.data.tasks.pairs import inputs, require
 from prunecurve.seeding import stream
 
 labellings = st.tuples(st.integers(2, 6), st.integers(4, 9), st.integers(0, 2**31)).map(
@@ -16,7 +17,7 @@ labellings = st.tuples(st.integers(2, 6), st.integers(4, 9), st.integers(0, 2**3
 
 @given(labels=labellings, same=st.integers(1, 3), different=st.integers(1, 4), seed=st.integers(0, 1000))
 def test_pairs_are_what_they_say(labels, same, different, seed):
-    pairs, label = make_pairs(labels, same, different, stream(seed, "pairs/test"))
+    pairs, label = inputs(labels, stream(seed, "pairs/test"), same, different)
     assert (pairs.dtype, label.dtype) == (np.int32, np.int64)
     assert pairs.shape == (len(labels) * (same + different), 2) and label.shape == (len(pairs),)
     first, second = pairs.T
@@ -29,7 +30,7 @@ def test_pairs_are_what_they_say(labels, same, different, seed):
 
 def test_pairs_depend_on_the_seed_alone():
     labels = np.repeat(np.arange(4), 10)
-    one, again, other = (make_pairs(labels, 1, 9, stream(seed, "pairs/train"))[0] for seed in (5, 5, 6))
+    one, again, other = (inputs(labels, stream(seed, "pairs/train"), 1, 9)[0] for seed in (5, 5, 6))
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
 
@@ -37,7 +38,7 @@ def test_pairs_depend_on_the_seed_alone():
 def test_partners_are_drawn_uniformly():
     labels = np.array([0, 0, 0, 0, 1, 1])
     rng = stream(0, "pairs/test")
-    partners = np.concatenate([make_pairs(labels, 1, 1, rng)[0][2:3, 1] for _ in range(3000)])
+    partners = np.concatenate([inputs(labels, rng, 1, 1)[0][2:3, 1] for _ in range(3000)])
     counts = np.bincount(partners, minlength=6)
     # The partners of image 1 are images 0, 2 and 3, each about 1,000 times (standard deviation 26).
     assert counts[1] == 0 and counts[4] == 0
@@ -159,7 +160,7 @@ def write_images(folder, counts):
 def config_of(dataset, sizes, *, seeds=(0, 1), disjoint=False, same=1, different=2):
     images = {**dict(zip(SPLITS, sizes)), "disjoint": disjoint}
     pairs = {"same": same, "different": different}
-    return {"dataset": dataset, "seeds": list(seeds), "images": images, "pairs_per_image": pairs}
+    return {"task": "pairs", "dataset": dataset, "seeds": list(seeds), "images": images, "pairs_per_image": pairs}
 
 
 def test_the_data_are_checked_before_any_job(tmp_path):
@@ -197,7 +198,7 @@ def test_a_class_with_one_image_is_named(tmp_path):
 def test_a_split_without_images_is_named():
     none = {split: np.array([], int) if split == "val" else np.array([0, 1, 2, 3]) for split in SPLITS}
     with pytest.raises(StudyError, match=r"images\.val: the split has no images"):
-        require_pairs(np.array([0, 0, 1, 1]), np.zeros(4, int), none, same=1, different=1)
+        require(np.array([0, 0, 1, 1]), np.zeros(4, int), none, same=1, different=1)
 
 
 def test_too_many_images_name_the_key():
@@ -211,9 +212,9 @@ def test_too_many_images_name_the_key():
 
 def test_too_small_a_class_names_the_keys():
     with pytest.raises(StudyError, match=r"pairs_per_image\.same: 2 .* images\.val include only 2 of class 7"):
-        make_pairs(np.array([1, 1, 1, 7, 7]), 2, 1, stream(0, "x"), key="images.val")
+        inputs(np.array([1, 1, 1, 7, 7]), stream(0, "x"), 2, 1, key="images.val")
     with pytest.raises(StudyError, match=r"pairs_per_image\.different: 3 .* include only 2 that are not of class 1"):
-        make_pairs(np.array([1, 1, 1, 7, 7]), 1, 3, stream(0, "x"), key="images.val")
+        inputs(np.array([1, 1, 1, 7, 7]), stream(0, "x"), 1, 3, key="images.val")
 
 
 def test_streams_are_independent_and_named():

@@ -5,7 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from prunecurve.files import write_rows
-from prunecurve.study.shape import answers, constant_runs, explanation, facts, flips, short_lines, table
+from prunecurve.study.shape import (
+    constant_runs,
+    explanation,
+    flips,
+    short_lines,
+    table,
+    with_answers,
+)
 
 
 def curve(predicted_same, recall_same, auroc=None, share_same=0.1) -> pd.DataFrame:
@@ -27,32 +34,30 @@ def curve(predicted_same, recall_same, auroc=None, share_same=0.1) -> pd.DataFra
     )
 
 
+def facts(curve: pd.DataFrame) -> dict[str, object]:
+    """Return the facts of one network."""
+    return table(curve).iloc[0].to_dict()
+
+
 def test_answers():
-    assert answers(pd.Series([1.0, 0.99, 0.98, 0.5, 0.02, 0.01, 0.0])).tolist() == [
-        "same",
-        "same",
-        "mixed",
-        "mixed",
-        "mixed",
-        "different",
-        "different",
-    ]
+    rates = [1.0, 0.99, 0.98, 0.5, 0.02, 0.01, 0.0]
+    network = curve(rates, rates)
+    found = with_answers(network)
+    assert found["answer"].tolist() == ["same"] * 3 + ["different"] * 4
+    assert found["share"].tolist() == pytest.approx([1, 0.99, 0.98, 0.5, 0.98, 0.99, 1])
+    assert facts(network)["constant_at"] == "0-1 same, 5-6 different"
 
 
-def test_flips_are_where_the_more_frequent_answer_changes():
-    assert flips(np.arange(6), np.array([0.1, 0.6, 0.9, 0.4, 0.5, 0.51])) == [
-        (1, "same"),
-        (3, "different"),
-        (5, "same"),
-    ]
-    assert flips(np.arange(2), np.array([0.1, 0.2])) == []
+def test_flips_are_where_the_most_frequent_answer_changes():
+    assert flips(np.arange(6), np.array(["b", "a", "a", "b", "b", "c"])) == [(1, "a"), (3, "b"), (5, "c")]
+    assert flips(np.arange(2), np.array(["a", "a"])) == []
 
 
 def test_constant_runs():
-    answer = np.array(["mixed", "same", "same", "mixed", "different", "same"])
-    assert constant_runs(np.arange(10, 16), answer) == [(11, 12, "same"), (14, 14, "different"), (15, 15, "same")]
-    assert constant_runs(np.arange(2), np.array(["mixed", "mixed"])) == []
-    assert constant_runs(np.arange(2), np.array(["same", "same"])) == [(0, 1, "same")]
+    answer, constant = np.array(["a", "a", "a", "b", "b", "c"]), np.array([0, 1, 1, 0, 1, 1], bool)
+    assert constant_runs(np.arange(10, 16), answer, constant) == [(11, 12, "a"), (14, 14, "b"), (15, 15, "c")]
+    assert constant_runs(np.arange(2), answer[:2], np.zeros(2, bool)) == []
+    assert constant_runs(np.arange(2), answer[:2], np.ones(2, bool)) == [(0, 1, "a")]
 
 
 def test_a_network_that_ends_in_always_same():

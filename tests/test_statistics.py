@@ -8,7 +8,6 @@ import pytest
 from prunecurve.errors import StudyError
 from prunecurve.study.statistics import (
     BOOTSTRAP_FROM,
-    METRICS,
     bootstrap_interval,
     interval,
     largest_k_within,
@@ -18,6 +17,7 @@ from prunecurve.study.statistics import (
     read_table,
     summarise,
 )
+from prunecurve.data.tasks.pairs import METRICS
 from scipy import stats
 
 

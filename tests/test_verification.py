@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from prunecurve.verification import agreement as verification
 from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.errors import StudyError
-from prunecurve.sweep.metrics import measure
-from prunecurve.verification.agreement import COUNTS, METRICS, SIZES, require_agreement, within
+from prunecurve.data.tasks.pairs import COUNTS, measure, within
+from prunecurve.verification.agreement import SIZES, require_agreement
 
+METRICS = ("auroc", "average_precision", "log_loss")
 LABELS = np.array([1, 1, 0, 0, 0, 0])
 LOGITS = np.array([[0, 2], [1, 0], [1, 0], [3, 1], [0, 1], [2, 1]], dtype=np.float32)
 SIZE = {"params": 1234, "macs": 56789}

@@ -50,8 +50,9 @@ from prunecurve.files import read_rows, read_settings
 from prunecurve.network.learned import kept_epoch, shortfall
 from prunecurve.machine import gpus, machine
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
-from prunecurve.data.pairs import SPLITS
+from prunecurve.data import tasks
 from prunecurve.data.planning import asked_sizes, check_data
+from prunecurve.data.splits import SPLITS
 from prunecurve.progress import Follower
 from prunecurve.sweep.removal import REMOVALS as REMOVAL_NAMES
 from prunecurve.source import code_setting
@@ -174,6 +175,11 @@ def code(name, *plugins):
     return code_setting(script(name), *plugins)
 
 
+# The module of the task, and its name for the parameter `code`.
+TASK = tasks.load(config["task"])
+OF_TASK = f"data.tasks.{config['task']}"
+# The metrics of a task do not change its inputs, and an edit to them must not train the networks again.
+INPUTS_OF_TASK = f"{OF_TASK}:require,inputs"
 # The module that reads the data set.
 READER = f"data.datasets.{MODULES[DATASET]}"
 SETTINGS = settings(config)
@@ -377,6 +383,11 @@ def table(study, name):
     return path
 
 
+def recalls_of_classes(study, figure):
+    """Return the table that a figure of all classes needs beside its own, if the task has this table."""
+    return table(study, "class_recall.csv") if TASK.CLASS_COUNTS and figure == "class_accuracy_vs_k" else []
+
+
 def history(study):
     """Return the path of a seed's training history, with the wildcard `seed`."""
     folder = ARCHIVE if ARCHIVE and study == DRAWN else f"results/{STUDY}"
@@ -393,6 +404,22 @@ def shared_images(study):
     if ARCHIVE and study == DRAWN:
         return archive.held(ARCHIVE, MANIFEST, "shared_images.csv") or []
     return f"results/{study}/shared_images.csv" if len(seeds_of(study)) > 1 else []
+
+
+def class_options():
+    """Return the options of scripts that count the inputs of each class; none if the task has no such counts."""
+    if not TASK.CLASS_COUNTS:
+        return []
+    names = template(rules.get_images.output.classes)
+    return ["--classes", names, "--labels", template(f"{SEED}/labels/test.npy")]
+
+
+def class_files(study):
+    """Return the files that `class_options` name."""
+    if not TASK.CLASS_COUNTS:
+        return []
+    labels = expand(f"{SEED}/labels/test.npy", study=STUDY, seed=seeds_of(study))
+    return [*expand(rules.get_images.output.classes, study=STUDY), *labels]
 
 
 def tables(study):
@@ -447,6 +474,7 @@ def archived():
     data -= set() if os.path.exists(placed(f"results/{STUDY}/sensitivity.csv")) else {"sensitivity.csv"}
     data -= set() if has_comparisons(STUDY) else {"comparisons.csv"}
     data |= {"shared_images.csv"} if len(SEEDS) > 1 else set()
+    data |= {"class_recall.csv"} if TASK.CLASS_COUNTS else set()
     of_layer = ["ranking/{criterion}.csv", "verification.csv"]
     of_layer += [f"activations/test/{name}" for name in ("channels.csv", "mean_maps.npy")]
     return [*sorted(data), "seed{seed}/training.csv", *(f"seed{{seed}}/{LAYER}/{name}" for name in of_layer)]
@@ -461,8 +489,10 @@ def code_lines():
     """Return the settings for the code of all scripts and of the study's criteria."""
     used = sorted({criterion_of(order).removeprefix(REVERSED) for order in [*ORDERS, *SENSITIVITY_ORDERS]})
     lines = [code(path.stem) for path in sorted(SCRIPTS.glob("*.py"))]
-    lines += [code(name, *backends(LAYER)) for name in ("eval_pruned", "verify_surgery")]
-    return [*lines, code("get_images", READER)] + [code("rank_channels", *modules_of(name, LAYER)) for name in used]
+    lines += [code(path.stem, OF_TASK) for path in sorted(SCRIPTS.glob("*.py"))]
+    lines += [code(name, OF_TASK, *backends(LAYER)) for name in ("eval_pruned", "verify_surgery")]
+    lines += [code("get_images", READER), code("make_pairs", INPUTS_OF_TASK)]
+    return lines + [code("rank_channels", *modules_of(name, LAYER)) for name in used]
 
 
 def archive_of_study():

@@ -1,4 +1,4 @@
-# From a data set to the pairs of each split.
+# From a data set to the inputs (pairs or images) and labels of each split.
 
 
 rule get_images:
@@ -57,17 +57,19 @@ rule make_pairs:
         runtime=grown(10),
     params:
         script=script("make_pairs"),
-        code=code("make_pairs"),
-        settings=made_with("images", "pairs_per_image"),
+        code=code("make_pairs", INPUTS_OF_TASK),
+        settings=made_with("images", "task", *TASK.KEYS),
         dataset=DATASET,
         sizes=options(asked_sizes(config)),
-        pairs=options(config["pairs_per_image"]),
+        task=config["task"],
+        parameters=[f"{key}={value}" for section in TASK.KEYS for key, value in config[section].items()],
         seed="{seed}",
         place=lambda w: ["--place", SEEDS.index(int(w.seed))] if config["images"]["disjoint"] else [],
     shell:
         "python {params.script:q} --images {input.images:q} --labels {input.labels:q} --splits {input.splits:q}"
         " --classes {input.classes:q}"
-        " --dataset {params.dataset} {params.sizes:q} {params.pairs:q} --seed {params.seed} {params.place}"
+        " --dataset {params.dataset} {params.sizes:q} --task {params.task} --parameters {params.parameters:q}"
+        " --seed {params.seed} {params.place}"
         f" --folder {WRITTEN}/seed{{params.seed}}"
         " --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

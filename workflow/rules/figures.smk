@@ -11,6 +11,7 @@ if ARCHIVE:
 rule plot:
     input:
         data=lambda w: table(w.study, STUDY_FIGURES[w.figure]),
+        recalls=lambda w: recalls_of_classes(w.study, w.figure),
         # A figure of networks that have learned nothing carries a warning.
         training=lambda w: expand(history(w.study), seed=seeds_of(w.study)),
     output:
@@ -35,15 +36,16 @@ rule plot:
         runtime=grown(5),
     params:
         script=script("plot"),
-        code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}"),
+        code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}", OF_TASK),
+        task=config["task"],
         # In the order of the config. Figures of channels do not depend on criteria; those of sensitivity have their own.
         criteria=lambda w: [] if STUDY_FIGURES[w.figure] in ("channels.csv", "sensitivity.csv") else CRITERIA,
         dpi=config["figures"]["dpi"],
         training=lambda w: placed(history(w.study)),
         seeds=lambda w: seeds_of(w.study),
     shell:
-        "python {params.script:q} --figure {wildcards.figure} --data {input.data:q} --criteria {params.criteria:q}"
-        " --training {params.training:q} --seeds {params.seeds}"
+        "python {params.script:q} --figure {wildcards.figure} --data {input.data:q} --recalls {input.recalls:q} --criteria {params.criteria:q}"
+        " --task {params.task} --training {params.training:q} --seeds {params.seeds}"
         " --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"
 
 
@@ -75,7 +77,8 @@ rule plot_network:
         runtime=grown(5),
     params:
         script=script("plot"),
-        code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}"),
+        code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}", OF_TASK),
+        task=config["task"],
         criterion=ORDERS[0],
         maps_order=config["figures"]["maps_order"],
         dataset=DATASET,
@@ -85,6 +88,6 @@ rule plot_network:
         layer="{layer}",
     shell:
         "python {params.script:q} --figure {wildcards.figure} --dataset {params.dataset} --seed {params.seed}"
-        " --layer {params.layer} --training {params.training:q} --seeds {params.seed}"
+        " --layer {params.layer} --task {params.task} --training {params.training:q} --seeds {params.seed}"
         " --data {input.data:q} --mean-maps {input.mean_maps:q} --ranking {input.ranking:q}"
         " --criteria {params.criterion} --maps-order {params.maps_order} --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"

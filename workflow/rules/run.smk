@@ -52,7 +52,7 @@ def below_requirement(trained_now=()):
         if str(seed) not in trained_now and os.path.exists(path):
             # A damaged history is reported by the job that reads it.
             with suppress(StudyError, StopIteration):
-                lacks = shortfall(kept_epoch(read_rows(path)), REQUIRE)
+                lacks = shortfall(kept_epoch(read_rows(path)), REQUIRE, TASK.INPUTS)
                 lines += [f"{path}: {lacks}"] if lacks else []
     return lines
 

@@ -3,11 +3,23 @@
 # A job that reads the rows of all evaluations has no group: whenever one of them is finished, Snakemake would compare the
 # groups of all. In a study of 13,000 evaluations that took two minutes.
 
+# The recall of each class is a table of its own, because a study can have a hundred classes.
+CLASS_RECALL = (
+    {
+        "recalls": "results/{study}/class_recall.csv",
+        "recalls_settings": "results/{study}/class_recall.csv.settings",
+    }
+    if TASK.CLASS_COUNTS
+    else {}
+)
+
 
 rule aggregate:
     input:
         rows=lambda w: rows(seeds_of(w.study), ORDERS, REMOVALS, LAYER),
+        of_classes=lambda w: class_files(w.study),
     output:
+        **CLASS_RECALL,
         curve="results/{study}/curve.csv",
         settings="results/{study}/curve.csv.settings",
     log:
@@ -31,10 +43,11 @@ rule aggregate:
         removals=REMOVALS,
         k_batches=list(K_BATCHES[LAYER]),
         ks=sum(K_BATCHES[LAYER].values(), []),
+        of_classes=lambda w, output: (["--recalls", output.recalls, *class_options()] if TASK.CLASS_COUNTS else []),
     shell:
         "python {params.script:q} --rows {params.rows:q} --seeds {params.seeds:q}"
         " --criteria {params.criteria:q} --removals {params.removals:q} --k-batches {params.k_batches:q} --ks {params.ks}"
-        " --curve {output.curve:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
+        " --curve {output.curve:q} {params.of_classes:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 
 
 rule summarise:
@@ -67,13 +80,15 @@ rule summarise:
         runtime=grown(10),
     params:
         script=script("summarise"),
-        code=code("summarise"),
+        code=code("summarise", OF_TASK),
+        task=config["task"],
         training=lambda w: placed(history(w.study)),
         seeds=lambda w: seeds_of(w.study),
         figures=lambda w: placed(f"results/{w.study}/figures/"),
         shared=lambda w, input: ["--shared", input.shared] if input.shared else [],
     shell:
-        "python {params.script:q} --curve {input.curve:q} {params.shared:q} --figures {params.figures:q}"
+        "python {params.script:q} --curve {input.curve:q} --task {params.task} {params.shared:q}"
+        " --figures {params.figures:q}"
         " --training {params.training:q} --seeds {params.seeds}"
         " --summary {output.table:q} --text {output.text:q} --log {log:q} --settings {params.code:q}"
 
@@ -101,9 +116,11 @@ rule average_curves:
         runtime=grown(10),
     params:
         script=script("average_curves"),
-        code=code("average_curves"),
+        code=code("average_curves", OF_TASK),
+        task=config["task"],
     shell:
-        "python {params.script:q} --curve {input:q} --output {output.table:q} --log {log:q} --settings {params.code:q}"
+        "python {params.script:q} --curve {input:q} --task {params.task} --output {output.table:q} --log {log:q}"
+        " --settings {params.code:q}"
 
 
 rule compare:
@@ -199,6 +216,8 @@ rule compare_rankings:
 rule explain_shape:
     input:
         curve=rules.aggregate.output.curve,
+        recalls=[rules.aggregate.output.recalls] if TASK.CLASS_COUNTS else [],
+        of_classes=lambda w: class_files(w.study),
         rows=lambda w: rows(seeds_of(w.study), ORDERS[:1], REMOVAL_NAMES, LAYER),
     output:
         shown="results/{study}/shape.csv",
@@ -221,15 +240,18 @@ rule explain_shape:
         runtime=grown(10),
     params:
         script=script("explain_shape"),
-        code=code("explain_shape"),
+        code=code("explain_shape", OF_TASK),
+        task=config["task"],
         rows=lambda w: template(ROWS, layer=LAYER),
         seeds=lambda w: seeds_of(w.study),
         criterion=ORDERS[0],
         removals=list(REMOVAL_NAMES),
         k_batches=list(K_BATCHES[LAYER]),
         ks=sum(K_BATCHES[LAYER].values(), []),
+        of_classes=lambda w: class_options(),
     shell:
-        "python {params.script:q} --curve {input.curve:q} --rows {params.rows:q} --seeds {params.seeds:q}"
+        "python {params.script:q} --task {params.task} --recalls {input.recalls:q} {params.of_classes:q}"
+        " --curve {input.curve:q} --rows {params.rows:q} --seeds {params.seeds:q}"
         " --criterion {params.criterion} --removals {params.removals:q} --k-batches {params.k_batches:q} --ks {params.ks}"
         " --shown {output.shown:q} --table {output.table:q} --text {output.text:q}"
         " --log {log:q} --settings {params.code:q}"

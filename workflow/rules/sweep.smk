@@ -50,16 +50,17 @@ rule eval_pruned:
         lambda w: {"numpy": "../envs/sweep.yaml", "torch": "../envs/torch.yaml"}[BACKENDS[w.layer]]
     threads: lambda w: threads_of(w.layer)
     resources:
-        # In numpy, all K of 10,000 pairs take a second. The rest is for starting Python and a slow file system.
+        # In numpy, all K of 10,000 inputs take a second. The rest is for starting Python and a slow file system.
         mem_mb=lambda w, attempt: {"numpy": 500, "torch": 2000}[BACKENDS[w.layer]] * attempt,
         runtime=lambda w, attempt: {"numpy": 5, "torch": 10}[BACKENDS[w.layer]] * attempt,
     params:
         script=script("eval_pruned"),
         # Only the backend that is used: an edit to the other one does not trigger a re-run.
-        code=lambda w: code("eval_pruned", *backends(w.layer)),
+        code=lambda w: code("eval_pruned", OF_TASK, *backends(w.layer)),
         settings=lambda w: made_with("threads") if BACKENDS[w.layer] == "torch" else [],
         torch_threads=lambda w: threads_of(w.layer),
         # Two evaluations can have the same input files. These parameters distinguish them.
+        task=config["task"],
         dataset=DATASET,
         seed="{seed}",
         criterion="{criterion}",
@@ -68,6 +69,7 @@ rule eval_pruned:
     shell:
         "python {params.script:q} --features {input.features:q} --labels {input.labels:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"
-        " --model {input.model:q} --threads {params.torch_threads} --dataset {params.dataset} --seed {params.seed}"
-        " --criterion {params.criterion} --removal {params.removal} --k {params.ks} --output {output:q} --log {log:q}"
+        " --model {input.model:q} --threads {params.torch_threads} --task {params.task} --dataset {params.dataset}"
+        " --seed {params.seed} --criterion {params.criterion} --removal {params.removal} --k {params.ks}"
+        " --output {output:q} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

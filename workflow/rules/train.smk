@@ -1,4 +1,4 @@
-# From pairs to a trained network.
+# From inputs and labels to a trained network.
 
 # What the network depends on, and what it must reach.
 RECIPE = {key: value for key, value in config["training"].items() if key != "require"}
@@ -35,6 +35,9 @@ rule train:
         preprocess=options(config["preprocess"]),
         network=options(config["network"]),
         recipe=options(RECIPE),
+        # Their recalls are columns of the history.
+        recalls=[f"{name}={label}" for name, label in TASK.RECALLS.items()],
+        input_name=TASK.INPUTS,
         device=config["device"],
         torch_threads=config["threads"],
         seed="{seed}",
@@ -47,7 +50,7 @@ rule train:
         "python {params.script:q} --train-images {input.train_images:q} --train-inputs {input.train_inputs:q}"
         " --train-labels {input.train_labels:q} --val-images {input.val_images:q} --val-inputs {input.val_inputs:q}"
         " --val-labels {input.val_labels:q} {params.preprocess:q} {params.network:q} {params.recipe:q}"
-        " --require {params.require}"
+        " --require {params.require} --recalls {params.recalls:q} --input-name {params.input_name}"
         " --device {params.device} --threads {params.torch_threads} --seed {params.seed} --log {log:q}"
         " --model {output.model:q} --history {output.history:q}"
         " --settings {params.settings:q} {params.code:q}"

@@ -25,7 +25,8 @@ rule verify_surgery:
         runtime=grown(30),
     params:
         script=script("verify_surgery"),
-        code=lambda w: code("verify_surgery", *backends(w.layer)),
+        code=lambda w: code("verify_surgery", OF_TASK, *backends(w.layer)),
+        task=config["task"],
         settings=made_with("preprocess", "verification", "threads"),
         # Patterns, not the files: a study has too many files for one command line.
         # The study is left open: studies of different names share their verification through a cache.
@@ -43,7 +44,7 @@ rule verify_surgery:
         " --labels {input.labels:q} {params.preprocess:q}"
         " --features {input.features:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {params.rankings:q} --rows {params.rows:q}"
-        " --study {wildcards.study}"
+        " --study {wildcards.study} --task {params.task}"
         " --criteria {params.criteria:q} --removals {params.removals:q} --ks {params.ks} --k-batches {params.k_batches:q}"
         " --tolerance {params.tolerance} --threads {params.torch_threads} --output {output:q} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

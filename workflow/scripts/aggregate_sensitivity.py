@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import write_rows
-from prunecurve.study.curves import gather
+from prunecurve.study.curves import gather, without_class_counts
 
 
 def options() -> argparse.ArgumentParser:
@@ -33,7 +33,7 @@ def work(arguments: argparse.Namespace) -> None:
         pattern = arguments.rows.replace("{layer}", layer)
         chosen = arguments.seeds, arguments.criteria, [arguments.removal]
         layer_rows = gather(pattern, *chosen, k_batches.split(","), ks.split(","))
-        rows += [row | {"share_removed": int(row["k"]) / channels} for row in layer_rows]
+        rows += [row | {"share_removed": int(row["k"]) / channels} for row in without_class_counts(layer_rows)]
     write_rows(arguments.output, rows, sealed=False)
 
 

@@ -8,6 +8,7 @@ import os
 gc.disable()
 
 from prunecurve.commandline import parser, run
+from prunecurve.data import tasks
 from prunecurve.files import read_order, write_rows
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.removal import REMOVALS
@@ -27,6 +28,8 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--partial-sums", nargs="?", help="the ranking's stored sums; they save time for few K")
     cli.add_argument("--removal", choices=REMOVALS, required=True, help="kind of removal")
     cli.add_argument("--k", type=int, nargs="+", required=True, help="numbers of removed channels")
+    # Not checked here: listing the tasks takes longer than importing one.
+    cli.add_argument("--task", default=tasks.DEFAULT, help="the task, whose metrics are computed")
     cli.add_argument("--dataset", required=True, help="value of the column dataset")
     cli.add_argument("--seed", type=int, required=True, help="value of the column seed")
     cli.add_argument("--criterion", required=True, help="value of the column criterion")
@@ -39,7 +42,7 @@ def work(arguments: argparse.Namespace) -> None:
     evaluator = Evaluator(*files, model=arguments.model, threads=arguments.threads)
     order = read_order(arguments.ranking, evaluator.channels)
     stored = evaluator.stored_sums(arguments.partial_sums) if arguments.partial_sums else None
-    rows = evaluator.rows(order, arguments.k, arguments.removal, stored)
+    rows = evaluator.rows(order, arguments.k, arguments.removal, stored, task=arguments.task)
     identity = {
         "dataset": arguments.dataset,
         "seed": arguments.seed,

@@ -1,4 +1,4 @@
-"""Explain the curves: where the more frequent answer flips, which class is lost first, what each metric shows."""
+"""Explain the curves: where the most frequent answer changes, which class is lost first, what each metric shows."""
 
 import argparse
 from pathlib import Path
@@ -6,8 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from prunecurve.commandline import parser, run
+from prunecurve.data import tasks
 from prunecurve.files import atomic, write_rows, write_table
-from prunecurve.study.curves import gather
+from prunecurve.study.class_recall import KEYS, class_recall, inputs_of_classes, read_names
+from prunecurve.study.curves import gather, without_class_counts
 from prunecurve.study.shape import explanation, table
 from prunecurve.study.statistics import read_table
 
@@ -21,20 +23,40 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--removals", nargs="+", required=True)
     cli.add_argument("--k-batches", nargs="+", required=True, help="the values of {ks}, in rising order")
     cli.add_argument("--ks", nargs="+", required=True, help="the K that each curve must have")
+    cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task of the study")
+    cli.add_argument("--recalls", type=Path, help="the study's class_recall.csv, if its rows have counts of classes")
+    cli.add_argument("--classes", type=Path, help="the names of the classes, as --recalls")
+    cli.add_argument("--labels", help="path of the test labels, with placeholder {seed}, as --recalls")
     cli.add_argument("--shown", type=Path, required=True, help="output: all rows of that criterion")
     cli.add_argument("--table", type=Path, required=True, help="output: one row per network, ranking and removal")
     cli.add_argument("--text", type=Path, required=True, help="output: the explanation in sentences, of that criterion")
     return cli
 
 
+def recalls_of(arguments: argparse.Namespace, rows: list[dict[str, str]], names: list[str]) -> pd.DataFrame:
+    """Return the recalls of all classes: those of the study, and those of the rows."""
+    inputs = inputs_of_classes(arguments.labels, arguments.seeds, len(names))
+    own = class_recall(rows, inputs, names).astype({"seed": int, "k": int})
+    return pd.concat([read_table(arguments.recalls), own]).drop_duplicates([*KEYS, "class"])
+
+
 def work(arguments: argparse.Namespace) -> None:
     chosen = arguments.seeds, [arguments.criterion], arguments.removals
-    write_rows(arguments.shown, gather(arguments.rows, *chosen, arguments.k_batches, arguments.ks), sealed=False)
+    rows = gather(arguments.rows, *chosen, arguments.k_batches, arguments.ks)
+    kept, task, names, recalls = without_class_counts(rows), arguments.task, [], None
+    if arguments.recalls:
+        names = read_names(arguments.classes)
+        recalls = recalls_of(arguments, rows, names)
+        # With its name, so that the figure needs no other file.
+        answers, _ = tasks.load(task).answers(pd.DataFrame(rows), names)
+        kept = [row | {"answer": name} for row, name in zip(kept, answers)]
+    write_rows(arguments.shown, kept, sealed=False)
     shown = read_table(arguments.shown)
-    curves = pd.concat([read_table(arguments.curve), shown]).drop_duplicates(["seed", "criterion", "removal", "k"])
+    curves = pd.concat([read_table(arguments.curve), shown.drop(columns="answer", errors="ignore")])
     with atomic(arguments.text) as temporary:
-        Path(temporary).write_text(explanation(shown), encoding="utf-8", newline="\n")
-    write_table(arguments.table, table(curves))
+        text = explanation(shown, task, recalls=recalls)
+        Path(temporary).write_text(text, encoding="utf-8", newline="\n")
+    write_table(arguments.table, table(curves.drop_duplicates(list(KEYS)), task, names, recalls))
 
 
 if __name__ == "__main__":

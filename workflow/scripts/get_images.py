@@ -7,7 +7,7 @@ import numpy as np
 
 from prunecurve.commandline import log, parser, run
 from prunecurve.data.datasets import DATASETS
-from prunecurve.data.pairs import SPLITS
+from prunecurve.data.splits import SPLITS
 from prunecurve.files import save_array, write_rows
 
 

@@ -1,4 +1,4 @@
-"""Draw the images of each split for one seed, and combine each image with images of its class and of other classes."""
+"""Draw the images of each split for one seed, and make the inputs and labels of the study's task from them."""
 
 import argparse
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.data.pairs import SPLITS, draw_for_seed, make_pairs, require_pairs, split_sizes
-from prunecurve.data.parameters import Images, PairsPerImage
+from prunecurve.data import tasks
+from prunecurve.data.parameters import Images
+from prunecurve.data.splits import SPLITS, draw_for_seed, split_sizes
 from prunecurve.files import load_array, read_rows, save_array
 from prunecurve.seeding import stream
 from prunecurve.settings import add_fields
@@ -21,7 +22,8 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--classes", type=Path, required=True, help="the names of the classes, for error messages")
     cli.add_argument("--dataset", required=True, help="name of the data set, for error messages")
     add_fields(cli, Images, leave_out=("disjoint",))
-    add_fields(cli, PairsPerImage)
+    cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="what an input and its label are")
+    cli.add_argument("--parameters", nargs="*", default=[], metavar="KEY=NUMBER", help="parameters of the task")
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
     cli.add_argument(
         "--place", type=int, help="place of the seed in the list of seeds, if no two networks may share images"
@@ -37,14 +39,20 @@ def work(arguments: argparse.Namespace) -> None:
     names = [row["name"] for row in read_rows(arguments.classes)]
     sizes = split_sizes({split: getattr(arguments, split) for split in SPLITS}, splits)
     drawn = draw_for_seed(splits, sizes, arguments.seed, arguments.place, dataset=arguments.dataset)
-    per_image = {"same": arguments.same, "different": arguments.different}
-    require_pairs(classes, splits, drawn, **per_image, names=names)
+    task = tasks.load(arguments.task)
+    parameters = {key: int(number) for key, number in (word.split("=") for word in arguments.parameters)}
+    task.require(classes, splits, drawn, names=names, **parameters)
     for split, index in drawn.items():
-        pairs, same = make_pairs(classes[index], **per_image, rng=stream(arguments.seed, f"pairs/{split}"))
-        log.info("%s: %d images, %d pairs, %d of them same", split, len(index), len(pairs), same.sum())
+        rng = stream(arguments.seed, f"{arguments.task}/{split}")
+        inputs, labels = task.inputs(classes[index], rng, **parameters)
+        counts = np.bincount(labels)
+        log.info(
+            f"{split}: {len(index)} images, {len(inputs)} {task.INPUTS} of {len(counts)} classes, "
+            f"{counts.min()} to {counts.max()} of each class"
+        )
         save_array(arguments.folder / "images" / f"{split}.npy", images[index])
-        save_array(arguments.folder / "inputs" / f"{split}.npy", pairs)
-        save_array(arguments.folder / "labels" / f"{split}.npy", same)
+        save_array(arguments.folder / "inputs" / f"{split}.npy", inputs)
+        save_array(arguments.folder / "labels" / f"{split}.npy", labels)
     numbers = np.repeat(np.arange(len(SPLITS)), [len(drawn[split]) for split in SPLITS])
     index = np.concatenate([drawn[split] for split in SPLITS])
     save_array(arguments.folder / "images" / "index.npy", np.column_stack([numbers, index]).astype(np.int32))

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+import pandas as pd
+
 from prunecurve import figures
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array
@@ -17,6 +19,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--data", type=Path, required=True, help="the table of the figure's folder: curve_mean.csv, …")
     add_histories(cli)
     cli.add_argument("--criteria", nargs="*", default=[], help="the study's criteria, in the order of its config")
+    cli.add_argument("--recalls", type=Path, nargs="?", help="class_recall.csv, for a figure of all classes")
     cli.add_argument("--dataset", help="of one network's figures, as --seed and --layer")
     cli.add_argument("--seed", type=int)
     cli.add_argument("--layer")
@@ -29,8 +32,16 @@ def options() -> argparse.ArgumentParser:
     return cli
 
 
+def of_criteria(table: pd.DataFrame, chosen: list[str]) -> pd.DataFrame:
+    """Return the rows of the chosen criteria; a table of channels has no criteria."""
+    for column in {"criterion", "other"} & set(table):
+        table = table[table[column].map(criterion_of).isin(chosen)]
+    return table
+
+
 def work(arguments: argparse.Namespace) -> None:
     table, maps = read_table(arguments.data), None
+    recalls = read_table(arguments.recalls) if arguments.recalls else None
     if arguments.mean_maps:
         order = read_table(arguments.ranking).set_index("channel")["order"]
         network = {"dataset": arguments.dataset, "seed": arguments.seed, "layer": arguments.layer}
@@ -38,10 +49,11 @@ def work(arguments: argparse.Namespace) -> None:
         maps = load_array(arguments.mean_maps, shape=(len(table), None, None))
     # An archive may hold more criteria than are to be drawn.
     if arguments.criteria:
-        for column in {"criterion", "other"} & set(table):
-            table = table[table[column].map(criterion_of).isin(arguments.criteria)]
-    warning = warning_about(histories(arguments))
-    data = figures.Data(table, tuple(arguments.criteria), maps, arguments.maps_order, warning)
+        table = of_criteria(table, arguments.criteria)
+        recalls = None if recalls is None else of_criteria(recalls, arguments.criteria)
+    warning = warning_about(histories(arguments), arguments.task)
+    options = {"task": arguments.task, "recalls": recalls}
+    data = figures.Data(table, tuple(arguments.criteria), maps, arguments.maps_order, warning, **options)
     figure = figures.draw(arguments.figure, data)
     figures.save(figure, arguments.dpi, arguments.png, arguments.svg)
 

@@ -26,9 +26,10 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     curve = read_table(arguments.curve)
-    write_table(arguments.summary, summarise(curve))
+    write_table(arguments.summary, summarise(curve, arguments.task))
     shared = read_table(arguments.shared) if arguments.shared else None
-    text = summary_text(curve, arguments.figures, shared, warning_about(histories(arguments)))
+    warning = warning_about(histories(arguments), arguments.task)
+    text = summary_text(curve, arguments.figures, shared, warning, arguments.task)
     with atomic(arguments.text) as temporary:
         Path(temporary).write_text(text, encoding="utf-8", newline="\n")
 

@@ -1,4 +1,4 @@
-"""Train the pair network of one seed and write the weights of its best validation epoch."""
+"""Train the network of one seed and write the weights of its best validation epoch."""
 
 import argparse
 from pathlib import Path
@@ -25,13 +25,21 @@ def options() -> argparse.ArgumentParser:
     add_fields(cli, Normalisation)
     add_fields(cli, Network)
     add_fields(cli, Recipe)
-    cli.add_argument("--require", type=float, default=0.0, help="least balanced accuracy on the validation pairs")
+    cli.add_argument("--require", type=float, default=0.0, help="least balanced accuracy for two classes")
+    cli.add_argument("--recalls", nargs="*", default=[], metavar="NAME=CLASS", help="recalls in the history")
+    cli.add_argument("--input-name", default="inputs", help="what the inputs are called in messages")
     cli.add_argument("--device", default="auto", help="auto, cpu or cuda")
     cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
     cli.add_argument("--model", type=Path, required=True, help="output: the state dict and the architecture")
     cli.add_argument("--history", type=Path, required=True, help="output: a CSV file with one row per epoch")
     return cli
+
+
+def named(word: str) -> tuple[str, int]:
+    """Parse NAME=CLASS, the number of a class and the name of its column."""
+    name, _, label = word.rpartition("=")
+    return name, int(label)
 
 
 def work(arguments: argparse.Namespace) -> None:
@@ -44,11 +52,13 @@ def work(arguments: argparse.Namespace) -> None:
 
     training, validation = split("train"), split("val")
     size = training.images.shape[-1]
-    shape = {"in_channels": training.channels, "image_size": size, "classes": 2}
+    shape = {"in_channels": training.channels, "image_size": size, "classes": int(training.labels.max()) + 1}
     architecture = fields_of(Architecture, arguments, **shape)
     recipe = fields_of(Recipe, arguments)
-    model, rows = train(architecture, recipe, training, validation, arguments.seed, device)
-    if lacks := shortfall(kept_epoch(rows), arguments.require):
+    model, rows = train(
+        architecture, recipe, training, validation, arguments.seed, device, dict(map(named, arguments.recalls))
+    )
+    if lacks := shortfall(kept_epoch(rows), arguments.require, arguments.input_name):
         raise StudyError(
             f"training: the network of seed {arguments.seed} has {lacks}. Change the recipe (training.epochs: "
             f"{recipe.epochs}, training.learning_rate: {recipe.learning_rate}, training.same_weight: "

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
+from prunecurve.data import tasks
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array, read_order, write_rows
 from prunecurve.network.pair_network import load_model, prepare_torch
@@ -33,6 +34,9 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument(
         "--k-batches", nargs="+", required=True, metavar="KS,KS,…", help="for each of these K, the value of {ks}"
     )
+    cli.add_argument(
+        "--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task, whose metrics are compared"
+    )
     cli.add_argument("--tolerance", type=float, default=1e-4, help="largest allowed difference between logits")
     cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
     cli.add_argument("--output", type=Path, required=True, help="output: one row per comparison, if all agree")
@@ -57,7 +61,7 @@ def work(arguments: argparse.Namespace) -> None:
         for removal in arguments.removals
         for k, batch in zip(ks.split(","), k_batches.split(","), strict=True)
     }
-    rows = list(verify(model, split, evaluator, orders, paths, arguments.tolerance))
+    rows = list(verify(model, split, evaluator, orders, paths, arguments.tolerance, arguments.task))
     for row in rows:
         log.info("%s", row)
     require_agreement(rows, arguments.tolerance, f"verification of {arguments.model}")

@@ -42,17 +42,26 @@ def files_of(script: str | Path, *plugins: str) -> list[Path]:
     """Return the sorted paths of the script and of all package files that it imports, directly or indirectly.
 
     Imports inside functions count too. plugins: dotted names (`ranking.criteria.l1_norm`) of modules that the script
-    imports by name at run time.
+    imports by name at run time. `data.tasks.pairs:inputs,require` means these functions of the module alone, with all
+    that they use.
     """
+    return sorted(_parts_of(script, *plugins))
+
+
+def _parts_of(script: str | Path, *plugins: str) -> dict[Path, str]:
+    """Return the files of `files_of` with the functions that are used of each, as in a plugin; empty for all."""
     scripts = Path(script).parent
-    waiting = [Path(script), *(scripts / PACKAGE / f"{name.replace('.', '/')}.py" for name in plugins)]
-    files: set[Path] = set()
+    waiting = [(Path(script), "")]
+    for module, _, functions in (name.partition(":") for name in plugins):
+        waiting.append((scripts / PACKAGE / f"{module.replace('.', '/')}.py", functions))
+    parts: dict[Path, str] = {}
     while waiting:
-        file = waiting.pop()
-        if file not in files:
-            files.add(file)
-            waiting.extend(_imports(file, scripts))
-    return sorted(files)
+        file, functions = waiting.pop()
+        # A file that is used in full and in part counts in full.
+        if file not in parts or (parts[file] and not functions):
+            parts[file] = functions
+            waiting.extend((imported, "") for imported in _imports(file, scripts, functions))
+    return parts
 
 
 @functools.cache
@@ -64,11 +73,11 @@ def digest(script: str | Path, *plugins: str) -> str:
     """
     scripts = Path(script).parent
     content = hashlib.sha256()
-    files = files_of(script, *plugins)
-    for file in files:
+    parts = sorted(_parts_of(script, *plugins).items())
+    for file, functions in parts:
         name = file.relative_to(scripts).as_posix()
-        content.update(f"{name}\0{_computed(file, name)}\0".encode())
-    for library in sorted({library for file in files for library in _libraries(file)}):
+        content.update(f"{name}\0{_computed(file, name, functions)}\0".encode())
+    for library in sorted({library for file, functions in parts for library in _libraries(file, functions)}):
         content.update(f"{library} {version(library)}\0".encode())
     return content.hexdigest()[:16]
 
@@ -86,13 +95,34 @@ def version(library: str) -> str:
 
 
 @functools.cache
-def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_bytes(), file)
+def _tree(file: Path, functions: str = "") -> ast.Module:
+    """Return the syntax tree of a file; of some functions (`inputs,require`): the statements that they use."""
+    tree = ast.parse(file.read_bytes(), file)
+    if not functions:
+        return tree
+    used, before = set(functions.split(",")), set()
+    while used != before:
+        before = set(used)
+        chosen = [node for node in tree.body if used & set(_defined(node))]
+        used |= {part.id for node in chosen for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return ast.Module(chosen, [])
+
+
+def _defined(node: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement at the top of a module defines."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        yield from ((alias.asname or alias.name).split(".")[0] for alias in node.names)
+    elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield node.name
+    else:
+        yield from (p.id for p in ast.walk(node) if isinstance(p, ast.Name) and isinstance(p.ctx, ast.Store))
 
 
 @functools.cache
-def _computed(file: Path, name: str) -> str:
+def _computed(file: Path, name: str, functions: str = "") -> str:
     """Return the part of a file that results are computed with, as text; `name` is relative to the scripts."""
+    if functions:
+        return _text(_tree(file, functions))
     if name.removeprefix(f"{PACKAGE}/") in NOT_COMPUTED_WITH:
         return repr([_text(node) for node in _tree(file).body if _assigns(node, FORMAT)])
     return _text(_tree(file))
@@ -123,15 +153,15 @@ def _is_remark(node: object) -> bool:
 
 
 @functools.cache
-def _imports(file: Path, scripts: Path) -> tuple[Path, ...]:
-    return tuple(_imported(file, scripts))
+def _imports(file: Path, scripts: Path, functions: str = "") -> tuple[Path, ...]:
+    return tuple(_imported(file, scripts, functions))
 
 
 @functools.cache
-def _libraries(file: Path) -> frozenset[str]:
+def _libraries(file: Path, functions: str = "") -> frozenset[str]:
     """Return the import names of the libraries that a file uses, without the standard library."""
     names = set()
-    for node in ast.walk(_tree(file)):
+    for node in ast.walk(_tree(file, functions)):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -139,10 +169,10 @@ def _libraries(file: Path) -> frozenset[str]:
     return frozenset(names - sys.stdlib_module_names - CHECKING - {PACKAGE})
 
 
-def _imported(file: Path, scripts: Path) -> Iterator[Path]:
+def _imported(file: Path, scripts: Path, functions: str) -> Iterator[Path]:
     # Importing a module also runs the __init__.py of the packages that contain it.
     yield from (scripts / folder / "__init__.py" for folder in file.relative_to(scripts).parents if folder.name)
-    for node in ast.walk(_tree(file)):
+    for node in ast.walk(_tree(file, functions)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

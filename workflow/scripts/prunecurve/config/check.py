@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from prunecurve.config.contradictions import contradictions
 from prunecurve.config.mappings import merged
 from prunecurve.config.model import Study
-from prunecurve.data.pairs import SPLITS
+from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
 from prunecurve.sections import describe, parsed, schema_of
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prunecurve.config.resolved import convolutions, layers, least_weights, pruned_layer, width_key
+from prunecurve.data import tasks
 from prunecurve.data.planning import asked_sizes
 from prunecurve.ranking import criteria
 
@@ -20,7 +21,7 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         yield from _of_ks(config)
     else:
         yield _wrong_layer(config)
-    yield from _of_sizes(config)
+    yield from tasks.load(config["task"]).contradictions(config, asked_sizes(config))
 
 
 def _of_network(config: Mapping[str, Any]) -> Iterator[str]:
@@ -70,15 +71,4 @@ def _of_ks(config: Mapping[str, Any]) -> Iterator[str]:
             yield (
                 f"sweep.ks: K = {k} is out of range; allowed: 0 to {channels - 1}, "
                 f"because {layer} has {channels} channels ({width_key(config)})"
-            )
-
-
-def _of_sizes(config: Mapping[str, Any]) -> Iterator[str]:
-    pairs = config["pairs_per_image"]
-    least = pairs["same"] + 1 + pairs["different"]
-    for split, count in asked_sizes(config).items():
-        if isinstance(count, int) and count < least:
-            yield (
-                f"images.{split}: {count} images are too few for the pairs of one image ({pairs['same']} of the same "
-                f"class, {pairs['different']} of other classes, and the image itself); allowed: at least {least}"
             )

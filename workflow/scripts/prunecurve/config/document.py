@@ -7,7 +7,7 @@ from prunecurve.config.check import keys
 from prunecurve.config.mappings import as_yaml
 from prunecurve.config.model import Study
 from prunecurve.data.datasets import DATASETS
-from prunecurve.data.pairs import AUTO, SPLITS
+from prunecurve.data.splits import AUTO, SPLITS
 from prunecurve.sections import describe, schema_of
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from prunecurve.data import tasks
 from prunecurve.data.datasets import DATASETS
 from prunecurve.data.parameters import Images, PairsPerImage, Preprocess
 from prunecurve.network.parameters import Network, Training
@@ -13,6 +14,7 @@ from prunecurve.sweep.removal import REMOVALS
 
 # Names that the code defines: a new module or entry there is an allowed value here.
 DataSet = Literal[*DATASETS]
+Task = Literal[*tasks.names()]
 Criterion = Literal[*criteria.allowed()]
 Removal = Literal[*REMOVALS]
 
@@ -25,7 +27,7 @@ class Activations(Section):
     """Collection of the pruned layer's maps and channel statistics."""
 
     batch_size: int = Field(250, ge=1, le=1_000_000)
-    """Pairs per forward pass."""
+    """Inputs (pairs or images) per forward pass."""
 
 
 class Ranking(Section):
@@ -37,7 +39,7 @@ class Ranking(Section):
     """The criteria that rank the channels. The figure of the mean feature maps shows the ranks by the first one."""
 
     split: Literal["test", "val"] = "test"
-    """The split on whose pairs activations are measured. test is as in the reference experiment. val is the sound
+    """The split on whose inputs activations are measured. test is as in the reference experiment. val is the sound
     choice, because then the rankings do not use the test images."""
 
     measure_at: Literal["conv", "bn", "relu", "pool"] = "relu"
@@ -49,7 +51,7 @@ class Ranking(Section):
     """Number of random orders per network. The result of random for a network is their mean."""
 
     sampled_pairs: int = Field(1000, ge=1, le=100_000_000)
-    """Number of random pairs of the split whose single maps hrank, chip and entropy use."""
+    """Number of random inputs (pairs or images) of the split whose single maps hrank, chip and entropy use."""
 
     entropy_bins: int = Field(100, ge=2, le=1_000_000)
     """Number of histogram bins of entropy."""
@@ -58,8 +60,8 @@ class Ranking(Section):
     """Largest number of random orders that shapley evaluates; half of them are reverses of the others."""
 
     shapley_pairs: int = Field(2000, ge=2, le=100_000_000)
-    """Number of validation pairs on which shapley evaluates the orders. New pairs are drawn after every eight
-    orders."""
+    """Number of validation inputs (pairs or images) on which shapley evaluates the orders. New ones are drawn after
+    every eight orders."""
 
     shapley_relative_error: float = Field(0.2, ge=0, le=1000)
     """shapley stops when its standard error, averaged over channels, is at most this fraction of the standard deviation
@@ -91,7 +93,7 @@ class Verification(Section):
 
     rankings: Literal["all"] | Count = 3
     """Number of rankings that are verified, the first ones in the order of ranking.criteria. Each costs about five
-    forward passes over the test pairs per network and kind of removal, and one more for each of
+    forward passes over the test inputs per network and kind of removal, and one more for each of
     verification.drawn_ks."""
 
     drawn_ks: int = Field(2, ge=0, le=65536)
@@ -132,6 +134,10 @@ class Study(Section):
     download them into it if they are missing. For image_folder it contains one folder of images per class, or the
     folders train, test and optionally val with one folder per class in each. For arrays it contains images.npy and
     labels.npy, or the folders train, test and optionally val with these two files in each. digits does not use it."""
+
+    task: Task = "pairs"
+    """What an input of the network is, and its label. pairs stacks two images into one input; the label says whether
+    they are of the same class. classes takes single images; the label is the class."""
 
     # results/archive holds the figures of archives, results/logs the logs of freezing.
     study: str = Field("", max_length=100, pattern=rf"^(?!(archive|logs)$){NAME}", examples=["mnist", "wide_network"])

@@ -40,7 +40,7 @@ class Preprocess(Section):
     """Normalisation of the pixels. They are divided by 255; then (pixel − mean) / std gives the network's input. One
     number holds for all channels of an image; for several, give one number per channel."""
 
-    mean: list[Annotated[float, Field(ge=-1000, le=1000)]] = Field([0], min_length=1, max_length=1000)
+    mean: list[Annotated[float, Field(ge=0, le=1)]] = Field([0], min_length=1, max_length=1000)
     """Mean of each channel, as a share of white."""
 
     std: list[Annotated[float, Field(gt=0, le=1000)]] = Field([1], min_length=1, max_length=1000)
@@ -48,7 +48,7 @@ class Preprocess(Section):
 
 
 class PairsPerImage(Section):
-    """Number of other images of the same split that each image is combined with."""
+    """For the task pairs, the number of other images of the same split that each image is combined with."""
 
     same: int = Field(1, ge=1, le=1_000_000)
     """Number of pairs with images of the same class, per image."""

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prunecurve.data import tasks
 from prunecurve.data.datasets import DATASETS
-from prunecurve.data.pairs import AUTO, SPLITS, draw_for_seed, require_enough, require_pairs, split_sizes
+from prunecurve.data.splits import AUTO, SPLITS, draw_for_seed, require_enough, split_sizes
 
 # The draws of this many seeds are tried. Each takes about two milliseconds, and make_pairs checks all of them.
 MOST_TRIED = 100
@@ -32,6 +33,8 @@ def check_data(config: Mapping[str, Any], data_dir: str | Path) -> None:
     require_enough(known.splits, sizes, dataset=dataset, networks=len(config["seeds"]) if disjoint else 1)
     if known.labels is None:
         return
+    task = tasks.load(config["task"])
+    parameters = {key: value for section in task.KEYS for key, value in config[section].items()}
     for place, seed in enumerate(config["seeds"][:MOST_TRIED]):
         drawn = draw_for_seed(known.splits, sizes, seed, place if disjoint else None, dataset=dataset)
-        require_pairs(known.labels, known.splits, drawn, **config["pairs_per_image"], names=known.names)
+        task.require(known.labels, known.splits, drawn, names=known.names, **parameters)

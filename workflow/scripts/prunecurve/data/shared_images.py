@@ -5,7 +5,7 @@ from itertools import permutations
 
 import numpy as np
 
-from prunecurve.data.pairs import SPLITS
+from prunecurve.data.splits import SPLITS
 
 # Compared are the images of the same split, and the test images of one network with the training images of another.
 COMPARED = (*((split, split) for split in SPLITS), ("test", "train"))

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prunecurve.data import tasks
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -26,7 +28,8 @@ class Data:
 
     table: the table of its folder. criteria: the study's, in the config's order. maps: the mean maps (P, M, N) of one
     network. maps_order: how these are arranged, by `channel` number or in the order of `pruning`. warning: a text that
-    is written across the figure, see `learned.warning_about`.
+    is written across the figure, see `histories.warning_about`. task: the name of the study's task. recalls:
+    class_recall.csv, for the figure of all classes of a task that has this table.
     """
 
     table: "pd.DataFrame"
@@ -34,6 +37,13 @@ class Data:
     maps: np.ndarray | None = None
     maps_order: str = "channel"
     warning: str = ""
+    task: str = tasks.DEFAULT
+    recalls: "pd.DataFrame | None" = None
+
+    @property
+    def inputs(self) -> str:
+        """What the task calls its inputs: `pairs`."""
+        return tasks.load(self.task).INPUTS
 
 
 def of(folder: str) -> list[str]:

@@ -28,6 +28,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from prunecurve.data import tasks
 from prunecurve.naming import REVERSED
 
 # Okabe & Ito 2008, for colour-blind readers, without yellow, which is too pale for a line on white; the last two are
@@ -41,7 +42,7 @@ BLACK, GREY = "#000000", "#777777"
 PAGE_WIDTH = 7.2  # inches, two columns of a journal's page
 SMALL = 7  # points, for headings and notes
 # The definition of a dead channel, wherever one is marked.
-DEAD = "zero after ReLU at every position for every test pair"
+DEAD = "zero after ReLU at every position for every test input"
 
 # Each look follows from a criterion's place in this list: criteria that are often drawn together differ in colour.
 CRITERIA = (
@@ -145,12 +146,11 @@ def where(table: pd.DataFrame) -> str:
 def heading(table: pd.DataFrame, interval: str = "band") -> str:
     """The first line over a figure: data set and layer, how many networks, what the band or bar is, draws of random.
 
-    table: rows over networks, with `seeds` and `draws` (curve_mean.csv, summary.csv).
+    table: rows over networks, with `seeds` and `draws` (curve_mean.csv, summary.csv). interval: empty if none is drawn.
     """
     seeds, draws = int(table["seeds"].max()), int(table["draws"].max())
-    over = (
-        f"mean of {seeds} networks (seeds), {interval}: 95 % Student t interval" if seeds > 1 else "one network (seed)"
-    )
+    of_interval = f", {interval}: 95 % Student t interval" if interval else ""
+    over = f"mean of {seeds} networks (seeds){of_interval}" if seeds > 1 else "one network (seed)"
     return f"{where(table)}: {over}" + (f"; random: mean of {draws} orders per network" if draws > 1 else "")
 
 
@@ -198,18 +198,21 @@ def line_with_band(ax: Axes, line: pd.DataFrame, metric: str, **look: object) ->
 
 
 def constant_answer(ax: Axes, value: float, label: str = "_constant") -> None:
-    """A line at what a network has that gives every pair the same answer, or at the share of a class."""
+    """A line at what a network has that gives every input the same answer, or at the share of a class."""
     ax.axhline(value, color="#AAAAAA", lw=0.8, ls=(0, (8, 4)), zorder=0, label=label)
 
 
-def always_different(curve: pd.DataFrame, metric: str) -> float:
-    """The accuracy or balanced accuracy of a network that answers *different* to every pair; curve: of mean_curves."""
-    return float(curve["constant_accuracy"].iloc[0]) if metric == "accuracy" else 0.5
+def constant_score(curve: pd.DataFrame, metric: str) -> float:
+    """The accuracy or balanced accuracy of the best constant answer; curve: of mean_curves.
+
+    A table without a column for it is of the task `pairs`, where balanced accuracy is one half.
+    """
+    return float(curve[name].iloc[0]) if (name := f"constant_{metric}") in curve else 0.5
 
 
-def constant_name(metric: str) -> str:
-    """What the line of `always_different` shows: in balanced accuracy, each constant answer has the same value."""
-    return "always “different”" if metric == "accuracy" else "constant answer"
+def constant_name(metric: str, task: str) -> str:
+    """What the line of `constant_score` shows: in balanced accuracy, each constant answer has the same value."""
+    return tasks.load(task).CONSTANT_ANSWER[1] if metric == "accuracy" else "constant answer"
 
 
 def rows_of_criteria(criteria: Sequence[str], removals: Sequence[str], columns: int) -> tuple[Figure, list[Axes]]:

@@ -2,19 +2,39 @@
 
 from collections.abc import Iterable, Mapping
 
+# The balanced accuracy of a constant answer for two classes. A history without the column `constant` has two.
+TWO_CLASSES = 0.5
+
 
 def kept_epoch(rows: Iterable[Mapping[str, object]]) -> Mapping[str, object]:
     """Return the row of a training history whose weights were kept."""
     return next(row for row in rows if int(row["kept"]))
 
 
-def shortfall(row: Mapping[str, object], require: float) -> str:
+def least_score(require: float, constant: float) -> float:
+    """Return the least balanced accuracy that `training.require` asks of a network of C classes.
+
+    require is the least balanced accuracy for two classes, so 0.55 is a tenth of the way from a constant answer (0.5)
+    to a perfect network. For C classes the same share of the way from `constant`, 1/C, to 1 is asked for.
+    """
+    if constant == TWO_CLASSES:
+        return require
+    return constant + (require - TWO_CLASSES) / (1 - TWO_CLASSES) * (1 - constant)
+
+
+def shortfall(row: Mapping[str, object], require: float, inputs: str = "pairs") -> str:
     """Return what a kept epoch lacks for `training.require`; an empty text if the network is good enough.
 
-    row: of training.csv, as numbers or as text. A history of an older version lacks the column and passes its test.
+    row: of training.csv, as numbers or as text. inputs: what the task calls its inputs. A history of an older version
+    lacks the column `above_constant` and passes its test.
     """
-    score = float(row["val_balanced_accuracy"])
-    if not require or (score >= require and int(row.get("above_constant", 1))):
+    score, constant = float(row["val_balanced_accuracy"]), float(row.get("constant", TWO_CLASSES))
+    least = least_score(require, constant)
+    if not require or (score >= least and int(row.get("above_constant", 1))):
         return ""
-    reason = f"training.require is {require}" if score < require else "this is within three standard errors"
-    return f"a balanced accuracy of {score:.3f} on the validation pairs; a constant answer has 0.5, and {reason}"
+    asked = "" if least == require else f", which asks for {least:.3g} here"
+    reason = f"training.require is {require}{asked}" if score < least else "this is within three standard errors"
+    return (
+        f"a balanced accuracy of {score:.3f} on the validation {inputs}; "
+        f"a constant answer has {constant:.3g}, and {reason}"
+    )

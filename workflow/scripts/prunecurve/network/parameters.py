@@ -30,10 +30,10 @@ class Recipe(Section):
     """Parameters of the training that the weights depend on: AdamW, one-cycle learning rates (Smith & Topin 2019)."""
 
     epochs: int = Field(8, ge=1, le=1_000_000)
-    """Number of passes over the training pairs. The weights of the best validation epoch are kept."""
+    """Number of passes over the training inputs. The weights of the best validation epoch are kept."""
 
     batch_size: int = Field(64, ge=2, le=1_000_000)
-    """Pairs per training step."""
+    """Inputs (pairs or images) per training step."""
 
     learning_rate: float = Field(0.001, gt=0, le=1000)
     """Peak learning rate of the one-cycle schedule."""
@@ -45,12 +45,12 @@ class Recipe(Section):
     """Each training image is shifted at random by at most this many pixels in each direction."""
 
     swap: bool = True
-    """Exchange the two images of a training pair with probability 0.5."""
+    """Exchange the two images of a training pair with probability 0.5. It has no effect on single images."""
 
     same_weight: Literal["balanced"] | Annotated[float, Field(gt=0, le=1_000_000)] = "balanced"
-    """Weight of same pairs in the training loss; different pairs have weight 1. balanced gives both classes the same
+    """Weight of same pairs in the training loss; different pairs have weight 1. balanced gives all classes the same
     total weight (9 with one same and nine different pairs per image). With 1, as in the reference experiment, a network
-    for difficult images can learn to answer different to every pair."""
+    for difficult images can learn to answer different to every pair. A number is allowed for the task pairs only."""
 
     precision: Precision = "float32"
     """Number format of the forward and backward passes in training. Weights, evaluations and all later stages use
@@ -58,9 +58,11 @@ class Recipe(Section):
 
 
 class Training(Recipe):
-    """Parameters of the training. The best epoch is chosen on the validation pairs only."""
+    """Parameters of the training. The best epoch is chosen on the validation inputs only."""
 
     require: float = Field(0.55, ge=0, le=1)
-    """Least balanced accuracy of a network on the validation pairs, which must also be three standard errors above 0.5,
-    the balanced accuracy of a constant answer. A network below it stops the run, because its curve says nothing about
-    pruning. 0 accepts every network; the summary and the figures then carry a warning."""
+    """Least balanced accuracy of a network on the validation inputs, for two classes, where a constant answer has 0.5.
+    For C classes, where it has 1/C, the same share of the way to 1 is required: with 0.55 a tenth of it, which is 0.19
+    for 10 classes. The balanced accuracy must also be three standard errors above that of a constant answer. A network
+    below it stops the run, because its curve says nothing about pruning. 0 accepts every network; the summary and the
+    figures then carry a warning."""

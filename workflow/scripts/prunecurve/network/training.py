@@ -1,18 +1,22 @@
-"""Training on pairs: batches are gathered by index from uint8 tensors, and the best validation epoch is kept."""
+"""Training: batches are gathered by index from uint8 tensors, and the best validation epoch is kept."""
 
 import copy
 import logging
 import math
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from prunecurve.data.batches import Split, all_logits, as_input
 from prunecurve.errors import StudyError
+from prunecurve.network.learned import TWO_CLASSES
 from prunecurve.network.pair_network import Architecture, PairNet
 from prunecurve.network.parameters import Recipe
-from prunecurve.network.scores import above_constant, validation_scores
+from prunecurve.network.scores import Scores, validation_scores
 from prunecurve.seeding import stream, stream_seed
 
 log = logging.getLogger("prunecurve")
@@ -48,13 +52,20 @@ class Augmenter:
 
 
 def train(
-    architecture: Architecture, recipe: Recipe, training: Split, validation: Split, seed: int, device: torch.device
+    architecture: Architecture,
+    recipe: Recipe,
+    training: Split,
+    validation: Split,
+    seed: int,
+    device: torch.device,
+    recalls: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[PairNet, list[dict[str, float]]]:
     """Train a network; return it with the weights of its best validation epoch, and one row per epoch.
 
-    The best epoch has the highest balanced accuracy on the validation pairs and, on a tie, the lowest loss;
-    its row has 1 in `kept`. Test data are not used. The same arguments give the same weights on the same
-    kind of machine. Raises StudyError if a loss is not finite.
+    The best epoch has the highest balanced accuracy on the validation inputs and, on a tie, the lowest loss;
+    its row has 1 in `kept`. recalls: the classes whose recall the rows contain, by the name of the column. Test data
+    are not used. The same arguments give the same weights on the same kind of machine. Raises StudyError if a loss is
+    not finite.
     """
     torch.manual_seed(stream_seed(seed, "initialisation"))
     model = PairNet(architecture).to(device, memory_format=torch.channels_last)
@@ -69,7 +80,7 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs
     )
-    weight = torch.tensor([1.0, _same_weight(recipe, training)], device=device)
+    weight = torch.tensor(class_weights(recipe, training.labels.cpu().numpy(), architecture.classes), device=device)
     labels = validation.labels.cpu().numpy()
     rows: list[dict[str, float]] = []
     best, best_weights, started = (-math.inf, -math.inf), None, time.monotonic()
@@ -81,10 +92,10 @@ def train(
                 f"training: the loss is {loss} in epoch {epoch}; lower training.learning_rate ({recipe.learning_rate})"
             )
         scores = validation_scores(all_logits(model, validation), labels)
-        rows.append(_row(epoch, loss, scores, rate, time.monotonic() - started))
+        rows.append(_row(epoch, loss, scores, recalls, rate, time.monotonic() - started))
         log.info("%s", _progress(rows[-1], recipe.epochs, seed))
-        merit = (scores["balanced_accuracy"], -scores["log_loss"])
-        if math.isfinite(scores["log_loss"]) and merit > best:
+        merit = (scores.balanced_accuracy, -scores.log_loss)
+        if math.isfinite(scores.log_loss) and merit > best:
             best, best_weights = merit, copy.deepcopy(model.state_dict())
             kept = epoch
     if best_weights is None:
@@ -93,16 +104,19 @@ def train(
     return model.eval(), [row | {"kept": int(row["epoch"] == kept)} for row in rows]
 
 
-def _same_weight(recipe: Recipe, training: Split) -> float:
-    """Return the loss weight of same pairs. `balanced` gives both classes the same total weight."""
+def class_weights(recipe: Recipe, labels: np.ndarray, classes: int) -> list[float]:
+    """Return the loss weight of each class; class 0 has weight 1. `balanced` gives all classes the same total weight.
+
+    labels: int (N,), of the training inputs.
+    """
     if recipe.same_weight != BALANCED:
-        return float(recipe.same_weight)
-    same = int(training.labels.sum())
-    return (len(training) - same) / max(same, 1)
+        return [1.0, float(recipe.same_weight)]
+    first, *others = np.bincount(labels, minlength=classes).tolist()
+    return [1.0, *(first / max(count, 1) for count in others)]
 
 
 def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
-    """Do one pass over the shuffled training pairs; return the mean loss per pair."""
+    """Do one pass over the shuffled training inputs; return the mean loss per input."""
     model.train()
     recipe = augmenter.recipe
     # Weights, their updates and all evaluations are float32.
@@ -115,7 +129,7 @@ def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
     total, count = torch.zeros((), dtype=torch.float64), len(augmenter.split)
     shuffled = torch.from_numpy(order.permutation(count)).to(weight.device)
     for chosen in shuffled.split(recipe.batch_size):
-        # Batch normalisation needs at least two pairs to compute a variance.
+        # Batch normalisation needs at least two inputs to compute a variance.
         if len(chosen) < 2:
             schedule.step()
             continue
@@ -131,16 +145,20 @@ def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
     return float(total) / count
 
 
-def _row(epoch: int, loss: float, scores: dict[str, float], rate: float, seconds: float) -> dict[str, float]:
+def _row(
+    epoch: int, loss: float, scores: Scores, recalls: Mapping[str, int], rate: float, seconds: float
+) -> dict[str, float]:
+    # A history without the column `constant` is that of two classes, where a constant answer has one half.
+    constant = {"constant": scores.constant} if scores.constant != TWO_CLASSES else {}
     return {
         "epoch": epoch,
         "train_loss": loss,
-        "val_loss": scores["log_loss"],
-        "val_accuracy": scores["accuracy"],
-        "val_balanced_accuracy": scores["balanced_accuracy"],
-        "val_recall_same": scores["recall_same"],
-        "val_recall_different": scores["recall_different"],
-        "above_constant": int(above_constant(scores)),
+        "val_loss": scores.log_loss,
+        "val_accuracy": scores.accuracy,
+        "val_balanced_accuracy": scores.balanced_accuracy,
+        **{f"val_recall_{name}": float(scores.recalls[label]) for name, label in recalls.items()},
+        **constant,
+        "above_constant": int(scores.above_constant),
         "learning_rate": rate,
         "seconds": round(seconds, 2),
     }

@@ -2,10 +2,14 @@
 
 import itertools
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows
+
+# The exact counts of one class in a row, see data/tasks. They become a table of their own.
+CLASS_COUNT = re.compile(r"(correct|predicted)_\d+")
 
 
 def one_curve(paths: Sequence[str], ks: Sequence[str]) -> list[dict[str, str]]:
@@ -37,3 +41,9 @@ def gather(
         path = pattern.format(seed=seed, criterion=criterion, removal=removal, ks="{ks}")
         rows += one_curve([path.format(ks=batch) for batch in k_batches], ks)
     return rows
+
+
+def without_class_counts(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Return the rows without the columns of single classes, if they have any."""
+    kept = [name for name in rows[0] if not CLASS_COUNT.fullmatch(name)]
+    return [{name: row[name] for name in kept} for row in rows]

@@ -18,7 +18,20 @@ OF_LAYER = ("ranking/*.csv", "verification.csv", "activations/test/channels.csv"
 NOT_COMPARED = "curve_mean.csv"
 COMPARED = ("*.csv", "*.csv.xz", "seed*/training.csv", *(f"seed*/conv*/{name}" for name in OF_LAYER))
 # Columns that identify a row; the other columns are values.
-NAMES = ("dataset", "seed", "layer", "quantity", "criterion", "removal", "baseline", "other", "k", "epoch", "order")
+NAMES = (
+    "dataset",
+    "seed",
+    "layer",
+    "quantity",
+    "criterion",
+    "removal",
+    "baseline",
+    "other",
+    "k",
+    "class",
+    "epoch",
+    "order",
+)
 # Measured times, which differ from run to run.
 IGNORED = ("seconds",)
 

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping
 
+from prunecurve.data import tasks
 from prunecurve.network.learned import kept_epoch
 from prunecurve.study.statistics import read_table
 
@@ -10,6 +11,7 @@ from prunecurve.study.statistics import read_table
 def add_histories(cli: argparse.ArgumentParser) -> None:
     """Add the options of a script that warns about networks that have learned nothing."""
     cli.add_argument("--training", help="path of a training history, with {seed}; needed for a warning")
+    cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task of the study")
     cli.add_argument("--seeds", type=int, nargs="*", default=[], help="the seeds of the histories")
 
 
@@ -18,7 +20,7 @@ def histories(arguments: argparse.Namespace) -> dict[int, str]:
     return {seed: arguments.training.replace("{seed}", str(seed)) for seed in arguments.seeds}
 
 
-def warning_about(histories: Mapping[int, str]) -> str:
+def warning_about(histories: Mapping[int, str], task: str = tasks.DEFAULT) -> str:
     """Return a warning that names the networks that are not clearly above a constant answer; empty if there are none.
 
     histories: the path of training.csv of each seed.
@@ -31,6 +33,7 @@ def warning_about(histories: Mapping[int, str]) -> str:
     which = f"{len(seeds)} of {len(kept)} networks (seed {shown})" if len(kept) > 1 else "the network"
     verb = "are" if len(seeds) > 1 else "is"
     return (
-        f"WARNING: {which} {verb} not clearly better than a constant answer on the validation pairs. "
+        f"WARNING: {which} {verb} not clearly better than a constant answer on the validation "
+        f"{tasks.load(task).INPUTS}. "
         "The curve of such a network says nothing about pruning."
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from prunecurve.data import tasks
 from prunecurve.errors import StudyError
 from prunecurve.files import checksum_column, read_rows, read_settings, unreadable
 from prunecurve.naming import criterion_of
@@ -21,13 +22,6 @@ BOOTSTRAP_FROM, RESAMPLES = 10, 9999
 POINT = 0.01
 GROUP = ["dataset", "layer", "criterion", "removal"]
 
-# The metrics of curve.csv whose mean and interval curve_mean.csv has, and what a metric can be, if not a share.
-METRICS = (
-    *("accuracy", "balanced_accuracy", "recall_same", "recall_different", "precision_same", "f1_same", "mcc"),
-    *("auroc", "average_precision", "log_loss", "predicted_same_rate"),
-)
-SHARE = (0.0, 1.0)
-BOUNDS = {"mcc": (-1.0, 1.0), "log_loss": (0.0, np.inf)}
 # Properties of the architecture, which networks of one study share.
 SIZES = ("params", "macs", "compression_ratio", "theoretical_speedup")
 
@@ -38,7 +32,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Raises StudyError, naming the file, when it is damaged.
     """
     try:
-        table = pd.read_csv(path)
+        # Names of classes are texts, also if they look like numbers or missing values.
+        table = pd.read_csv(path, converters={"name": str, "answer": str})
     except (OSError, ValueError) as error:
         raise unreadable(path, "CSV file", error) from error
     column = checksum_column(list(table))
@@ -114,22 +109,18 @@ def by_criterion(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(order=table["criterion"], criterion=table["criterion"].map(criterion_of))
 
 
-def constant_accuracy(table: pd.DataFrame) -> pd.Series:
-    """The share of truly different pairs: the accuracy of a network that answers *different* to every pair."""
-    different = table["tn"] + table["fp"]
-    return different / (different + table["tp"] + table["fn"])
-
-
-def mean_curves(curve: pd.DataFrame) -> pd.DataFrame:
+def mean_curves(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.DataFrame:
     """One row per criterion, removal and K of a curve.csv, in its order: means over networks and their intervals.
 
     Columns: dataset, layer, criterion, removal, k, channels_left; seeds (networks) and draws (orders of each network,
-    averaged before anything else); for each of METRICS that the curve has NAME_mean, NAME_low and NAME_high (95 %
-    Student t over networks, clipped to the metric's range; NaN for one network); constant_accuracy; SIZES. Raises
-    StudyError if networks differ in size: a mean over different architectures describes none of them.
+    averaged before anything else); for each metric of the task that the curve has NAME_mean, NAME_low and NAME_high
+    (95 % Student t over networks, clipped to the metric's range; NaN for one network); the task's `constants`; SIZES.
+    Raises StudyError if networks differ in size: a mean over different architectures describes none of them.
     """
-    rows = by_criterion(curve).assign(constant_accuracy=constant_accuracy(curve))
-    keys, metrics = [*GROUP, "k"], [name for name in METRICS if name in curve]
+    of_task = tasks.load(task)
+    constants, bounds = of_task.constants(curve), of_task.METRICS
+    rows = by_criterion(curve).assign(**constants)
+    keys, metrics = [*GROUP, "k"], [name for name in bounds if name in curve]
     group = rows.groupby(keys, sort=False)
     _check_sizes(group)
     # A metric that is not a number in one network has no mean: leaving that network out would hide it.
@@ -138,11 +129,10 @@ def mean_curves(curve: pd.DataFrame) -> pd.DataFrame:
     half = half_width(of_network.std(ddof=1, skipna=False).to_numpy(), n.to_numpy()[:, None])
     columns = {"channels_left": group["channels_left"].first(), "seeds": n, "draws": group["order"].nunique()}
     for i, name in enumerate(metrics):
-        bounds = BOUNDS.get(name, SHARE)
         columns[f"{name}_mean"] = mean[name]
-        columns[f"{name}_low"] = (mean[name] - half[:, i]).clip(*bounds)
-        columns[f"{name}_high"] = (mean[name] + half[:, i]).clip(*bounds)
-    columns["constant_accuracy"] = group["constant_accuracy"].mean()
+        columns[f"{name}_low"] = (mean[name] - half[:, i]).clip(*bounds[name])
+        columns[f"{name}_high"] = (mean[name] + half[:, i]).clip(*bounds[name])
+    columns |= {name: group[name].mean() for name in constants}
     return pd.DataFrame(columns | {name: group[name].first() for name in SIZES}).reset_index()
 
 
@@ -165,22 +155,23 @@ def networks(curve: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(orders).groupby([*GROUP, "seed"], sort=False, as_index=False).mean()
 
 
-def summarise(curve: pd.DataFrame) -> pd.DataFrame:
+def summarise(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.DataFrame:
     """One row per criterion and removal of a curve.csv, in its order: mean, std and intervals of each of QUANTITIES.
 
     `low` and `high` are Student's, clipped to the quantity's range; `bootstrap_low` and `bootstrap_high` are empty for
     fewer than BOOTSTRAP_FROM networks. `draws`: the number of orders of each network, averaged first.
-    `constant_accuracy`: the accuracy of a constant answer.
+    `constant_accuracy` and other `constants` of the task: the scores of a constant answer.
     """
-    curves = by_criterion(curve).assign(constant_accuracy=constant_accuracy(curve)).groupby(GROUP)
-    draws, constant, rows = curves["order"].nunique(), curves["constant_accuracy"].mean(), []
+    constants = tasks.load(task).constants(curve)
+    curves = by_criterion(curve).assign(**constants).groupby(GROUP)
+    draws, constant, rows = curves["order"].nunique(), curves[list(constants)].mean(), []
     for names, group in networks(curve).groupby(GROUP, sort=False):
         n = len(group)
         row = dict(zip(GROUP, names)) | {"seeds": n, "draws": draws[names], "interval": f"Student t {CONFIDENCE:.0%}"}
         row["bootstrap"] = (
             f"BCa {CONFIDENCE:.0%}" if n >= BOOTSTRAP_FROM else f"none: fewer than {BOOTSTRAP_FROM} seeds"
         )
-        row["constant_accuracy"] = constant[names]
+        row |= constant.loc[names].to_dict()
         for name in QUANTITIES:
             highest = curve["k"].max() if name.startswith("largest_k") else 1
             row |= {f"{name}_{part}": value for part, value in _spread(group[name], highest).items()}

@@ -5,6 +5,7 @@ import textwrap
 import numpy as np
 import pandas as pd
 
+from prunecurve.data import tasks
 from prunecurve.study.comparisons import LEVEL, difference, paired
 from prunecurve.study.statistics import networks, summarise
 
@@ -21,23 +22,29 @@ HEADER = (
 )
 
 
-def summary_text(curve: pd.DataFrame, figures: str, shared: pd.DataFrame | None = None, warning: str = "") -> str:
+def summary_text(
+    curve: pd.DataFrame,
+    figures: str,
+    shared: pd.DataFrame | None = None,
+    warning: str = "",
+    task: str = tasks.DEFAULT,
+) -> str:
     """The summary of a curve.csv, at most WIDTH characters wide. figures: where the study's figures are.
 
-    shared: shared_images.csv, if the study has one. warning: of `learned.warning_about`, the first line.
+    shared: shared_images.csv, if the study has one. warning: of `histories.warning_about`, the first line.
     """
-    summary, differences = summarise(curve), paired(curve)
+    summary, differences, of_task = summarise(curve, task), paired(curve), tasks.load(task)
     areas = networks(curve).pivot(index=["removal", "seed"], columns="criterion", values=AREA)
     first, seeds = summary.iloc[0], int(summary["seeds"].max())
     over = f"Means over {seeds} networks (seeds) [95 % Student t interval]." if seeds > 1 else "One network (seed)."
     blocks = [_wrapped(warning)] if warning else []
-    blocks += [_wrapped(f"{first['dataset']}, {first['layer']}, test pairs, {_ks(curve)}. {over}")]
+    blocks += [_wrapped(f"{first['dataset']}, {first['layer']}, test {of_task.INPUTS}, {_ks(curve)}. {over}")]
     for removal, rows in summary.groupby("removal", sort=False):
         rows = rows.sort_values(f"{AREA}_mean", ascending=False, kind="stable")
         minus_random = _minus_random(differences, removal)
         sentences = (_best(rows["criterion"].tolist(), areas.loc[removal]), _against_random(rows, minus_random))
         blocks += [f"Removal: {removal}\n{_table(rows, minus_random)}", "\n".join(map(_wrapped, sentences))]
-    blocks += [_notes(differences), _unpruned(first)]
+    blocks += [_notes(differences), _unpruned(first, of_task.CONSTANT_ANSWER[0])]
     blocks += [] if shared is None else [_wrapped(_shared(shared))]
     blocks += [f"Figures: {figures}"]
     return "\n\n".join(blocks) + "\n"
@@ -135,12 +142,14 @@ def _shared(shared: pd.DataFrame) -> str:
     )
 
 
-def _unpruned(row: pd.Series) -> str:
-    """The two controls; balanced accuracy counts both classes alike, so a constant answer is right in one of two."""
+def _unpruned(row: pd.Series, constant_answer: str) -> str:
+    """The two controls; balanced accuracy counts all classes alike, so a constant answer is right in one of two."""
     accuracy, balanced = (_mean(row, f"control_{name}", 3) for name in ("accuracy", "balanced_accuracy"))
+    name, constant = f"{constant_answer.capitalize()}:", row.get("constant_balanced_accuracy", 0.5)
+    width = len(name) + 2
     return (
-        f"Unpruned network:            accuracy {accuracy}, balanced accuracy {balanced}\n"
-        f"Always answering different:  accuracy {row['constant_accuracy']:.3f}, balanced accuracy 0.500"
+        f"{'Unpruned network:':{width}}accuracy {accuracy}, balanced accuracy {balanced}\n"
+        f"{name:{width}}accuracy {row['constant_accuracy']:.3f}, balanced accuracy {constant:.3f}"
     )
 
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from prunecurve.data import tasks
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array
 from prunecurve.network.layer_file import load_layer
 from prunecurve.sweep.backends import backend_of
 from prunecurve.sweep.head import in_threads, partial_sums_shape
-from prunecurve.sweep.metrics import measure
 from prunecurve.sweep.removal import REMOVALS
 
 
@@ -65,14 +65,20 @@ class Evaluator:
         return self.backend.logits(self.features, order, ks, replacement, stored, threads)
 
     def rows(
-        self, order: np.ndarray, ks: Sequence[int], removal: str, stored: np.ndarray | None = None, threads: int = 1
+        self,
+        order: np.ndarray,
+        ks: Sequence[int],
+        removal: str,
+        stored: np.ndarray | None = None,
+        threads: int = 1,
+        task: str = tasks.DEFAULT,
     ) -> list[dict[str, object]]:
-        """Return one row per K: the metrics and the size of the network.
+        """Return one row per K: the metrics of the task and the size of the network.
 
         compression_ratio is the number of parameters before pruning divided by that after; theoretical_speedup is the
         same ratio for MACs (Blalock et al. 2020).
         """
-        all_logits = self.logits(order, ks, removal, stored, threads)
+        all_logits, measure = self.logits(order, ks, removal, stored, threads), tasks.load(task).measure
         params, macs = self.layer.params.tolist(), self.layer.macs.tolist()
 
         def row(k: int, of_k: np.ndarray) -> dict[str, object]:

@@ -8,7 +8,7 @@ import numpy as np
 from prunecurve.data.datasets.digests import digest_of_files
 from prunecurve.data.datasets.image_set import Census, DataSet, ImageSet
 from prunecurve.data.datasets.pixels import resized_all
-from prunecurve.data.pairs import AUTO, SPLITS
+from prunecurve.data.splits import AUTO, SPLITS
 from prunecurve.errors import StudyError
 
 IMAGES, LABELS, NAMES = "images.npy", "labels.npy", "classes.txt"

@@ -21,7 +21,7 @@ import numpy as np
 from prunecurve.data.datasets.downloads import download
 from prunecurve.data.datasets.image_set import Census, DataSet, ImageSet
 from prunecurve.data.datasets.pixels import resized_all
-from prunecurve.data.pairs import SPLITS
+from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
 
 

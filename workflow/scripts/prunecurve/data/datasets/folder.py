@@ -13,7 +13,7 @@ import numpy as np
 from prunecurve.data.datasets.digests import digest_of_files
 from prunecurve.data.datasets.image_set import Census, DataSet, ImageSet
 from prunecurve.data.datasets.pixels import eight_bit, resized, without_colour
-from prunecurve.data.pairs import AUTO, SPLITS
+from prunecurve.data.splits import AUTO, SPLITS
 from prunecurve.errors import StudyError
 
 log = logging.getLogger("prunecurve")

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from prunecurve.data import tasks
 from prunecurve.figures import Data, style
 from prunecurve.naming import BASELINES
 from prunecurve.study.statistics import normalised_area
@@ -35,7 +36,7 @@ def draw(data: Data, metric: str = "accuracy") -> Figure:
     figure = Figure(figsize=(style.PAGE_WIDTH, sum(heights) + 0.3))
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, removal in zip(parts, removals):
-        _large(part, curves[removal], metric, bands)
+        _large(part, curves[removal], metric, bands, data.task)
         _title(part, f"removal: {style.label(removal)}")
     for part, removal in zip(parts[len(removals) :], in_detail):
         _small(part, curves[removal], metric, columns)
@@ -62,7 +63,7 @@ def _curves(table: pd.DataFrame, removal: str, metric: str) -> dict[str, pd.Data
     return dict(sorted(curves.items(), key=lambda item: -area[item[0]]))
 
 
-def _large(part: SubFigure, curves: dict[str, pd.DataFrame], metric: str, bands: bool) -> None:
+def _large(part: SubFigure, curves: dict[str, pd.DataFrame], metric: str, bands: bool, task: str) -> None:
     ax, first = part.subplots(), next(iter(curves.values()))
     last = int(first.index[-1])
     step = max(1, last // MARKERS_PER_LINE)
@@ -74,13 +75,13 @@ def _large(part: SubFigure, curves: dict[str, pd.DataFrame], metric: str, bands:
             style.line_with_band(ax, curve, metric, **look)
         else:
             ax.plot(curve.index, curve[f"{metric}_mean"], **look)
-    always, unpruned = style.always_different(first, metric), first[f"{metric}_mean"].iloc[0]
-    style.constant_answer(ax, always, label=f"{style.constant_name(metric)}: {always:.3f}")
+    always, unpruned = style.constant_score(first, metric), first[f"{metric}_mean"].iloc[0]
+    style.constant_answer(ax, always, label=f"{style.constant_name(metric, task)}: {always:.3f}")
     look = {"ls": "none", "marker": "o", "ms": 6, "mew": 1.2, "color": style.BLACK, "mfc": "none"}
     ax.plot(0, unpruned, **look, zorder=5, clip_on=False, label=f"unpruned (K = 0): {unpruned:.3f}")
     _limits(ax, curves, metric, ("mean", "low") if bands else ("mean",))
     style.k_axis(ax, last)
-    ax.set_ylabel(f"{style.label(metric)} on the test pairs")
+    ax.set_ylabel(f"{style.label(metric)} on the test {tasks.load(task).INPUTS}")
     ax.legend(
         loc="upper left",
         bbox_to_anchor=(1.01, 1.03),
@@ -101,7 +102,7 @@ def _small(part: SubFigure, curves: dict[str, pd.DataFrame], metric: str, column
                 ax.plot(reference.index, reference, color=look["color"], ls=look["linestyle"], lw=0.6, zorder=1)
         look = style.criterion_look(name)
         style.line_with_band(ax, curve, metric, color=look["color"], linestyle=look["linestyle"])
-        style.constant_answer(ax, style.always_different(curve, metric))
+        style.constant_answer(ax, style.constant_score(curve, metric))
         ax.set_title(style.label(name), loc="left", fontsize=style.SMALL if columns < 5 else 6)
         _limits(ax, curves, metric, ("mean", "low"))
         style.k_axis(ax, int(curve.index[-1]), ticks=4, named=False)
@@ -113,7 +114,7 @@ def _limits(ax: Axes, curves: dict[str, pd.DataFrame], metric: str, shown: tuple
     """From the lowest value that is shown, the constant answer's included, to 1."""
     values = [curve[f"{metric}_{part}"].min() for curve in curves.values() for part in shown]
     lowest = min(
-        [style.always_different(curve, metric) for curve in curves.values()] + [v for v in values if not math.isnan(v)]
+        [style.constant_score(curve, metric) for curve in curves.values()] + [v for v in values if not math.isnan(v)]
     )
     margin = 0.04 * (1 - lowest)
     ax.set_ylim(lowest - margin, 1 + margin)

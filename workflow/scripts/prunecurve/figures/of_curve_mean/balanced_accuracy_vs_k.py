@@ -1,4 +1,4 @@
-"""Balanced accuracy over K: both classes count the same, so a constant answer has 0.5 and not 0.9."""
+"""Balanced accuracy over K: all classes count the same, so a constant answer of two classes has 0.5 and not 0.9."""
 
 from matplotlib.figure import Figure
 

@@ -91,7 +91,7 @@ def _explain(ax: Axes, data: Data, channels: pd.DataFrame) -> None:
     arranged = "pruning order, the first removed at the top left" if data.maps_order == "pruning" else "channel order"
     lines = [
         f"{style.where(data.table)}, seed {seed}, unpruned: mean map after ReLU of each of the {count} channels "
-        f"({height}×{width}), over all test pairs",
+        f"({height}×{width}), over all test {data.inputs}",
         f"tiles in {arranged}; bold: channel number",
         f"#n: {style.label(data.criteria[0])} removes n channels before this one, so it is removed for every K > n",
         f"crossed out: dead, {style.DEAD} ({dead} of {count})",

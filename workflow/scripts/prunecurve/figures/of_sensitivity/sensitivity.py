@@ -10,7 +10,7 @@ METRICS = ("accuracy", "balanced_accuracy")
 
 def draw(data: Data) -> Figure:
     """A row of panels per criterion; each line is a mean over networks, its band the interval."""
-    table = mean_curves(data.table)
+    table = mean_curves(data.table, data.task)
     table = table.assign(share_removed=table["k"] / (table["k"] + table["channels_left"]))
     looks = style.line_looks(table["layer"].unique())
     criteria = list(table["criterion"].unique())
@@ -23,7 +23,8 @@ def draw(data: Data) -> Figure:
                 channels = curve["channels_left"].max()
                 label = f"{layer} ({channels} channels)"
                 style.line_with_band(ax, curve.set_index("share_removed"), metric, label=label, **look)
-            style.constant_answer(ax, style.always_different(table, metric), label="always “different”")
+            name = style.constant_name("accuracy", data.task)
+            style.constant_answer(ax, style.constant_score(table, metric), label=name)
             ax.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel=style.label(metric))
             ax.set_title(f"order of {style.label(criterion)}", loc="left")
     for ax in grid[-1]:

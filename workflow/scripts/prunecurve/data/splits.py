@@ -1,7 +1,7 @@
-"""Drawing the images of each split and combining them to pairs."""
+"""Drawing the images of each split."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 
 import numpy as np
@@ -104,89 +104,3 @@ def draw_for_seed(
     if place is None:
         return draw_splits(splits, sizes, stream(seed, "images"), dataset=dataset)
     return draw_splits(splits, sizes, stream(0, "images/disjoint"), dataset=dataset, block=place)
-
-
-def require_partners(
-    labels: np.ndarray,
-    same: int,
-    different: int,
-    *,
-    key: str = "the split",
-    names: Sequence[str] = (),
-    available: np.ndarray | None = None,
-) -> None:
-    """Raise StudyError if a class has too few images for the pairs.
-
-    labels: (n,), the class of each image of a split. same, different: pairs per image. key: the config key of the
-    split's size, names: the names of the classes, for the message. available: images of each class that the split is
-    drawn from.
-    """
-    numbers, counts = np.unique(labels, return_counts=True)
-    if not len(labels):
-        raise StudyError(f"{key}: the split has no images, because the data set has too few")
-    for label, count in zip(numbers.tolist(), counts.tolist()):
-        name = names[label] if label < len(names) else label
-        others = len(labels) - count
-        if count >= same + 1 and others >= different:
-            continue
-        # Up to three splits share the images of a class. If they are fewer than these need, larger splits do not help.
-        few = available is not None and available[label] < len(SPLITS) * (same + 1)
-        more = f"add images of class {name}, or take this class out of the data set" if few else f"raise {key}"
-        if count < same + 1:
-            lower = "lower pairs_per_image.same or " if same > 1 else ""
-            raise StudyError(
-                f"pairs_per_image.same: {same} needs {same + 1} images of each class, but the {len(labels)} images of "
-                f"{key} include only {count} of class {name}"
-                f"{'' if available is None else f' (drawn from {available[label]})'}; {lower}{more}"
-            )
-        raise StudyError(
-            f"pairs_per_image.different: {different} needs {different} images of other classes, but the "
-            f"{len(labels)} images of {key} include only {others} that are not of class {name}; "
-            f"lower pairs_per_image.different or raise {key}"
-        )
-
-
-def require_pairs(
-    labels: np.ndarray,
-    splits: np.ndarray,
-    drawn: Mapping[str, np.ndarray],
-    *,
-    same: int,
-    different: int,
-    names: Sequence[str] = (),
-) -> None:
-    """Raise StudyError if a split has too few images of a class for its pairs.
-
-    labels, splits: (n,), of all images of the data set, as in `draw_splits`. drawn: the images of each split, as
-    indices. names: the names of the classes, for the message.
-    """
-    for split, pool in pools_of(splits).items():
-        available = np.bincount(labels[splits == SPLITS.index(pool)], minlength=int(labels.max()) + 1)
-        key = f"images.{split}"
-        require_partners(labels[drawn[split]], same, different, key=key, names=names, available=available)
-
-
-def make_pairs(
-    classes: np.ndarray, same: int, different: int, rng: np.random.Generator, *, key: str = "the split"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Combine every image with `same` images of its class and `different` images of other classes, all distinct.
-
-    classes: (n,), the class of each image. Returns the pairs, int32 (N, 2) with N = n · (same + different): the
-    indices of both images; and their labels, int64 (N,): 1 if both images are of the same class, else 0. Rows are
-    ordered by the first image, with its same pairs first. key: the config key of the split's size, for error
-    messages. Raises StudyError if a class has too few images.
-    """
-    require_partners(classes, same, different, key=key)
-    members = {label: np.flatnonzero(classes == label) for label in np.unique(classes)}
-    pairs = np.empty((len(classes), same + different, 2), np.int32)
-    pairs[:, :, 0] = np.arange(len(classes))[:, None]
-    labels = np.tile(np.arange(same + different) < same, len(classes)).astype(np.int64)
-    others = {label: np.flatnonzero(classes != label) for label in members}
-    for image, label in enumerate(classes):
-        own = members[label]
-        # Draw from the other images of the class: draw among one fewer, then skip the image itself.
-        drawn = rng.choice(len(own) - 1, same, replace=False)
-        drawn += drawn >= np.searchsorted(own, image)
-        pairs[image, :same, 1] = own[drawn]
-        pairs[image, same:, 1] = rng.choice(others[label], different, replace=False)
-    return pairs.reshape(-1, 2), labels

@@ -1,0 +1,53 @@
+"""Invented studies of the task `classes`: networks that lose one class after the other and end with one answer."""
+
+import numpy as np
+import pandas as pd
+from prunecurve.data.tasks import classes
+from prunecurve.files import as_text
+from prunecurve.study.class_recall import class_recall
+from prunecurve.study.curves import without_class_counts
+
+INPUTS = 12
+
+
+def names_of(count: int) -> list[str]:
+    """Names of different lengths, some of which look like numbers or missing values."""
+    return [
+        str(c) if c % 2 else ["NA", "a very long name of a class", "owl", "007"][c // 2 % 4] + f" {c}"
+        for c in range(count)
+    ]
+
+
+def logits_of(rng: np.random.Generator, count: int, labels: np.ndarray, left: float, ends: int) -> np.ndarray:
+    """Return the logits of a network with this share of its channels: classes with a high number are lost first."""
+    strength = np.clip(6 * left - 4 * np.arange(count) / count, 0, None)
+    logits = rng.normal(size=(len(labels), count))
+    logits[np.arange(len(labels)), labels] += strength[labels]
+    logits[:, ends] += 9 * np.clip(0.45 - left, 0, None)
+    return logits
+
+
+def study(
+    count: int,
+    removals: tuple[str, ...] = ("structural",),
+    orders: tuple[str, ...] = ("mean_activation", "l1_norm", "random-1", "random-2"),
+    seeds: int = 3,
+    ks: int = 16,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return curve.csv and class_recall.csv of a study with `count` classes."""
+    labels, rows = np.repeat(np.arange(count), INPUTS), []
+    for removal in removals:
+        for place, criterion in enumerate(orders):
+            for seed in range(seeds):
+                rng = np.random.default_rng([place, seed])
+                for k in range(ks):
+                    left = (1 - k / ks) ** (1 + place / 2)
+                    metrics = classes.measure(logits_of(rng, count, labels, left, 3 * seed % count), labels)
+                    row = {"dataset": "digits", "seed": seed, "layer": "conv3", "criterion": criterion}
+                    row |= {"removal": removal, "k": k, "channels_left": ks - k, **metrics}
+                    row |= {"params": ks - k, "macs": ks - k}
+                    rows.append(row | {"compression_ratio": ks / (ks - k), "theoretical_speedup": ks / (ks - k)})
+    text = [{name: as_text(value) for name, value in row.items()} for row in rows]
+    inputs = {str(seed): np.bincount(labels) for seed in range(seeds)}
+    recalls = class_recall(text, inputs, names_of(count)).astype({"seed": int, "k": int})
+    return pd.DataFrame(rows)[list(without_class_counts(text)[0])], recalls

@@ -1,0 +1,206 @@
+"""The task `classes`: one image, and the network says of which class it is.
+
+Labels are the numbers of the data set's classes. On a tie of logits, the lowest class wins, as with argmax, for the
+top-5 accuracy too. A ratio whose denominator is 0 is reported as 0.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio, recalls_of
+from prunecurve.data.metrics import auroc, auroc_within, log_odds, ranked
+from prunecurve.data.splits import pools_of
+from prunecurve.errors import StudyError
+
+INPUT, INPUTS = "image", "images"
+KEYS = ()
+RECALLS: dict[str, int] = {}
+SHARE = (0.0, 1.0)
+METRICS = {
+    **dict.fromkeys(("accuracy", "balanced_accuracy", "top_5_accuracy", "f1_macro"), SHARE),
+    "mcc": (-1.0, 1.0),
+    "auroc": SHARE,
+    "log_loss": (0.0, np.inf),
+    "most_frequent_share": SHARE,
+}
+CLASS_COUNTS = True
+CONSTANT_ANSWER = ("always the largest class", "always the largest class")
+SEVERAL = "several"
+# With fewer than TOP_FROM classes, nearly every answer is among the first five.
+TOP, TOP_FROM = 5, 6
+
+
+def contradictions(config: Mapping[str, Any], sizes: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line if the weight of same pairs is a number, because images have no same pairs."""
+    if not isinstance(weight := config["training"]["same_weight"], str):
+        yield (
+            f"training.same_weight: {weight} is the weight of same pairs, which the task classes does not have; "
+            "allowed: balanced (or task: pairs)"
+        )
+
+
+def require(
+    classes: np.ndarray,
+    splits: np.ndarray,
+    drawn: Mapping[str, np.ndarray],
+    *,
+    names: Sequence[str] = (),
+) -> None:
+    """Raise StudyError if there are fewer than two classes, or if a class has no images in a split.
+
+    classes, splits: (n,), of all images of the data set, as in `draw_splits`. drawn: the images of each split, as
+    indices. names: the names of the classes, for the message.
+    """
+    count = max(len(names), int(classes.max()) + 1)
+    if count < 2:
+        raise StudyError(f"task: classes needs at least two classes, but the data set has {count}")
+    for split, pool in pools_of(splits).items():
+        if not (missing := np.flatnonzero(np.bincount(classes[drawn[split]], minlength=count) == 0)).size:
+            continue
+        listed = ", ".join(str(names[label] if label < len(names) else label) for label in missing[:5].tolist())
+        more = f" and {missing.size - 5} more" if missing.size > 5 else ""
+        raise StudyError(
+            f"images.{split}: the {len(drawn[split])} images of the split include none of class "
+            f"{listed}{more} (drawn from the images of {pool}); raise images.{split}, add images of the "
+            "class, or take it out of the data set"
+        )
+
+
+def inputs(classes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return the inputs, int32 (n, 1): each image alone, in order; and their labels, int64 (n,): the classes."""
+    return np.arange(len(classes), dtype=np.int32)[:, None], classes.astype(np.int64)
+
+
+def class_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the labels: those of the classes."""
+    return tuple(names)
+
+
+def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return all metrics of logits (N, C) and labels (N,), in float64, in the order of the CSV columns.
+
+    Balanced accuracy is the mean recall of the classes that have inputs, f1_macro the mean F1 of the classes that have
+    inputs or answers, auroc the mean over the classes with and without inputs of the area under the ROC curve of this
+    class against the rest (scored by the log-odds). They are scikit-learn's definitions, and absent classes occur only
+    outside of studies.
+    """
+    logits, classes = logits.astype(np.float64), logits.shape[1]
+    predicted = predict(logits)
+    true, correct, answered = counts_of(predicted, labels, classes)
+    present, answer = true > 0, int(answered.argmax())
+    either = true + answered > 0
+    return {
+        "accuracy": ratio(int(correct.sum()), len(labels)),
+        "balanced_accuracy": float(recalls_of(true, correct)[present].mean()),
+        **({"top_5_accuracy": _top(logits, labels)} if classes >= TOP_FROM else {}),
+        "f1_macro": float((2 * correct[either] / (true + answered)[either]).mean()),
+        "mcc": _mcc(true, correct, answered),
+        "auroc": _macro_auroc(logits, labels),
+        "log_loss": log_loss(logits, labels),
+        "most_frequent_answer": answer,
+        "most_frequent_share": ratio(int(answered[answer]), len(labels)),
+        "constant_accuracy": ratio(int(true.max()), len(labels)),
+        "constant_balanced_accuracy": 1 / int(present.sum()),
+        **dict(zip(counts(classes), np.concatenate([correct, answered]).tolist(), strict=True)),
+    }
+
+
+def _top(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of inputs whose class has one of the five largest logits."""
+    own = np.take_along_axis(logits, labels[:, None], axis=1)
+    before = (logits > own) | ((logits == own) & (np.arange(logits.shape[1]) < labels[:, None]))
+    return ratio(int((before.sum(axis=1) < TOP).sum()), len(labels))
+
+
+def _mcc(true: np.ndarray, correct: np.ndarray, answered: np.ndarray) -> float:
+    """Return Matthews' correlation coefficient of C classes (Gorodkin 2004) from the counts (C,) of `counts_of`."""
+    # Python's integers: products of four counts can exceed 64 bits.
+    t, p = true.tolist(), answered.tolist()
+    n, right = sum(t), int(correct.sum())
+    spread_true, spread_answered = n * n - sum(x * x for x in t), n * n - sum(x * x for x in p)
+    return ratio(right * n - sum(map(int.__mul__, t, p)), float(spread_true * spread_answered) ** 0.5)
+
+
+def _macro_auroc(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean area under the ROC curves of one class against the rest, over the classes that have one."""
+    scores, of_class = log_odds(logits), []
+    for label in np.unique(labels):
+        above, hits = ranked(scores[:, label], labels == label)
+        of_class.append(auroc(above, hits))
+    return ratio(sum(of_class), len(of_class))
+
+
+def counts(classes: int) -> tuple[str, ...]:
+    """Return the names of the columns that are exact counts: of each class, its right answers, and all answers."""
+    return tuple(f"{kind}_{label}" for kind in ("correct", "predicted") for label in range(classes))
+
+
+def within(by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Return the smallest and largest value of each metric of the order and the size of the logits.
+
+    These are the values that the sweep can have, given the torch network; the counts do not show them. Computed from
+    the logits of the torch network (N, C), without the functions that computed the row. Let m be the largest difference
+    between the scores (log-odds) of the two networks. Each score can be m lower or higher.
+    """
+    swept, cut = _scores(by_sweep), _scores(by_surgery)
+    m = np.abs(swept - cut).max(axis=0)
+    bounds = [auroc_within(cut[:, label], labels == label, m[label]) for label in np.unique(labels)]
+    rows = np.arange(len(labels))
+    loss, shift = float(np.logaddexp(0.0, -cut[rows, labels]).mean()), float(m.max())
+    top = {"top_5_accuracy": _top_within(by_sweep, by_surgery, labels)} if cut.shape[1] >= TOP_FROM else {}
+    return {
+        **top,
+        "auroc": tuple(float(np.mean(ends)) for ends in zip(*bounds)),
+        "log_loss": (loss - shift, loss + shift),
+    }
+
+
+def _scores(logits: np.ndarray) -> np.ndarray:
+    """Return the log-odds of each class (N, C), computed as logits minus the log-sum-exp of the other classes."""
+    wide, classes = logits.astype(np.float64), logits.shape[1]
+    result = np.empty_like(wide)
+    # log(exp(a) − exp(b)) for the sum without the class; exact enough for all but the class with the largest logit.
+    total = np.logaddexp.reduce(wide, axis=1)[:, None]
+    with np.errstate(divide="ignore"):
+        result[:] = wide - total - np.log1p(-np.exp(wide - total))
+    for label in range(classes):
+        rows = wide.argmax(axis=1) == label
+        others = np.delete(wide[rows], label, axis=1)
+        result[rows, label] = wide[rows, label] - np.logaddexp.reduce(others, axis=1)
+    return result
+
+
+def _top_within(by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return the bounds of the top-5 accuracy: the order of two logits is certain only if they differ by more than 2 m.
+
+    m is the largest difference between the logits of the two networks.
+    """
+    cut = by_surgery.astype(np.float64)
+    m = float(np.abs(by_sweep.astype(np.float64) - cut).max())
+    ahead = cut - cut[np.arange(len(labels)), labels][:, None]
+    # Of each input: the other classes that must, and that can, be before its own. Without m, ties go by class.
+    must = (ahead > 2 * m).sum(axis=1)
+    can = (ahead >= -2 * m).sum(axis=1) - 1
+    return float((can < TOP).mean()), float((must < TOP).mean())
+
+
+def constants(curve: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a constant answer: the share of the largest class, and one divided by the classes."""
+    return {name: curve[name] for name in ("constant_accuracy", "constant_balanced_accuracy")}
+
+
+def answers(curve: Mapping[str, Any], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the name of the most frequent answer in each row of a curve.csv, and its share of all answers."""
+    labels = np.asarray(curve["most_frequent_answer"], np.int64)
+    return np.asarray(names, object)[labels], np.asarray(curve["most_frequent_share"], np.float64)
+
+
+def constant_answers(curve: Mapping[str, Any]) -> str:
+    """Return a sentence: what accuracy and balanced accuracy give to a constant answer."""
+    accuracy, balanced = (float(column.mean()) for column in constants(curve).values())
+    return (
+        f"A network that gives every image the same answer has balanced accuracy {balanced:.3f} "
+        f"(one of {round(1 / balanced)} classes) and at most accuracy {accuracy:.3f} (the share of the largest class)."
+    )

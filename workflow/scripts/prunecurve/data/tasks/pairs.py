@@ -1,0 +1,228 @@
+"""The task `pairs`: two images are stacked, and the network says whether they are of the same class.
+
+Label 1 is *same*, the positive class; label 0 is *different*. A pair is predicted *same* if its second logit is larger
+than its first; on a tie the prediction is *different*, as with argmax. A ratio whose denominator is 0 is reported as 0,
+as is scikit-learn's default.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from prunecurve.data.basic_metrics import log_loss, predict, ratio
+from prunecurve.data.metrics import auroc, auroc_within, average_precision, ranked, rounded_order
+from prunecurve.data.splits import SPLITS, pools_of
+from prunecurve.errors import StudyError
+
+INPUT, INPUTS = "pair", "pairs"
+KEYS = ("pairs_per_image",)
+RECALLS = {"same": 1, "different": 0}
+SHARE = (0.0, 1.0)
+METRICS = {
+    **dict.fromkeys(("accuracy", "balanced_accuracy", "recall_same", "recall_different"), SHARE),
+    **dict.fromkeys(("precision_same", "f1_same"), SHARE),
+    "mcc": (-1.0, 1.0),
+    **dict.fromkeys(("auroc", "average_precision"), SHARE),
+    "log_loss": (0.0, np.inf),
+    "predicted_same_rate": SHARE,
+}
+CLASS_COUNTS = False
+CONSTANT_ANSWER = ("always answering different", "always “different”")
+SEVERAL = "both"
+COUNTS = ("tp", "fp", "tn", "fn")
+
+
+def contradictions(config: Mapping[str, Any], sizes: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each split that is too small for the pairs of one image."""
+    pairs = config["pairs_per_image"]
+    least = pairs["same"] + 1 + pairs["different"]
+    for split in SPLITS:
+        count = sizes[split]
+        if isinstance(count, int) and count < least:
+            yield (
+                f"images.{split}: {count} images are too few for the pairs of one image "
+                f"({pairs['same']} of the same class, {pairs['different']} of other classes, and the image itself); "
+                f"allowed: at least {least}"
+            )
+
+
+def require_partners(
+    labels: np.ndarray,
+    same: int,
+    different: int,
+    *,
+    key: str = "the split",
+    names: Sequence[str] = (),
+    available: np.ndarray | None = None,
+) -> None:
+    """Raise StudyError if a class has too few images for the pairs.
+
+    labels: (n,), the class of each image of a split. same, different: pairs per image. key: the config key of the
+    split's size, names: the names of the classes, for the message. available: images of each class that the split is
+    drawn from.
+    """
+    numbers, counts = np.unique(labels, return_counts=True)
+    if not len(labels):
+        raise StudyError(f"{key}: the split has no images, because the data set has too few")
+    for label, count in zip(numbers.tolist(), counts.tolist()):
+        name = names[label] if label < len(names) else label
+        others = len(labels) - count
+        if count >= same + 1 and others >= different:
+            continue
+        # Up to three splits share the images of a class. If they are fewer than these need, larger splits do not help.
+        few = available is not None and available[label] < len(SPLITS) * (same + 1)
+        more = f"add images of class {name}, or take this class out of the data set" if few else f"raise {key}"
+        if count < same + 1:
+            lower = "lower pairs_per_image.same or " if same > 1 else ""
+            raise StudyError(
+                f"pairs_per_image.same: {same} needs {same + 1} images of each class, but the {len(labels)} images of "
+                f"{key} include only {count} of class {name}"
+                f"{'' if available is None else f' (drawn from {available[label]})'}; {lower}{more}"
+            )
+        raise StudyError(
+            f"pairs_per_image.different: {different} needs {different} images of other classes, but the "
+            f"{len(labels)} images of {key} include only {others} that are not of class {name}; "
+            f"lower pairs_per_image.different or raise {key}"
+        )
+
+
+def require(
+    classes: np.ndarray,
+    splits: np.ndarray,
+    drawn: Mapping[str, np.ndarray],
+    *,
+    same: int,
+    different: int,
+    names: Sequence[str] = (),
+) -> None:
+    """Raise StudyError if a split has too few images of a class for its pairs.
+
+    classes, splits: (n,), of all images of the data set, as in `draw_splits`. drawn: the images of each split, as
+    indices. same, different: pairs per image. names: the names of the classes, for the message.
+    """
+    for split, pool in pools_of(splits).items():
+        available = np.bincount(classes[splits == SPLITS.index(pool)], minlength=int(classes.max()) + 1)
+        key = f"images.{split}"
+        require_partners(classes[drawn[split]], same, different, key=key, names=names, available=available)
+
+
+def inputs(
+    classes: np.ndarray, rng: np.random.Generator, same: int, different: int, *, key: str = "the split"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Combine every image with `same` images of its class and `different` images of other classes, all distinct.
+
+    classes: (n,), the class of each image. Returns the pairs, int32 (N, 2) with N = n · (same + different): the
+    indices of both images; and their labels, int64 (N,): 1 if both images are of the same class, else 0. Rows are
+    ordered by the first image, with its same pairs first. key: the config key of the split's size, for error
+    messages. Raises StudyError if a class has too few images.
+    """
+    require_partners(classes, same, different, key=key)
+    members = {label: np.flatnonzero(classes == label) for label in np.unique(classes)}
+    pairs = np.empty((len(classes), same + different, 2), np.int32)
+    pairs[:, :, 0] = np.arange(len(classes))[:, None]
+    labels = np.tile(np.arange(same + different) < same, len(classes)).astype(np.int64)
+    others = {label: np.flatnonzero(classes != label) for label in members}
+    for image, label in enumerate(classes):
+        own = members[label]
+        # Draw from the other images of the class: draw among one fewer, then skip the image itself.
+        drawn = rng.choice(len(own) - 1, same, replace=False)
+        drawn += drawn >= np.searchsorted(own, image)
+        pairs[image, :same, 1] = own[drawn]
+        pairs[image, same:, 1] = rng.choice(others[label], different, replace=False)
+    return pairs.reshape(-1, 2), labels
+
+
+def class_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the labels; they do not depend on the names of the classes."""
+    return ("different", "same")
+
+
+def confusion(predicted: np.ndarray, labels: np.ndarray) -> dict[str, int]:
+    """Return the counts tp, fp, tn, fn of predictions and labels (N,), boolean or 0/1."""
+    predicted, labels = predicted.astype(bool), labels.astype(bool)
+    return {
+        "tp": int(np.sum(predicted & labels)),
+        "fp": int(np.sum(predicted & ~labels)),
+        "tn": int(np.sum(~predicted & ~labels)),
+        "fn": int(np.sum(~predicted & labels)),
+    }
+
+
+def _accuracies(counts: Mapping[str, int]) -> dict[str, float]:
+    """Return accuracy, balanced accuracy and the recall of both classes from the counts of `confusion`."""
+    tp, fp, tn, fn = (counts[name] for name in COUNTS)
+    recall_same, recall_different = ratio(tp, tp + fn), ratio(tn, tn + fp)
+    return {
+        "accuracy": ratio(tp + tn, tp + fp + tn + fn),
+        "balanced_accuracy": (recall_same + recall_different) / 2,
+        "recall_same": recall_same,
+        "recall_different": recall_different,
+    }
+
+
+def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return all metrics of logits (N, 2) and labels (N,), in float64, in the order of the CSV columns."""
+    logits = logits.astype(np.float64)
+    counts = confusion(predict(logits), labels)
+    tp, fp, tn, fn = counts.values()
+    above, hits = ranked(logits[:, 1] - logits[:, 0], labels)
+    return {
+        **_accuracies(counts),
+        "precision_same": ratio(tp, tp + fp),
+        "f1_same": ratio(2 * tp, 2 * tp + fp + fn),
+        "mcc": ratio(tp * tn - fp * fn, float((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5),
+        "auroc": auroc(above, hits),
+        "average_precision": average_precision(above, hits),
+        "log_loss": log_loss(logits, labels),
+        "predicted_same_rate": ratio(tp + fp, len(labels)),
+        **counts,
+    }
+
+
+def counts(classes: int = 2) -> tuple[str, ...]:
+    """Return the names of the columns that are exact counts."""
+    return COUNTS
+
+
+def within(by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Return the smallest and largest value of each metric of the order and the size of the logits.
+
+    These are the values that the sweep can have, given the torch network; the counts do not show them. Computed from
+    the logits of the torch network (N, 2), without the functions that computed the row. Let m be the largest difference
+    between the scores (second minus first logit) of the two networks. Each score can be m lower or higher.
+    """
+    swept, cut = (logits.astype(np.float64) @ (-1.0, 1.0) for logits in (by_sweep, by_surgery))
+    m, same = float(np.abs(swept - cut).max()), labels == 1
+    loss = float(np.logaddexp(0.0, np.where(same, -cut, cut)).mean())
+    if same.all() or not same.any():
+        return {"auroc": (0.0, 0.0), "average_precision": (0.0, 1.0), "log_loss": (loss - m, loss + m)}
+    most, least, beside = rounded_order(cut, same, m)
+    # In the order of the scores: the same pairs up to this one, and those that rounding can put beside it too.
+    place = np.arange(1, len(most) + 1)
+    return {
+        "auroc": auroc_within(cut, same, m),
+        "average_precision": (float((place / (place + most)).mean()), float((beside / (beside + least)).mean())),
+        "log_loss": (loss - m, loss + m),
+    }
+
+
+def constants(curve: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the accuracy of a network that answers *different* to every pair: the share of truly different pairs."""
+    different = curve["tn"] + curve["fp"]
+    return {"constant_accuracy": different / (different + curve["tp"] + curve["fn"])}
+
+
+def answers(curve: Mapping[str, Any], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the more frequent answer in each row of a curve.csv, as text, and its share of all answers."""
+    same = np.asarray(curve["predicted_same_rate"], np.float64)
+    return np.where(same > 0.5, "same", "different"), np.where(same > 0.5, same, 1 - same)
+
+
+def constant_answers(curve: Mapping[str, Any]) -> str:
+    """Return a sentence: what accuracy and balanced accuracy give to a constant answer."""
+    constant = float(constants(curve)["constant_accuracy"].mean())
+    return (
+        f"A network that answers “different” to every pair has accuracy {constant:.2f}, one that answers “same” "
+        f"{1 - constant:.2f}; both have balanced accuracy 0.50."
+    )
