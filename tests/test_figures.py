@@ -22,6 +22,8 @@ from prunecurve.figures.of_agreement.rank_agreement import similar_together
 from prunecurve.figures.of_network.mean_feature_maps import grid_of
 from prunecurve.files import save_array, write_rows, write_table
 from prunecurve.study.statistics import mean_curves, summarise
+from invented import names_of, study
+from prunecurve.data.tasks import classes
 from test_shape import three_networks
 
 CRITERIA = ("mean_activation", "l1_norm", "random")
@@ -546,3 +548,65 @@ def test_every_figure_has_a_text_in_the_report(name):
     )
     wildcards = {"figure": name, "study": "digits"}
     assert len(template.render(snakemake={"wildcards": wildcards}).strip()) > 40
+
+
+def of_classes(count: int, **options) -> figures.Data:
+    """Return the data of class_accuracy_vs_k for a study with so many classes."""
+    table, recalls = study(count, ks=9, **options)
+    return figures.Data(mean_curves(table, "classes"), CRITERIA, task="classes", recalls=recalls)
+
+
+def shape_of_classes(count: int) -> figures.Data:
+    table, _ = study(count, removals=REMOVALS, orders=("mean_activation",), ks=9)
+    answers, _ = classes.answers(table, names_of(count))
+    return figures.Data(table.assign(answer=answers), ("mean_activation",), task="classes")
+
+
+@pytest.mark.parametrize("count", [2, 10, 30])
+@pytest.mark.parametrize("name", ["class_accuracy_vs_k", "accuracy_vs_k", "balanced_accuracy_vs_k", "shape"])
+def test_figures_of_classes_say_images_and_fit_on_the_page(tmp_path, count, name, recwarn):
+    figure = figures.draw(name, shape_of_classes(count) if name == "shape" else of_classes(count))
+    figures.save(figure, 60, tmp_path / "a.png", tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert "pairs" not in text and "same" not in text.replace("the same network", "")
+    assert "images" in text or name == "class_accuracy_vs_k"
+    assert not [str(w.message) for w in recwarn if "constrained" in str(w.message)]
+
+
+def test_a_few_classes_are_lines_with_the_mean_recall_of_the_networks():
+    data = of_classes(3)
+    ax = figures.draw("class_accuracy_vs_k", data).axes[0]
+    rows = data.recalls[data.recalls["criterion"] == "mean_activation"]
+    for label, name in enumerate(names_of(3)):
+        expected = rows[rows["class"] == label].groupby("k")["recall"].mean()
+        assert lines_of(ax)[f"recall of {name}"].get_ydata() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("count", "named"), [(10, True), (30, False)])
+def test_many_classes_are_a_heat_map_with_one_row_each(count, named):
+    data = of_classes(count)
+    axes = figures.draw("class_accuracy_vs_k", data).axes
+    assert len(axes) == len(CRITERIA)
+    (mesh,) = axes[0].collections
+    colours = np.asarray(mesh.get_array()).reshape(count, 9)
+    rows = data.recalls[data.recalls["criterion"] == "mean_activation"]
+    recall = rows.groupby(["class", "k"])["recall"].mean().unstack().to_numpy()
+    order = np.arange(count) if named else np.argsort(-recall.mean(axis=1), kind="stable")
+    assert colours == pytest.approx(recall[order])
+    labels = [text.get_text() for text in axes[0].get_yticklabels()]
+    assert labels == ([name if len(name) <= 12 else f"{name[:11]}…" for name in names_of(count)] if named else [])
+
+
+def test_dots_mark_the_answer_of_the_majority():
+    data = of_classes(10, orders=("mean_activation",), seeds=1)
+    data = dataclasses.replace(data, criteria=("mean_activation",))
+    (dots,) = figures.draw("class_accuracy_vs_k", data).axes[0].lines
+    most = data.recalls[data.recalls["answers"] >= 0.5]
+    assert sorted(zip(*dots.get_data())) == sorted(zip(most["k"], most["class"])) and len(most)
+
+
+def test_the_constant_answer_of_classes_is_in_the_legend():
+    lines = lines_of(figures.draw("accuracy_vs_k", of_classes(10)).axes[0])
+    assert "always the largest class: 0.100" in lines
+    lines = lines_of(figures.draw("balanced_accuracy_vs_k", of_classes(10)).axes[0])
+    assert "constant answer: 0.100" in lines

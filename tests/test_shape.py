@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from prunecurve.files import write_rows
+from prunecurve.study.statistics import read_table
 from prunecurve.study.shape import (
     constant_runs,
     explanation,
@@ -160,3 +161,57 @@ def test_the_script_writes_the_text(tmp_path):
     explain_shape.work(explain_shape.options().parse_args(words))
     assert (tmp_path / "text").read_text(encoding="utf-8") == explanation(rows)
     assert len(pd.read_csv(tmp_path / "table")) == 6
+
+
+def four_classes() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A network of four classes that ends with the class `NA`: its curve and class_recall.csv, computed by hand."""
+    share, answer = [0.3, 0.4, 0.6, 0.99, 1.0], [0, 2, 3, 1, 1]
+    recalls = {"a": [1, 0.9, 0.4, 0, 0], "NA": [1, 1, 1, 1, 1], "3": [1, 0.8, 0.6, 0.2, 0], "007": [1, 0.4, 1, 0, 0]}
+    one = {"seed": 0, "criterion": "apoz", "removal": "structural"}
+    rows = pd.DataFrame(one | {"dataset": "d", "layer": "conv3", "k": range(5)})
+    rows = rows.assign(most_frequent_answer=answer, most_frequent_share=share, constant_accuracy=0.3)
+    rows = rows.assign(
+        constant_balanced_accuracy=0.25, accuracy=0.5, auroc=0.9, balanced_accuracy=[1, 0.8, 0.75, 0.3, 0.25]
+    )
+    parts = [pd.DataFrame(one | {"k": range(5), "name": name, "recall": each}) for name, each in recalls.items()]
+    return rows, pd.concat(parts)
+
+
+CLASS_NAMES = ("a", "NA", "3", "007")
+
+
+def test_the_shape_of_many_classes():
+    rows, recalls = four_classes()
+    found = table(rows, "classes", CLASS_NAMES, recalls).iloc[0].to_dict()
+    # At K = 0 and 1 no class has the majority of the answers.
+    assert (found["flips"], found["flipped_at"]) == (1, "3 NA")
+    assert (found["ends"], found["constant_from"], found["constant_at"]) == ("NA", 3, "3-4 NA")
+    assert (found["lost_first"], found["lost_first_at"], found["classes_lost"]) == ("007", 1, 3)
+    text = " ".join(explanation(rows, "classes", CLASS_NAMES, recalls).split())
+    assert "the same answer has balanced accuracy 0.250 (one of 4 classes) and at most accuracy 0.300" in text
+    assert "At K = 4, the network answers “NA”; mean accuracy 0.50" in text
+    assert "From K = 3 on this answer goes to 99 % or more of the images." in text
+    assert "falls below one half: 007 in 1 of 1. - Classes whose recall falls below one half at some K: 3." in text
+    assert "the scores order the images better" in text
+
+
+def test_more_answers_than_fit_in_a_sentence_are_counted():
+    rows, _ = four_classes()
+    ends = [rows.assign(seed=seed, most_frequent_answer=answer) for seed, answer in enumerate((0, 1, 2, 2, 3))]
+    mixed = rows.assign(seed=9, most_frequent_share=0.5)
+    (line,) = short_lines(with_answers(pd.concat([*ends, mixed]), "classes", CLASS_NAMES), "classes")
+    assert "K = 4: 2 of 6 networks answer “3”, 1 of 6 “a”, 1 of 6 “NA”, 2 others; mean" in line
+    (line,) = short_lines(with_answers(mixed, "classes", CLASS_NAMES), "classes")
+    assert "K = 4: the network gives several answers; mean" in line
+
+
+def test_two_classes_lost_at_once_are_several():
+    rows, recalls = four_classes()
+    recalls = recalls.assign(recall=recalls["recall"].where(recalls["k"] == 0, 0.1))
+    assert table(rows, "classes", CLASS_NAMES, recalls)["lost_first"].tolist() == ["several"]
+
+
+def test_names_of_classes_stay_texts_in_files(tmp_path):
+    _, recalls = four_classes()
+    recalls.to_csv(tmp_path / "recalls.csv", index=False)
+    assert read_table(tmp_path / "recalls.csv")["name"].drop_duplicates().tolist() == list(CLASS_NAMES)

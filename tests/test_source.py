@@ -117,8 +117,8 @@ def replaced(old: str, new: str):
 
 
 def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
-    evaluations = {"eval_pruned", "verify_surgery"}
-    assert changed("prunecurve/network/scores.py", with_statement) == {"train", *evaluations}
+    assert changed("prunecurve/network/scores.py", with_statement) == {"train"}
+    assert "train" in changed("prunecurve/data/basic_metrics.py", with_statement)
     assert changed("prunecurve/verification/surgery.py", with_statement) == {"verify_surgery"}
     assert changed("prunecurve/data/datasets/image_set.py", with_statement) == {"get_images"}
     assert changed("prunecurve/ranking/criteria/__init__.py", with_statement) == {"rank_channels"}
@@ -147,9 +147,35 @@ def test_an_edit_of_a_data_set_reads_only_this_data_set_again(tmp_path, module):
     assert digest(tmp_path / "copy" / "get_images.py") == digest(SCRIPTS / "get_images.py")
 
 
-def test_a_new_metric_column_does_not_train_again(changed):
-    column = replaced("        **counts,\n", '        **counts,\n        "pairs": len(labels),\n')
-    assert changed("prunecurve/sweep/metrics.py", column) == {"eval_pruned", "verify_surgery"}
+def digests_of_tasks(scripts) -> dict[tuple[str, str], str]:
+    """Return the digests that the rules use, by script and task."""
+    parts = {"make_pairs": ":require,inputs", "eval_pruned": "", "train": None, "summarise": ""}
+    return {
+        (name, task): digest(scripts / f"{name}.py", *([] if part is None else [f"data.tasks.{task}{part}"]))
+        for name, part in parts.items()
+        for task in ("pairs", "classes")
+    }
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (
+            replaced("        **counts,\n", '        **counts,\n        "n": len(labels),\n'),
+            {"eval_pruned", "summarise"},
+        ),
+        (replaced("same + 1 and others", "same + 2 and others"), {"make_pairs", "eval_pruned", "summarise"}),
+        (replaced("drawn += drawn >=", "drawn += drawn >"), {"make_pairs", "eval_pruned", "summarise"}),
+    ],
+    ids=["a metric", "a requirement", "the inputs"],
+)
+def test_an_edit_to_a_task_concerns_this_task_and_trains_again_only_for_other_inputs(tmp_path, edit, expected):
+    copy, before = tmp_path / "copy", digests_of_tasks(SCRIPTS)
+    shutil.copytree(SCRIPTS, copy)
+    file = copy / "prunecurve" / "data" / "tasks" / "pairs.py"
+    file.write_text(edit(file.read_text()))
+    after = digests_of_tasks(copy)
+    assert {key for key in before if before[key] != after[key]} == {(name, "pairs") for name in expected}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +184,7 @@ def test_a_new_metric_column_does_not_train_again(changed):
         lambda text: f"# A comment.\n{text}\n# Another.\n",
         replaced('"""', '"""Another docstring. '),
         replaced('    """Return', '    """Also return'),
-        replaced("(logits: np.ndarray, labels", "(\n    logits: np.ndarray,  # of the pairs\n    labels"),
+        replaced("(logits: np.ndarray, labels", "(\n    logits: np.ndarray,  # of the inputs\n    labels"),
         lambda text: text.replace("'", '"'),
     ],
     ids=["comments", "docstring of the module", "docstring of a function", "layout", "quotes"],
@@ -168,7 +194,8 @@ def test_comments_docstrings_and_layout_do_not_change_the_digest(changed, edit):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("-1.0", "-2.0"), ("np.sum(", "np.any("), ("fp, tn, fn =", "tn, fp, fn ="), (" + ", " - ")]
+    ("old", "new"),
+    [("1 / len", "2 / len"), ("np.maximum(", "np.minimum("), ("inputs, correct, _ =", "correct, inputs, _ =")],
 )
 def test_the_smallest_change_of_the_code_changes_the_digest(changed, old, new):
     assert "train" in changed("prunecurve/network/scores.py", replaced(old, new))

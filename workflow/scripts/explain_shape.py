@@ -24,7 +24,9 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--k-batches", nargs="+", required=True, help="the values of {ks}, in rising order")
     cli.add_argument("--ks", nargs="+", required=True, help="the K that each curve must have")
     cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task of the study")
-    cli.add_argument("--recalls", type=Path, help="the study's class_recall.csv, if its rows have counts of classes")
+    cli.add_argument(
+        "--recalls", type=Path, nargs="?", help="the study's class_recall.csv, if its rows have counts of classes"
+    )
     cli.add_argument("--classes", type=Path, help="the names of the classes, as --recalls")
     cli.add_argument("--labels", help="path of the test labels, with placeholder {seed}, as --recalls")
     cli.add_argument("--shown", type=Path, required=True, help="output: all rows of that criterion")

@@ -3,7 +3,7 @@
 The unit of replication is the trained network (seed): several random orders of one network are averaged first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +26,24 @@ GROUP = ["dataset", "layer", "criterion", "removal"]
 SIZES = ("params", "macs", "compression_ratio", "theoretical_speedup")
 
 
+# Columns with names of classes: texts, also if they look like numbers or missing values.
+TEXTS = ("name", "answer")
+
+
+def _with_texts(columns: Sequence[str]) -> dict[str, object]:
+    """The options of pandas.read_csv for a table with these columns; none if it has no names of classes."""
+    texts = [name for name in columns if name in TEXTS]
+    numbers = {name: ["", "nan"] for name in columns if name not in texts}
+    return {"dtype": dict.fromkeys(texts, str), "keep_default_na": False, "na_values": numbers} if texts else {}
+
+
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a CSV file of the workflow; its checksums are checked if it has any.
 
     Raises StudyError, naming the file, when it is damaged.
     """
     try:
-        # Names of classes are texts, also if they look like numbers or missing values.
-        table = pd.read_csv(path, converters={"name": str, "answer": str})
+        table = pd.read_csv(path, **_with_texts(list(pd.read_csv(path, nrows=0))))
     except (OSError, ValueError) as error:
         raise unreadable(path, "CSV file", error) from error
     column = checksum_column(list(table))

@@ -24,7 +24,7 @@ OTHERS = "#E3E3E3"
 # A longer name of a class is cut.
 NAME_WIDTH = 14
 # As many as a line under the figure has room for.
-MOST_CHARACTERS = 132
+MOST_CHARACTERS = 145
 
 
 def draw(data: Data) -> Figure:
