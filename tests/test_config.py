@@ -126,6 +126,11 @@ INVALID = [
         "images.val: 1.5 is not allowed; allowed: auto or whole number ≥ 2 and ≤ 100000000 or number > 0",
     ),
     ({"images": {"val": 10}}, "images.val: 10 images are too few for the pairs of one image"),
+    ({"task": "clases"}, "task: 'clases' is unknown; allowed: pairs, classes; did you mean classes?"),
+    (
+        {"task": "classes", "training": {"same_weight": 2}},
+        "training.same_weight: 2 is the weight of same pairs, which the task classes does not have; allowed: balanced",
+    ),
 ]
 
 
@@ -203,6 +208,11 @@ def test_defaults_are_allowed_and_are_the_default_study():
 @pytest.mark.parametrize("study", sorted((PROJECT / "config").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_study_is_allowed(study):
     check(yaml.safe_load((PROJECT / "config.yaml").read_text()) | yaml.safe_load(study.read_text()))
+
+
+def test_keys_of_the_task_pairs_have_no_effect_on_images():
+    pairs = {"pairs_per_image": {"same": 500, "different": 500}}
+    assert check({"task": "classes", "images": {"val": 10}} | pairs)["task"] == "classes"
 
 
 def test_the_study_of_all_criteria_names_all():
@@ -421,7 +431,7 @@ def test_jobs_and_scripts_accept_all_allowed_values(data):
     try:
         complete = check(config)
     except StudyError as error:
-        assert any(key in str(error) for key in [*chosen, "network.channels", "images."]), error
+        assert any(key in str(error) for key in [*chosen, "network.channels", "images.", "training.same_weight"]), error
         return
     for layer, channels in layers(complete).items():
         jobs = k_batches(complete, layer)

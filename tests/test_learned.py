@@ -1,5 +1,6 @@
 """A network that gives a constant answer is no subject of a study: it is recognised, stopped, and warned about."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -10,10 +11,10 @@ from prunecurve.data.batches import Split
 from prunecurve.errors import StudyError
 from prunecurve.files import save_array, write_rows
 from prunecurve.study.histories import warning_about
-from prunecurve.network.learned import kept_epoch, shortfall
+from prunecurve.network.learned import kept_epoch, least_score, shortfall
 from prunecurve.network.pair_network import prepare_torch
 from prunecurve.network.scores import Scores, validation_scores
-from prunecurve.network.training import Recipe, train
+from prunecurve.network.training import Recipe, class_weights, train
 from test_training import ARCHITECTURE, CPU, RECIPE, bars
 
 EPOCH = {"kept": "1", "val_balanced_accuracy": "0.7", "above_constant": "1"}
@@ -100,7 +101,7 @@ def files(tmp_path):
     recipe = {"epochs": 1, "batch_size": 64, "learning_rate": 0.003, "weight_decay": 0, "max_shift": 0, "swap": "true"}
     recipe |= {"same_weight": "balanced", "kernel_size": 3, "dropout": 0, "seed": 7}
     arguments += [f"--{key.replace('_', '-')}={value}" for key, value in recipe.items()]
-    outputs = {n: tmp_path / f"{n}.{end}" for n, end in (("model", "pt"), ("weights", "npy"), ("history", "csv"))}
+    outputs = {n: tmp_path / f"{n}.{end}" for n, end in (("model", "pt"), ("history", "csv"))}
     arguments += [word for name, path in outputs.items() for word in (f"--{name}", str(path))]
     return [*arguments, "--channels", "4", "--hidden", "4"], outputs
 
@@ -132,3 +133,59 @@ def test_a_warning_names_the_networks(tmp_path):
     some = warning_about({seed: histories[seed] for seed in (1, 2, 3, 5)})
     assert some.startswith("WARNING: 2 of 4 networks (seed 3, 5) are not clearly better than a constant answer")
     assert "17 of 20 networks (seed 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, …)" in warning_about(histories)
+
+
+def test_ten_classes_must_go_the_same_share_of_the_way_from_a_constant_answer():
+    """0.55 of two classes is a tenth of the way from 0.5 to 1, so 0.19 of ten classes."""
+    assert least_score(0.55, 0.5) == 0.55 and least_score(0.55, 0.1) == pytest.approx(0.19)
+    assert least_score(1.0, 0.1) == pytest.approx(1.0) and least_score(0.5, 0.01) == pytest.approx(0.01)
+    row = {"kept": "1", "above_constant": "1", "constant": "0.1", "val_balanced_accuracy": "0.18"}
+    assert shortfall(row, 0.55, "images") == (
+        "a balanced accuracy of 0.180 on the validation images; a constant answer has 0.1, and training.require is "
+        "0.55, which asks for 0.19 here"
+    )
+    assert shortfall(row | {"val_balanced_accuracy": "0.2"}, 0.55, "images") == ""
+    assert "three standard errors" in shortfall(row | {"val_balanced_accuracy": "0.2", "above_constant": "0"}, 0.55)
+    assert shortfall(row, 0, "images") == ""
+
+
+@pytest.mark.parametrize("count", [3, 10])
+def test_guesses_of_many_classes_pass_in_few_of_a_thousand_cases(count):
+    rng, labels = np.random.default_rng(0), np.arange(300) % count
+    guesses = [validation_scores(rng.normal(size=(300, count)), labels) for _ in range(1000)]
+    assert np.mean([each.above_constant for each in guesses]) <= 0.005
+    assert validation_scores(np.eye(count)[labels], labels).above_constant
+    for answer in range(count):
+        constant = validation_scores(np.tile(np.eye(count)[answer], (300, 1)), labels)
+        assert constant.balanced_accuracy == pytest.approx(constant.constant) and not constant.above_constant
+
+
+@pytest.mark.parametrize("counts", [[5, 2, 3], [1, 9], [4, 4, 4, 1]])
+def test_balanced_gives_every_class_the_same_total_weight(counts):
+    balanced = Recipe(**(vars(RECIPE) | {"same_weight": "balanced"}))
+    weights = class_weights(balanced, np.repeat(np.arange(len(counts)), counts), len(counts))
+    assert np.multiply(weights, counts) == pytest.approx(np.full(len(counts), counts[0]))
+    assert class_weights(Recipe(**(vars(RECIPE) | {"same_weight": 6.0})), np.array([0, 1]), 2) == [1.0, 6.0]
+
+
+def single_images(seed: int) -> Split:
+    """Return images of three classes: a bright bar at the top, in the middle or at the bottom."""
+    rng, labels = np.random.default_rng(seed), np.arange(180) % 3
+    images = rng.integers(0, 100, (180, 1, 8, 8), dtype=np.uint8)
+    for label in range(3):
+        images[labels == label, :, 3 * label : 3 * label + 2] = 250
+    return Split.of(images, np.arange(180)[:, None], labels, CPU)
+
+
+def test_a_network_learns_three_classes_of_single_images():
+    """The recall of single classes is no column; `swap` has no effect on single images."""
+    architecture = dataclasses.replace(ARCHITECTURE, in_channels=1, classes=3)
+    networks = []
+    for swap in (True, False):
+        recipe = Recipe(**(vars(RECIPE) | {"epochs": 6, "same_weight": "balanced", "swap": swap}))
+        networks.append(train(architecture, recipe, single_images(0), single_images(1), seed=0, device=CPU))
+    (model, rows), (other, _) = networks
+    assert list(rows[0])[:6] == ["epoch", "train_loss", "val_loss", "val_accuracy", "val_balanced_accuracy", "constant"]
+    assert kept_epoch(rows)["val_balanced_accuracy"] > 0.9 and kept_epoch(rows)["constant"] == 1 / 3
+    assert not any("recall" in name for name in rows[0])
+    assert all(torch.equal(*each) for each in zip(model.state_dict().values(), other.state_dict().values()))

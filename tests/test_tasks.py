@@ -198,5 +198,5 @@ def test_a_class_without_images_is_named_before_any_job():
 
 def test_one_class_is_no_task():
     drawn = dict.fromkeys(SPLITS, np.array([0]))
-    with pytest.raises(StudyError, match=r"task: classes needs at least two classes, but x has 1"):
-        classes.require(np.zeros(3, int), np.zeros(3, int), drawn, dataset="x", names=["a"])
+    with pytest.raises(StudyError, match=r"task: classes needs at least two classes, but the data set has 1"):
+        classes.require(np.zeros(3, int), np.zeros(3, int), drawn, names=["a"])

@@ -1,0 +1,60 @@
+"""The recall of each class in a table of its own: computed from exact counts, left out of the curve."""
+
+import aggregate
+import numpy as np
+import pandas as pd
+import pytest
+from invented import study
+from prunecurve.files import save_array, write_rows
+from prunecurve.study.class_recall import class_recall
+from prunecurve.study.statistics import read_table
+
+NAMES = ["1", "NA", "a, b"]
+
+
+def rows_of(seed: int) -> list[dict[str, object]]:
+    """Return the rows of two K: with all right, and with one answer for all three classes."""
+    one = {"dataset": "d", "seed": seed, "layer": "conv3", "criterion": "apoz", "removal": "structural"}
+    counts = {0: ([4, 2, 3], [4, 2, 3]), 1: ([0, 2, 0], [0, 9, 0])}
+    return [
+        one
+        | {"k": k, "accuracy": sum(correct) / 9}
+        | {f"correct_{c}": n for c, n in enumerate(correct)}
+        | {f"predicted_{c}": n for c, n in enumerate(answers)}
+        for k, (correct, answers) in counts.items()
+    ]
+
+
+def test_the_script_writes_the_table_and_leaves_the_counts_out_of_the_curve(tmp_path):
+    write_rows(tmp_path / "classes.csv", [{"class": c, "name": name, "images": 9} for c, name in enumerate(NAMES)])
+    for seed in (0, 1):
+        save_array(tmp_path / f"labels{seed}.npy", np.repeat([0, 1, 2], [4, 2, 3]))
+        write_rows(tmp_path / f"{seed}-apoz-structural-all.csv", rows_of(seed))
+    words = ["--rows", str(tmp_path / "{seed}-{criterion}-{removal}-{ks}.csv"), "--seeds", "0", "1"]
+    words += ["--criteria", "apoz", "--removals", "structural", "--k-batches", "all", "--ks", "0", "1"]
+    words += ["--classes", str(tmp_path / "classes.csv"), "--labels", str(tmp_path / "labels{seed}.npy")]
+    words += ["--curve", str(tmp_path / "curve.csv"), "--recalls", str(tmp_path / "class_recall.csv")]
+    aggregate.work(aggregate.options().parse_args(words))
+    curve, recalls = (read_table(tmp_path / name) for name in ("curve.csv", "class_recall.csv"))
+    assert list(curve) == ["dataset", "seed", "layer", "criterion", "removal", "k", "accuracy"] and len(curve) == 4
+    assert list(recalls) == ["seed", "criterion", "removal", "k", "class", "name", "inputs", "recall", "answers"]
+    assert recalls["name"].tolist() == NAMES * 4 and recalls["inputs"].tolist() == [4, 2, 3] * 4
+    last = recalls[(recalls["seed"] == 1) & (recalls["k"] == 1)]
+    assert (last["recall"].tolist(), last["answers"].tolist()) == ([0, 1, 0], [0, 1, 0])
+    assert recalls["answers"].iloc[:3].tolist() == pytest.approx([4 / 9, 2 / 9, 3 / 9], abs=1e-6)
+
+
+def test_counts_can_be_computed_from_the_rounded_shares():
+    rng, inputs = np.random.default_rng(0), np.array([99_991, 77_777])
+    correct = rng.integers(0, inputs)
+    row = {"seed": "0", "criterion": "c", "removal": "r", "k": "0"}
+    row |= {f"correct_{c}": str(n) for c, n in enumerate(correct)} | {"predicted_0": "99991", "predicted_1": "77777"}
+    table = class_recall([row], {"0": inputs}, ["a", "b"])
+    assert np.rint(table["recall"] * table["inputs"]).tolist() == correct.tolist()
+
+
+def test_the_mean_recall_is_balanced_accuracy():
+    curve, recalls = study(7, ks=5)
+    of_rows = recalls.groupby(["criterion", "seed", "k"])["recall"].mean()
+    expected = curve.set_index(["criterion", "seed", "k"])["balanced_accuracy"]
+    pd.testing.assert_series_equal(of_rows.sort_index(), expected.sort_index(), check_names=False, atol=1e-6)
