@@ -1,6 +1,5 @@
 """A network that gives a constant answer is no subject of a study: it is recognised, stopped, and warned about."""
 
-import dataclasses
 import re
 
 import numpy as np
@@ -179,7 +178,7 @@ def single_images(seed: int) -> Split:
 
 def test_a_network_learns_three_classes_of_single_images():
     """The recall of single classes is no column; `swap` has no effect on single images."""
-    architecture = dataclasses.replace(ARCHITECTURE, in_channels=1, classes=3)
+    architecture = ARCHITECTURE.model_copy(update={"in_channels": 1, "classes": 3})
     networks = []
     for swap in (True, False):
         recipe = Recipe(**(vars(RECIPE) | {"epochs": 6, "same_weight": "balanced", "swap": swap}))

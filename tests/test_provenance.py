@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from prunecurve.ranking import criteria
 from prunecurve import provenance
+from prunecurve.data import tasks
 from prunecurve.config import check, data_settings, keys, replaced, settings
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, read_rows, save_array, settings_of, write_rows, write_table
@@ -194,6 +195,7 @@ def test_every_key_that_changes_a_result_is_carried_by_it():
     rules = "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").glob("*.smk"))
     calls = re.findall(r"made_with\(([^()]*(?:\([^()]*\)[^()]*)*)\)", rules)
     named = {word for call in calls for word in re.findall(r'"([a-z_.]+)"', call)} | {"seeds", "images"}
+    named |= {key for name in tasks.names() for key in tasks.load(name).KEYS}
     named |= {f"ranking.{key}" for name in criteria.names() for key in criteria.parameters(name)}
     for key, sub in keys():
         if "properties" not in sub and not key.startswith("figures.") and key not in NOT_CARRIED:

@@ -183,7 +183,7 @@ def test_an_input_of_classes_is_one_image_with_its_class():
 
 
 def config_of(sizes: tuple[int, int, int]) -> dict:
-    images = {"digits": dict(zip(SPLITS, sizes)), "disjoint": False}
+    images = dict(zip(SPLITS, sizes)) | {"disjoint": False}
     pairs_per_image = {"same": 500, "different": 500}
     return {"dataset": "digits", "seeds": [0], "task": "classes", "images": images, "pairs_per_image": pairs_per_image}
 
@@ -191,7 +191,7 @@ def config_of(sizes: tuple[int, int, int]) -> dict:
 def test_a_class_without_images_is_named_before_any_job():
     """Of six images, some of the ten digits are not among them. The keys of the task pairs have no effect."""
     check_data(config_of((1000, 297, 300)), "")
-    message = r"images\.digits\.val: the 6 images of the split include none of class .*raise images\.digits\.val"
+    message = r"images\.val: the 6 images of the split include none of class .*raise images\.val"
     with pytest.raises(StudyError, match=message):
         check_data(config_of((1000, 6, 300)), "")
 

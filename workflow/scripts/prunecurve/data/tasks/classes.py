@@ -30,6 +30,8 @@ CONSTANT_ANSWER = ("always the largest class", "always the largest class")
 SEVERAL = "several"
 # With fewer than TOP_FROM classes, nearly every answer is among the first five.
 TOP, TOP_FROM = 5, 6
+# Scores of equal value that are computed in two ways differ by less than this.
+ROUNDING = 1e-9
 
 
 def contradictions(config: Mapping[str, Any], sizes: Mapping[str, Any]) -> Iterator[str]:
@@ -145,7 +147,7 @@ def within(by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray) -> 
     between the scores (log-odds) of the two networks. Each score can be m lower or higher.
     """
     swept, cut = _scores(by_sweep), _scores(by_surgery)
-    m = np.abs(swept - cut).max(axis=0)
+    m = np.abs(swept - cut).max(axis=0) + ROUNDING
     bounds = [auroc_within(cut[:, label], labels == label, m[label]) for label in np.unique(labels)]
     rows = np.arange(len(labels))
     loss, shift = float(np.logaddexp(0.0, -cut[rows, labels]).mean()), float(m.max())
