@@ -65,7 +65,7 @@ def rows(study: Study) -> list[Row]:
     prepare_torch("cpu", cores())
     files, channels = study.files(), study.channels
     order, ks = read_order(study.in_layer / "ranking" / "l1_norm.csv", channels), range(1, channels)
-    evaluator = Evaluator(**files, layer=study.layer)
+    evaluator = Evaluator(files["features"], files["labels"], files["layer"])
     maps = torch.from_numpy(np.array(load_array(files["features"])))
     layers, pairs, area = linear_layers(load_model(study.seed / "model.pt")), len(maps), maps[0, 0].numel()
     swept = evaluator.rows(order, ks, "structural")
@@ -77,7 +77,7 @@ def rows(study: Study) -> list[Row]:
         study.rounds,
         ours=lambda turn: evaluator.rows(order, ks, "structural", threads=cores()) and None,
         masks=lambda turn: masked(layers, maps, order, evaluator.labels) and None,
-        products=lambda turn: products(evaluator.head, pairs, area),
+        products=lambda turn: products(evaluator.backend.head, pairs, area),
     )
     name = f"peers: all {len(ks)} K from stored features, {study.dataset}, {pairs:,} pairs, {cores()} threads"
     peer = f"masks on the same features in torch; the same confusion counts at {sum(same)} of {len(ks)} K"
