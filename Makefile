@@ -1,13 +1,14 @@
-# make study    set up, run a study, print its summary
-# make test     set up, then the tests
-# make figures  set up, then draw the figures of a frozen study (ARCHIVE) without running it (CONFIG: more config keys)
-# make archive  set up, then freeze a study in archive/NAME (default NAME: the name of the study)
-# make compare  list the differences between two studies, A and B, each a folder of results/ or archive/
-# make unlock   remove Snakemake's lock after a kill or a power cut, so that the next make study continues
-# make lint     set up, then ruff, import-linter, snakefmt and snakemake --lint
-# make bench    set up, then run the benchmarks against alternatives (half an hour; DATA: the folder with MNIST)
-# make docs     set up, then write the table in config/README.md and the schema of the config for editors
-# make clean    delete .venv (results are kept)
+# make study       set up, run a study, print its summary
+# make test        set up, then the tests
+# make test-quick  set up, then the tests that do not run Snakemake
+# make figures     set up, then draw the figures of a frozen study (ARCHIVE) without running it (CONFIG: more config keys)
+# make archive     set up, then freeze a study in archive/NAME (default NAME: the name of the study)
+# make compare     list the differences between two studies, A and B, each a folder of results/ or archive/
+# make unlock      remove Snakemake's lock after a kill or a power cut, so that the next make study continues
+# make lint        set up, then ruff, import-linter, snakefmt and snakemake --lint
+# make bench       set up, then run the benchmarks against alternatives (half an hour; DATA: the folder with MNIST)
+# make docs        set up, then write the table in config/README.md and the schema of the config for editors
+# make clean       delete .venv (results are kept)
 #
 # STUDY is a config file whose values replace those of config.yaml, or several of them:
 # STUDY="config/mnist.yaml config/all_criteria.yaml".
@@ -48,7 +49,7 @@ endif
 unexport PYTHONSAFEPATH
 
 .DELETE_ON_ERROR:
-.PHONY: study figures archive compare unlock test lint bench docs clean
+.PHONY: study figures archive compare unlock test test-quick lint bench docs clean
 
 study: $(READY)
 	@for file in $(STUDY); do \
@@ -70,6 +71,9 @@ unlock: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-quick: $(READY)
+	$(BIN)/python -m pytest -m "not snakemake" $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -139,6 +139,18 @@ class TogetherOrAnywhere(LoadScopeScheduling):
         return file if file.endswith(TOGETHER) else nodeid
 
 
+# Files whose tests run Snakemake, and fixtures for it. `make test-quick` leaves these tests out (marker `snakemake`).
+RUN_SNAKEMAKE = {*TOGETHER, "test_workflow.py", "test_faults.py", "test_classes.py"}
+FOR_SNAKEMAKE = {"study", "finished", "copied", "untouched"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that run Snakemake."""
+    for item in items:
+        if item.path.name in RUN_SNAKEMAKE or FOR_SNAKEMAKE & set(item.fixturenames):
+            item.add_marker("snakemake")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Replace `--dist loadgroup`, which has no effect in pytest-xdist 3.8 with pytest 9.2."""

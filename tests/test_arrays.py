@@ -281,6 +281,7 @@ def test_what_can_not_be_read_is_named(tmp_path, monkeypatch):
 # ---- a study
 
 
+@pytest.mark.snakemake
 def test_own_arrays_through_all_steps(tmp_path):
     """Pairs of images with five channels, from folders of splits. An error is reported before any job runs."""
     rng = np.random.default_rng(0)
