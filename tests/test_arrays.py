@@ -9,6 +9,7 @@ from conftest import TINY, Study
 from PIL import Image
 from prunecurve.data.datasets import DATASETS, arrays, digests
 from prunecurve.errors import StudyError
+from prunecurve.network.pair_network import load_model
 from prunecurve.files import read_rows
 
 ARRAYS = DATASETS["arrays"]
@@ -303,8 +304,7 @@ def test_own_arrays_through_all_steps(tmp_path):
     results = study.folder / "results" / "arrays"
     assert [row["k"] for row in read_rows(results / "curve.csv", sealed=False)] == ["0", "2", "5"]
     assert [row["name"] for row in read_rows(results / "source" / "classes.csv")] == ["red", "green", "blue"]
-    weights = np.load(results / "seed0" / "weights.npy")
-    assert weights["conv1.weight"].shape == (4, 10, 3, 3)
+    assert load_model(results / "seed0" / "model.pt").conv1.weight.shape == (4, 10, 3, 3)
     index = np.load(results / "seed0" / "images" / "index.npy")
     assert index[:, 0].tolist() == [0] * 36 + [1] * 15 + [2] * 18
     assert index[:51, 1].max() < 60 and sorted(index[51:, 1]) == list(range(60, 78))

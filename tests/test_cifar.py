@@ -155,6 +155,7 @@ def test_the_files_and_their_checksums_are_those_of_torchvision(name):
 @BOTH
 def test_the_study_is_checked_before_any_job(tmp_path, name, written):
     config = {
+        "task": "pairs",
         "dataset": name,
         "seeds": [0],
         "images": {"train": 12, "val": 8, "test": 30, "disjoint": False},

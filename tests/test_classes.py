@@ -16,8 +16,7 @@ from sklearn import metrics as sk
 CONFIG = """
 task: classes
 seeds: [0, 1]
-images:
-  digits: {train: 500, val: 200, test: 150}
+images: {train: 500, val: 200, test: 150}
 network: {channels: [4, 6, 8], hidden: [12]}
 training: {epochs: 8, batch_size: 16, learning_rate: 0.01}
 ranking: {criteria: [mean_activation, random], random_draws: 1}

@@ -102,7 +102,7 @@ def files(tmp_path):
     arguments += [f"--{key.replace('_', '-')}={value}" for key, value in recipe.items()]
     outputs = {n: tmp_path / f"{n}.{end}" for n, end in (("model", "pt"), ("history", "csv"))}
     arguments += [word for name, path in outputs.items() for word in (f"--{name}", str(path))]
-    return [*arguments, "--channels", "4", "--hidden", "4"], outputs
+    return [*arguments, "--channels", "4", "--hidden", "4", "--recalls", "same=1", "different=0"], outputs
 
 
 def test_training_stops_at_a_network_that_learned_nothing(files):

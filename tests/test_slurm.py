@@ -114,6 +114,7 @@ def test_a_study_through_slurm_has_the_same_bytes_as_a_local_one(slurm, study, f
     assert jobs == [
         "aggregate 1 1000M",
         "collect_activations 2 2000M",
+        "describe_layer 1 2000M",
         "evaluations 2 1000M",
         "make_pairs 1 1000M",
         "rank_channels 1 2000M",

@@ -18,7 +18,7 @@ from prunecurve.verification.agreement import compare
 from scipy.special import log_softmax, softmax
 from sklearn import metrics as sk
 
-GIVEN = ("INPUT", "INPUTS", "KEYS", "RECALLS", "METRICS", "CLASS_COUNTS", "CONSTANT_ANSWER", "SEVERAL")
+GIVEN = ("INPUTS", "KEYS", "RECALLS", "METRICS", "CLASS_COUNTS", "CONSTANT_ANSWER", "SEVERAL")
 FUNCTIONS = (
     "contradictions",
     "require",

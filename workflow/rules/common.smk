@@ -490,9 +490,12 @@ def code_lines():
     used = sorted({criterion_of(order).removeprefix(REVERSED) for order in [*ORDERS, *SENSITIVITY_ORDERS]})
     lines = [code(path.stem) for path in sorted(SCRIPTS.glob("*.py"))]
     lines += [code(path.stem, OF_TASK) for path in sorted(SCRIPTS.glob("*.py"))]
-    lines += [code(name, OF_TASK, *backends(LAYER)) for name in ("eval_pruned", "verify_surgery")]
     lines += [code("get_images", READER), code("make_pairs", INPUTS_OF_TASK)]
-    return lines + [code("rank_channels", *modules_of(name, LAYER)) for name in used]
+    # The table of the target `sensitivity` contains evaluations of all convolutions.
+    for layer in dict.fromkeys([LAYER, *CONVOLUTIONS]):
+        lines += [code(name, OF_TASK, *backends(layer)) for name in ("eval_pruned", "verify_surgery")]
+        lines += [code("rank_channels", *modules_of(name, layer)) for name in used]
+    return list(dict.fromkeys(lines))
 
 
 def archive_of_study():

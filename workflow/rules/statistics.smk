@@ -43,7 +43,9 @@ rule aggregate:
         removals=REMOVALS,
         k_batches=list(K_BATCHES[LAYER]),
         ks=sum(K_BATCHES[LAYER].values(), []),
-        of_classes=lambda w, output: (["--recalls", output.recalls, *class_options()] if TASK.CLASS_COUNTS else []),
+        of_classes=lambda w, output: (
+            ["--recalls", output.recalls, "--task", config["task"], *class_options()] if TASK.CLASS_COUNTS else []
+        ),
     shell:
         "python {params.script:q} --rows {params.rows:q} --seeds {params.seeds:q}"
         " --criteria {params.criteria:q} --removals {params.removals:q} --k-batches {params.k_batches:q} --ks {params.ks}"

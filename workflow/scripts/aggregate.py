@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
+from prunecurve.data import tasks
 from prunecurve.files import write_rows, write_table
 from prunecurve.study.curves import gather, without_class_counts
 
@@ -23,6 +24,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--labels", help="path of the test labels, with placeholder {seed}, as --classes")
     cli.add_argument("--curve", type=Path, required=True, help="output: all rows, without counts of classes")
     cli.add_argument("--recalls", type=Path, help="output: one row per row of the curve and class, as --classes")
+    cli.add_argument("--task", default=tasks.DEFAULT, help="the task, which names the classes")
     return cli
 
 
@@ -31,7 +33,7 @@ def write_recalls(arguments: argparse.Namespace, rows: list[dict[str, str]]) -> 
     # Imported here, because pandas takes longer than the rest, and most studies have no such table.
     from prunecurve.study.class_recall import class_recall, inputs_of_classes, read_names
 
-    names = read_names(arguments.classes)
+    names = read_names(arguments.classes, arguments.task)
     inputs = inputs_of_classes(arguments.labels, arguments.seeds, len(names))
     write_table(arguments.recalls, class_recall(rows, inputs, names))
 

@@ -47,7 +47,7 @@ def work(arguments: argparse.Namespace) -> None:
     rows = gather(arguments.rows, *chosen, arguments.k_batches, arguments.ks)
     kept, task, names, recalls = without_class_counts(rows), arguments.task, [], None
     if arguments.recalls:
-        names = read_names(arguments.classes)
+        names = read_names(arguments.classes, task)
         recalls = recalls_of(arguments, rows, names)
         # With its name, so that the figure needs no other file.
         answers, _ = tasks.load(task).answers(pd.DataFrame(rows), names)

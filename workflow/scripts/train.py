@@ -59,10 +59,11 @@ def work(arguments: argparse.Namespace) -> None:
         architecture, recipe, training, validation, arguments.seed, device, dict(map(named, arguments.recalls))
     )
     if lacks := shortfall(kept_epoch(rows), arguments.require, arguments.input_name):
+        keys = ("epochs", "learning_rate", *(["same_weight"] if arguments.recalls else []))
+        values = ", ".join(f"training.{key}: {getattr(recipe, key)}" for key in keys)
         raise StudyError(
-            f"training: the network of seed {arguments.seed} has {lacks}. Change the recipe (training.epochs: "
-            f"{recipe.epochs}, training.learning_rate: {recipe.learning_rate}, training.same_weight: "
-            f"{recipe.same_weight}) or use more images (images); training.require: 0 accepts every network"
+            f"training: the network of seed {arguments.seed} has {lacks}. Change the recipe "
+            f"({values}) or use more images (images); training.require: 0 accepts every network"
         )
     save_model(arguments.model, model)
     write_rows(arguments.history, rows)

@@ -16,6 +16,7 @@ MOST_WEIGHTS = 10**9
 def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the errors of a config, one line each; the first key of a line is to be changed."""
     yield from _of_network(config)
+    yield from _of_preprocess(config)
     if pruned_layer(config) in layers(config):
         yield from _of_layer(config)
         yield from _of_ks(config)
@@ -53,12 +54,20 @@ def _of_layer(config: Mapping[str, Any]) -> Iterator[str]:
                 yield f"ranking.criteria: {name} needs batch normalisation, and {config['layer']} (layer) has none"
 
 
+def _of_preprocess(config: Mapping[str, Any]) -> Iterator[str]:
+    counts = {len(config["preprocess"][key]) for key in ("mean", "std")} - {1}
+    if len(counts) > 1:
+        yield "preprocess: mean and std have different numbers of channels; give one number, or one for each channel"
+
+
 def _wrong_layer(config: Mapping[str, Any]) -> str:
     """Return the error for a layer that can't be pruned."""
     layer, known = config["layer"], list(layers(config))
     allowed = f"allowed: last, {', '.join(known)}"
     if layer == f"linear{len(config['network']['hidden']) + 1}":
         return f"layer: {layer} is the output layer, whose outputs are the classes; {allowed}"
+    if layer in ("relu", "pool", "dropout", *(name.replace("conv", "bn") for name in convolutions(config))):
+        return f"layer: {layer} is neither a convolution nor a linear layer; {allowed}"
     near = difflib.get_close_matches(layer, known, n=1)
     return f"layer: {layer} is not in the network; {allowed}" + (f"; did you mean {near[0]}?" if near else "")
 

@@ -10,6 +10,8 @@ from prunecurve.config.resolved import resolved
 from prunecurve.provenance import SEPARATOR
 
 DATA_CONTENT = f"content of data_dir{SEPARATOR}"
+# What studies were made with before there were these keys.
+BEFORE = {"task": "pairs", "preprocess.mean": "[0]", "preprocess.std": "[1]"}
 # Adding values to these keys extends a finished study without replacing its results.
 EXTENDED = ("seeds", "ranking.criteria", "sweep.removals", "sweep.ks", "ranking.random_draws")
 
@@ -30,6 +32,9 @@ def replaced(carried: Iterable[str], config: Mapping[str, Any], data: Sequence[s
     config, data: what the run asks for, the data as in `data_settings`.
     """
     carried, asked, lines = list(carried), settings(config), []
+    if carried:
+        named = {line.partition(SEPARATOR)[0] for line in carried}
+        carried += [f"{key}{SEPARATOR}{value}" for key, value in BEFORE.items() if key not in named]
     for line in sorted(carried):
         key, _, value = line.partition(SEPARATOR)
         if key not in asked or line == asked[key]:

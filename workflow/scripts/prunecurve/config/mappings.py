@@ -1,6 +1,5 @@
 """Nested mappings, as a config is one."""
 
-import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,11 +14,6 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(base[key], Mapping) and isinstance(over[key], Mapping)
     }
     return {**base, **over, **both}
-
-
-def value_of(config: Mapping[str, Any], key: str) -> Any:
-    """Return the value of a key with dots between levels."""
-    return functools.reduce(lambda part, name: part[name], key.split("."), config)
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

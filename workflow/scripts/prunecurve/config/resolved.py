@@ -35,7 +35,7 @@ def backend(config: Mapping[str, Any], layer: str) -> str:
 
 
 def least_weights(config: Mapping[str, Any]) -> int:
-    """Return the number of weights in filters and linear layers for grey images, a lower bound for all images."""
+    """Return the number of weights in filters and linear layers, for pairs of grey images and two classes."""
     network = config["network"]
     widths = [2, *network["channels"]]
     pixels = (config["image_size"] >> len(network["channels"])) ** 2

@@ -138,7 +138,7 @@ def label(name: str) -> str:
 
 
 def where(table: pd.DataFrame) -> str:
-    """The data set and the pruned convolution (or all of them)."""
+    """The data set and the pruned layer (or that all convolutions are shown)."""
     layers = table["layer"].unique()
     return f"{table['dataset'].iloc[0]}, {layers[0] if len(layers) == 1 else 'all convolutions'}"
 

@@ -12,7 +12,7 @@ from prunecurve.network.layers import POINTS, PrunableLayer
 
 
 class ChannelStatistics:
-    """Running statistics of each channel at one measurement point, over all pairs and positions, in float64."""
+    """Running statistics of each channel at one measurement point, over all inputs and positions, in float64."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -19,7 +19,7 @@ ROWS = 256
 class Losses:
     """A network without the channels removed so far: its loss, and its loss with one channel more or less.
 
-    The loss is the class-balanced cross-entropy in nats: the mean over the pairs of each class, averaged over the
+    The loss is the class-balanced cross-entropy in nats: the mean over the inputs of each class, averaged over the
     classes. Use the object in a `with` statement.
     """
 

@@ -109,9 +109,9 @@ def shapley(
     """Estimate each channel's Shapley value: the mean increase of the loss when it is removed, over random orders.
 
     Returns the values (P,) in nats and their standard errors (P,). Each round draws ROUND orders, uses each with its
-    reverse (which lowers the variance), and evaluates them on `pairs` newly drawn pairs. The standard error is computed
-    over rounds, which are independent. Sampling stops when the standard error, averaged over channels, is at most
-    `relative_error` times the standard deviation of the values, but not before FEWEST rounds, or after at most
+    reverse (which lowers the variance), and evaluates them on `pairs` newly drawn inputs. The standard error is
+    computed over rounds, which are independent. Sampling stops when the standard error, averaged over channels, is at
+    most `relative_error` times the standard deviation of the values, but not before FEWEST rounds, or after at most
     `permutations` orders.
     """
     rounds: list[np.ndarray] = []

@@ -1,4 +1,4 @@
-"""The validation pairs with labels, which some criteria use."""
+"""The validation inputs with labels, which some criteria use."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from prunecurve.network.layer_file import LayerFile
 
 @dataclasses.dataclass(frozen=True)
 class ValidationSet:
-    """The validation pairs, as the maps that the layers behind the pruned one read, and what is known of that layer.
+    """The validation inputs, as the maps that the layers behind the pruned one read, and what is known of that layer.
 
     features: float32 (N, P, h, w), the maps. labels: (N,), the class of each pair, 0 … C − 1. layer: the pruned layer.
     threads: the number of threads for criteria. model: the path of the network, needed if `layer.backend` is torch.
@@ -22,7 +22,7 @@ class ValidationSet:
     model: str | None = None
 
     def drawn(self, count: int, rng: np.random.Generator) -> "ValidationSet":
-        """Return a random subset of about `count` pairs: the same share of each class, and at least one pair."""
+        """Return a random subset of about `count` inputs: the same share of each class, and at least one input."""
         share = min(count / len(self.labels), 1.0)
         members = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
         chosen = [rng.permutation(own)[: max(round(share * len(own)), 1)] for own in members]

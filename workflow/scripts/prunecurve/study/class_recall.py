@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from prunecurve.data import tasks
 from prunecurve.files import load_array, read_rows
 
 # Decimals of a share. The counts can be computed from it for fewer than 500,000 inputs. A study with 100 classes, 128
@@ -38,9 +39,9 @@ def class_recall(
     )
 
 
-def read_names(path: Path) -> list[str]:
-    """Read the names of the classes from source/classes.csv."""
-    return [row["name"] for row in read_rows(path)]
+def read_names(path: Path, task: str) -> list[str]:
+    """Return the names of a task's labels, given source/classes.csv."""
+    return list(tasks.load(task).class_names([row["name"] for row in read_rows(path)]))
 
 
 def inputs_of_classes(pattern: str, seeds: Iterable[str], classes: int) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from prunecurve.study.statistics import read_table
 OF_LAYER = ("ranking/*.csv", "verification.csv", "activations/test/channels.csv", "activations/test/mean_maps.npy")
 # Computed from curve.csv; an archive does not contain it.
 NOT_COMPARED = "curve_mean.csv"
-COMPARED = ("*.csv", "*.csv.xz", "seed*/training.csv", *(f"seed*/conv*/{name}" for name in OF_LAYER))
+COMPARED = ("*.csv", "*.csv.xz", "seed*/training.csv", *(f"seed*/*/{name}" for name in OF_LAYER))
 # Columns that identify a row; the other columns are values.
 NAMES = (
     "dataset",
@@ -72,8 +72,9 @@ def only_in(a: Path, b: Path) -> list[str]:
 
 
 def layer_of(name: str) -> str:
-    """Return the convolution that a file belongs to; empty for files of the whole network."""
-    return next((part for part in name.split("/") if part.startswith("conv")), "")
+    """Return the layer that a file belongs to; empty for files of the whole network or of the study."""
+    seed, *inside = name.split("/")
+    return inside[0] if seed.startswith("seed") and len(inside) > 1 else ""
 
 
 def origin(study: Path) -> str:

@@ -143,7 +143,7 @@ def _shared(shared: pd.DataFrame) -> str:
 
 
 def _unpruned(row: pd.Series, constant_answer: str) -> str:
-    """The two controls; balanced accuracy counts all classes alike, so a constant answer is right in one of two."""
+    """The two controls. Balanced accuracy counts all classes alike, so a constant answer of C classes has 1/C."""
     accuracy, balanced = (_mean(row, f"control_{name}", 3) for name in ("accuracy", "balanced_accuracy"))
     name, constant = f"{constant_answer.capitalize()}:", row.get("constant_balanced_accuracy", 0.5)
     width = len(name) + 2

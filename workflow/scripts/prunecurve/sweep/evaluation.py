@@ -9,8 +9,8 @@ from prunecurve.errors import StudyError
 from prunecurve.files import load_array
 from prunecurve.network.layer_file import load_layer
 from prunecurve.sweep.backends import backend_of
-from prunecurve.sweep.head import in_threads, partial_sums_shape
 from prunecurve.sweep.removal import REMOVALS
+from prunecurve.sweep.threads import in_threads
 
 
 class Evaluator:
@@ -42,8 +42,8 @@ class Evaluator:
         self.backend = backend_of(self.layer, model, threads)
 
     def stored_sums(self, path: str) -> np.ndarray:
-        """Read the `head.partial_sums` of a ranking, memory-mapped."""
-        return load_array(path, shape=partial_sums_shape(self.features, self.backend.head), mapped=True)
+        """Read the `head.partial_sums` of a ranking, memory-mapped. Only the backend numpy has them."""
+        return load_array(path, shape=self.backend.stored_shape(self.features), mapped=True)
 
     def logits(
         self, order: np.ndarray, ks: Sequence[int], removal: str, stored: np.ndarray | None = None, threads: int = 1

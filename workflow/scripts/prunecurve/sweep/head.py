@@ -12,13 +12,13 @@ its own pairs). So the result is byte-identical in every case. For K = 0, the un
 in the order of their numbers, so its result is the same for every ranking.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from prunecurve.network.activations import ACTIVATIONS
 from prunecurve.network.layer_file import LayerFile
+from prunecurve.sweep.threads import in_threads
 
 # Places of a ranking that one matrix product sums. A larger group is faster for one K, a smaller one for all K.
 GROUP = 8
@@ -28,7 +28,6 @@ STORED = 32
 ROWS = 512
 
 IDENTITY = ACTIVATIONS["identity"]
-Result = TypeVar("Result")
 
 
 class Head:
@@ -124,17 +123,6 @@ class _Sum:
         columns = slice((start - first) * self.area, (stop - first) * self.area)
         rows = slice((start - self.low) * self.area, (stop - self.low) * self.area)
         total += np.dot(self.group[1][:, columns], self.weights[rows], out=self.product)
-
-
-def in_threads(work: Callable[..., Result], threads: int, *arguments: Iterable) -> list[Result]:
-    """Return the results of `map` in order, computed in `threads` threads; numpy releases the GIL in its loops."""
-    if threads == 1:
-        return list(map(work, *arguments))
-    # Imported here because the evaluation jobs use one thread, and this import would slow them down.
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, *arguments))
 
 
 def over_pairs(work: Callable[[slice], None], pairs: int, threads: int = 1) -> None:

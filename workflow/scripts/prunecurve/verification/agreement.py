@@ -32,11 +32,12 @@ def compare(
     """Compare a stored row and the sweep's logits with the logits of the pruned torch network, both (N, C).
 
     size: the parameters and MACs of the pruned torch network. They agree if no logit differs by more than
-    `tolerance`, the row's counts and metrics are those of the sweep's logits, both networks predict the same, the
-    row's sizes are `size`, and its metrics are those of the torch network except for what the difference between the
-    logits can change (see `within` of the task). There is one exception for predictions. If the two largest logits of
-    an input are almost equal, rounding can change its prediction. A changed prediction is accepted if the logits of
-    both predictions differ by at most a tenth of the tolerance, and the input is counted in `rounding_flips`.
+    `tolerance`, all columns of the row that are computed from logits are those of the sweep's logits, both networks
+    predict the same, the row's sizes are `size`, and its metrics are those of the torch network except for what the
+    difference between the logits can change (see `within` of the task). There is one exception for predictions. If the
+    two largest logits of an input are almost equal, rounding can change its prediction. A changed prediction is
+    accepted if the logits of both predictions differ by at most a tenth of the tolerance, and the input is counted in
+    `rounding_flips`.
     """
     of_task, difference = tasks.load(task), float(np.abs(by_sweep - by_surgery).max())
     exact, allowed = of_task.counts(by_sweep.shape[1]), of_task.within(by_sweep, by_surgery, labels)
@@ -52,7 +53,7 @@ def compare(
         **{f"{name}_sweep": row[name] for name in names},
         **{f"{name}_surgery": cut[name] for name in names},
         "agrees": difference <= tolerance
-        and all(abs(row[name] - swept[name]) <= EXACT for name in names)
+        and all(abs(float(stored[name]) - number) <= EXACT for name, number in swept.items())
         and all(low - EXACT <= row[name] <= high + EXACT for name, (low, high) in allowed.items())
         and not ((here != there) & ~rounding).any(),
     }

@@ -12,7 +12,7 @@ class Census:
     """The classes and the splits of all images of a data set, without the images.
 
     labels: int64 (n,), class numbers; None if they are not known yet, because the data set is not downloaded.
-    splits: int8 (n,), the split that the data set itself assigns an image to, as its index in `pairs.SPLITS`. 0 (train)
+    splits: int8 (n,), the split that the data set itself assigns an image to, as its index in `SPLITS`. 0 (train)
     for all images if the data set has no splits. names: the name of each class, by its number.
     """
 
@@ -46,7 +46,7 @@ class DataSet:
     read: (data_dir, image size S) to all images of the data set. Missing files may be downloaded.
     census: (data_dir) to the classes and splits. It is called at every start, before jobs are planned, so it reads no
     more than it must, checks what can be checked before a run, and imports nothing that is slow to import.
-    sizes: for each split, what `auto` in the config means: a number of images, a share of them, or AUTO of pairs.py.
+    sizes: for each split, what `auto` in the config means: a number of images, a share of them, or AUTO of splits.py.
     fingerprint: (data_dir, cache) to a string that is another one if the content is another one, but not if the files
     are copied or moved; empty for published content. cache: a file in which it may keep what a second call can use.
     """

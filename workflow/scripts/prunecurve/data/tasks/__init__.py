@@ -4,7 +4,7 @@ is, its label, and what counts as right.
 To add a task, add a module that has all of the following; no other file of the code changes. It imports only numpy,
 because the evaluation jobs import the task in use.
 
-    INPUT, INPUTS        what an input is called in texts: `pair`, `pairs`
+    INPUTS               what inputs are called in texts: `pairs`
     KEYS                 config keys or sections that only this task uses and that its inputs depend on
     RECALLS              names of classes whose validation recall is a column of training.csv, with their labels
     METRICS              the metrics that are averaged over networks, in the order of curve.csv: their bounds by name

@@ -14,7 +14,7 @@ from prunecurve.data.metrics import auroc, auroc_within, log_odds, ranked
 from prunecurve.data.splits import pools_of
 from prunecurve.errors import StudyError
 
-INPUT, INPUTS = "image", "images"
+INPUTS = "images"
 KEYS = ()
 RECALLS: dict[str, int] = {}
 SHARE = (0.0, 1.0)

@@ -15,7 +15,7 @@ from prunecurve.data.metrics import auroc, auroc_within, average_precision, rank
 from prunecurve.data.splits import SPLITS, pools_of
 from prunecurve.errors import StudyError
 
-INPUT, INPUTS = "pair", "pairs"
+INPUTS = "pairs"
 KEYS = ("pairs_per_image",)
 RECALLS = {"same": 1, "different": 0}
 SHARE = (0.0, 1.0)

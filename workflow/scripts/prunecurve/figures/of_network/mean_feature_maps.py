@@ -78,9 +78,10 @@ def _label(ax: Axes, left: float, top: float, channel: int, order: int, font: fl
 
 def _mark_unseen(ax: Axes, left: float, top: float, height: int, width: int) -> None:
     """Lines before the last row and column of a map of odd size: pooling by two drops them."""
-    if height % 2:
+    # A map of a single value is that of a linear layer.
+    if height % 2 and height > 1:
         ax.plot([left, left + 1], [top + 1 - 1 / height] * 2, color="white", lw=0.7)
-    if width % 2:
+    if width % 2 and width > 1:
         ax.plot([left + 1 - 1 / width] * 2, [top, top + 1], color="white", lw=0.7)
 
 
@@ -96,7 +97,7 @@ def _explain(ax: Axes, data: Data, channels: pd.DataFrame) -> None:
         f"#n: {style.label(data.criteria[0])} removes n channels before this one, so it is removed for every K > n",
         f"crossed out: dead, {style.DEAD} ({dead} of {count})",
     ]
-    if height % 2 or width % 2:
+    if any(size % 2 and size > 1 for size in (height, width)):
         lines.append("beyond the white lines: dropped by max pooling (odd map size), never seen by the next layer")
     ax.set_title("\n".join(lines), loc="left", fontsize=style.SMALL)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from prunecurve.network.layer_file import LayerFile
-from prunecurve.sweep.head import Head, logits
+from prunecurve.sweep.head import Head, logits, partial_sums_shape
 
 
 class Backend:
@@ -13,6 +13,10 @@ class Backend:
 
     def __init__(self, layer: LayerFile, model: str | None = None, threads: int = 1) -> None:
         self.head = Head(layer)
+
+    def stored_shape(self, features: np.ndarray) -> tuple[int, int, int]:
+        """Return the shape of the `head.partial_sums` of a ranking."""
+        return partial_sums_shape(features, self.head)
 
     def logits(
         self,
