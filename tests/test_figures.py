@@ -605,6 +605,15 @@ def test_dots_mark_the_answer_of_the_majority():
     assert sorted(zip(*dots.get_data())) == sorted(zip(most["k"], most["class"])) and len(most)
 
 
+def test_a_panel_without_dots_is_as_wide_as_one_with_dots():
+    data = of_classes(10)
+    without = data.recalls["criterion"] == "mean_activation"
+    data = dataclasses.replace(data, recalls=data.recalls.assign(answers=data.recalls["answers"].mask(without, 0.1)))
+    figure = figures.draw("class_accuracy_vs_k", data)
+    figure.draw_without_rendering()
+    assert min(ax.get_position().width for ax in figure.axes) > 0.3
+
+
 def test_the_constant_answer_of_classes_is_in_the_legend():
     lines = lines_of(figures.draw("accuracy_vs_k", of_classes(10)).axes[0])
     assert "always the largest class: 0.100" in lines

@@ -125,7 +125,8 @@ def _heat_map(ax: Axes, panel: pd.DataFrame, order: list[int]) -> None:
     rows = np.arange(len(order) + 1) - 0.5
     ax.pcolormesh(edges, rows, recall.to_numpy(), vmin=0, vmax=1, cmap=COLOURMAP, rasterized=True)
     row, column = np.nonzero(answers.to_numpy() >= MAJORITY)
-    ax.plot(k[column], row, ".", color=style.COLOURS[1], ms=3, clip_on=False)
+    # Without dots, the line has no extent, for which the layout would leave half of the figure empty.
+    ax.plot(k[column], row, ".", color=style.COLOURS[1], ms=3, clip_on=False, in_layout=False)
     ax.set_ylim(len(order) - 0.5, -0.5)
     ax.spines[:].set_visible(False)
 
