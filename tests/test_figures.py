@@ -607,10 +607,10 @@ def test_dots_mark_the_answer_of_the_majority():
 
 def test_a_panel_without_dots_is_as_wide_as_one_with_dots():
     data = of_classes(10)
-    without = data.recalls["criterion"] == "mean_activation"
-    data = dataclasses.replace(data, recalls=data.recalls.assign(answers=data.recalls["answers"].mask(without, 0.1)))
+    data = dataclasses.replace(data, criteria=CRITERIA[:2], recalls=data.recalls.assign(answers=0.1))
     figure = figures.draw("class_accuracy_vs_k", data)
-    figure.draw_without_rendering()
+    with style.applied():
+        figure.draw_without_rendering()
     assert min(ax.get_position().width for ax in figure.axes) > 0.3
 
 
