@@ -10,11 +10,12 @@ from prunecurve.errors import StudyError
 from prunecurve.data.batches import all_logits
 from prunecurve.files import save_array
 from prunecurve.network.description import describe
-from prunecurve.network.layer_file import save_layer
+from prunecurve.network.layer_file import load_layer, save_layer
 from prunecurve.network.pair_network import Architecture, save_model
 from prunecurve.ranking.activations import collect
 from prunecurve.sweep.backends import backend_of
 from prunecurve.sweep.evaluation import Evaluator
+from prunecurve.sweep.head import Head
 from prunecurve.sweep.removal import REMOVALS
 from prunecurve.verification.surgery import operated, size_of, structural, zeroed
 
@@ -209,3 +210,12 @@ def test_the_network_is_asked_for_where_it_is_needed(tmp_path):
     files = written(tmp_path, model, split, "conv1")
     with pytest.raises(StudyError, match=r"more than linear layers follow conv1; give the network with --model"):
         Evaluator(*files)
+
+
+def test_stored_sums_of_a_layer_before_a_convolution_are_refused(tmp_path):
+    architecture = Architecture(in_channels=2, image_size=12, channels=[3, 4], kernel_size=3, hidden=[5], dropout=0.5)
+    files = written(tmp_path, random_network(architecture, 0), random_split(architecture, 0), "conv1")
+    with pytest.raises(StudyError, match="layer: conv1 is followed by more than linear layers"):
+        Evaluator(*files, model=tmp_path / "model.pt").stored_sums(tmp_path / "sums.npy")
+    with pytest.raises(StudyError, match="layer: conv1 is followed by more than linear layers"):
+        Head(load_layer(tmp_path / "layer.npy"))

@@ -279,7 +279,8 @@ def threads_of(layer):
 def stored_sums(wildcards):
     """Return the stored sums of a ranking, from which an evaluation starts; an empty list if a job evaluates many K.
 
-    In torch, a job evaluates all K and there are no sums. In numpy, such a job computes the same sums itself, and its rows have the same bytes. In large studies the stored sums would be
+    In torch, a job evaluates all K and there are no sums. In numpy, such a job computes the same sums itself, and its rows
+    have the same bytes. In large studies the stored sums would be
     larger than all other results together.
     """
     if BACKENDS[wildcards.layer] == "torch" or config["sweep"]["ks_per_job"] >= STORED_FOR:

@@ -43,6 +43,8 @@ class Evaluator:
 
     def stored_sums(self, path: str) -> np.ndarray:
         """Read the `head.partial_sums` of a ranking, memory-mapped. Only the backend numpy has them."""
+        if self.layer.backend != "numpy":
+            raise StudyError(f"layer: {self.layer.name} is followed by more than linear layers; leave out the sums")
         return load_array(path, shape=self.backend.stored_shape(self.features), mapped=True)
 
     def logits(

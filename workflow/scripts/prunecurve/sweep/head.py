@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from prunecurve.errors import StudyError
 from prunecurve.network.activations import ACTIVATIONS
 from prunecurve.network.layer_file import LayerFile
 from prunecurve.sweep.threads import in_threads
@@ -33,10 +34,13 @@ IDENTITY = ACTIVATIONS["identity"]
 class Head:
     """The linear layers behind a pruned layer.
 
-    layer: its file. The first of its linear layers has the weights (H, P · h · w), channel by channel.
+    layer: its file. The first of its linear layers has the weights (H, P · h · w), channel by channel. Raises
+    StudyError if more than linear layers follow.
     """
 
     def __init__(self, layer: LayerFile) -> None:
+        if not layer.linears:
+            raise StudyError(f"layer: {layer.name} is followed by more than linear layers, so there are no stored sums")
         first, *rest = layer.linears
         self.hidden = len(first.weight)
         self.blocks = first.weight.reshape(self.hidden, layer.channels, -1)
