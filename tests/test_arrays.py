@@ -45,6 +45,7 @@ def test_folders_of_splits_are_used(tmp_path, splits):
     order = [number for number, name in enumerate(("train", "val", "test")) if name in splits]
     assert found.splits.tolist() == known.splits.tolist() == [number for number in order for _ in range(6)]
     assert found.labels.tolist() == known.labels.tolist() == [0, 1, 2] * 2 * len(splits)
+    assert found.images.shape[1] == known.channels == 3
     for number in range(len(splits)):
         assert (found.images[6 * number : 6 * number + 6] == random_images(6, 3, 8, 8, seed=number)).all()
 

@@ -5,7 +5,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from prunecurve.config import check
 from prunecurve.data.batches import Normalisation, Split
+from prunecurve.data.planning import check_data
 from prunecurve.errors import StudyError
 
 
@@ -49,3 +51,19 @@ def test_numbers_for_other_channels_are_refused(mean, std, key):
     message = rf"preprocess\.{key}: \d numbers, but an image has 3 channels; give one number, or 3"
     with pytest.raises(StudyError, match=message):
         split(3, 2, Normalisation(mean=list(mean), std=list(std)))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "mean", "message"),
+    [
+        ("digits", [0.1, 0.2], "2 numbers, but an image has 1 channel; give one number"),
+        ("mnist", [0.1] * 3, "3 numbers, but an image has 1 channel; give one number"),
+        ("cifar10", [0.1] * 4, "4 numbers, but an image has 3 channels; give one number, or 3"),
+    ],
+)
+def test_numbers_for_other_channels_are_refused_before_a_run(tmp_path, dataset, mean, message):
+    """Also if the data set is not downloaded yet."""
+    config = check({"dataset": dataset, "preprocess": {"mean": mean}})
+    with pytest.raises(StudyError, match=rf"^preprocess\.mean: {message}$"):
+        check_data(config, tmp_path)
+    check_data(check({"dataset": "cifar10", "preprocess": {"mean": [0.1, 0.2, 0.3], "std": [0.5]}}), tmp_path)

@@ -115,6 +115,7 @@ def test_the_files_are_read(tmp_path, name, written, packed):
     assert found.labels.tolist() == known.labels.tolist() == labels
     assert found.labels.dtype == known.labels.dtype == np.int64
     assert found.splits.tolist() == known.splits.tolist() == [0] * train + [2] * 20
+    assert known.channels == 3
     assert found.names == known.names == tuple(NAMES[name])
     assert DATASETS[name].fingerprint(tmp_path, None) == "", "the content is always the published one"
 

@@ -36,6 +36,7 @@ def test_digits_are_the_bundled_1797():
     assert np.bincount(found.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert not found.splits.any()
     assert found.labels.tolist() == DATASETS["digits"].census("").labels.tolist()
+    assert found.images.shape[1] == DATASETS["digits"].census("").channels
     assert found.images.max() > 240
     assert DATASETS["digits"].read(None, 8).images.shape == (1797, 1, 8, 8)
 
@@ -138,6 +139,7 @@ def packed(raw):
 def test_packed_files_are_read_in_a_read_only_folder(tmp_path):
     write_idx(tmp_path / "MNIST" / "raw")
     plain, digest = DATASETS["mnist"].read(tmp_path, 28), DATASETS["mnist"].fingerprint(tmp_path)
+    assert plain.images.shape[1] == DATASETS["mnist"].census(tmp_path).channels
     packed(tmp_path / "MNIST" / "raw")
     before = sorted(path.name for path in (tmp_path / "MNIST" / "raw").iterdir())
     (tmp_path / "MNIST" / "raw").chmod(0o555)
@@ -475,6 +477,7 @@ def test_the_example_of_the_config_page_is_a_data_set():
     found, known = noise.read(None, 9), noise.census(None)
     assert (found.images.shape, found.images.dtype) == ((1000, 1, 9, 9), np.uint8)
     assert found.labels.tolist() == known.labels.tolist() and len(set(known.names)) == known.labels.max() + 1 == 2
+    assert known.channels == found.images.shape[1]
     assert found.images[known.labels == 0].max() == 127 and found.images[known.labels == 1].min() == 127
     require_enough(known.splits, split_sizes(noise.sizes, known.splits), dataset="noise")
     assert noise.fingerprint(None, None) == ""

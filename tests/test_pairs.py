@@ -160,7 +160,8 @@ def write_images(folder, counts):
 def config_of(dataset, sizes, *, seeds=(0, 1), disjoint=False, same=1, different=2):
     images = {**dict(zip(SPLITS, sizes)), "disjoint": disjoint}
     pairs = {"same": same, "different": different}
-    return {"task": "pairs", "dataset": dataset, "seeds": list(seeds), "images": images, "pairs_per_image": pairs}
+    config = {"task": "pairs", "dataset": dataset, "seeds": list(seeds), "images": images, "preprocess": {}}
+    return config | {"pairs_per_image": pairs}
 
 
 def test_the_data_are_checked_before_any_job(tmp_path):

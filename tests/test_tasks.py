@@ -185,7 +185,8 @@ def test_an_input_of_classes_is_one_image_with_its_class():
 def config_of(sizes: tuple[int, int, int]) -> dict:
     images = dict(zip(SPLITS, sizes)) | {"disjoint": False}
     pairs_per_image = {"same": 500, "different": 500}
-    return {"dataset": "digits", "seeds": [0], "task": "classes", "images": images, "pairs_per_image": pairs_per_image}
+    config = {"dataset": "digits", "seeds": [0], "task": "classes", "images": images, "preprocess": {}}
+    return config | {"pairs_per_image": pairs_per_image}
 
 
 def test_a_class_without_images_is_named_before_any_job():

@@ -8,20 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from prunecurve.data.parameters import Preprocess
-from prunecurve.errors import StudyError
 
 
 class Normalisation(Preprocess):
     """The config section `preprocess`: pixels in [0, 1] become (pixel − mean) / std, for each channel of an image."""
-
-    def check(self, channels: int) -> None:
-        """Raise StudyError unless there is one number, or one for each of the channels of an image."""
-        for name, numbers in (("mean", self.mean), ("std", self.std)):
-            if len(numbers) not in (1, channels):
-                raise StudyError(
-                    f"preprocess.{name}: {len(numbers)} numbers, but an image has {channels} channels; "
-                    f"give one number, or {channels}"
-                )
 
     def __call__(self, stacked: Tensor, images: int) -> Tensor:
         """Normalise pixels in [0, 1] (n, images · C, S, S), in place; return the same tensor."""
@@ -76,7 +66,7 @@ class Split:
         normalisation: Normalisation = UNCHANGED,
     ) -> "Split":
         """Copy the arrays of a split to the device. Raises StudyError if the normalisation does not fit the images."""
-        normalisation.check(images.shape[1])
+        normalisation.require(images.shape[1])
         # `copy`: torch warns about read-only arrays, for example memory-mapped ones.
         wide = (torch.from_numpy(each.astype(np.int64)).to(device) for each in (index, labels))
         return cls(torch.from_numpy(images.copy()).to(device), *wide, normalisation)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from prunecurve.errors import StudyError
 from prunecurve.sections import Section
 
 Number = Annotated[int, Field(ge=2, le=100_000_000)]
@@ -45,6 +46,16 @@ class Preprocess(Section):
 
     std: list[Annotated[float, Field(gt=0, le=1000)]] = Field([1], min_length=1, max_length=1000)
     """Standard deviation of each channel, as a share of white."""
+
+    def require(self, channels: int) -> None:
+        """Raise StudyError unless mean and std each have one number, or one for each channel of an image."""
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if len(numbers) not in (1, channels):
+                several = channels > 1
+                raise StudyError(
+                    f"preprocess.{name}: {len(numbers)} numbers, but an image has {channels} "
+                    f"channel{'s' if several else ''}; give one number{f', or {channels}' if several else ''}"
+                )
 
 
 class PairsPerImage(Section):

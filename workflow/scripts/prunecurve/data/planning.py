@@ -6,6 +6,7 @@ from typing import Any
 
 from prunecurve.data import tasks
 from prunecurve.data.datasets import DATASETS
+from prunecurve.data.parameters import Preprocess
 from prunecurve.data.splits import AUTO, SPLITS, draw_for_seed, require_enough, split_sizes
 
 # The draws of this many seeds are tried. Each takes about two milliseconds, and make_pairs checks all of them.
@@ -22,7 +23,7 @@ def asked_sizes(config: Mapping[str, Any]) -> dict[str, int | float | str]:
 
 
 def check_data(config: Mapping[str, Any], data_dir: str | Path) -> None:
-    """Raise StudyError if the data set is not in data_dir, or has too few images for the config.
+    """Raise StudyError if the data set is not in data_dir, has too few images for the config, or other channels.
 
     The images of each seed are drawn as make_pairs does, but not read. For a data set that is not downloaded yet, only
     the number of images is checked.
@@ -31,6 +32,8 @@ def check_data(config: Mapping[str, Any], data_dir: str | Path) -> None:
     sizes = split_sizes(asked_sizes(config), known.splits)
     disjoint = config["images"]["disjoint"]
     require_enough(known.splits, sizes, dataset=dataset, networks=len(config["seeds"]) if disjoint else 1)
+    if known.channels is not None:
+        Preprocess(**config["preprocess"]).require(known.channels)
     if known.labels is None:
         return
     task = tasks.load(config["task"])

@@ -81,7 +81,8 @@ def opened(data_dir: str | Path) -> tuple[list[np.ndarray], Census]:
         _require_all_classes(path, numbers, names)
     splits = [np.full(len(part), SPLITS.index(split), np.int8) for split, part in zip(folders, labels.values())]
     numbers = np.concatenate([part.astype(np.int64) for part in labels.values()])
-    return list(images.values()), Census(numbers, np.concatenate(splits), names)
+    channels = next(iter(images.values())).shape[1]
+    return list(images.values()), Census(numbers, np.concatenate(splits), names, channels)
 
 
 def _mapped(path: Path) -> np.ndarray:

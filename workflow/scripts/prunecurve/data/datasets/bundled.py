@@ -29,10 +29,10 @@ def census(data_dir: str | Path) -> Census:
     package = importlib.util.find_spec("sklearn")
     file = Path(package.origin or "").parent / "datasets" / "data" / "digits.csv.gz" if package else None
     if file is None or not file.is_file():
-        return Census(None, splits, NAMES)
+        return Census(None, splits, NAMES, channels=1)
     # The last of the 65 columns is the class.
     lines = gzip.decompress(file.read_bytes()).split()
-    return Census(np.array([int(line.rpartition(b",")[2]) for line in lines]), splits, NAMES)
+    return Census(np.array([int(line.rpartition(b",")[2]) for line in lines]), splits, NAMES, channels=1)
 
 
 DATASETS = {"digits": DataSet(digits, census, sizes={"train": 1000, "val": 297, "test": 300})}

@@ -110,7 +110,7 @@ def census(source: Source, data_dir: str | Path) -> Census:
     """Return the classes and splits; without classes if the data set is not downloaded yet."""
     contents = _contents(source, Path(data_dir))
     if contents is None:
-        return Census(None, np.repeat(np.array([0, 2], np.int8), list(PUBLISHED.values())))
+        return Census(None, np.repeat(np.array([0, 2], np.int8), list(PUBLISHED.values())), channels=3)
     # The pixels are dropped, so that those of one file at a time are in memory.
     return _census(source, {name: content | {"data": None} for name, content in contents})
 
@@ -122,7 +122,8 @@ def _census(source: Source, by_file: dict[str, dict[str, Any]]) -> Census:
     }
     splits = [np.full(len(labels), SPLITS.index(split), np.int8) for split, labels in parts.items()]
     names = tuple(by_file[source.meta][source.names])
-    return Census(np.concatenate(list(parts.values())).astype(np.int64), np.concatenate(splits), names)
+    labels = np.concatenate(list(parts.values())).astype(np.int64)
+    return Census(labels, np.concatenate(splits), names, channels=3)
 
 
 def _contents(source: Source, data_dir: Path) -> Iterable[tuple[str, dict[str, Any]]] | None:

@@ -62,9 +62,9 @@ def census(class_name: str, data_dir: str | Path) -> Census:
     """Return the classes and splits of a data set; without classes if it is not downloaded yet."""
     files = located(class_name, data_dir)
     if len(files) < len(FILES):
-        return Census(None, np.repeat(np.array([0, 2], np.int8), list(PUBLISHED.values())))
+        return Census(None, np.repeat(np.array([0, 2], np.int8), list(PUBLISHED.values())), channels=1)
     labels, splits = _labels(files)
-    return Census(labels, splits, _names(labels))
+    return Census(labels, splits, _names(labels), channels=1)
 
 
 def located(class_name: str, data_dir: str | Path) -> dict[str, Path]:

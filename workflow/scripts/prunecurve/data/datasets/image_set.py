@@ -13,12 +13,14 @@ class Census:
 
     labels: int64 (n,), class numbers; None if they are not known yet, because the data set is not downloaded.
     splits: int8 (n,), the split that the data set itself assigns an image to, as its index in `SPLITS`. 0 (train)
-    for all images if the data set has no splits. names: the name of each class, by its number.
+    for all images if the data set has no splits. names: the name of each class, by its number. channels: C of an
+    image; None if only reading the images tells it.
     """
 
     labels: np.ndarray | None
     splits: np.ndarray
     names: tuple[str, ...] = ()
+    channels: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
