@@ -4,6 +4,8 @@ They are a module of their own because a network depends on them. A new metric o
 it must not train all networks again. Imports only numpy.
 """
 
+import functools
+
 import numpy as np
 
 
@@ -19,10 +21,11 @@ def ratio(numerator: float, denominator: float) -> float:
 
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean cross-entropy in nats of logits (N, C) and labels (N,), integers or Booleans."""
+    # One class after the other: numpy's own reduction begins each row with an addition to log(0).
     own = np.take_along_axis(logits, labels.astype(np.int64)[:, None], axis=1)
     # If a network diverged, its loss is not finite; the caller checks this, so numpy need not warn.
     with np.errstate(invalid="ignore"):
-        return float(np.mean(np.logaddexp.reduce(logits - own, axis=1)))
+        return float(np.mean(functools.reduce(np.logaddexp, (logits - own).T)))
 
 
 def counts_of(predicted: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Activation functions of the linear layers in numpy, with their derivatives. Evaluation jobs import this module."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,8 +24,16 @@ def _identity(x: np.ndarray, out: np.ndarray, slope: float) -> np.ndarray:
     return out
 
 
+@functools.lru_cache(maxsize=16)
+def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    zeros = np.zeros(shape, dtype)
+    zeros.flags.writeable = False
+    return zeros
+
+
 def _relu(x: np.ndarray, out: np.ndarray, slope: float) -> np.ndarray:
-    return np.maximum(x, 0, out=out)
+    # The maximum with an array takes half the time of the maximum with a number. The arrays are blocks of few shapes.
+    return np.maximum(x, _zeros(x.shape, x.dtype), out=out)
 
 
 def _leaky_relu(x: np.ndarray, out: np.ndarray, slope: float) -> np.ndarray:

@@ -46,6 +46,8 @@ class Head:
         self.blocks = first.weight.reshape(self.hidden, layer.channels, -1)
         self.bias = first.bias
         self.rest = [(linear.weight.T, linear.bias) for linear in rest]
+        # Each bias once per row of a block. To add one row to all rows takes three times as long.
+        self.repeated = [np.tile(linear.bias, (ROWS, 1)) for linear in rest]
         # Of each linear layer, the first included.
         self.activations = [(ACTIVATIONS[linear.activation], linear.slope) for linear in layer.linears]
         self.classes = layer.classes
@@ -72,13 +74,13 @@ class Head:
     def logits_of(self, hidden: np.ndarray, buffer: np.ndarray) -> np.ndarray:
         """Return the logits (n, C), given the first layer's outputs (n, H) before its activation.
 
-        buffer: (n, H), overwritten; may be the same array as `hidden`.
+        n: at most ROWS. buffer: (n, H), overwritten; may be the same array as `hidden`.
         """
         activation, slope = self.activations[0]
         x = activation.function(hidden, buffer, slope)
-        for (weight, bias), (activation, slope) in zip(self.rest, self.activations[1:]):
+        for (weight, _), bias, (activation, slope) in zip(self.rest, self.repeated, self.activations[1:]):
             x = x @ weight
-            x += bias
+            x += bias[: len(x)]
             if activation is not IDENTITY:
                 activation.function(x, x, slope)
         return x
@@ -97,28 +99,30 @@ class _Sum:
         """
         self.features, self.order, self.weights, self.low = features, order, weights, low
         self.area, outputs = features.shape[2], weights.shape[1]
-        # `whole` sums the whole groups from place `at` on; `partial` adds the single channels from place `below` on.
+        # `whole` sums the whole groups from place `at` on; `sum` is the sum from place `below` on.
         self.at, self.below = at, at
         self.whole, self.partial, self.product = np.empty((3, len(features), outputs), np.float32)
         self.whole[:] = start
-        self.partial[:] = start
+        self.sum = self.whole
         self.group: tuple[int, np.ndarray] = (-1, features)
 
     def down_to(self, place: int) -> np.ndarray:
-        """Return the sum (n, H) of the places from `place` to the end. `place` must decrease from call to call."""
+        """Return the sum (n, H) of the places from `place` to the end. `place` must decrease from call to call.
+
+        The next call overwrites the array.
+        """
         boundary = min(-(-place // GROUP) * GROUP, self.at)
         while self.at > boundary:
             start = (self.at - 1) // GROUP * GROUP
-            self._add(self.whole, start, self.at)
-            self.at = start
-            self.partial[:] = self.whole
-            self.below = start
+            self.whole += self._product(start, self.at)
+            self.at = self.below = start
+            self.sum = self.whole
         while self.below > place:
             self.below -= 1
-            self._add(self.partial, self.below, self.below + 1)
-        return self.partial
+            self.sum = np.add(self.sum, self._product(self.below, self.below + 1), out=self.partial)
+        return self.sum
 
-    def _add(self, total: np.ndarray, start: int, stop: int) -> None:
+    def _product(self, start: int, stop: int) -> np.ndarray:
         first = start // GROUP * GROUP
         if self.group[0] != first:
             # All products of a group read the same block of memory, so that BLAS always sums in the same order.
@@ -126,7 +130,7 @@ class _Sum:
             self.group = first, np.take(self.features, channels, axis=1).reshape(len(self.features), -1)
         columns = slice((start - first) * self.area, (stop - first) * self.area)
         rows = slice((start - self.low) * self.area, (stop - self.low) * self.area)
-        total += np.dot(self.group[1][:, columns], self.weights[rows], out=self.product)
+        return np.dot(self.group[1][:, columns], self.weights[rows], out=self.product)
 
 
 def over_pairs(work: Callable[[slice], None], pairs: int, threads: int = 1) -> None:
@@ -200,7 +204,7 @@ def logits(
     def work(rows: slice) -> None:
         begun = head.bias if start == channels else stored[start // STORED - 1, rows]
         total = _Sum(features[rows], order, weights, low, start, begun)
-        buffer = np.empty_like(total.partial)
+        buffer = np.empty_like(total.whole)
 
         def result(k: int, hidden: np.ndarray) -> None:
             if folded is not None:

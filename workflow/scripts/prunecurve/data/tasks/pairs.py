@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from prunecurve.data.basic_metrics import log_loss, predict, ratio
+from prunecurve.data.basic_metrics import log_loss, ratio
 from prunecurve.data.metrics import auroc, auroc_within, average_precision, ranked, rounded_order
 from prunecurve.data.splits import SPLITS, pools_of
 from prunecurve.errors import StudyError
@@ -164,7 +164,7 @@ def _accuracies(counts: Mapping[str, int]) -> dict[str, float]:
 def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return all metrics of logits (N, 2) and labels (N,), in float64, in the order of the CSV columns."""
     logits = logits.astype(np.float64)
-    counts = confusion(predict(logits), labels)
+    counts = confusion(logits[:, 1] > logits[:, 0], labels)
     tp, fp, tn, fn = counts.values()
     above, hits = ranked(logits[:, 1] - logits[:, 0], labels)
     return {
