@@ -14,7 +14,10 @@ min_version("9.0")
 configfile: "config.yaml" if Path("config.yaml").exists() else str(Path(workflow.current_basedir) / "config.yaml")
 
 
-include: "workflow/rules/common.smk"
+include: "workflow/rules/common/config.smk"
+include: "workflow/rules/common/parameters.smk"
+include: "workflow/rules/common/inputs.smk"
+include: "workflow/rules/common/results.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/activations.smk"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from prunecurve.data.basic_metrics import predict
 from prunecurve.data.batches import Split
 from prunecurve.data.tasks.pairs import confusion
-from prunecurve.network.pair_network import Architecture, PairNet
+from prunecurve.network.conv_net import Architecture, ConvNet
 
 
 def gathered(split: Split, size: int = 500) -> list[Tensor]:
@@ -89,7 +89,7 @@ def plain_network(architecture: Architecture) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(inputs, architecture.classes))
 
 
-def plain_copy(model: PairNet) -> nn.Sequential:
+def plain_copy(model: ConvNet) -> nn.Sequential:
     """Return a `plain_network` with the weights of a trained network."""
     plain = plain_network(model.architecture)
     layers = [layer for layer in plain if list(layer.parameters())]

@@ -15,7 +15,7 @@ import pytest
 import torch
 from hypothesis import settings
 from prunecurve.network.layers import PrunableLayer
-from prunecurve.network.pair_network import Architecture, PairNet
+from prunecurve.network.conv_net import Architecture, ConvNet
 from prunecurve.data.batches import Split
 from xdist.scheduler import LoadScopeScheduling
 
@@ -190,10 +190,10 @@ def copied(finished: Study, tmp_path: Path) -> Study:
     return Study.at(tmp_path / "study")
 
 
-def random_network(architecture: Architecture, seed: int) -> PairNet:
+def random_network(architecture: Architecture, seed: int) -> ConvNet:
     """Return a network with random weights, biases and batch normalisation; few channels are dead."""
     torch.manual_seed(seed)
-    model = PairNet(architecture)
+    model = ConvNet(architecture)
     for name, tensor in model.state_dict().items():
         if name.endswith("running_var"):
             tensor.uniform_(0.05, 1.0)
@@ -207,7 +207,7 @@ def random_network(architecture: Architecture, seed: int) -> PairNet:
     return model.to(memory_format=torch.channels_last).eval()
 
 
-def block_maps(model: PairNet, i: int, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+def block_maps(model: ConvNet, i: int, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return the maps of block i of the built-in network at each measurement point, computed with its modules."""
     x = inputs
     for earlier in range(1, i + 1):
@@ -217,7 +217,7 @@ def block_maps(model: PairNet, i: int, inputs: torch.Tensor) -> dict[str, torch.
     return {"conv": conv, "bn": bn, "relu": bn.clamp(min=0), "pool": x}
 
 
-def after_block(model: PairNet, i: int, pooled: torch.Tensor) -> torch.Tensor:
+def after_block(model: ConvNet, i: int, pooled: torch.Tensor) -> torch.Tensor:
     """Return the logits of the built-in network, given the pooled maps of block i, computed with its modules."""
     x, hidden = pooled, len(model.architecture.hidden)
     for later in range(i + 1, len(model.architecture.channels) + 1):
@@ -229,7 +229,7 @@ def after_block(model: PairNet, i: int, pooled: torch.Tensor) -> torch.Tensor:
     return getattr(model, f"linear{hidden + 1}")(x)
 
 
-def layer_of(model: PairNet, path: str) -> PrunableLayer:
+def layer_of(model: ConvNet, path: str) -> PrunableLayer:
     """Return a layer of the built-in network."""
     return PrunableLayer(model, path, model.input_shape)
 

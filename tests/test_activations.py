@@ -7,7 +7,7 @@ from conftest import after_block, block_maps, layer_of, random_network, random_s
 from prunecurve.ranking.activations import collect
 from prunecurve.files import load_array, read_columns
 from prunecurve.network.layers import POINTS
-from prunecurve.network.pair_network import Architecture
+from prunecurve.network.conv_net import Architecture
 
 ARCHITECTURE = Architecture(in_channels=2, image_size=15, channels=[3, 5], kernel_size=3, hidden=[6], dropout=0.5)
 STATISTICS = {

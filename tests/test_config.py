@@ -4,7 +4,6 @@ import ast
 import json
 import re
 from functools import cache
-from itertools import takewhile
 
 import pytest
 import yaml
@@ -31,7 +30,7 @@ from prunecurve.errors import StudyError
 from prunecurve.sweep.removal import REMOVALS
 
 ALL_KEYS = dict(keys())
-COMMON = (PROJECT / "workflow" / "rules" / "common.smk").read_text()
+PARAMETERS = (PROJECT / "workflow" / "rules" / "common" / "parameters.smk").read_text()
 
 INVALID = [
     ({"datset": "digits"}, "datset: unknown key; did you mean dataset?"),
@@ -253,7 +252,7 @@ def test_the_layers_and_backends_of_the_config_are_those_of_the_network():
     """The config knows them before there is a network; the graph of the network says the same."""
     from conftest import layer_of, random_network
     from prunecurve.network.description import describe
-    from prunecurve.network.pair_network import Architecture
+    from prunecurve.network.conv_net import Architecture
 
     config = check({"network": {"channels": [3, 4, 5], "hidden": [6, 7]}})
     model = random_network(
@@ -392,13 +391,11 @@ def nested(key: str, value: object) -> dict:
 
 @cache
 def rules_options():
-    """Return the function `options` of common.smk, which is not in a Python module."""
-    tree = ast.parse(
-        "\n".join(takewhile(lambda line: not line.startswith("wildcard_constraints"), COMMON.splitlines()))
-    )
+    """Return the function `options` of parameters.smk, which is not in a Python module."""
+    tree = ast.parse(PARAMETERS)
     only = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "options"]
     names: dict = {}
-    exec(compile(ast.Module(only, []), "common.smk", "exec"), names)
+    exec(compile(ast.Module(only, []), "parameters.smk", "exec"), names)
     return names["options"]
 
 

@@ -19,7 +19,7 @@ from prunecurve.files import read_columns, read_rows
 from prunecurve.naming import criterion_of, orders
 from prunecurve.network.description import describe
 from prunecurve.network.layers import POINTS
-from prunecurve.network.pair_network import Architecture, save_model
+from prunecurve.network.conv_net import Architecture, save_model
 from prunecurve.seeding import stream
 from torch.nn.functional import cross_entropy
 

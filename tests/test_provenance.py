@@ -192,12 +192,12 @@ NOT_CARRIED = {"study", "overwrite", "archive", "data_dir", "training.require", 
 
 
 def test_every_key_that_changes_a_result_is_carried_by_it():
-    rules = "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").glob("*.smk"))
-    calls = re.findall(r"made_with\(([^()]*(?:\([^()]*\)[^()]*)*)\)", rules)
+    rules = "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").rglob("*.smk"))
+    calls = re.findall(r"settings_of\(([^()]*(?:\([^()]*\)[^()]*)*)\)", rules)
     named = {word for call in calls for word in re.findall(r'"([a-z_.]+)"', call)} | {"seeds", "images"}
     named |= {key for name in tasks.names() for key in tasks.load(name).KEYS}
     named |= {f"ranking.{key}" for name in criteria.names() for key in criteria.parameters(name)}
     for key, sub in keys():
         if "properties" not in sub and not key.startswith("figures.") and key not in NOT_CARRIED:
             sections = {key.rsplit(".", places)[0] for places in range(3)}
-            assert sections & named, f"{key}: no rule names it in made_with(...)"
+            assert sections & named, f"{key}: no rule names it in settings_of(...)"

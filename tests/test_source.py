@@ -48,8 +48,8 @@ def test_a_backend_counts_only_where_it_is_used():
         ("rank_channels", "ranking.numpy_losses", "ranking.torch_losses"),
     ):
         own, other = ({p.name for p in files_of(SCRIPTS / f"{script}.py", name)} for name in (numpy, torch))
-        assert "head.py" in own and not {"layers.py", "pair_network.py", "torch_backend.py"} & own
-        assert {"layers.py", "pair_network.py", "torch_backend.py"} < other and "numpy_losses.py" not in other
+        assert "head.py" in own and not {"layers.py", "conv_net.py", "torch_backend.py"} & own
+        assert {"layers.py", "conv_net.py", "torch_backend.py"} < other and "numpy_losses.py" not in other
     with_greedy = files_of(SCRIPTS / "rank_channels.py", "ranking.criteria.greedy", "ranking.numpy_losses")
     assert not {"layers.py", "torch_losses.py"} & {p.name for p in with_greedy}
 

@@ -11,7 +11,7 @@ from prunecurve.data.batches import all_logits
 from prunecurve.files import save_array
 from prunecurve.network.description import describe
 from prunecurve.network.layer_file import load_layer, save_layer
-from prunecurve.network.pair_network import Architecture, save_model
+from prunecurve.network.conv_net import Architecture, save_model
 from prunecurve.ranking.activations import collect
 from prunecurve.sweep.backends import backend_of
 from prunecurve.sweep.evaluation import Evaluator

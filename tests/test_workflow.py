@@ -16,7 +16,7 @@ import pytest
 from conftest import PROJECT, TINY, Study, environment, heeds_interrupts
 from PIL import Image
 from prunecurve.ranking import criteria
-from prunecurve.network.pair_network import load_model
+from prunecurve.network.conv_net import load_model
 from prunecurve.files import read_order, read_rows, save_array, write_rows
 from prunecurve.sweep.evaluation import Evaluator
 
@@ -291,7 +291,7 @@ def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, not_plan
         ("prunecurve/network/layers.py", {"describe_layer": 1, "collect_activations": 2}),
         ("prunecurve/study/comparisons.py", {"compare_rankings": 1, "aggregate": None}),
         ("make_pairs.py", {"make_pairs": 1, "train": 1}),
-        ("prunecurve/network/pair_network.py", {"train": 1, "collect_activations": 2}),
+        ("prunecurve/network/conv_net.py", {"train": 1, "collect_activations": 2}),
     ],
 )
 def test_an_edit_runs_what_uses_it(copied, module, expected):

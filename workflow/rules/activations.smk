@@ -1,7 +1,7 @@
 # From a network to one of its layers: what jobs without torch need to know of it, and its activations on one split.
 
 
-# The layer is found in the graph of the network. All later jobs read this file; few of them read the network.
+# The graph of the network contains the layer. All later jobs read this file; few of them read the network.
 rule describe_layer:
     input:
         model=rules.train.output.model,
@@ -50,7 +50,7 @@ rule collect_activations:
     params:
         script=script("collect_activations"),
         code=code("collect_activations"),
-        settings=made_with("preprocess", "activations", "device", "threads"),
+        settings=settings_of("preprocess", "activations", "device", "threads"),
         batch=options(config["activations"]),
         device=config["device"],
         torch_threads=config["threads"],
@@ -89,7 +89,7 @@ rule sample_maps:
     params:
         script=script("sample_maps"),
         code=code("sample_maps"),
-        settings=made_with(
+        settings=settings_of(
             "preprocess",
             "activations",
             "device",

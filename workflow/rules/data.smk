@@ -20,7 +20,7 @@ rule get_images:
     params:
         script=script("get_images"),
         code=code("get_images", READER),
-        settings=made_with("dataset", "image_size") + data_settings(DATA_CONTENT),
+        settings=settings_of("dataset", "image_size") + data_settings(DATA_CONTENT),
         dataset=DATASET,
         image_size=config["image_size"],
         # The data are not input files, because a folder can hold very many images. This digest changes when they change.
@@ -58,7 +58,7 @@ rule make_pairs:
     params:
         script=script("make_pairs"),
         code=code("make_pairs", INPUTS_OF_TASK),
-        settings=made_with("images", "task", *TASK.KEYS),
+        settings=settings_of("images", "task", *TASK.KEYS),
         dataset=DATASET,
         sizes=options(asked_sizes(config)),
         task=config["task"],

@@ -44,7 +44,8 @@ rule plot:
         training=lambda w: placed(history(w.study)),
         seeds=lambda w: seeds_of(w.study),
     shell:
-        "python {params.script:q} --figure {wildcards.figure} --data {input.data:q} --recalls {input.recalls:q} --criteria {params.criteria:q}"
+        "python {params.script:q} --figure {wildcards.figure} --data {input.data:q}"
+        " --recalls {input.recalls:q} --criteria {params.criteria:q}"
         " --task {params.task} --training {params.training:q} --seeds {params.seeds}"
         " --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"
 
@@ -90,4 +91,5 @@ rule plot_network:
         "python {params.script:q} --figure {wildcards.figure} --dataset {params.dataset} --seed {params.seed}"
         " --layer {params.layer} --task {params.task} --training {params.training:q} --seeds {params.seed}"
         " --data {input.data:q} --mean-maps {input.mean_maps:q} --ranking {input.ranking:q}"
-        " --criteria {params.criterion} --maps-order {params.maps_order} --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"
+        " --criteria {params.criterion} --maps-order {params.maps_order} --dpi {params.dpi}"
+        " --png {output.png:q} --svg {output.svg:q} --log {log:q}"

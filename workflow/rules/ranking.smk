@@ -30,7 +30,7 @@ rule rank_channels:
         script=script("rank_channels"),
         # Only what this criterion uses, so that an edit to another criterion does not trigger a re-run.
         code=lambda w: code("rank_channels", *modules_of(w.criterion, w.layer)),
-        settings=lambda w: ranking_made_with(w.criterion),
+        settings=lambda w: settings_of_ranking(w.criterion),
         seed="{seed}",
         criterion="{criterion}",
         # The same for all points if the criterion does not measure there. Another point then does not trigger a re-run.

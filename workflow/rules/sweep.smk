@@ -7,7 +7,7 @@ rule sum_channels:
         layer=LAYER_FILE,
         ranking=RANKING,
     output:
-        # Not temp(): Snakemake (9.27) would run all finished evaluations of a ranking again when a further K needs the sums.
+        # Not temp(): when a further K needs the sums, Snakemake (9.27) would run all finished evaluations again.
         # With ancient() it would not run them again if their own code changed together with that of the sums.
         f"{IN_LAYER}/partial_sums/{{criterion}}.npy",
     log:
@@ -57,8 +57,7 @@ rule eval_pruned:
         script=script("eval_pruned"),
         # Only the backend that is used: an edit to the other one does not trigger a re-run.
         code=lambda w: code("eval_pruned", OF_TASK, *backends(w.layer)),
-        settings=lambda w: made_with("threads") if BACKENDS[w.layer] == "torch" else [],
-        torch_threads=lambda w: threads_of(w.layer),
+        backend=lambda w: backend_options(w.layer),
         # Two evaluations can have the same input files. These parameters distinguish them.
         task=config["task"],
         dataset=DATASET,
@@ -69,7 +68,6 @@ rule eval_pruned:
     shell:
         "python {params.script:q} --features {input.features:q} --labels {input.labels:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"
-        " --model {input.model:q} --threads {params.torch_threads} --task {params.task} --dataset {params.dataset}"
+        " --model {input.model:q} --task {params.task} --dataset {params.dataset}"
         " --seed {params.seed} --criterion {params.criterion} --removal {params.removal} --k {params.ks}"
-        " --output {output:q} --log {log:q}"
-        " --settings {params.settings:q} {params.code:q}"
+        " --output {output:q} --log {log:q} {params.backend:q} {params.code:q}"

@@ -31,7 +31,7 @@ rule train:
     params:
         script=script("train"),
         code=code("train"),
-        settings=made_with("preprocess", "network", "training", "device", "threads"),
+        settings=settings_of("preprocess", "network", "training", "device", "threads"),
         preprocess=options(config["preprocess"]),
         network=options(config["network"]),
         recipe=options(RECIPE),

@@ -27,7 +27,7 @@ rule verify_surgery:
         script=script("verify_surgery"),
         code=lambda w: code("verify_surgery", OF_TASK, *backends(w.layer)),
         task=config["task"],
-        settings=made_with("preprocess", "verification", "threads"),
+        settings=settings_of("preprocess", "verification", "threads"),
         # Patterns, not the files: a study has too many files for one command line.
         # The study is left open: studies of different names share their verification through a cache.
         rankings=lambda w: template(RANKING, study="{study}", seed=w.seed, layer=w.layer),

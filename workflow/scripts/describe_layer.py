@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
+from prunecurve.network.conv_net import load_model, prepare_torch
 from prunecurve.network.description import describe
 from prunecurve.network.layer_file import save_layer
 from prunecurve.network.layers import PrunableLayer
-from prunecurve.network.pair_network import load_model, prepare_torch
 
 
 def options() -> argparse.ArgumentParser:

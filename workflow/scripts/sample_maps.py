@@ -6,8 +6,8 @@ from pathlib import Path
 from prunecurve.commandline import log, parser, run
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array, save_array
+from prunecurve.network.conv_net import load_model, prepare_torch
 from prunecurve.network.layers import POINTS, PrunableLayer
-from prunecurve.network.pair_network import load_model, prepare_torch
 from prunecurve.ranking.activations import single_maps, some_inputs
 from prunecurve.seeding import stream
 from prunecurve.settings import add_fields, fields_of

@@ -7,8 +7,8 @@ from prunecurve.commandline import parser, run
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, write_rows
+from prunecurve.network.conv_net import Architecture, prepare_torch, save_model
 from prunecurve.network.learned import kept_epoch, shortfall
-from prunecurve.network.pair_network import Architecture, prepare_torch, save_model
 from prunecurve.network.parameters import Network, Recipe
 from prunecurve.network.training import train
 from prunecurve.settings import add_fields, fields_of

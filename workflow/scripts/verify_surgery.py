@@ -7,7 +7,7 @@ from prunecurve.commandline import log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array, read_order, write_rows
-from prunecurve.network.pair_network import load_model, prepare_torch
+from prunecurve.network.conv_net import load_model, prepare_torch
 from prunecurve.settings import add_fields, fields_of
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.verification.agreement import require_agreement, verify

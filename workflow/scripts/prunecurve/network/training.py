@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from prunecurve.data.batches import Split, all_logits, as_input
 from prunecurve.errors import StudyError
+from prunecurve.network.conv_net import Architecture, ConvNet
 from prunecurve.network.learned import TWO_CLASSES
-from prunecurve.network.pair_network import Architecture, PairNet
 from prunecurve.network.parameters import Recipe
 from prunecurve.network.scores import Scores, validation_scores
 from prunecurve.seeding import stream, stream_seed
@@ -59,7 +59,7 @@ def train(
     seed: int,
     device: torch.device,
     recalls: Mapping[str, int] = MappingProxyType({}),
-) -> tuple[PairNet, list[dict[str, float]]]:
+) -> tuple[ConvNet, list[dict[str, float]]]:
     """Train a network; return it with the weights of its best validation epoch, and one row per epoch.
 
     The best epoch has the highest balanced accuracy on the validation inputs and, on a tie, the lowest loss;
@@ -68,7 +68,7 @@ def train(
     not finite.
     """
     torch.manual_seed(stream_seed(seed, "initialisation"))
-    model = PairNet(architecture).to(device, memory_format=torch.channels_last)
+    model = ConvNet(architecture).to(device, memory_format=torch.channels_last)
     # Dropout uses torch's global generator. A new seed makes it independent of how many weights were initialised.
     torch.manual_seed(stream_seed(seed, "dropout"))
     order = stream(seed, "batches")

@@ -135,8 +135,8 @@ def table(
     the columns about lost classes are missing.
     """
     curve, of_task = with_answers(curve, task, names), tasks.load(task)
-    found = named_recalls(curve, task) if recalls is None else recalls
-    lost = None if found is None else lost_at(found)
+    of_classes = named_recalls(curve, task) if recalls is None else recalls
+    lost = None if of_classes is None else lost_at(of_classes)
     rows = []
     for network, one in curve.groupby(NETWORK, sort=False):
         row = dict(zip(NETWORK, network)) | facts(one.sort_values("k"))
@@ -148,12 +148,12 @@ def table(
     return _before_gap(pd.DataFrame(rows))
 
 
-def _before_gap(found: pd.DataFrame) -> pd.DataFrame:
+def _before_gap(shape: pd.DataFrame) -> pd.DataFrame:
     """The table with the columns about lost classes before those about the gap."""
-    lost = [name for name in found if name.startswith("lost_") or name == "classes_lost"]
-    others = [name for name in found if name not in lost]
+    lost = [name for name in shape if name.startswith("lost_") or name == "classes_lost"]
+    others = [name for name in shape if name not in lost]
     place = others.index("gap_k")
-    return found[[*others[:place], *lost, *others[place:]]]
+    return shape[[*others[:place], *lost, *others[place:]]]
 
 
 def short_lines(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> list[str]:

@@ -179,10 +179,10 @@ def unpickled(content: bytes, source: Source, name: str, path: str | Path) -> di
 
     content: the bytes of the file. name: its name in the folder. path: where it was read from, for the message.
     """
-    published, found = MD5[f"{source.folder}/{name}"], hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != published:
+    published, actual = MD5[f"{source.folder}/{name}"], hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if actual != published:
         raise StudyError(
-            f"data_dir: {path} is not the published file of {source.class_name} (MD5 checksum {found}, published "
+            f"data_dir: {path} is not the published file of {source.class_name} (MD5 checksum {actual}, published "
             f"{published}); it was not unpickled, because a pickle file of another origin can run any code; replace it "
             f"or delete it to download it again"
         )

@@ -96,31 +96,31 @@ def _listed(root: Path) -> Listing:
     folders = _folders(root)
     by_split = "train" in folders and set(folders) <= set(SPLITS) and not any(_images(root / "train"))
     splits = [split for split in SPLITS if split in folders] if by_split else [""]
-    found: list[tuple[str, str, str]] = []
+    files: list[tuple[str, str, str]] = []
     ignored: Counter[str] = Counter()
     empty = []
     for split in splits:
         for name in _folders(root / split):
             images = list(_images(root / split / name, ignored))
-            found += [(split, name, image) for image in images]
+            files += [(split, name, image) for image in images]
             empty += [] if images else [os.path.join(split, name)]
-    _require_classes(root, found, empty)
-    names = tuple(sorted({name for _, name, _ in found}))
+    _require_classes(root, files, empty)
+    names = tuple(sorted({name for _, name, _ in files}))
     number = {name: i for i, name in enumerate(names)}
-    labels = np.array([number[name] for _, name, _ in found], np.int64)
-    of_split = np.array([SPLITS.index(split) if split else 0 for split, _, _ in found], np.int8)
-    paths = [os.path.join(split, name, image) for split, name, image in found]
+    labels = np.array([number[name] for _, name, _ in files], np.int64)
+    of_split = np.array([SPLITS.index(split) if split else 0 for split, _, _ in files], np.int8)
+    paths = [os.path.join(split, name, image) for split, name, image in files]
     return Listing(paths, Census(labels, of_split, names), dict(sorted(ignored.items())))
 
 
-def _require_classes(root: Path, found: list[tuple[str, str, str]], empty: list[str]) -> None:
+def _require_classes(root: Path, files: list[tuple[str, str, str]], empty: list[str]) -> None:
     """Raise StudyError if a folder is no class, if there are too few classes, or if the splits have other classes."""
     if empty:
         raise StudyError(
             f"data_dir: folders in {root} without images: {_some(empty)}; remove them, or begin their names with a dot "
             f"so that they are skipped. {LAYOUTS}"
         )
-    classes = {split: {name for of, name, _ in found if of == split} for split in {split for split, _, _ in found}}
+    classes = {split: {name for of, name, _ in files if of == split} for split in {split for split, _, _ in files}}
     count = len(classes.get("train", classes.get("", set())))
     if count < 2:
         where = root / "train" if "train" in classes else root

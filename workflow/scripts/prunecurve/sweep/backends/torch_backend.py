@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from prunecurve.errors import StudyError
+from prunecurve.network.conv_net import load_model, prepare_torch
 from prunecurve.network.layer_file import LayerFile
 from prunecurve.network.layers import PrunableLayer
-from prunecurve.network.pair_network import load_model, prepare_torch
 
 # Inputs per forward pass. Fixed, because torch may sum in a different order for another number.
 BATCH = 250

@@ -28,7 +28,7 @@ class Architecture(Network):
     """Number of classes, the outputs of the last layer."""
 
 
-class PairNet(nn.Module):
+class ConvNet(nn.Module):
     """Classify inputs (n, in_channels, S, S), for example stacked pairs of images: logits (n, classes).
 
     Layers, and their entries in the state dict, are named conv1, bn1, …, linear1, … This module alone uses the names:
@@ -99,7 +99,7 @@ def _numbers(architecture: Architecture) -> dict[str, object]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
-def save_model(path: str | Path, model: PairNet) -> None:
+def save_model(path: str | Path, model: ConvNet) -> None:
     """Write the weights and the numbers that define the network, so that `load_model` needs to unpickle no objects."""
     state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     # torch.save writes to memory: given a path, it stores the file's name (here temporary, with the process number) in
@@ -111,7 +111,7 @@ def save_model(path: str | Path, model: PairNet) -> None:
         seal(temporary)
 
 
-def load_model(path: str | Path) -> PairNet:
+def load_model(path: str | Path) -> ConvNet:
     """Load the network that `save_model` wrote, in eval mode.
 
     Raises StudyError, which names the file, if the file is damaged or not a model.
@@ -121,7 +121,7 @@ def load_model(path: str | Path) -> PairNet:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in stored["architecture"].items()}
-        model = PairNet(Architecture(**numbers))
+        model = ConvNet(Architecture(**numbers))
         model.load_state_dict(stored["state"])
     # torch.load raises many different exceptions for damaged or malicious files.
     except Exception as error:

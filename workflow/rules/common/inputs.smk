@@ -1,0 +1,74 @@
+# Shared by all rules: the paths of artifacts, and the inputs that depend on the config or on wildcards.
+
+# Evaluation jobs of fewer K than this start from stored sums, one for every 32 channels.
+STORED_FOR = 32
+
+# The removals of the study, and always the two kinds that the reference experiment does not distinguish.
+VERIFIED_REMOVALS = list(dict.fromkeys([*REMOVALS, "structural", "zero_weights"]))
+
+
+SEED = "results/{study}/seed{seed}"
+IN_LAYER = f"{SEED}/{{layer}}"
+LAYER_FILE = f"{IN_LAYER}/layer.npy"
+FEATURES = f"{IN_LAYER}/activations/test/features.npy"
+RANKING = f"{IN_LAYER}/ranking/{{criterion}}.csv"
+ROWS = f"{IN_LAYER}/sweep/{{criterion}}/{{removal}}/k{{ks}}.csv"
+
+
+def mean_features(removals):
+    """Return the input file with mean maps if `removals` contains mean_replacement, otherwise an empty list.
+
+    The means are of the validation pairs: a pruned network must not contain anything of the pairs that evaluate it.
+    """
+    return f"{IN_LAYER}/activations/val/mean_features.npy" if "mean_replacement" in removals else []
+
+
+def model_of(layer):
+    """Return the network, if evaluations of a layer need it, otherwise an empty list: numpy's weights are in layer.npy."""
+    return f"{SEED}/model.pt" if BACKENDS[layer] == "torch" else []
+
+
+def stored_sums(wildcards):
+    """Return the stored sums of a ranking, from which an evaluation starts; an empty list if a job evaluates many K.
+
+    In torch, a job evaluates all K and there are no sums. In numpy, such a job computes the same sums itself, and its
+    rows have the same bytes. In large studies the stored sums would be larger than all other results together.
+    """
+    if BACKENDS[wildcards.layer] == "torch" or config["sweep"]["ks_per_job"] >= STORED_FOR:
+        return []
+    return f"{IN_LAYER}/partial_sums/{wildcards.criterion}.npy"
+
+
+def read_by(criterion, what, path):
+    """Return the path if the criterion reads this kind of input, otherwise an empty list."""
+    return path if what in criteria.reads(criterion) else []
+
+
+def verified_rows(wildcards):
+    """Return the files with all rows that the verification of one network checks."""
+    return [
+        row
+        for order in verified_orders(wildcards.target)
+        for row in expand(
+            ROWS,
+            study=wildcards.study,
+            seed=wildcards.seed,
+            layer=wildcards.layer,
+            criterion=order,
+            removal=VERIFIED_REMOVALS,
+            ks=sorted(set(verified_k_batches(wildcards.seed, wildcards.layer, order).values())),
+        )
+    ]
+
+
+def rows(seeds, orders, removals, layer):
+    """Return the files with all rows of these seeds, rankings and removals."""
+    return expand(ROWS, seed=seeds, layer=layer, criterion=orders, removal=removals, ks=K_BATCHES[layer], study=STUDY)
+
+
+def class_files(study):
+    """Return the files that `class_options` name."""
+    if not TASK.CLASS_COUNTS:
+        return []
+    labels = expand(f"{SEED}/labels/test.npy", study=STUDY, seed=seeds_of(study))
+    return [*expand(rules.get_images.output.classes, study=STUDY), *labels]

@@ -1,0 +1,137 @@
+# Shared by all rules: their parameters, which are the options of scripts, settings of outputs and digests of code.
+
+# A study's folder in commands. Not a parameter, so that studies of different names can share results through the cache.
+WRITTEN = shlex.quote(placed("results/{wildcards.study}"))
+
+
+def script(name):
+    """Return the path of a rule's script."""
+    return str(SCRIPTS / f"{name}.py")
+
+
+def code(name, *plugins):
+    """Return a line with the digest of a script, its modules and the versions of the libraries that it imports.
+
+    Snakemake does not track them. The digest is a parameter of the job, so an edit or another version triggers a re-run.
+    The modules are not input files, because each input file costs time in each of the thousands of jobs of a sweep.
+    """
+    return code_setting(script(name), *plugins)
+
+
+SETTINGS = settings(config)
+
+
+def settings_of(*keys):
+    """Return the lines `KEY: VALUE` of these config keys or sections, which a rule's outputs depend on.
+
+    They are stored in the outputs. Freezing an archive compares them with the config.
+    """
+    # A network that reaches the requirement is the same with any other.
+    carried = (key for key in SETTINGS if key != "training.require")
+    return [SETTINGS[key] for key in carried if any(key == k or key.startswith(f"{k}.") for k in keys)]
+
+
+def setting_of_seeds(study):
+    """Return the setting that lists the seeds (networks) in a study's folder."""
+    return [settings(config | {"seeds": seeds_of(study)})["seeds"]]
+
+
+def settings_of_rankings(criteria):
+    """Return the settings of a job that reads all rankings of these criteria."""
+    return settings_of("ranking.random_draws") if "random" in criteria else []
+
+
+# The first request is about four times the peak memory measured with the reference experiment's network: 0.5 GB for jobs
+# with torch, 0.2 GB for figures, 0.13 GB for all others.
+def grown(first):
+    """Return a function for the memory (MB) or time (minutes) of a cluster job; each retry requests more."""
+    return lambda wildcards, attempt: first * attempt
+
+
+def options(settings):
+    """Return a section of the config as options of a script: `{epochs: 6}` gives `--epochs 6`."""
+    words = []
+    for key, value in settings.items():
+        words.append(f"--{key.replace('_', '-')}")
+        words.extend(str(v) for v in (value if isinstance(value, list) else [value]))
+    return words
+
+
+def template(path, **known):
+    """Return a path with the given wildcards filled in. The script fills in the others, as it reads thousands of files."""
+    path = placed(path)
+    for name, value in {"study": STUDY, **known}.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path
+
+
+def settings_of_ranking(criterion):
+    """Return the settings that a criterion's ranking depends on, except those of its inputs."""
+    reads = set(criteria.reads(criterion))
+    keys = [f"ranking.{key}" for key in criteria.parameters(criterion)]
+    keys += ["ranking.split"] if reads & {"statistics", "maps"} else []
+    keys += ["ranking.measure_at"] if criteria.point(criterion, "chosen") == "chosen" else []
+    keys += ["threads"] if "labels" in reads else []
+    return settings_of(*keys)
+
+
+def backends(layer):
+    """Return the module that evaluates the network behind a layer, by its dotted name, in a list."""
+    return [f"sweep.backends.{BACKENDS[layer]}_backend"]
+
+
+def modules_of(criterion, layer):
+    """Return the modules that a criterion of a layer is computed with and that are imported by name."""
+    losses = [f"ranking.{BACKENDS[layer]}_losses"] if "labels" in criteria.reads(criterion) else []
+    return [f"ranking.criteria.{criterion_of(criterion)}", *losses]
+
+
+def threads_of(layer):
+    """Return the number of threads of an evaluation; in numpy always one."""
+    return config["threads"] if BACKENDS[layer] == "torch" else 1
+
+
+@functools.cache
+def backend_options(layer):
+    """Return the options of an evaluation that depend on the backend: threads, and the settings of its output."""
+    settings = settings_of("threads") if BACKENDS[layer] == "torch" else []
+    return ["--threads", threads_of(layer), "--settings", *settings]
+
+
+def parameters(criterion):
+    """Return the criterion's parameters in the config as KEY=NUMBER."""
+    return [f"{key}={config['ranking'][key]}" for key in criteria.parameters(criterion)]
+
+
+def ks_of(layer, name):
+    """Return the values of K of an evaluation job. A K that is not in the study is evaluated only for the verification."""
+    return K_BATCHES[layer].get(name) or [int(name)]
+
+
+def verified_orders(target):
+    """Return the rankings to verify: those of the study, or those of the target `sensitivity`."""
+    most = config["verification"]["rankings"]
+    return (SENSITIVITY_ORDERS if target else ORDERS)[: None if most == "all" else most]
+
+
+def verified_k_batches(seed, layer, order):
+    """Return the evaluation job of each K that the verification checks in a ranking of one network, by K."""
+    job_of = {k: name for name, several in K_BATCHES[layer].items() for k in several}
+    channels, count = LAYERS[layer], config["verification"]["drawn_ks"]
+    ks = [*checked_ks(channels), *drawn_ks(channels, count, int(seed), layer, order)]
+    return {k: job_of.get(k, str(k)) for k in ks}
+
+
+def verified_words(wildcards, part):
+    """Return one word per verified ranking: its checked K (part 0) or their evaluation jobs (part 1), with commas."""
+    orders = verified_orders(wildcards.target)
+    checks = [verified_k_batches(wildcards.seed, wildcards.layer, order).items() for order in orders]
+    return [",".join(str(item[part]) for item in items) for items in checks]
+
+
+def class_options():
+    """Return the options of scripts that count the inputs of each class; none if the task has no such counts."""
+    if not TASK.CLASS_COUNTS:
+        return []
+    names = template(rules.get_images.output.classes)
+    return ["--classes", names, "--labels", template(f"{SEED}/labels/test.npy")]
