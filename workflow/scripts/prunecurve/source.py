@@ -96,7 +96,7 @@ def version(library: str) -> str:
 
 
 @functools.cache
-def _tree(file: Path, functions: str = "") -> ast.Module:
+def _tree(file: Path, functions: str) -> ast.Module:
     """Return the syntax tree of a file; of some functions (`inputs,require`): the statements that they use."""
     tree = ast.parse(file.read_bytes(), file)
     if not functions:
@@ -120,13 +120,12 @@ def _defined(node: ast.stmt) -> Iterator[str]:
 
 
 @functools.cache
-def _computed(file: Path, name: str, functions: str = "") -> str:
+def _computed(file: Path, name: str, functions: str) -> str:
     """Return the part of a file that results are computed with, as text; `name` is relative to the scripts."""
-    if functions:
-        return _text(_tree(file, functions))
-    if name.removeprefix(f"{PACKAGE}/") in NOT_COMPUTED_WITH:
-        return repr([_text(node) for node in _tree(file).body if _assigns(node, FORMAT)])
-    return _text(_tree(file))
+    tree = _tree(file, functions)
+    if not functions and name.removeprefix(f"{PACKAGE}/") in NOT_COMPUTED_WITH:
+        return repr([_text(node) for node in tree.body if _assigns(node, FORMAT)])
+    return _text(tree)
 
 
 def _assigns(node: ast.AST, name: str) -> bool:
@@ -139,11 +138,13 @@ def _text(node: object) -> str:
     Empty fields are left out, because newer versions of Python add some: `ast.dump` differs between versions.
     """
     if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None)
-        texts = ((name, _text(value)) for name, value in fields)
-        return f"{type(node).__name__}({', '.join(f'{name}={text}' for name, text in texts if text != '[]')})"
+        texts = []
+        for name in node._fields:
+            if (value := getattr(node, name, None)) is not None and (text := _text(value)) != "[]":
+                texts.append(f"{name}={text}")
+        return f"{type(node).__name__}({', '.join(texts)})"
     if isinstance(node, list):
-        return f"[{', '.join(_text(item) for item in node if not _is_remark(item))}]"
+        return f"[{', '.join([_text(item) for item in node if not _is_remark(item)])}]"
     return repr(node)
 
 
@@ -154,15 +155,29 @@ def _is_remark(node: object) -> bool:
 
 
 @functools.cache
-def _imports(file: Path, scripts: Path, functions: str = "") -> tuple[Path, ...]:
+def _imports(file: Path, scripts: Path, functions: str) -> tuple[Path, ...]:
     return tuple(_imported(file, scripts, functions))
 
 
 @functools.cache
-def _libraries(file: Path, functions: str = "") -> frozenset[str]:
+def _import_statements(file: Path, functions: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    return tuple(node for node in _statements(_tree(file, functions)) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield all statements inside a node. Unlike `ast.walk`, skip the many more expressions."""
+    for field in ("body", "orelse", "handlers", "finalbody", "cases"):
+        # The body of a lambda or of a conditional expression is an expression.
+        for statement in getattr(node, field, ()):
+            yield statement
+            yield from _statements(statement)
+
+
+@functools.cache
+def _libraries(file: Path, functions: str) -> frozenset[str]:
     """Return the import names of the libraries that a file uses, without the standard library."""
     names = set()
-    for node in ast.walk(_tree(file, functions)):
+    for node in _import_statements(file, functions):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -173,7 +188,7 @@ def _libraries(file: Path, functions: str = "") -> frozenset[str]:
 def _imported(file: Path, scripts: Path, functions: str) -> Iterator[Path]:
     # Importing a module also runs the __init__.py of the packages that contain it.
     yield from (scripts / folder / "__init__.py" for folder in file.relative_to(scripts).parents if folder.name)
-    for node in ast.walk(_tree(file, functions)):
+    for node in _import_statements(file, functions):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
