@@ -116,8 +116,12 @@ class Study:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment variables of a user who has not activated the virtual environment."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SNAKEMAKE", "VIRTUAL_ENV"))}
+    """Return the environment variables of a user who has not activated the virtual environment.
+
+    Python writes bytecode, so that not every job compiles the package.
+    """
+    others = ("PYTEST", "SNAKEMAKE", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+    return {k: v for k, v in os.environ.items() if not k.startswith(others)}
 
 
 def heeds_interrupts() -> None:
