@@ -81,4 +81,5 @@ def test_the_figure_is_drawn(measured, tmp_path):
 
 
 def test_the_table_on_the_speed_page_is_that_of_the_results():
-    assert from_benchmarks("measuring").as_markdown(BENCHMARKS / "results.csv") in (PROJECT / "docs" / "speed.md").read_text(encoding="utf-8")
+    table = from_benchmarks("measuring").as_markdown(BENCHMARKS / "results.csv")
+    assert table in (PROJECT / "docs" / "speed.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from prunecurve.ranking.validation_set import ValidationSet
-from prunecurve.sweep.head import IDENTITY, Head
+from prunecurve.sweep.head import IDENTITY, Forward, Head
 
 # Pairs per block: the data of one block fits into a core's cache.
 ROWS = 256
@@ -54,8 +54,8 @@ class Losses:
         for channel in self.left:
             self.total[rows] += self._contribution(channel, rows)
 
-    def _loss(self, hidden: np.ndarray, rows: slice, buffer: np.ndarray | None = None) -> float:
-        logits = self.head.logits_of(hidden, hidden if buffer is None else buffer)
+    def _loss(self, hidden: np.ndarray, rows: slice, forward: Forward) -> float:
+        logits = forward.logits(hidden)
         if self.head.classes == 2:
             # Half the time of the general formula, and these losses are most of the time of a greedy search.
             each = np.logaddexp(0.0, (logits[:, 1] - logits[:, 0]).astype(np.float64) * self.sign[rows])
@@ -69,19 +69,24 @@ class Losses:
             # The float64 total as the sum of two float32 arrays: about as exact as float64, and faster.
             high = self.total[rows].astype(np.float32)
             low = (self.total[rows] - high).astype(np.float32)
-            result = np.empty(len(channels))
+            result, forward = np.empty(len(channels)), Forward(self.head, len(high))
             for i, channel in enumerate(channels):
                 hidden = self._contribution(channel, rows)
                 change(high, hidden, out=hidden)
                 hidden += low
-                result[i] = self._loss(hidden, rows)
+                result[i] = self._loss(hidden, rows, forward)
             return result
 
         return sum(self._in_blocks(losses))
 
     def now(self) -> float:
         """Return the loss of the current network."""
-        return sum(self._in_blocks(lambda rows: self._loss(self.total[rows].astype(np.float32), rows)))
+
+        def loss(rows: slice) -> float:
+            total = self.total[rows].astype(np.float32)
+            return self._loss(total, rows, Forward(self.head, len(total)))
+
+        return sum(self._in_blocks(loss))
 
     def without_each(self) -> np.ndarray:
         """Return the loss (len(left),) without each of the remaining channels, in order of channel numbers."""
@@ -112,14 +117,14 @@ class Losses:
         def losses(rows: slice) -> np.ndarray:
             result = np.empty((len(orders), self.channels + 1))
             each = [self._contribution(channel, rows) for channel in range(self.channels)]
-            buffer = np.empty_like(each[0])
+            forward = Forward(self.head, len(each[0]))
             for i, order in enumerate(orders):
                 # Channels are added from the end of the order, so removed channels leave no rounding error.
-                total = np.tile(self.head.bias, (len(buffer), 1))
-                result[i, -1] = self._loss(total, rows, buffer)
+                total = np.tile(self.head.bias, (len(each[0]), 1))
+                result[i, -1] = self._loss(total, rows, forward)
                 for place in range(self.channels - 1, -1, -1):
                     total += each[order[place]]
-                    result[i, place] = self._loss(total, rows, buffer)
+                    result[i, place] = self._loss(total, rows, forward)
             return result
 
         return sum(self._in_blocks(losses))

@@ -25,8 +25,10 @@ from prunecurve.sweep.threads import in_threads
 GROUP = 8
 # Places between two stored sums, a multiple of GROUP. With stored sums, an evaluation of K > 0 adds at most this many.
 STORED = 32
-# Pairs per block: the data of one block fits into a core's cache.
-ROWS = 512
+# Pairs per block, at most: the sums of one block fit into a core's cache.
+ROWS = 256
+# Rows that BLAS computes at once, or a multiple of them. ROWS is a multiple of TILE.
+TILE = 16
 
 IDENTITY = ACTIVATIONS["identity"]
 
@@ -46,8 +48,6 @@ class Head:
         self.blocks = first.weight.reshape(self.hidden, layer.channels, -1)
         self.bias = first.bias
         self.rest = [(linear.weight.T, linear.bias) for linear in rest]
-        # Each bias once per row of a block. To add one row to all rows takes three times as long.
-        self.repeated = [np.tile(linear.bias, (ROWS, 1)) for linear in rest]
         # Of each linear layer, the first included.
         self.activations = [(ACTIVATIONS[linear.activation], linear.slope) for linear in layer.linears]
         self.classes = layer.classes
@@ -71,18 +71,33 @@ class Head:
         np.cumsum(each[order[:-1]], axis=0, out=added[1:])
         return added.astype(np.float32)
 
-    def logits_of(self, hidden: np.ndarray, buffer: np.ndarray) -> np.ndarray:
+
+class Forward:
+    """The layers after the first linear layer, for blocks of n pairs.
+
+    Its arrays are allocated once: to allocate them for each K would take as long as an addition.
+    """
+
+    def __init__(self, head: Head, n: int) -> None:
+        activation, self.slope = head.activations[0]
+        self.function, self.hidden = activation.function, np.empty((n, head.hidden), np.float32)
+        self.layers = []
+        for (weight, bias), (activation, slope) in zip(head.rest, head.activations[1:]):
+            function = None if activation is IDENTITY else activation.function
+            # The bias once per row: to add one row to all rows takes three times as long.
+            self.layers.append((weight, np.tile(bias, (n, 1)), function, slope, np.empty((n, len(bias)), np.float32)))
+
+    def logits(self, hidden: np.ndarray) -> np.ndarray:
         """Return the logits (n, C), given the first layer's outputs (n, H) before its activation.
 
-        n: at most ROWS. buffer: (n, H), overwritten; may be the same array as `hidden`.
+        The next call overwrites the logits.
         """
-        activation, slope = self.activations[0]
-        x = activation.function(hidden, buffer, slope)
-        for (weight, _), bias, (activation, slope) in zip(self.rest, self.repeated, self.activations[1:]):
-            x = x @ weight
-            x += bias[: len(x)]
-            if activation is not IDENTITY:
-                activation.function(x, x, slope)
+        x = self.function(hidden, self.hidden, self.slope)
+        for weight, bias, function, slope, output in self.layers:
+            x = np.dot(x, weight, out=output)
+            x += bias
+            if function is not None:
+                function(x, x, slope)
         return x
 
 
@@ -134,8 +149,14 @@ class _Sum:
 
 
 def over_pairs(work: Callable[[slice], None], pairs: int, threads: int = 1) -> None:
-    """Call `work` for each block of ROWS pairs, in `threads` threads."""
-    in_threads(work, threads, [slice(start, min(start + ROWS, pairs)) for start in range(0, pairs, ROWS)])
+    """Call `work` for each block of at most ROWS pairs, in `threads` threads.
+
+    Blocks are of nearly equal size, and all but the last are multiples of TILE. BLAS sums a small matrix and the rows
+    that remain beside whole tiles in another order, so the logits of a pair would depend on the size of the blocks.
+    """
+    blocks, tiles = -(-pairs // ROWS), -(-pairs // TILE)
+    edges = [min(block * tiles // blocks * TILE, pairs) for block in range(blocks + 1)]
+    in_threads(work, threads, list(map(slice, edges, edges[1:])))
 
 
 def starting_place(k: int, channels: int) -> int:
@@ -204,12 +225,12 @@ def logits(
     def work(rows: slice) -> None:
         begun = head.bias if start == channels else stored[start // STORED - 1, rows]
         total = _Sum(features[rows], order, weights, low, start, begun)
-        buffer = np.empty_like(total.whole)
+        forward = Forward(head, len(total.whole))
 
         def result(k: int, hidden: np.ndarray) -> None:
             if folded is not None:
-                hidden = np.add(hidden, folded[k], out=buffer)
-            all_logits[place_of[k], rows] = head.logits_of(hidden, buffer)
+                hidden = np.add(hidden, folded[k], out=forward.hidden)
+            all_logits[place_of[k], rows] = forward.logits(hidden)
 
         for k in pruned:
             result(k, total.down_to(k))

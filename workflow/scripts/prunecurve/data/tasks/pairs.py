@@ -142,10 +142,10 @@ def confusion(predicted: np.ndarray, labels: np.ndarray) -> dict[str, int]:
     """Return the counts tp, fp, tn, fn of predictions and labels (N,), boolean or 0/1."""
     predicted, labels = predicted.astype(bool), labels.astype(bool)
     return {
-        "tp": int(np.sum(predicted & labels)),
-        "fp": int(np.sum(predicted & ~labels)),
-        "tn": int(np.sum(~predicted & ~labels)),
-        "fn": int(np.sum(~predicted & labels)),
+        "tp": int(np.count_nonzero(predicted & labels)),
+        "fp": int(np.count_nonzero(predicted & ~labels)),
+        "tn": int(np.count_nonzero(~predicted & ~labels)),
+        "fn": int(np.count_nonzero(~predicted & labels)),
     }
 
 
