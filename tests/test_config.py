@@ -250,7 +250,9 @@ def test_layers_and_their_jobs():
 
 def test_the_layers_and_backends_of_the_config_are_those_of_the_network():
     """The config knows them before there is a network; the graph of the network says the same."""
+    import torch
     from conftest import layer_of, random_network
+    from prunecurve.network import conv_net_plan
     from prunecurve.network.description import describe
     from prunecurve.network.conv_net import Architecture
 
@@ -263,6 +265,13 @@ def test_the_layers_and_backends_of_the_config_are_those_of_the_network():
         assert (layer.channels, layer.backend) == (channels, backend(config, name)), name
         assert (layer.scale is None) == (name not in convolutions(config))
     assert layer_of(model, "last").path == pruned_layer(config)
+    network = config["network"]
+    paths = [*layers(config), conv_net_plan.output_layer(network), *conv_net_plan.other_modules(network)]
+    assert sorted(paths) == sorted(path for path, _ in model.named_modules() if path)
+    grey = random_network(Architecture(in_channels=1, image_size=12, **network), 0)
+    kinds = torch.nn.Conv2d | torch.nn.Linear
+    weights = sum(module.weight.numel() for module in grey.modules() if isinstance(module, kinds))
+    assert conv_net_plan.fewest_weights(network, 12) == weights
     with pytest.raises(StudyError, match="linear3 can't be pruned: it is the output layer"):
         layer_of(model, "linear3")
 

@@ -4,9 +4,10 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prunecurve.config.resolved import convolutions, layers, least_weights, pruned_layer, width_key
+from prunecurve.config.resolved import convolutions, layers, pruned_layer, width_key
 from prunecurve.data import tasks
 from prunecurve.data.planning import asked_sizes
+from prunecurve.network import conv_net_plan
 from prunecurve.ranking import criteria
 
 # 4 GB in float32; training holds several copies.
@@ -35,7 +36,7 @@ def _of_network(config: Mapping[str, Any]) -> Iterator[str]:
         )
     if network["kernel_size"] % 2 == 0:
         yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the map size"
-    if (weights := least_weights(config)) > MOST_WEIGHTS:
+    if (weights := conv_net_plan.fewest_weights(network, size)) > MOST_WEIGHTS:
         yield (
             f"network.channels, network.hidden: the network would have {weights:.1e} weights or more; "
             f"allowed: at most {MOST_WEIGHTS:.0e}"
@@ -62,11 +63,11 @@ def _of_preprocess(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _wrong_layer(config: Mapping[str, Any]) -> str:
     """Return the error for a layer that can't be pruned."""
-    layer, known = config["layer"], list(layers(config))
+    network, layer, known = config["network"], config["layer"], list(layers(config))
     allowed = f"allowed: last, {', '.join(known)}"
-    if layer == f"linear{len(config['network']['hidden']) + 1}":
+    if layer == conv_net_plan.output_layer(network):
         return f"layer: {layer} is the output layer, whose outputs are the classes; {allowed}"
-    if layer in ("relu", "pool", "dropout", *(name.replace("conv", "bn") for name in convolutions(config))):
+    if layer in conv_net_plan.other_modules(network):
         return f"layer: {layer} is neither a convolution nor a linear layer; {allowed}"
     near = difflib.get_close_matches(layer, known, n=1)
     return f"layer: {layer} is not in the network; {allowed}" + (f"; did you mean {near[0]}?" if near else "")

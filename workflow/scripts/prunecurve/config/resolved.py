@@ -1,22 +1,21 @@
 """What follows from a complete config: layers, values of K and their jobs."""
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 from prunecurve.config.mappings import leaves
 from prunecurve.data.planning import asked_sizes
+from prunecurve.network import conv_net_plan
 
 
 def convolutions(config: Mapping[str, Any]) -> dict[str, int]:
     """Return the number of channels of each convolution, in the order of the network."""
-    return {f"conv{i}": channels for i, channels in enumerate(config["network"]["channels"], start=1)}
+    return conv_net_plan.convolutions(config["network"])
 
 
 def layers(config: Mapping[str, Any]) -> dict[str, int]:
     """Return the number of channels of each layer that can be pruned: convolutions and hidden linear layers."""
-    hidden = {f"linear{i}": outputs for i, outputs in enumerate(config["network"]["hidden"], start=1)}
-    return convolutions(config) | hidden
+    return convolutions(config) | conv_net_plan.hidden_layers(config["network"])
 
 
 def pruned_layer(config: Mapping[str, Any]) -> str:
@@ -31,17 +30,7 @@ def width_key(config: Mapping[str, Any]) -> str:
 
 def backend(config: Mapping[str, Any], layer: str) -> str:
     """Return how the network behind a layer is evaluated: numpy if only linear layers follow, else torch."""
-    return "torch" if layer in list(convolutions(config))[:-1] else "numpy"
-
-
-def least_weights(config: Mapping[str, Any]) -> int:
-    """Return the number of weights in filters and linear layers, for pairs of grey images and two classes."""
-    network = config["network"]
-    widths = [2, *network["channels"]]
-    pixels = (config["image_size"] >> len(network["channels"])) ** 2
-    linear = [widths[-1] * pixels, *network["hidden"], 2]
-    filters = sum(before * after for before, after in pairwise(widths)) * network["kernel_size"] ** 2
-    return filters + sum(before * after for before, after in pairwise(linear))
+    return conv_net_plan.backend(config["network"], layer)
 
 
 def ks(config: Mapping[str, Any], layer: str) -> list[int]:
