@@ -173,8 +173,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return finished_study(tmp_path_factory, "finished", TINY)
 
 
-def finished_study(tmp_path_factory: pytest.TempPathFactory, name: str, config: str) -> Study:
-    """Return the finished study of this name. The first worker process that needs it runs it for all."""
+def finished_study(tmp_path_factory: pytest.TempPathFactory, name: str, config: str, *targets: str) -> Study:
+    """Return the study of this name. The first worker process that needs it runs it, or only its targets, for all."""
     root = tmp_path_factory.getbasetemp()
     # Each worker process has its own folder in a common one.
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
@@ -182,7 +182,7 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory, name: str, config: 
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (root / name).is_dir():
             study = Study(root / f"{name}-running", config)
-            study.run()
+            study.run(*targets)
             study.folder.rename(root / name)
     return Study.at(root / name)
 

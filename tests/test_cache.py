@@ -1,6 +1,7 @@
 """Results that checkouts share through Snakemake's cache are equal to results computed without the cache."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from conftest import TINY, Study
 from prunecurve import machine
 from test_datasets import write_idx
 
-# Few K, so that each variant is fast.
-FEW = TINY + "sweep: {ks: [2, 5]}\n"
+# One K, so that each variant is fast.
+FEW = TINY + "sweep: {ks: [5]}\n"
 CURVE = "results/digits/curve.csv"
 VERIFICATION = "results/digits/seed0/conv3/verification.csv"
+ROW = "results/digits/seed0/conv3/sweep/{}/structural/k5.csv"
 # Rules by a part of their output path, in the order of the data flow.
 RULES = {
     "/source/": "get_images",
@@ -34,14 +36,30 @@ def cache(tmp_path_factory) -> Path:
     """Return a cache folder that contains the results of the study FEW."""
     folder = tmp_path_factory.mktemp("cache")
     first = checkout(tmp_path_factory.mktemp("first") / "study", folder)
-    assert computed(first.run(CURVE, VERIFICATION, "--cache").stdout) == set(RULES.values()) - {"sample_maps"}
-    # For the mean maps of mean_replacement.
-    first.run("results/digits/seed0/conv3/activations/val/features.npy", "--cache")
+    # The last one for the mean maps of mean_replacement.
+    targets = CURVE, VERIFICATION, "results/digits/seed0/conv3/activations/val/features.npy"
+    assert computed(first.run(*targets, "--cache").stdout) == set(RULES.values()) - {"sample_maps"}
     # Maps of the test split. A study with split: val must not get these.
     first.run(
-        *(CURVE, "--cache", "--config", "overwrite=true"), "ranking={criteria: [hrank], split: test, sampled_pairs: 60}"
+        *(ROW.format("hrank"), "--cache", "--config", "overwrite=true"),
+        "ranking={criteria: [hrank], split: test, sampled_pairs: 60}",
     )
     return folder
+
+
+@pytest.fixture(scope="module")
+def second(cache, tmp_path_factory) -> tuple[Study, str]:
+    """Return a second checkout with all results, read only, and the output of its run. Tests that change it copy it."""
+    study = checkout(tmp_path_factory.mktemp("second") / "study", cache)
+    return study, study.run(CURVE, VERIFICATION, "--cache").stdout
+
+
+@pytest.fixture(scope="module")
+def uncached(tmp_path_factory) -> Study:
+    """Return a checkout with the same results, computed without the cache, read only."""
+    study = Study(tmp_path_factory.mktemp("uncached") / "study", FEW)
+    study.run(CURVE, VERIFICATION)
+    return study
 
 
 def checkout(folder: Path, cache: Path) -> Study:
@@ -50,15 +68,25 @@ def checkout(folder: Path, cache: Path) -> Study:
     return study
 
 
-def computed(output: str) -> set[str]:
-    """Return the rules that computed their outputs and put them into the cache."""
-    moved = re.findall(r"Moving output file (\S+) to cache", output)
+def copy_of(study: Study, folder: Path) -> Study:
+    """Return a copy of a study with its results and variables; links into the cache stay links."""
+    shutil.copytree(study.folder, folder, symlinks=True)
+    copy = Study.at(folder)
+    copy.variables = study.variables
+    return copy
+
+
+def computed(output: str, of: str = "/") -> set[str]:
+    """Return the rules that computed their outputs and put them into the cache.
+
+    of: a part of the path, such as a criterion, to select outputs.
+    """
+    moved = [path for path in re.findall(r"Moving output file (\S+) to cache", output) if of in path]
     return {rule for part, rule in RULES.items() if any(part in path for path in moved)}
 
 
-def test_a_second_checkout_computes_nothing_again(cache, tmp_path):
-    second = checkout(tmp_path / "study", cache)
-    output = second.run(CURVE, VERIFICATION, "--cache").stdout
+def test_a_second_checkout_computes_nothing_again(cache, second, uncached):
+    second, output = second
     assert computed(output) == set()
     assert output.count("Symlinking output file") > 40
     rows = sorted(second.folder.glob("results/digits/seed0/conv3/sweep/*/*/*.csv"))
@@ -66,29 +94,45 @@ def test_a_second_checkout_computes_nothing_again(cache, tmp_path):
     assert len(set(entries)) == len(rows) > 10, "each row has its own cache entry"
     assert {entry.parent for entry in entries} == {cache}
     assert second.plan(CURVE, VERIFICATION, "--cache") == {}
-    alone = Study(tmp_path / "alone", FEW)
-    alone.run(CURVE, VERIFICATION)
     for name in ("curve.csv", "seed0/conv3/layer.npy", "seed0/conv3/verification.csv"):
-        assert alone.path(name).read_bytes() == second.path(name).read_bytes(), name
+        assert uncached.path(name).read_bytes() == second.path(name).read_bytes(), name
+
+
+FROM_RANKING = {"rank_channels", "sum_channels", "eval_pruned"}
+FEWER = ("sweep={ks: [5], removals: [structural]}", "ranking={criteria: [l1_norm]}")
 
 
 @pytest.mark.parametrize(
-    ("change", "again"),
+    ("changes", "again", "by_criterion"),
     [
-        ("sweep={ks: [3, 5], removals: [mean_replacement, zero_weights]}", {"eval_pruned"}),
-        ("ranking={criteria: [l2_norm, l1_norm]}", {"rank_channels", "sum_channels", "eval_pruned"}),
-        ("ranking={criteria: [mean_activation], split: val}", {"rank_channels", "sum_channels", "eval_pruned"}),
-        ("ranking={criteria: [hrank], split: val, sampled_pairs: 60}", {*SHARED[5:], "sample_maps"}),
-        ("training={epochs: 3}", set(SHARED[2:])),
-        ("seeds=[1]", set(SHARED[1:])),
+        (
+            (
+                "sweep={ks: [3, 5], removals: [mean_replacement, zero_weights]}",
+                "ranking={criteria: [l2_norm, l1_norm]}",
+            ),
+            FROM_RANKING,
+            {"l2_norm": FROM_RANKING, "l1_norm": {"eval_pruned"}},
+        ),
+        (
+            ("ranking={criteria: [mean_activation, hrank], split: val, sampled_pairs: 60}",),
+            {*FROM_RANKING, "sample_maps"},
+            {"mean_activation": FROM_RANKING, "hrank": FROM_RANKING},
+        ),
+        (("training={epochs: 3}", *FEWER), set(SHARED[2:]), {}),
+        (("seeds=[1]", *FEWER), set(SHARED[1:]), {}),
     ],
+    ids=["ks, removals, criteria", "split", "training", "seeds"],
 )
-def test_another_config_gets_its_own_results(cache, tmp_path, change, again):
+def test_another_config_gets_its_own_results(cache, uncached, tmp_path, changes, again, by_criterion):
     """The results are byte-identical to those without the cache; only what the change affects is computed."""
     shared = checkout(tmp_path / "shared", cache)
-    assert computed(shared.run(CURVE, "--cache", "--config", change).stdout) == again
-    alone = Study(tmp_path / "alone", FEW)
-    alone.run(CURVE, "--config", change)
+    output = shared.run(CURVE, "--cache", "--config", *changes).stdout
+    assert computed(output) == again
+    assert {criterion: computed(output, f"/{criterion}") for criterion in by_criterion} == by_criterion
+    alone = copy_of(uncached, tmp_path / "alone")
+    # Without its curve, the study is not finished and may be replaced.
+    alone.path("curve.csv").unlink()
+    alone.run(CURVE, "--config", *changes)
     assert alone.path("curve.csv").read_bytes() == shared.path("curve.csv").read_bytes()
 
 
@@ -103,18 +147,18 @@ def test_a_study_of_another_name_uses_the_same_entries_and_is_frozen(cache, tmp_
 
 
 @pytest.mark.parametrize(
-    ("module", "again"),
+    ("module", "criterion", "again"),
     [
-        ("prunecurve/sweep/head.py", {"sum_channels", "eval_pruned"}),
-        ("prunecurve/ranking/activations.py", {"collect_activations", "rank_channels", "sum_channels", "eval_pruned"}),
-        ("prunecurve/ranking/criteria/l1_norm.py", {"rank_channels", "sum_channels", "eval_pruned"}),
+        ("prunecurve/sweep/head.py", "l1_norm", {"sum_channels", "eval_pruned"}),
+        ("prunecurve/ranking/activations.py", "mean_activation", {"collect_activations", *FROM_RANKING}),
+        ("prunecurve/ranking/criteria/l1_norm.py", "l1_norm", FROM_RANKING),
     ],
 )
-def test_an_edited_module_is_not_served_from_before_the_edit(cache, tmp_path, module, again):
+def test_an_edited_module_is_not_served_from_before_the_edit(cache, tmp_path, module, criterion, again):
     edited = checkout(tmp_path / "study", cache)
     with (edited.folder / "workflow" / "scripts" / module).open("a") as file:
         file.write("\nEDITED = True\n")
-    assert computed(edited.run(CURVE, "--cache").stdout) == again
+    assert computed(edited.run(ROW.format(criterion), "--cache").stdout) == again
 
 
 def test_data_sets_share_nothing_but_their_shape(cache, tmp_path):
@@ -134,9 +178,8 @@ def test_data_sets_share_nothing_but_their_shape(cache, tmp_path):
     assert len(set(found)) == 4
 
 
-def test_a_damaged_entry_is_named_and_goes_with_its_link(cache, tmp_path):
-    study = checkout(tmp_path / "study", cache)
-    study.run(CURVE, "--cache")
+def test_a_damaged_entry_is_named_and_goes_with_its_link(second, tmp_path):
+    study = copy_of(second[0], tmp_path / "study")
     features, sums = (
         study.path(f"seed0/conv3/{name}") for name in ("activations/test/features.npy", "partial_sums/l1_norm.npy")
     )
@@ -158,15 +201,14 @@ def test_a_damaged_entry_is_named_and_goes_with_its_link(cache, tmp_path):
         entry.write_bytes(intact)
 
 
-def test_another_processor_trains_its_own_networks_and_existing_results_stay(cache, tmp_path):
+def test_another_processor_trains_its_own_networks_and_existing_results_stay(cache, second, tmp_path):
     """A variable of torch that selects other instructions stands for another processor."""
-    other = checkout(tmp_path / "study", cache)
-    assert computed(other.run(CURVE, "--cache").stdout) == set()
+    other = copy_of(second[0], tmp_path / "study")
     other.variables = {**other.variables, "ATEN_CPU_CAPABILITY": "avx2"}
     assert other.plan(CURVE, "--cache") == {}, "not a reason to run anything again"
     moved = checkout(tmp_path / "moved", cache)
     moved.variables = other.variables
-    assert computed(moved.run(CURVE, "--cache").stdout) == set(SHARED[2:])
+    assert computed(moved.run(ROW.format("l1_norm"), "--cache").stdout) == set(SHARED[2:])
 
 
 def test_the_digest_of_the_machine_is_that_of_what_changes_results(tmp_path, monkeypatch):

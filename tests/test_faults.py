@@ -26,9 +26,13 @@ from prunecurve.files import SEAL
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
 CURVE = "results/digits/curve.csv"
+ROW = "seed0/conv3/sweep/l1_norm/structural/k5.csv"
+FEATURES = "seed0/conv3/activations/test/features.npy"
+SHAPE = "figures/shape.png"
 # The network and its features have more than 1 MB each. Snakemake compares such files by their time, not by checksum.
 LARGE = TINY.replace("hidden: [12, 6]", "hidden: [512, 400]").replace("[4, 6, 8]", "[4, 6, 40]")
-LARGE += "sweep: {ks: [1, 2, 3, 4, 5, 6, 7]}\n"
+LARGE = LARGE.replace("epochs: 2", "epochs: 1") + "sweep: {ks: [2, 3, 5], removals: [structural]}\n"
+TARGETS = (CURVE, "results/digits/summary.csv", f"results/digits/{SHAPE}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -38,8 +42,37 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A finished study with large artifacts, read only; `copied` copies it."""
-    return finished_study(tmp_path_factory, "finished-large", LARGE)
+    """A study with large artifacts and one figure, read only; `copied` copies it."""
+    return finished_study(tmp_path_factory, "finished-large", LARGE, *TARGETS)
+
+
+@pytest.fixture(scope="session")
+def commands(finished: Study) -> dict[str, str]:
+    """Return the command that Snakemake runs for each artifact, relative to the study's folder in the results."""
+    found, outputs = {}, []
+    # Jobs of a group are indented.
+    for line in map(str.strip, finished.run("-n", "-p", "--forceall", *TARGETS).stdout.splitlines()):
+        if line.startswith("output: "):
+            outputs = [name.removeprefix("results/digits/") for name in line.split(": ", 1)[1].split(", ")]
+        elif line.startswith("Shell command: "):
+            found |= dict.fromkeys(outputs, line.removeprefix("Shell command: "))
+    return found
+
+
+def by_hand(study: Study, command: str, succeed: bool = False) -> str:
+    """Run the command of a job in the study, without Snakemake; return what it prints."""
+    python = Path(sys.executable).parent
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=study.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment() | {"PATH": f"{python}{os.pathsep}{os.environ['PATH']}"},
+    )
+    assert (done.returncode == 0) is succeed, done.stdout
+    return done.stdout
 
 
 def test_the_artifacts_of_the_study_are_large(finished):
@@ -114,23 +147,25 @@ class Stage:
 
 
 TABLES = ("curve.csv", "summary.csv")
+LATER = (*TABLES, "figures")
 STAGES = [
-    Stage("train", 3.0, ("seed0/model.pt", "seed0/training.csv"), ("seed0/conv3", *TABLES)),
-    Stage("collect_activations", 2.5, ("seed0/conv3/activations",), ("seed0/conv3", *TABLES)),
-    Stage("eval_pruned", 2.5, ("seed0/conv3/sweep",), TABLES),
-    Stage("aggregate", 1.0, TABLES),
+    Stage("train", 3.0, ("seed0/model.pt", "seed0/training.csv"), ("seed0/conv3", *LATER)),
+    Stage("collect_activations", 2.5, ("seed0/conv3/activations",), ("seed0/conv3", *LATER)),
+    Stage("eval_pruned", 1.0, ("seed0/conv3/sweep",), LATER),
+    Stage("aggregate", 1.0, TABLES, ("figures",)),
 ]
 
 
-def start_from(stage: Stage, study: Study, *arguments: str) -> subprocess.Popen:
+def start_from(stage: Stage, study: Study, target: str = CURVE) -> subprocess.Popen:
     """Delete the outputs of a stage and all later ones, start `snakemake`, and return when a job of the stage runs."""
-    shutil.rmtree(study.path("figures"))
+    # A job of an earlier run is not one of this run.
+    assert wait_until(lambda: not processes(study, stage.script))
     for name in (*stage.outputs, *stage.after):
         if study.path(name).exists():
             delete(study, name)
     log = (study.folder / "output.log").open("w")
     driver = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "2", CURVE, *arguments],
+        [sys.executable, "-m", "snakemake", "--cores", "2", target],
         cwd=study.folder,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -175,36 +210,46 @@ def no_process_stays(request: pytest.FixtureRequest) -> Iterator[None]:
         end_by_force(process)
 
 
-@pytest.mark.parametrize("victim", ["all", "driver", "job"])
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.script)
-def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(
-    finished, copied, rng, record_property, stage, victim, attempt
-):
-    driver = start_from(stage, copied)
-    when = wait_for_a_moment(stage, copied, rng)
+def kill(victim: str, stage: Stage, driver: subprocess.Popen, study: Study, rng: random.Random) -> bool:
+    """Kill all processes, the driver or a job at a random moment of the stage; return whether something was killed."""
+    when = wait_for_a_moment(stage, study, rng)
     if victim == "job":
-        killed = [process for process in processes(copied, stage.script)[:1] if end_by_force(process)]
+        killed = any([end_by_force(process) for process in processes(study, stage.script)[:1]])
         failed = driver.wait(120) != 0
-        assert failed is bool(killed) or not copied.path("curve.csv").exists()
+        assert failed is killed or not study.path("curve.csv").exists()
         if failed:
-            assert f"Failed {stage.script}" in (copied.folder / "output.log").read_text()
+            assert f"Failed {stage.script}" in (study.folder / "output.log").read_text()
     else:
         killed = driver.poll() is None
         if killed:
             os.killpg(driver.pid, signal.SIGKILL) if victim == "all" else driver.kill()
         driver.wait(60)
         if victim == "all":
-            assert wait_until(lambda: not processes(copied), 10), "a job survived the kill of all processes"
+            assert wait_until(lambda: not processes(study), 10), "a job survived the kill of all processes"
         # Jobs continue without their driver. In half of the cases, the next command starts before they end.
         elif rng.random() < 0.5:
-            assert wait_until(lambda: not processes(copied))
-    locked = any(copied.folder.glob(".snakemake/locks/*"))
-    assert locked is (victim != "job" and killed) or copied.path("curve.csv").exists()
-    record_property("outcome", f"{stage.script}, {victim}: {'killed ' + when if killed else 'had ended'}")
-    assert differing(copied, finished) == [], "a partly written file has its final name"
-    if locked:
-        assert "--unlock" in copied.run(CURVE, succeed=False).stdout
-        copied.run("--unlock")
+            assert wait_until(lambda: not processes(study))
+    print(f"{stage.script}, {victim}: {'killed ' + when if killed else 'had ended'}")
+    return killed
+
+
+@pytest.mark.parametrize("victim", ["all", "driver", "job"])
+def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(
+    finished, copied, rng, record_property, victim, attempt
+):
+    """In each stage, a kill. The command that goes on after it is the one that is killed in the next stage."""
+    for stage in STAGES:
+        driver = start_from(stage, copied)
+        killed = kill(victim, stage, driver, copied, rng)
+        record_property("outcome", f"{stage.script}, {victim}: {'killed' if killed else 'had ended'}")
+        locked = any(copied.folder.glob(".snakemake/locks/*"))
+        assert locked is (victim != "job" and killed) or copied.path("curve.csv").exists()
+        assert differing(copied, finished) == [], "a partly written file has its final name"
+        if locked:
+            # The answer is the same after all kills, and each question takes seconds.
+            if stage is STAGES[-1]:
+                assert "--unlock" in copied.run(CURVE, succeed=False).stdout
+            copied.run("--unlock")
     copied.run(CURVE)
     assert wait_until(lambda: not processes(copied)), "a process is still running"
     assert differing(copied, finished) == []
@@ -213,31 +258,44 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(
     assert copied.plan(CURVE) == {}
 
 
-@pytest.mark.parametrize("stage", STAGES[:2], ids=lambda stage: stage.script)
-def test_a_job_that_ends_after_the_next_run_changes_nothing(finished, copied, stage):
-    """The job outlives its killed driver, and the next run has made the same artifacts when the job ends."""
-    driver = start_from(stage, copied)
+@pytest.mark.parametrize(
+    ("stage", "target"),
+    [
+        (dataclasses.replace(STAGES[0], after=("seed0/conv3/activations",)), FEATURES),
+        (dataclasses.replace(STAGES[1], after=(ROW,)), ROW),
+    ],
+    ids=["train", "collect_activations"],
+)
+def test_a_job_that_ends_after_the_next_run_changes_nothing(finished, copied, stage, target):
+    """The job outlives its killed driver, and the next run has made the same artifacts when the job ends.
+
+    The target depends on these artifacts. It would be made again if they had a new time.
+    """
+    target = f"results/digits/{target}"
+    driver = start_from(stage, copied, target)
     (late,) = processes(copied, stage.script)[:1]
     os.kill(late, signal.SIGSTOP)
     driver.kill()
     driver.wait(60)
     copied.run("--unlock")
-    copied.run(CURVE)
-    assert copied.plan(CURVE) == {}
-    large = [path for name in stage.outputs for path in copied.path(name).parent.rglob("*.npy")]
+    copied.run(target)
+    large = [path for path in copied.path("seed0").rglob("[!.]*") if path.suffix in (".npy", ".pt")]
     times = {path: path.stat().st_mtime_ns for path in large}
+    assert {copied.path("seed0/model.pt"), copied.path(FEATURES)} <= times.keys()
     os.kill(late, signal.SIGCONT)
     assert wait_until(lambda: not processes(copied)), "the late job does not end"
     assert {path: path.stat().st_mtime_ns for path in large} == times
-    assert copied.plan(CURVE) == {} and differing(copied, finished) == [] and unfinished(copied) == []
+    assert copied.plan(target) == {} and differing(copied, finished) == [] and unfinished(copied) == []
 
 
 def test_a_forced_run_gives_the_same_bytes_a_new_time(finished, copied):
-    before = copied.path("seed0/model.pt").stat().st_mtime_ns
+    model, features = (copied.path(name) for name in ("seed0/model.pt", FEATURES))
+    before = model.stat().st_mtime_ns, features.stat().st_mtime_ns
     copied.run("results/digits/seed0/model.pt", "--forcerun", "train")
-    assert copied.path("seed0/model.pt").stat().st_mtime_ns > before and differing(copied, finished) == []
-    assert "collect_activations" in copied.plan(CURVE), "Snakemake compares large files by time"
+    assert model.stat().st_mtime_ns > before[0] and features.stat().st_mtime_ns == before[1]
+    assert differing(copied, finished) == []
     copied.run(CURVE)
+    assert features.stat().st_mtime_ns > before[1], "Snakemake compares large files by time"
     assert copied.plan(CURVE) == {} and differing(copied, finished) == []
 
 
@@ -281,35 +339,38 @@ def disk_at(copied: Study) -> Iterator:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-SHAPE = "figures/shape.png"
-ROW = "seed0/conv3/sweep/l1_norm/structural/k5.csv"
-
-
 @pytest.mark.parametrize(
-    ("deleted", "free", "named"),
+    ("deleted", "free", "named", "target"),
     [
-        (["seed0/model.pt", "seed0/training.csv"], 0, "seed0/model.pt"),
-        (["seed0/conv3/activations"], 120_000, "seed0/conv3/activations/test/features.npy"),
-        ([ROW], 0, ROW),
-        (["curve.csv", "curve.csv.settings"], 0, "curve.csv"),
-        ([SHAPE, "figures/shape.svg"], 0, SHAPE),
+        # With a target, Snakemake runs the jobs. The others run by hand.
+        (["seed0/model.pt", "seed0/training.csv"], 0, "seed0/model.pt", ""),
+        (["seed0/conv3/activations"], 120_000, FEATURES, FEATURES),
+        ([ROW, *TABLES], 0, ROW, "curve.csv"),
+        (["curve.csv", "curve.csv.settings"], 0, "curve.csv", ""),
+        ([SHAPE, "figures/shape.svg"], 0, SHAPE, ""),
     ],
     ids=["train", "collect_activations", "eval_pruned", "aggregate", "plot"],
 )
 def test_a_full_disk_is_told_and_with_more_room_the_same_command_goes_on(
-    finished, copied, disk_at, deleted, free, named
+    finished, copied, commands, disk_at, deleted, free, named, target
 ):
-    delete(copied, *deleted)
+    # A log that is written again would free as much space as a small table needs.
+    delete(copied, *deleted, "logs", "seed0/logs")
     disk = disk_at("results")
     disk.leave(free)
-    target = f"results/digits/{deleted[0] if Path(deleted[0]).suffix else named}"
-    output = copied.run(target, succeed=False).stdout
+
+    def run(succeed: bool) -> str:
+        if target:
+            return copied.run(f"results/digits/{target}", succeed=succeed).stdout
+        return by_hand(copied, commands[named], succeed)
+
+    output = run(succeed=False)
     folder = copied.path(named).parent
     assert f"results/digits/{named} can't be written: no space is left in {folder}; free disk space" in output
     assert "Traceback" not in output and "Logging error" not in output and "SIGBUS" not in output
-    assert unfinished(copied) == [] and differing(copied, finished) == []
+    assert unfinished(copied) == [] and differing(copied, finished) == [] and not copied.path(named).exists()
     disk.remount("size=16m")
-    copied.run(target, CURVE)
+    run(succeed=True)
     assert differing(copied, finished) == []
     assert artifacts(copied).keys() >= {f"digits/{named}", "digits/curve.csv"}
 
@@ -340,13 +401,16 @@ def test_results_that_may_only_be_read_stay_whole(finished, copied, disk_at):
     assert "digits/curve.csv" in artifacts(copied)
 
 
-@pytest.mark.parametrize("free", [0, 12288])
-def test_snakemakes_own_folder_on_a_full_disk(finished, copied, disk_at, free):
+def test_snakemakes_own_folder_on_a_full_disk(finished, copied, disk_at):
     """Snakemake prints a traceback that ends with the reason. Results stay intact; with more space the run works."""
     delete(copied, ROW, *TABLES)
+    # A record that is written again would need no more space. With 12 kB, the locks fit and the first record does not.
+    shutil.rmtree(copied.folder / ".snakemake" / "metadata")
     disk = disk_at(".snakemake")
-    disk.leave(free)
-    assert "No space left on device" in copied.run(CURVE, succeed=False).stdout
+    for free in (12288, 0):
+        disk.leave(free)
+        assert "No space left on device" in copied.run(CURVE, succeed=False).stdout
+        assert differing(copied, finished) == []
     disk.remount("size=16m")
     copied.run(CURVE)
     assert differing(copied, finished) == [] and "digits/curve.csv" in artifacts(copied)
@@ -392,41 +456,65 @@ def test_the_bombs_are_live(tmp_path):
             (tmp_path / "marker").unlink()
 
 
+# Artifacts and the output of a job that reads each. No job reads two artifacts of its group, or what another one makes.
 @pytest.mark.parametrize(
-    ("name", "reader"),
+    "readers",
     [
-        ("source/images.npy", "seed0/images/test.npy"),
-        ("seed0/images/test.npy", "seed0/conv3/activations/test/features.npy"),
-        ("seed0/labels/test.npy", ROW),
-        ("seed0/model.pt", "seed0/conv3/activations/test/features.npy"),
-        ("seed0/conv3/layer.npy", "seed0/conv3/partial_sums/l1_norm.npy"),
-        ("seed0/conv3/activations/test/features.npy", ROW),
-        ("seed0/conv3/partial_sums/l1_norm.npy", ROW),
-        ("seed0/conv3/ranking/l1_norm.csv", ROW),
-        (ROW, "curve.csv"),
-        ("seed0/conv3/activations/test/channels.csv", "seed0/conv3/ranking/mean_activation.csv"),
+        {"source/images.npy": "seed0/images/test.npy"},
+        {"seed0/images/test.npy": FEATURES, "seed0/conv3/layer.npy": "seed0/conv3/ranking/l1_norm.csv"},
+        {
+            "seed0/labels/test.npy": ROW,
+            "seed0/conv3/activations/test/channels.csv": "seed0/conv3/ranking/mean_activation.csv",
+        },
+        {"seed0/model.pt": FEATURES},
+        {FEATURES: ROW},
+        {
+            "seed0/conv3/partial_sums/l1_norm.npy": ROW,
+            "seed0/conv3/ranking/mean_activation.csv": ROW.replace("l1_norm", "mean_activation"),
+        },
+        {ROW: "curve.csv"},
     ],
+    ids=lambda readers: ", ".join(readers),
 )
-def test_a_damaged_or_hostile_artifact_is_named_and_never_run(finished, copied, rng, tmp_path, name, reader):
-    """The modification time stays the same, so that Snakemake does not create the file again."""
-    path, marker = copied.path(name), tmp_path / "marker"
-    whole, stat = path.read_bytes(), path.stat()
-    flipped = bytearray(whole)
-    flipped[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
-    # A CSV file without its last byte, a line feed, is still complete.
-    cut = whole[: rng.randrange(len(whole) - 1)]
-    for content in (cut, bytes(flipped), *hostile(path, marker)):
-        path.write_bytes(content)
-        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-        copied.path(reader).unlink(missing_ok=True)
-        done = copied.run(f"results/digits/{reader}", succeed=False)
+def test_a_damaged_or_hostile_artifact_is_named_and_never_run(finished, copied, commands, rng, tmp_path, readers):
+    """The modification time stays the same, so that Snakemake does not create the file again.
+
+    The jobs run by hand on each kind of damage, and in Snakemake on the worst one.
+    """
+    marker = tmp_path / "marker"
+
+    def damage(name: str, content: bytes) -> None:
+        times = finished.path(name).stat()
+        copied.path(name).write_bytes(content)
+        os.utime(copied.path(name), ns=(times.st_atime_ns, times.st_mtime_ns))
+        copied.path(readers[name]).unlink(missing_ok=True)
+
+    def require_named(name: str, output: str) -> None:
         assert not marker.exists()
-        assert done.returncode != 0, done.stdout
-        assert f"results/digits/{name} " in done.stdout and "delete it and run again" in done.stdout, done.stdout
-        assert "Traceback" not in done.stdout and not copied.path(reader).exists()
-    path.unlink()
-    copied.run(f"results/digits/{reader}", CURVE)
-    assert differing(copied, finished) == [] and artifacts(copied).keys() >= {f"digits/{name}", f"digits/{reader}"}
+        assert f"results/digits/{name} " in output and "delete it and run again" in output, output
+        assert "Traceback" not in output and not copied.path(readers[name]).exists()
+
+    worst = {}
+    for name, reader in readers.items():
+        whole = copied.path(name).read_bytes()
+        flipped = bytearray(whole)
+        flipped[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+        # A CSV file without its last byte, a line feed, is still complete.
+        cut = whole[: rng.randrange(len(whole) - 1)]
+        *others, worst[name] = (cut, bytes(flipped), *hostile(copied.path(name), marker))
+        for content in others:
+            damage(name, content)
+            require_named(name, by_hand(copied, commands[reader]))
+    for name, content in worst.items():
+        damage(name, content)
+    targets = [f"results/digits/{reader}" for reader in readers.values()]
+    output = copied.run("--keep-going", *targets, succeed=False).stdout
+    for name in readers:
+        require_named(name, output)
+    delete(copied, *readers)
+    copied.run(*targets)
+    assert differing(copied, finished) == []
+    assert artifacts(copied).keys() >= {f"digits/{name}" for name in (*readers, *readers.values())}
 
 
 HOSTILE_YAML = "seeds: !!python/object/apply:os.system ['touch {}']"
@@ -451,25 +539,32 @@ def test_a_config_that_would_run_code_is_refused(copied, tmp_path):
 
 
 def test_a_second_run_is_refused_and_the_first_is_unharmed(finished, copied):
-    first = start_from(STAGES[0], copied)
+    first = start_from(STAGES[2], copied)
+    # The first run does not end before the second one starts.
+    (job,) = processes(copied, STAGES[2].script)[:1]
+    os.kill(job, signal.SIGSTOP)
     output = copied.run(CURVE, succeed=False).stdout
     assert "Directory cannot be locked" in output and "no other Snakemake process" in output
+    os.kill(job, signal.SIGCONT)
     assert first.wait(120) == 0, (copied.folder / "output.log").read_text()
     assert differing(copied, finished) == [] and "digits/curve.csv" in artifacts(copied)
     assert copied.plan(CURVE) == {}
 
 
-@pytest.mark.parametrize("ahead", [3600, 86400], ids=["an hour", "a day"])
-def test_a_clock_set_back_is_told_and_one_time_for_all_files_mends_it(finished, copied, ahead):
+def test_a_clock_set_back_is_told_and_one_time_for_all_files_mends_it(finished, copied):
     """Existing files have times in the future. Snakemake rejects outputs that are older than their inputs."""
     delete(copied, ROW, *TABLES)
-    for path in (copied.folder / "results").rglob("*"):
-        os.utime(path, ns=tuple(t + ahead * 10**9 for t in (path.stat().st_atime_ns, path.stat().st_mtime_ns)))
-    for _ in range(2):
+    results = copied.folder / "results"
+    # An hour ahead, twice, then a day.
+    for more in (3600, 0, 86400 - 3600):
+        for path in results.rglob("*"):
+            os.utime(path, ns=tuple(t + more * 10**9 for t in (path.stat().st_atime_ns, path.stat().st_mtime_ns)))
         assert "clock skew" in copied.run(CURVE, succeed=False).stdout
         assert differing(copied, finished) == [] and not copied.path(ROW).exists()
     subprocess.run('find results -exec touch -d "$(date)" {} +', shell=True, cwd=copied.folder, check=True)
-    assert copied.plan(CURVE) == {"eval_pruned": 1, "aggregate": 1}
+    times = {name: (results / name).stat().st_mtime_ns for name in artifacts(copied)}
     copied.run(CURVE)
-    assert differing(copied, finished) == [] and "digits/curve.csv" in artifacts(copied)
+    made = {name for name in artifacts(copied) if times.get(name) != (results / name).stat().st_mtime_ns}
+    assert made == {f"digits/{ROW}", "digits/curve.csv", "digits/curve.csv.settings"}, "only what was deleted"
+    assert differing(copied, finished) == []
     assert copied.plan(CURVE) == {}
