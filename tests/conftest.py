@@ -129,7 +129,7 @@ def heeds_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-TOGETHER = ("test_slurm.py", "test_archive.py", "test_cache.py", "test_benchmarks.py")
+TOGETHER = ("test_slurm.py", "test_archive.py", "test_cache.py", "test_benchmarks.py", "test_classes.py")
 
 
 class TogetherOrAnywhere(LoadScopeScheduling):
@@ -144,7 +144,7 @@ class TogetherOrAnywhere(LoadScopeScheduling):
 
 
 # Files whose tests run Snakemake, and fixtures for it. `make test-quick` leaves these tests out (marker `snakemake`).
-RUN_SNAKEMAKE = {*TOGETHER, "test_workflow.py", "test_faults.py", "test_classes.py"}
+RUN_SNAKEMAKE = {*TOGETHER, "test_workflow.py", "test_faults.py"}
 FOR_SNAKEMAKE = {"study", "finished", "copied", "untouched"}
 
 
@@ -174,7 +174,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def finished_study(tmp_path_factory: pytest.TempPathFactory, name: str, config: str, *targets: str) -> Study:
-    """Return the study of this name. The first worker process that needs it runs it, or only its targets, for all."""
+    """Return the study of this name. The first worker process that needs it runs it, or only its targets, for all.
+
+    The output of its run is in a file beside the folder, with the suffix `.txt`.
+    """
     root = tmp_path_factory.getbasetemp()
     # Each worker process has its own folder in a common one.
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
@@ -182,7 +185,7 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory, name: str, config: 
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (root / name).is_dir():
             study = Study(root / f"{name}-running", config)
-            study.run(*targets)
+            (root / f"{name}.txt").write_text(study.run(*targets).stdout)
             study.folder.rename(root / name)
     return Study.at(root / name)
 

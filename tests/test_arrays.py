@@ -294,7 +294,7 @@ def test_own_arrays_through_all_steps(tmp_path):
         .replace("same_weight: 6.0", "same_weight: 4.0")
         .replace("[mean_activation, l1_norm]", "[l1_norm]")
         + "dataset: arrays\ndata_dir: mine\nimage_size: 16\npairs_per_image: {same: 1, different: 3}\n"
-        + "sweep: {ks: [2, 5]}\n",
+        + "sweep: {ks: [2, 5], ks_per_job: 8}\n",
     )
     for split, count in (("train", 60), ("test", 18)):
         labels = np.arange(count) % 3

@@ -1,14 +1,17 @@
 """The whole workflow through the real `snakemake` command, in copies of the project with a small study."""
 
 import csv
+import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +56,13 @@ def replace(study: Study, old: str, new: str) -> None:
     config = study.folder / "config.yaml"
     assert old in config.read_text()
     config.write_text(config.read_text().replace(old, new))
+
+
+def jobs_of_run(output: str) -> dict[str, int]:
+    """Return the number of jobs of each rule that a run printed before its first job."""
+    table = re.search(r"^Job stats.*?^ total", output, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^ ([a-z ]+?) +(\d+) *$", table[0], re.MULTILINE) if table else []
+    return {rule.replace(" ", "_"): int(count) for rule, count in found}
 
 
 def append(study: Study, module: str) -> None:
@@ -111,16 +121,16 @@ def test_no_temporary_file_is_left_and_every_job_has_a_log(finished):
     assert "train seed 0: epoch 2/2" in finished.path("seed0/logs/train.log").read_text()
 
 
-def test_a_run_prints_its_progress_and_its_summary_in_few_lines(copied):
+def test_a_run_prints_its_progress_and_its_summary_in_few_lines(finished):
     """Output to a file: numbers of jobs, epochs with their scores, the summary; not four lines per job."""
-    copied.path("seed0/model.pt").unlink()
-    lines = copied.run("--forcerun", "eval_pruned").stdout.splitlines()
+    lines = finished.folder.with_suffix(".txt").read_text().splitlines()
     assert len(lines) <= 80, "\n".join(lines)
+    assert jobs_of_run("\n".join(lines))["eval_pruned"] == EVALUATIONS
     epochs = [
         line for line in lines if re.match(r"train seed 0: epoch [12]/2  loss .* balanced accuracy 0\.\d{4}", line)
     ]
     assert 1 <= len(epochs) <= 2 and "epoch 2/2" in epochs[-1]
-    summary = copied.path("summary.txt").read_text().splitlines()
+    summary = finished.path("summary.txt").read_text().splitlines()
     assert len(summary) > 5 and set(filter(None, summary)) <= set(lines)
 
 
@@ -128,7 +138,8 @@ def test_the_summary_is_printed_again(copied):
     summary = copied.path("summary.txt").read_text()
     assert "results/digits/figures/" in summary and all(criterion in summary for criterion in CRITERIA)
     assert copied.plan("all", "summary") == {"summary": 1}
-    assert all(line in copied.run("summary").stdout for line in summary.splitlines())
+    output = copied.run("summary").stdout
+    assert all(line in output for line in summary.splitlines())
     copied.path("logs/summarise.log").unlink()
     copied.path("summary.txt").unlink()
     assert copied.plan("summary") == {"summarise": 1, "summary": 1}
@@ -274,33 +285,44 @@ def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, not_plan
 
 
 @pytest.mark.parametrize(
-    ("module", "expected"),
+    ("modules", "expected"),
     [
-        ("prunecurve/verification/surgery.py", {"verify_surgery": 1}),
-        ("prunecurve/ranking/criteria/l1_norm.py", {"rank_channels": 1}),
-        ("prunecurve/figures/of_curve_mean/accuracy_vs_k.py", {"plot": 2}),
-        ("prunecurve/figures/of_curve_mean/class_accuracy_vs_k.py", {"plot": 1}),
-        ("prunecurve/figures/style.py", {"plot": len(STUDY_FIGURES), "plot_network": 2}),
+        # Edits whose jobs are disjoint share a dry run.
         (
-            "prunecurve/sweep/head.py",
-            {"sum_channels": len(CRITERIA), "eval_pruned": EVALUATIONS, "verify_surgery": 1},
+            [
+                "prunecurve/verification/surgery.py",
+                "prunecurve/figures/of_curve_mean/class_accuracy_vs_k.py",
+                "prunecurve/sweep/backends/torch_backend.py",  # no job of this study uses it
+            ],
+            {"verify_surgery": 1, "plot": 1},
         ),
-        ("aggregate.py", {"aggregate": 1}),
-        ("prunecurve/study/shape.py", {"explain_shape": 1, "plot": 1}),
-        ("prunecurve/sweep/backends/torch_backend.py", {}),
-        ("prunecurve/network/layers.py", {"describe_layer": 1, "collect_activations": 2}),
-        ("prunecurve/study/comparisons.py", {"compare_rankings": 1, "aggregate": None}),
-        ("make_pairs.py", {"make_pairs": 1, "train": 1}),
-        ("prunecurve/network/conv_net.py", {"train": 1, "collect_activations": 2}),
+        (
+            ["prunecurve/figures/of_curve_mean/accuracy_vs_k.py", "prunecurve/study/comparisons.py"],
+            # Two figures of curves, the agreement of the compared rankings, and the areas.
+            {"plot": 4, "compare_rankings": 1, "aggregate": None, "explain_shape": None},
+        ),
+        (["prunecurve/figures/style.py"], {"plot": len(STUDY_FIGURES), "plot_network": 2}),
+        (
+            # The first edit ranks one criterion again, the second one evaluates all of them again.
+            ["prunecurve/ranking/criteria/l1_norm.py", "prunecurve/sweep/head.py"],
+            {"rank_channels": 1, "sum_channels": len(CRITERIA), "eval_pruned": EVALUATIONS, "verify_surgery": 1},
+        ),
+        (["aggregate.py"], {"aggregate": 1}),
+        (["prunecurve/study/shape.py"], {"explain_shape": 1, "plot": 1}),
+        (["prunecurve/network/layers.py"], {"describe_layer": 1, "collect_activations": 2}),
+        (["make_pairs.py"], {"make_pairs": 1, "train": 1}),
+        (["prunecurve/network/conv_net.py"], {"train": 1, "collect_activations": 2}),
     ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_an_edit_runs_what_uses_it(copied, module, expected):
-    append(copied, module)
+def test_an_edit_runs_what_uses_it(copied, modules, expected):
+    for module in modules:
+        append(copied, module)
     planned = copied.plan()
     assert {rule: planned.get(rule) for rule in expected} == expected
     order = ["get_images", "make_pairs", "train", "collect_activations", "rank_channels", "sum_channels"]
     order += ["eval_pruned", "aggregate"]
-    earlier = next((order[: order.index(rule)] for rule in expected if rule in order), order)
+    earlier = next((order[: order.index(rule)] for rule in expected if planned.get(rule) and rule in order), order)
     assert not set(earlier) & set(planned)
 
 
@@ -316,6 +338,34 @@ def test_a_deleted_row_is_made_again_with_the_same_bytes(copied):
 # ---- all criteria; parts of a study; other layers
 
 
+def planned_commands(study: Study, *arguments: str) -> list[tuple[str, list[str]]]:
+    """Return the name of the script and the command of each job that a run would start, in the order of a run."""
+    lines = study.run("-n", "--printshellcmds", *arguments).stdout.splitlines()
+    commands = [shlex.split(line.partition(":")[2]) for line in lines if line.startswith("Shell command: python ")]
+    return [(Path(words[1]).stem, words) for words in commands]
+
+
+ONE_PROCESS = """
+import json, runpy, sys
+for words in json.load(sys.stdin):
+    sys.argv = words[1:]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run_together(study: Study, commands: list[list[str]]) -> None:
+    """Run commands of jobs one after the other in one process, so that torch is imported only once."""
+    subprocess.run(
+        [sys.executable, "-c", ONE_PROCESS],
+        cwd=study.folder,
+        input=json.dumps(commands),
+        text=True,
+        # As in jobs of Snakemake.
+        env=environment() | {"PYTHONPATH": "workflow/scripts", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        check=True,
+    )
+
+
 def test_test_labels_change_no_ranking(tmp_path):
     """All criteria give the same bytes with the labels of the test pairs and with these labels inverted."""
     every = [name for name in criteria.allowed() if name != "random"]
@@ -326,14 +376,18 @@ def test_test_labels_change_no_ranking(tmp_path):
     before = {target: (study.folder / target).read_bytes() for target in targets}
     labels = study.path("seed0/labels/test.npy")
     save_array(labels, 1 - np.load(labels))
-    planned = study.plan(*targets)
-    assert planned["collect_activations"] == 1
-    study.run(*targets, "--forcerun", "rank_channels")
+    commands = planned_commands(study, *targets, "--forcerun", "rank_channels")
+    assert [script for script, _ in commands].count("collect_activations") == 1
+    assert {script for script, _ in commands} >= {"rank_channels", "reverse_ranking"}
+    run_together(study, [command for _, command in commands])
     assert {target: (study.folder / target).read_bytes() for target in targets} == before
-    # Inverted labels of the validation pairs do change the rankings of criteria that read labels.
+    # Only labels of the validation pairs are read.
+    (command,) = [" ".join(words) for _, words in commands if {"--criterion", "greedy"} <= set(words)]
+    assert "activations/val/features.npy" in command and "labels/val.npy" in command
+    assert all("labels/test.npy" not in " ".join(words) for script, words in commands if script == "rank_channels")
     labels = study.path("seed0/labels/val.npy")
     save_array(labels, 1 - np.load(labels))
-    study.run(*targets, "--allowed-rules", "rank_channels", "reverse_ranking", "--forcerun", "rank_channels")
+    run_together(study, [command for script, command in commands if script in ("rank_channels", "reverse_ranking")])
     after = {target for target in targets if (study.folder / target).read_bytes() != before[target]}
     names = {target.split("/")[-1].removesuffix(".csv").removeprefix("reversed-") for target in after}
     assert names == {name for name in criteria.names() if "labels" in criteria.reads(name)}
@@ -353,10 +407,12 @@ def test_partial_includes_finished_seeds_and_reports_missing_ones(copied):
     tables = {"aggregate", "aggregate_channels", "average_curves", "summarise", "compare_rankings", "explain_shape"}
     tables |= {"plot", "partial"}
     assert set(copied.plan("partial")) == tables
-    assert "partial: includes seeds 0; missing: 5, 7" in copied.run("partial").stdout
+    # Two of the files, because each figure takes two seconds.
+    files = [f"results/digits/partial/{name}" for name in ("curve.csv", "figures/accuracy_vs_k.png")]
+    assert "partial: includes seeds 0; missing: 5, 7" in copied.run(*files).stdout
     assert copied.path("partial/curve.csv").read_bytes() == copied.path("curve.csv").read_bytes()
     assert copied.path("partial/figures/accuracy_vs_k.png").exists()
-    output = copied.run("-n", "partial").stdout
+    output = copied.run("-n", *files).stdout
     assert "missing: 5, 7" in output and "Nothing to be done" in output
     for name in ("seed0/conv3/sweep/l1_norm/structural/k5.csv", "seed0/model.pt"):
         copied.path(name).rename(copied.path("away"))
@@ -367,10 +423,9 @@ def test_partial_includes_finished_seeds_and_reports_missing_ones(copied):
 def test_sensitivity_and_an_earlier_layer(copied):
     """First the curves of all convolutions, with verification; then the study of conv2, which reads the same files."""
     replace(copied, "threads: 2", "threads: 2\nsensitivity: {criteria: [l2_norm]}")
-    planned = copied.plan("sensitivity")
+    jobs = jobs_of_run(copied.run("sensitivity").stdout)
     # Only the criterion of the sensitivity: three layers; for the last one also the K of the verification.
-    assert (planned["rank_channels"], planned["eval_pruned"]) == (3, P + CHECKED + 4)
-    copied.run("sensitivity")
+    assert (jobs["rank_channels"], jobs["eval_pruned"]) == (3, P + CHECKED + 4)
     table = rows(copied.path("sensitivity.csv"))
     assert [(row["layer"], int(row["k"])) for row in table] == [
         (layer, k) for layer, channels in (("conv1", 4), ("conv2", 6), ("conv3", 8)) for k in range(channels)
@@ -393,35 +448,50 @@ def test_sensitivity_and_an_earlier_layer(copied):
     assert not {"train", "describe_layer", "sum_channels"} & set(planned)
     # For l2_norm mean_replacement, which the shape figure needs; for loss_oracle the two verified removals.
     assert (planned["rank_channels"], planned["eval_pruned"]) == (1, 3)
-    copied.run("--config", "overwrite=true")
+    drawn = [f"results/digits/figures/{name}.png" for name in ("shape", "mean_feature_maps_conv2_seed0")]
+    copied.run("results/digits/curve.csv", *drawn, "--config", "overwrite=true")
     table = rows(copied.path("curve.csv"))
     assert [(row["criterion"], int(row["k"])) for row in table] == [
         (name, k) for name in ("l2_norm", "loss_oracle") for k in range(6)
     ]
     assert {row["layer"] for row in table} == {"conv2"}
     assert copied.path("figures/mean_feature_maps_conv2_seed0.png").exists()
-
-
-def test_a_hidden_linear_layer(copied):
-    """Its outputs are pruned like channels, with sums in numpy, all removals, and verification by surgery."""
-    criteria = "[mean_activation, l1_norm, hrank, chip, taylor_gate, greedy]"
-    chosen = ("--config", "study=hidden", "layer=linear1", f"ranking={{criteria: {criteria}, sampled_pairs: 40}}")
-    tables = ("results/hidden/curve.csv", "results/hidden/seed0/linear1/verification.csv")
-    maps = "results/hidden/figures/mean_feature_maps_linear1_seed0.png"
-    copied.run(*tables, maps, *chosen, "sweep={removals: [structural, mean_replacement], ks_per_job: 64}")
-    table = rows(copied.folder / tables[0])
-    assert len(table) == 6 * 2 * 12 and {row["layer"] for row in table} == {"linear1"}
-    assert table[3]["conv_weight_shape"] == "9x72"
-    verified = rows(copied.folder / tables[1])
-    assert {row["removal"] for row in verified} == {"structural", "mean_replacement", "zero_weights"}
-    assert all(row["agrees"] == "True" for row in verified) and (copied.folder / maps).exists()
-
-
-# ---- several studies in one folder
+    # A study may have its sensitivity alone. It is not replaced either.
+    copied.path("curve.csv").unlink()
+    output = copied.run("sensitivity", "--config", "training={epochs: 1}", succeed=False).stdout
+    assert "training.epochs: 2; asked for: 1" in output
 
 
 def contents(folder) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_hidden_linear_layer_in_a_further_study_of_the_data_set(copied):
+    """Its outputs are pruned like channels, with sums in numpy, all removals, and verification by surgery.
+
+    The study has a name of its own, so it and the study that was there do not change each other.
+    """
+    before = contents(copied.path(""))
+    criteria = "[mean_activation, l1_norm, hrank, chip, taylor_gate, greedy]"
+    tables = ("results/hidden/curve.csv", "results/hidden/seed0/linear1/verification.csv")
+    maps = "results/hidden/figures/mean_feature_maps_linear1_seed0.png"
+    chosen = ("study=hidden", "layer=linear1", "training={epochs: 1}")
+    chosen += (f"ranking={{criteria: {criteria}, sampled_pairs: 40}}",)
+    chosen += ("sweep={removals: [structural, mean_replacement], ks_per_job: 64}",)
+    target = (*tables, maps, "--config", *chosen)
+    copied.run(*target)
+    table = rows(copied.folder / tables[0])
+    assert len(table) == 6 * 2 * 12 and {row["layer"] for row in table} == {"linear1"}
+    assert {row["dataset"] for row in table} == {"digits"}
+    assert table[3]["conv_weight_shape"] == "9x72"
+    verified = rows(copied.folder / tables[1])
+    assert {row["removal"] for row in verified} == {"structural", "mean_replacement", "zero_weights"}
+    assert all(row["agrees"] == "True" for row in verified) and (copied.folder / maps).exists()
+    assert contents(copied.path("")) == before
+    assert copied.plan() == {} and copied.plan(*target) == {}
+
+
+# ---- several studies in one folder
 
 
 def test_a_finished_study_with_other_settings_is_not_replaced_without_overwrite(copied):
@@ -435,53 +505,42 @@ def test_a_finished_study_with_other_settings_is_not_replaced_without_overwrite(
         assert "Traceback" not in output
     assert "results/digits would be replaced" in output
     assert contents(copied.path("")) == before
-    assert "train" in copied.plan(*other, "overwrite=true")
-    assert "finished study" not in copied.run("-n", *other, "overwrite=true").stdout
+    output = copied.run("-n", *other, "overwrite=true").stdout
+    assert "finished study" not in output and re.search(r"^train +1$", output, re.MULTILINE)
     assert "finished study" not in copied.run("-n", "--config", "seeds=[0, 1]").stdout, "more seeds replace nothing"
 
 
 def test_no_way_of_calling_replaces_a_finished_study(copied):
-    """From an archive of other settings, without hooks, by the target sensitivity."""
-    copied.run("archive/conv2/manifest.json", "--config", "study=other", "layer=conv2", "sweep={ks: [2]}")
+    """With the settings of an archive and fewer criteria, without hooks, by the target sensitivity."""
+    copied.run("archive/frozen/manifest.json")
     before = contents(copied.path(""))
+    fewer = ("--config", "archive=frozen", "study=digits", "ranking={criteria: [mean_activation]}")
     for arguments in (
-        ("results/digits/curve.csv", "--config", "archive=conv2", "study=digits"),
+        ("results/digits/curve.csv", *fewer),
         ("--no-hooks", "--config", "training={epochs: 1}"),
         ("sensitivity", "--config", "training={epochs: 1}"),
     ):
         output = copied.run(*arguments, succeed=False).stdout
         assert "finished study that was made with other settings" in output, arguments
     # Drawing that archive replaces nothing.
-    copied.run("figures", "--config", "archive=conv2", "study=digits")
+    copied.run("results/archive/frozen/figures/areas.png", *fewer)
     assert contents(copied.path("")) == before
-    # A study may have its sensitivity alone.
-    small = ("--config", "study=s", "sensitivity={criteria: [l1_norm]}", "sweep={ks: [2]}")
-    copied.run("results/s/sensitivity.csv", *small)
-    output = copied.run("sensitivity", *small, "training={epochs: 1}", succeed=False).stdout
-    assert "training.epochs: 2; asked for: 1" in output
-
-
-def test_studies_of_one_data_set_do_not_change_each_other(copied):
-    before = contents(copied.path(""))
-    target = ("results/wide/curve.csv", "--config", "study=wide", "layer=conv2", "training={epochs: 1}")
-    copied.run(*target)
-    assert contents(copied.path("")) == before
-    table = rows(copied.folder / "results" / "wide" / "curve.csv")
-    assert {row["layer"] for row in table} == {"conv2"} and {row["dataset"] for row in table} == {"digits"}
-    assert copied.plan() == {} and copied.plan(*target) == {}
 
 
 def test_figures_of_another_layer_are_removed_and_named(copied):
     own = copied.path("figures/my_notes.png")
     own.write_text("not the workflow's")
-    (former,) = copied.path("figures").glob("mean_feature_maps_conv3_seed0.png")
-    other = ("--config", "overwrite=true", "layer=conv2", "ranking={criteria: [l1_norm]}")
-    copied.run("all", "--until", "rank_channels", *other)
-    assert former.exists(), "no other figure replaces it yet"
-    output = copied.run(*other).stdout
+    current = copied.path("figures/mean_feature_maps_conv3_seed0.png")
+    former = copied.path("figures/mean_feature_maps_conv2_seed0.png")
+    shutil.copyfile(current, former)
+    copied.path("summary.txt").unlink()
+    copied.path("figures/areas.png").unlink()
+    assert jobs_of_run(copied.run("all", "--until", "summarise").stdout) == {"summarise": 1}
+    assert former.exists(), "the figures of this config are not complete yet"
+    output = copied.run().stdout
     assert f"removed {former.relative_to(copied.folder)}: this config does not draw it" in output
-    assert not list(copied.path("figures").glob("*conv3*")) and own.exists()
-    assert copied.path("figures/mean_feature_maps_conv2_seed0.png").exists()
+    assert not list(copied.path("figures").glob("*conv2*")) and own.exists()
+    assert current.exists() and copied.path("figures/areas.png").exists()
 
 
 # ---- the same numbers under all circumstances
@@ -498,31 +557,27 @@ WIDE = (
 def test_the_curve_is_the_same_however_many_k_a_job_evaluates(tmp_path):
     """1, 16 (the last batch has 11) or all K per job: the same bytes. The verification reads all these files."""
     study = Study(tmp_path / "study", WIDE)
+    verification = "results/digits/seed0/conv3/verification.csv"
     study.run("results/digits/curve.csv")
     one = study.path("curve.csv").read_bytes()
     assert [row["k"] for row in rows(study.path("curve.csv"))] == [str(k) for k in range(43)]
     for size, names in ((16, ["k0-15", "k16-31", "k32-42"]), (43, ["k0-42"])):
         packed = ["--config", f"sweep={{ks_per_job: {size}}}"]
-        assert study.plan("results/digits/curve.csv", *packed) == {"eval_pruned": len(names), "aggregate": 1}
-        study.run("results/digits/curve.csv", "results/digits/seed0/conv3/verification.csv", *packed)
+        output = study.run("results/digits/curve.csv", verification, *packed).stdout
         assert study.path("curve.csv").read_bytes() == one, size
-        folder = study.path("seed0/conv3/sweep/greedy/structural")
-        assert sorted(path.stem for path in folder.glob("k*-*.csv") if path.stem in names) == names
-        assert len(rows(study.path("seed0/conv3/verification.csv"))) == 2 * CHECKED
+        folder = study.path("seed0/conv3/sweep/greedy")
+        made = sorted(path.relative_to(folder) for path in folder.glob("*/k*-*.csv") if path.stem in names)
+        assert [path.stem for path in made if path.parent.name == "structural"] == names
+        # The others are of zero_weights, which only the verification reads.
+        assert jobs_of_run(output) == {"eval_pruned": len(made), "aggregate": 1, "verify_surgery": 1}
+        assert len(rows(study.folder / verification)) == 2 * CHECKED
     # A file with the rows of other K is detected.
-    (folder / "k0-42.csv").write_bytes((folder / "k16-31.csv").read_bytes())
-    for target, message in (
-        ("seed0/conv3/verification.csv", "k0-42.csv has 0 rows for K = 0"),
-        ("curve.csv", "sweep/greedy/structural does not hold exactly one row for each K of the study"),
-    ):
-        study.path(target).unlink()
-        assert message in study.run(f"results/digits/{target}", *packed, succeed=False).stdout
-    # Only labels of the validation pairs are read.
-    ranking = "results/digits/seed0/conv3/ranking/greedy.csv"
-    output = study.run(ranking, "-n", "--printshellcmds", "--forcerun", "rank_channels").stdout
-    command = next(line for line in output.splitlines() if "rank_channels.py" in line and "--criterion greedy" in line)
-    assert "activations/val/features.npy" in command and "labels/val.npy" in command
-    assert "labels/test.npy" not in command
+    (folder / "structural/k0-42.csv").write_bytes((folder / "structural/k16-31.csv").read_bytes())
+    for target in (verification, "results/digits/curve.csv"):
+        (study.folder / target).unlink()
+    output = study.run(verification, "results/digits/curve.csv", "--keep-going", *packed, succeed=False).stdout
+    assert "k0-42.csv has 0 rows for K = 0" in output
+    assert "sweep/greedy/structural does not hold exactly one row for each K of the study" in output
 
 
 def test_jobs_of_many_k_need_no_stored_sums(study):
@@ -533,7 +588,9 @@ def test_jobs_of_many_k_need_no_stored_sums(study):
 
 
 def test_one_core_gives_the_same_bytes_as_two(finished, study):
-    study.run("results/digits/curve.csv", "results/digits/seed0/conv3/verification.csv", cores=1)
+    """All K in one job, which takes less time; this changes no byte, see above."""
+    files = ("results/digits/curve.csv", "results/digits/seed0/conv3/verification.csv")
+    study.run(*files, "--config", f"sweep={{ks_per_job: {P}}}", cores=1)
     for name in (
         "curve.csv",
         "seed0/conv3/verification.csv",
@@ -546,54 +603,48 @@ def test_one_core_gives_the_same_bytes_as_two(finished, study):
         assert study.path(name).read_bytes() == finished.path(name).read_bytes(), name
 
 
-def test_killed_and_resumed_gives_the_same_bytes(finished, study):
-    """Killed (SIGKILL) during the sweep. After `--unlock`, which Snakemake requires, the same command continues."""
-    log = study.folder / "killed.log"
-    with log.open("w") as out:
-        driver = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--cores", "2"],
-            cwd=study.folder,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env=environment(),
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + 240
-        while len(list(study.folder.glob("results/**/k*.csv"))) < 5 and time.monotonic() < deadline:
-            time.sleep(0.1)
-        os.killpg(driver.pid, signal.SIGKILL)
-        driver.wait()
-    done = {path: path.stat().st_mtime_ns for path in study.folder.glob("results/**/k*.csv")}
-    assert 5 <= len(done) < EVALUATIONS, log.read_text()
-    refused = study.run(succeed=False)
+def test_an_interrupted_run_continues_with_the_same_command(finished, study):
+    """Ctrl-C reaches Snakemake and its jobs, `kill` only Snakemake. SIGKILL ends all of them during the sweep.
+
+    After SIGKILL Snakemake requires `--unlock`. In the end the bytes are those of a run without interruptions.
+    """
+    # The last one needs a second removal, so that many evaluations remain when the run is killed.
+    files = ("results/digits/curve.csv", "results/digits/shape.csv")
+
+    def interrupt(number: int, reached: Callable[[], bool], *, group: bool) -> None:
+        with (study.folder / "interrupted.log").open("w") as log:
+            driver = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", "--cores", "2", *files],
+                cwd=study.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment(),
+                start_new_session=True,
+                preexec_fn=heeds_interrupts,
+            )
+            deadline = time.monotonic() + 240
+            while not reached() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            os.killpg(driver.pid, number) if group else driver.send_signal(number)
+            assert driver.wait(timeout=60) != 0, (study.folder / "interrupted.log").read_text()
+
+    def evaluated() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in study.folder.glob("results/**/k*.csv")}
+
+    interrupt(signal.SIGINT, study.path("seed0/training.csv").exists, group=True)
+    assert not list((study.folder / "results").rglob(".unfinished-*"))
+    interrupt(signal.SIGTERM, study.path("seed0/conv3/layer.npy").exists, group=False)
+    assert not list((study.folder / "results").rglob(".unfinished-*"))
+    interrupt(signal.SIGKILL, lambda: len(evaluated()) >= 5, group=True)
+    done = evaluated()
+    assert 5 <= len(done) < (len(CRITERIA) + 1) * P, (study.folder / "interrupted.log").read_text()
+    refused = study.run(*files, succeed=False)
     assert "--unlock" in refused.stdout
     study.run("--unlock")
-    study.run()
+    study.run(*files)
     assert study.path("curve.csv").read_bytes() == finished.path("curve.csv").read_bytes()
     again = sum(path.stat().st_mtime_ns != time_ns for path, time_ns in done.items())
     assert again <= 2, "only the jobs that were running may run again"
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "kill"])
-def test_an_interrupted_run_continues_with_the_same_command(finished, study, number):
-    """Ctrl-C reaches Snakemake and its jobs, `kill` only Snakemake."""
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "2"],
-        cwd=study.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environment(),
-        start_new_session=True,
-        preexec_fn=heeds_interrupts,
-    )
-    deadline = time.monotonic() + 240
-    while not study.path("seed0/training.csv").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    os.killpg(driver.pid, number) if number == signal.SIGINT else driver.send_signal(number)
-    assert driver.wait(timeout=60) != 0
-    assert not list((study.folder / "results").rglob(".unfinished-*"))
-    study.run("results/digits/curve.csv")
-    assert study.path("curve.csv").read_bytes() == finished.path("curve.csv").read_bytes()
 
 
 # ---- failures
@@ -717,18 +768,26 @@ def test_as_a_module_with_a_prefix_in_a_hostile_environment(finished, tmp_path):
     for name in ("torch.py", "numpy.py"):
         (folder / name).write_text("raise SystemExit('a file of the user')")
     (folder / "matplotlibrc").write_text("savefig.bbox: tight\nlines.marker: o\ntext.usetex: true\n")
-    (folder / "mine.yaml").write_text(TINY)
+    # All K in one job, which takes less time; this changes no byte.
+    (folder / "mine.yaml").write_text(TINY + f"sweep: {{ks_per_job: {P}}}\n")
     (folder / "Snakefile").write_text(MODULE.format(project=finished.folder))
+    names = ("curve.csv", "shape.csv", "seed0/conv3/verification.csv", "figures/areas.png", "figures/shape.svg")
     snakemake_in(
         folder,
-        *("prune_all", "--cores", "2"),
+        *(f"sub folder/results/digits/{name}" for name in names),
+        *("--cores", "2"),
         PYTHONSAFEPATH="1",
         PYTHONPATH=str(modules),
         MPLBACKEND="module://matplotlib_inline.backend_inline",
     )
     results = folder / "sub folder" / "results" / "digits"
-    for name in ("curve.csv", "shape.csv", "seed0/conv3/verification.csv", "figures/areas.png", "figures/shape.svg"):
+    for name in names:
         assert (results / name).read_bytes() == finished.path(name).read_bytes(), name
+    # What remains of the default target are the other figures.
+    remaining = snakemake_in(folder, "prune_all", "-n", "--quiet", "rules")
+    planned = dict(re.findall(r"^prune_(\w+) +(\d+)$", remaining, re.MULTILINE))
+    assert planned["plot"] == str(len(STUDY_FIGURES) - 2) and planned["plot_network"] == "2"
+    assert not {"train", "eval_pruned", "aggregate", "verify_surgery"} & set(planned)
     # Nothing lies outside of the prefix. Snakemake runs no hooks of a module, which guard a finished study.
     assert not (folder / "results").exists()
     other = snakemake_in(folder, "prune_all", "-n", "--config", "training={epochs: 3}", succeed=False)
@@ -749,11 +808,18 @@ def test_own_colour_images_through_all_steps(tmp_path):
         .replace("same_weight: 6.0", "same_weight: 4.0")
         .replace("[mean_activation, l1_norm]", "[mean_activation], split: val")
         + "dataset: image_folder\nimage_size: 16\npairs_per_image: {same: 1, different: 3}\n"
-        + "sweep: {removals: [structural, mean_replacement], ks: [2, 5]}\n",
+        + "sweep: {removals: [structural, mean_replacement], ks: [2, 5], ks_per_job: 8}\n",
     )
     # Snakemake would make 12 of this name.
     (tmp_path / "photos").rename(study.folder / "1_2")
-    study.run("--config", "data_dir=1_2")
+    files = (
+        "curve.csv",
+        "seed0/conv3/verification.csv",
+        "figures/shape.png",
+        "figures/mean_feature_maps_conv3_seed0.png",
+    )
+    files = [f"results/image_folder/{name}" for name in files]
+    study.run(*files, "--config", "data_dir=1_2")
     results = study.folder / "results" / "image_folder"
     table = rows(results / "curve.csv")
     assert [(row["removal"], row["k"]) for row in table] == [
@@ -767,7 +833,7 @@ def test_own_colour_images_through_all_steps(tmp_path):
         "zero_weights",
     }
     shutil.copytree(study.folder / "1_2", tmp_path / "copied", copy_function=shutil.copyfile)
-    assert study.plan("--config", f"data_dir={tmp_path / 'copied'}") == {}, "a copy has the same content"
+    assert study.plan(*files, "--config", f"data_dir={tmp_path / 'copied'}") == {}, "a copy has the same content"
     (tmp_path / "copied" / "sky" / "0.png").unlink()
     assert "get_images" in study.plan("--config", f"data_dir={tmp_path / 'copied'}")
 
