@@ -56,11 +56,14 @@ def test_a_backend_counts_only_where_it_is_used():
 
 def test_an_evaluation_imports_numpy_and_no_more():
     code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); sys.argv = ['eval_pruned', '--help']\n"
-    code += "import prunecurve.sweep.backends.numpy_backend, runpy; runpy.run_path(sys.path[0] + '/eval_pruned.py')"
+    code += "import prunecurve.sweep.backends.numpy_backend, prunecurve.data.tasks.pairs, prunecurve.data.tasks.classes\n"
+    code += "import runpy; runpy.run_path(sys.path[0] + '/eval_pruned.py')"
     imported = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True).stderr
-    packages = {line.split("|")[-1].strip().split(".")[0] for line in imported.splitlines()}
+    modules = {line.split("|")[-1].strip() for line in imported.splitlines()}
+    packages = {module.split(".")[0] for module in modules}
     assert "numpy" in packages
     assert not packages & {"torch", "pandas", "matplotlib", "scipy", "sklearn", "PIL", "yaml", "pydantic"}
+    assert "numpy.random" not in modules, "a tenth of the time of a job"
 
 
 def test_another_version_of_a_library_changes_the_digest_of_what_imports_it(monkeypatch):

@@ -6,23 +6,13 @@ from fractions import Fraction
 
 import numpy as np
 
+from prunecurve.data.pools import SPLITS, pools_of
 from prunecurve.errors import StudyError
 from prunecurve.seeding import stream
-
-SPLITS = ("train", "val", "test")
 
 # The size of a split for which the config says `auto`: a share of the images, if several splits are drawn from them.
 AUTO = "auto"
 SHARES = {"train": Fraction(6, 10), "val": Fraction(2, 10), "test": Fraction(2, 10)}
-
-
-def pools_of(splits: np.ndarray) -> dict[str, str]:
-    """Return from which of the data set's own splits each split is drawn: the same one, or train if it is empty.
-
-    splits: int (n,), the split that the data set assigns each image to, as its index in SPLITS.
-    """
-    own = set(np.unique(splits).tolist())
-    return {split: split if number in own else "train" for number, split in enumerate(SPLITS)}
 
 
 def split_sizes(asked: Mapping[str, int | float | str], splits: np.ndarray) -> dict[str, int]:

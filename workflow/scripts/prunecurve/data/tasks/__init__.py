@@ -2,7 +2,8 @@
 is, its label, and what counts as right.
 
 To add a task, add a module that has all of the following; no other file of the code changes. It imports only numpy,
-because the evaluation jobs import the task in use.
+because the evaluation jobs import the task in use, and not numpy.random: numpy imports this part when its name is used,
+also in a type hint without quotation marks.
 
     INPUTS               what inputs are called in texts: `pairs`
     KEYS                 config keys or sections that only this task uses and that its inputs depend on

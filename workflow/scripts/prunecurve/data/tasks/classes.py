@@ -11,7 +11,7 @@ import numpy as np
 
 from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio, recalls_of
 from prunecurve.data.metrics import auroc, auroc_within, log_odds, ranked
-from prunecurve.data.splits import pools_of
+from prunecurve.data.pools import pools_of
 from prunecurve.errors import StudyError
 
 INPUTS = "images"
@@ -70,7 +70,7 @@ def require(
         )
 
 
-def inputs(classes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def inputs(classes: np.ndarray, rng: "np.random.Generator") -> tuple[np.ndarray, np.ndarray]:
     """Return the inputs, int32 (n, 1): each image alone, in order; and their labels, int64 (n,): the classes."""
     return np.arange(len(classes), dtype=np.int32)[:, None], classes.astype(np.int64)
 

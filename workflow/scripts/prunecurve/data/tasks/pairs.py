@@ -12,7 +12,7 @@ import numpy as np
 
 from prunecurve.data.basic_metrics import log_loss, ratio
 from prunecurve.data.metrics import auroc, auroc_within, average_precision, ranked, rounded_order
-from prunecurve.data.splits import SPLITS, pools_of
+from prunecurve.data.pools import SPLITS, pools_of
 from prunecurve.errors import StudyError
 
 INPUTS = "pairs"
@@ -108,7 +108,7 @@ def require(
 
 
 def inputs(
-    classes: np.ndarray, rng: np.random.Generator, same: int, different: int, *, key: str = "the split"
+    classes: np.ndarray, rng: "np.random.Generator", same: int, different: int, *, key: str = "the split"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Combine every image with `same` images of its class and `different` images of other classes, all distinct.
 
