@@ -56,7 +56,8 @@ def test_a_backend_counts_only_where_it_is_used():
 
 def test_an_evaluation_imports_numpy_and_no_more():
     code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); sys.argv = ['eval_pruned', '--help']\n"
-    code += "import prunecurve.sweep.backends.numpy_backend, prunecurve.data.tasks.pairs, prunecurve.data.tasks.classes\n"
+    code += "import prunecurve.sweep.backends.numpy_backend\n"
+    code += "import prunecurve.data.tasks.pairs, prunecurve.data.tasks.classes\n"
     code += "import runpy; runpy.run_path(sys.path[0] + '/eval_pruned.py')"
     imported = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True).stderr
     modules = {line.split("|")[-1].strip() for line in imported.splitlines()}
