@@ -156,6 +156,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process more than cores, because tests wait: for Slurm, for a job, for a study that they share."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Replace `--dist loadgroup`, which has no effect in pytest-xdist 3.8 with pytest 9.2."""
     return TogetherOrAnywhere(config, log)

@@ -481,12 +481,3 @@ def test_the_reference_studys_figures_need_no_run(tmp_path):
     figures = (f"{results}/figures/{name}.png" for name in ("areas", "mean_feature_maps_conv3_seed0"))
     clone.run("summary", *figures, "--config", "archive=mnist")
     assert "greedy_backward_forward" in (clone.folder / results / "summary.txt").read_text()
-
-
-def test_a_study_is_frozen_with_its_sensitivity(copied):
-    """The table has evaluations of all convolutions, which other code computes than those of the last one."""
-    chosen = ("--config", "sensitivity={criteria: [l1_norm, loss_oracle]}")
-    copied.run("results/digits/sensitivity.csv", *chosen)
-    copied.run("archive/with_sensitivity/manifest.json", *chosen)
-    files = json.loads((copied.folder / "archive" / "with_sensitivity" / "manifest.json").read_text())["files"]
-    assert "sensitivity.csv" in files
