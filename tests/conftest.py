@@ -1,11 +1,14 @@
 """Fixtures and helpers: small networks, and copies of the project in which the real `snakemake` runs."""
 
 import fcntl
+import functools
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -83,14 +86,7 @@ class Study:
 
         succeed: whether the run must succeed; None accepts both results.
         """
-        process = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment() | self.variables,
-        )
+        process = preloaded().run(self.folder, environment() | self.variables, ["--cores", str(cores), *arguments])
         if succeed is not None:
             assert (process.returncode == 0) is succeed, process.stdout
         return process
@@ -113,6 +109,41 @@ class Study:
     def path(self, name: str) -> Path:
         """Return the path of a file in the results of the study."""
         return self.folder / "results" / "digits" / name
+
+
+class Preloaded:
+    """The process of preloaded.py. It runs Snakemake as `python -m snakemake` does, without the time for its import."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("preloaded.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            start_new_session=True,
+        )
+
+    def run(self, folder: Path, variables: Mapping[str, str], arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake in a folder; the process' `stdout` holds stdout and stderr."""
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace") as output:
+            request = {"folder": str(folder), "environment": dict(variables)}
+            request |= {"arguments": arguments, "output": output.name}
+            try:
+                print(json.dumps(request), file=self.process.stdin, flush=True)
+                status = int(self.process.stdout.readline())
+            except BaseException:
+                # A test that is stopped, for example by its timeout, leaves no run behind.
+                os.killpg(self.process.pid, signal.SIGKILL)
+                preloaded.cache_clear()
+                raise
+            return subprocess.CompletedProcess(arguments, status, output.read())
+
+
+@functools.cache
+def preloaded() -> Preloaded:
+    """Return the process of this test process, which starts it at first use. It ends when its input ends."""
+    return Preloaded()
 
 
 def environment() -> dict[str, str]:
