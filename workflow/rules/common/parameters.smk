@@ -94,8 +94,8 @@ def threads_of(layer):
 @functools.cache
 def backend_options(layer):
     """Return the options of an evaluation that depend on the backend: threads, and the settings of its output."""
-    settings = settings_of("threads") if BACKENDS[layer] == "torch" else []
-    return ["--threads", threads_of(layer), "--settings", *settings]
+    of_threads = settings_of("threads") if BACKENDS[layer] == "torch" else []
+    return ["--threads", threads_of(layer), "--settings", *of_threads]
 
 
 def parameters(criterion):
