@@ -1,5 +1,6 @@
 """Fixtures and helpers: small networks, and copies of the project in which the real `snakemake` runs."""
 
+import atexit
 import fcntl
 import functools
 import json
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,8 @@ class Study:
 
     # Additional environment variables for `run`.
     variables: Mapping[str, str] = MappingProxyType({})
+    # Whether jobs are forks of a process that has imported their libraries.
+    preloaded_jobs = True
 
     def __init__(self, folder: Path, config: str = TINY) -> None:
         self.folder = folder
@@ -86,7 +90,8 @@ class Study:
 
         succeed: whether the run must succeed; None accepts both results.
         """
-        process = preloaded().run(self.folder, environment() | self.variables, ["--cores", str(cores), *arguments])
+        variables, options = environment() | self.variables, ["--cores", str(cores), *arguments]
+        process = preloaded().run(self.folder, variables, options, preloaded_jobs=self.preloaded_jobs)
         if succeed is not None:
             assert (process.returncode == 0) is succeed, process.stdout
         return process
@@ -115,20 +120,16 @@ class Preloaded:
     """The process of preloaded.py. It runs Snakemake as `python -m snakemake` does, without the time for its import."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("preloaded.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment(),
-            start_new_session=True,
-        )
+        self.process = started("preloaded.py", environment())
 
-    def run(self, folder: Path, variables: Mapping[str, str], arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, folder: Path, variables: Mapping[str, str], arguments: list[str], *, preloaded_jobs: bool
+    ) -> subprocess.CompletedProcess[str]:
         """Run Snakemake in a folder; the process' `stdout` holds stdout and stderr."""
         with tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace") as output:
             request = {"folder": str(folder), "environment": dict(variables)}
             request |= {"arguments": arguments, "output": output.name}
+            request |= {"python": str(python_of_preloaded_jobs()) if preloaded_jobs else sys.executable}
             try:
                 print(json.dumps(request), file=self.process.stdin, flush=True)
                 status = int(self.process.stdout.readline())
@@ -140,10 +141,32 @@ class Preloaded:
             return subprocess.CompletedProcess(arguments, status, output.read())
 
 
+def started(file: str, variables: Mapping[str, str], *arguments: str) -> subprocess.Popen:
+    """Start a file of this folder with pipes. It ends when its input ends, at the latest with this process."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, Path(__file__).with_name(file), *arguments]
+    return subprocess.Popen(command, env=variables, start_new_session=True, **pipes)
+
+
 @functools.cache
 def preloaded() -> Preloaded:
-    """Return the process of this test process, which starts it at first use. It ends when its input ends."""
+    """Return the process of this test process, which starts it at first use."""
     return Preloaded()
+
+
+@functools.cache
+def python_of_preloaded_jobs() -> Path:
+    """Return the file that runs jobs in preloaded_jobs.py, which this test process starts at first use."""
+    folder = Path(tempfile.mkdtemp(prefix="jobs-"))
+    atexit.register(shutil.rmtree, folder)
+    # What the package and its figures set before they import these libraries.
+    variables = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")} | {"GOMP_SPINCOUNT": "0"}
+    variables |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(Path(matplotlib.__file__).with_name("mpl-data"))}
+    # Not closed while this process lives: it answers jobs until its input ends.
+    server = started("preloaded_jobs.py", environment() | variables, str(folder))
+    atexit.register(server.stdin.close)
+    assert server.stdout.readline() == "ready\n"
+    return folder / "python"
 
 
 def environment() -> dict[str, str]:
@@ -180,10 +203,11 @@ FOR_SNAKEMAKE = {"study", "finished", "copied", "untouched"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that run Snakemake."""
+    """Mark the tests that run Snakemake, and put them first: at the end, short tests keep all processes at work."""
     for item in items:
         if item.path.name in RUN_SNAKEMAKE or FOR_SNAKEMAKE & set(item.fixturenames):
             item.add_marker("snakemake")
+    items.sort(key=lambda item: item.get_closest_marker("snakemake") is None)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -196,6 +220,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_xdist_make_scheduler(config, log):
     """Replace `--dist loadgroup`, which has no effect in pytest-xdist 3.8 with pytest 9.2."""
     return TogetherOrAnywhere(config, log)
+
+
+@pytest.fixture
+def jobs_with_a_new_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start each job of a study as a user's run does."""
+    monkeypatch.setattr(Study, "preloaded_jobs", False)
 
 
 @pytest.fixture

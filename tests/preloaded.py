@@ -1,7 +1,8 @@
 """A process that has imported Snakemake and forks itself for each run: the import takes half of the time of a dry run.
 
-It reads one JSON object per line: the folder, the environment variables, the arguments, and the file for the output. It
-answers with the exit status. A run imports everything else itself, as `python -m snakemake` in the folder does.
+It reads one JSON object per line: the folder, the environment variables, the arguments, the file for the output, and
+the Python of the jobs. It answers with the exit status. A run imports everything else itself, as `python -m snakemake`
+in the folder does.
 """
 
 import json
@@ -24,7 +25,7 @@ REGISTRIES = (
 )
 
 
-def run(folder: str, environment: dict[str, str], arguments: list[str], output: str) -> None:
+def run(folder: str, environment: dict[str, str], arguments: list[str], output: str, python: str) -> None:
     """Run Snakemake in this process and exit."""
     os.chdir(folder)
     os.environ.clear()
@@ -32,6 +33,8 @@ def run(folder: str, environment: dict[str, str], arguments: list[str], output: 
     for number, (path, flags) in enumerate([(os.devnull, os.O_RDONLY), (output, os.O_WRONLY | os.O_CREAT)]):
         os.dup2(os.open(path, flags, 0o644), number)
     os.dup2(1, 2)
+    # The workflow gives its jobs the Python that runs Snakemake.
+    sys.executable = python
     sys.path[0], sys.argv = folder, [f"{os.path.dirname(cli.__file__)}/__main__.py", *arguments]
     cli.main(arguments)
     sys.exit(0)

@@ -201,6 +201,7 @@ def test_a_damaged_entry_is_named_and_goes_with_its_link(second, tmp_path):
         entry.write_bytes(intact)
 
 
+@pytest.mark.usefixtures("jobs_with_a_new_python")
 def test_another_processor_trains_its_own_networks_and_existing_results_stay(cache, second, tmp_path):
     """A variable of torch that selects other instructions stands for another processor."""
     other = copy_of(second[0], tmp_path / "study")

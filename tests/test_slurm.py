@@ -18,6 +18,8 @@ from conftest import PROJECT, Study, environment
 
 GENERIC, PLUGIN = "profiles/slurm-generic", "profiles/slurm"
 SCRIPTS = PROJECT / GENERIC
+# Slurm starts the jobs, with the environment of the process that submits them.
+pytestmark = pytest.mark.usefixtures("jobs_with_a_new_python")
 CURVE = "results/digits/curve.csv"
 # Few evaluations, because each starts its own Snakemake if it is not grouped or if the plugin runs it.
 UNSWEPT = [2, 3, 5, 7]

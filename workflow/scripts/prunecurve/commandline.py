@@ -29,7 +29,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace, *, chatty: bool = False) -> None:
-    """Run a script's work under its log, and exit with 1 and a message where it fails.
+    """Run a script's work under its log and end the process: with 1 and a message if it fails.
 
     The log file gets everything; of unexpected errors the traceback too. The terminal gets warnings and errors. Of a
     `chatty` script it gets the progress too when the script is run by hand, and errors alone when there is a log file,
@@ -72,6 +72,11 @@ def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
         sys.exit(1)
     finally:
         provenance.stop()
+    # All outputs are written. Python would now delete each module and object, up to a second if torch is among them.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _origin(error: BaseException) -> str:
