@@ -5,6 +5,7 @@ the Python of the jobs. It answers with the exit status. A run imports everythin
 in the folder does.
 """
 
+import gc
 import json
 import os
 import sys
@@ -44,6 +45,8 @@ def serve() -> None:
     """Answer requests until the end of the input."""
     for registry in REGISTRIES:
         registry()
+    # Collections of garbage in the forks then leave out all objects so far.
+    gc.freeze()
     for line in sys.stdin:
         if (child := os.fork()) == 0:
             run(**json.loads(line))

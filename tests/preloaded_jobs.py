@@ -1,10 +1,11 @@
 """A process that has imported the jobs' libraries and forks itself for each job: imports take most of a small job.
 
-It listens on a Unix socket. The file `python` beside the socket, which the workflow finds as its Python, sends each call
-of a workflow script here, with its open files, and ends as the job does. Tests of how jobs start use the fixture
+It listens on a Unix socket. The file `python` beside the socket, which the workflow finds as its Python, sends each
+call of a workflow script here, with its open files, and ends as the job does. Tests of how jobs start use the fixture
 `jobs_with_a_new_python` instead.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -78,6 +79,8 @@ def serve(folder: Path) -> None:
     # torch imports its compiler when it creates the first optimizer.
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
     del matplotlib, pandas, sklearn
+    # Collections of garbage in the forks then leave out all these objects.
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(folder / "socket"))

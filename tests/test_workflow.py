@@ -346,10 +346,15 @@ def planned_commands(study: Study, *arguments: str) -> list[tuple[str, list[str]
 
 
 ONE_PROCESS = """
-import json, runpy, sys
+import json, os, runpy, sys
+# A script ends its process.
+os._exit = sys.exit
 for words in json.load(sys.stdin):
     sys.argv = words[1:]
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        assert not end.code, words
 """
 
 
