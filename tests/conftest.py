@@ -1,6 +1,7 @@
 """Fixtures and helpers: small networks, and copies of the project in which the real `snakemake` runs."""
 
 import atexit
+import compileall
 import fcntl
 import functools
 import json
@@ -62,7 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def not_copied(folder: str, names: list[str]) -> set[str]:
     """Return the names in a folder of the project that a copy for a test leaves out."""
-    return {name for name in names if name == "__pycache__" or (Path(folder) == PROJECT and name in NOT_COPIED)}
+    return {name for name in names if Path(folder) == PROJECT and name in NOT_COPIED}
 
 
 class Study:
@@ -75,6 +76,8 @@ class Study:
 
     def __init__(self, folder: Path, config: str = TINY) -> None:
         self.folder = folder
+        # With the bytecode, so that no study compiles the package again.
+        compileall.compile_dir(PROJECT / "workflow" / "scripts", quiet=2)
         shutil.copytree(PROJECT, folder, ignore=not_copied)
         (folder / "config.yaml").write_text(config)
 
