@@ -62,6 +62,20 @@ rule summary:
         "touch {log:q}"
 
 
+# Print the layers of the network: what belongs to the channels of each, and which of them can be pruned.
+rule layers:
+    input:
+        f"results/{STUDY}/layers.txt",
+    log:
+        "results/logs/layers.log",
+    localrule: True
+    conda:
+        "workflow/envs/sweep.yaml"
+    shell:
+        # The rule has no output, so it runs each time.
+        "touch {log:q}"
+
+
 # The tables and figures of the networks whose evaluations are finished, in results/{study}/partial.
 rule partial:
     input:

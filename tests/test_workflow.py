@@ -145,6 +145,19 @@ def test_the_summary_is_printed_again(copied):
     assert copied.plan("summary") == {"summarise": 1, "summary": 1}
 
 
+def test_the_layers_are_printed_each_time_and_nothing_is_trained(study):
+    output = study.run("layers").stdout
+    lines = study.path("layers.txt").read_text().splitlines()
+    assert all(line in output for line in lines)
+    rows = {row["layer"]: row for row in read_rows(study.path("layers.csv"))}
+    assert list(rows) == ["conv1", "conv2", "conv3", "linear1", "linear2", "linear3"]
+    assert [name for name, row in rows.items() if row["refused"]] == ["linear3"]
+    assert not study.path("seed0/model.pt").exists()
+    assert study.plan("layers") == {"layers": 1}
+    assert all(line in study.run("layers").stdout for line in lines)
+    assert study.plan("layers", "--config", "network={hidden: [9, 6]}") == {"describe_network": 1, "layers": 1}
+
+
 def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
     """Scripts run without Snakemake too, here in another folder and with more BLAS threads."""
     seed = finished.path("seed0")

@@ -99,11 +99,14 @@ onsuccess:
     for figure in former_figures() if targets & {"all", "complete", "figures"} else []:
         figure.unlink()
         logger.warning(f"removed {figure}: this config does not draw it (another layer, seed or criterion)")
-    summary = Path(placed(f"results/{DRAWN}/summary.txt"))
-    # With --until the run may end before the summary.
-    if targets & {"all", "complete", "figures", "summary"} and summary.exists():
-        text = summary.read_text(encoding="utf-8")
-        logger.info(f"\n{text}")
+    printed = {f"results/{STUDY}/layers.txt": {"layers"}}
+    printed[f"results/{DRAWN}/summary.txt"] = {"all", "complete", "figures", "summary"}
+    for name, printed_by in printed.items():
+        path = Path(placed(name))
+        # With --until the run may end before the text is written.
+        if targets & printed_by and path.exists():
+            text = path.read_text(encoding="utf-8")
+            logger.info(f"\n{text}")
 
 
 onerror:

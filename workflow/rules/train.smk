@@ -1,4 +1,33 @@
-# From inputs and labels to a trained network.
+# From inputs and labels to a network: its layers before it is trained, and its weights.
+
+
+# Which layers of the network can be pruned, and what that costs. Only shapes matter, so nothing is trained.
+rule describe_network:
+    input:
+        **{
+            kind: expand(f"{SEED}/{kind}/train.npy", seed=SEEDS[0], allow_missing=True)
+            for kind in ("images", "inputs", "labels")
+        },
+    output:
+        table="results/{study}/layers.csv",
+        text="results/{study}/layers.txt",
+    log:
+        "results/{study}/logs/describe_network.log",
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        mem_mb=grown(2000),
+        runtime=grown(10),
+    params:
+        script=script("describe_network"),
+        code=code("describe_network"),
+        settings=settings_of("network"),
+        network=options(config["network"]),
+    shell:
+        "python {params.script:q} --images {input.images:q} --inputs {input.inputs:q} --labels {input.labels:q}"
+        " {params.network:q} --table {output.table:q} --text {output.text:q} --log {log:q}"
+        " --settings {params.settings:q} {params.code:q}"
+
 
 # What the network depends on, and what it must reach.
 RECIPE = {key: value for key, value in config["training"].items() if key != "require"}

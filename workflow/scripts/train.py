@@ -51,9 +51,7 @@ def work(arguments: argparse.Namespace) -> None:
         return Split.of(*map(load_array, paths), device, normalisation)
 
     training, validation = split("train"), split("val")
-    size = training.images.shape[-1]
-    shape = {"in_channels": training.channels, "image_size": size, "classes": int(training.labels.max()) + 1}
-    architecture = fields_of(Architecture, arguments, **shape)
+    architecture = fields_of(Architecture, arguments, **training.numbers)
     recipe = fields_of(Recipe, arguments)
     model, rows = train(
         architecture, recipe, training, validation, arguments.seed, device, dict(map(named, arguments.recalls))

@@ -76,6 +76,12 @@ class Split:
         return len(self.labels)
 
     @property
+    def numbers(self) -> dict[str, int]:
+        """What a network must be built for: in_channels, image_size, and classes if the split has all classes."""
+        classes = int(self.labels.max()) + 1
+        return {"in_channels": self.channels, "image_size": self.images.shape[-1], "classes": classes}
+
+    @property
     def channels(self) -> int:
         """The number of channels of an input, m · C."""
         return self.index.shape[1] * self.images.shape[1]

@@ -11,7 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from prunecurve.errors import StudyError
 from prunecurve.network.activations import ACTIVATIONS
 from prunecurve.network.layer_file import LayerFile, Linear
-from prunecurve.network.layers import PrunableLayer, kind_of, name_of
+from prunecurve.network.layers import PrunableLayer
+from prunecurve.network.operations import kind_of, name_of
 
 # Torch's modules of the activations that numpy computes.
 NAMES: dict[type[nn.Module], str] = {

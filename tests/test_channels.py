@@ -1,0 +1,425 @@
+"""Channels that can only be removed together: against Torch-Pruning, and in networks whose channels are known."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch_pruning
+from prunecurve.data.datasets.downloads import import_torchvision_datasets
+from prunecurve.errors import StudyError
+from prunecurve.network.channels import Channels
+from prunecurve.network.smaller import smaller
+from prunecurve.network.tracing import traced_network
+from torch import nn
+from torch.nn import functional
+
+# Networks of torchvision with the size of their inputs, and how many of their layers can be pruned.
+TORCHVISION = {
+    "resnet18": (64, 20),
+    "vgg11_bn": (32, 10),
+    "mobilenet_v2": (64, 35),
+    "mobilenet_v3_small": (64, 42),
+    "squeezenet1_1": (64, 25),
+    "densenet121": (64, 120),
+    "resnext50_32x4d": (64, 21),
+    "regnet_y_400mf": (64, 37),
+    "efficientnet_b0": (64, 65),
+    "googlenet": (64, 57),
+    "inception_v3": (96, 94),
+    "mnasnet0_5": (64, 35),
+    "alexnet": (64, 7),
+}
+
+
+def randomised(model: nn.Module) -> nn.Module:
+    """Return a network in evaluation mode whose normalisations and biases are not trivial."""
+    generator = torch.Generator().manual_seed(1)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+            module.weight.data.uniform_(0.5, 1.5, generator=generator)
+            module.bias.data.normal_(0, 0.3, generator=generator)
+    return model.eval()
+
+
+def from_torchvision(name: str) -> nn.Module:
+    import_torchvision_datasets()
+    import torchvision.models
+
+    torch.manual_seed(0)
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    return randomised(torchvision.models.get_model(name, weights=None, **options))
+
+
+def labels_of(model: nn.Module, size: int, channels: int = 3) -> Channels:
+    traced = traced_network(model, (channels, size, size))
+    return Channels(traced, torch.zeros(2, channels, size, size))
+
+
+def prunable_layers(model: nn.Module, labels: Channels) -> list[str]:
+    layers = [path for path, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    return [path for path in layers if labels.refusal(path) is None]
+
+
+def graph_of(model: nn.Module, size: int) -> torch_pruning.DependencyGraph:
+    example = torch.zeros(1, 3, size, size)
+    return torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
+
+
+def group_of(graph: torch_pruning.DependencyGraph, module: nn.Module, removed: list[int]):
+    prune = torch_pruning.prune_linear_out_channels
+    if isinstance(module, nn.Conv2d):
+        prune = torch_pruning.prune_conv_out_channels
+    return graph.get_pruning_group(module, prune, idxs=removed)
+
+
+def entries(graph, group, names: dict[nn.Module, str]) -> dict[tuple[str, str], set[int]]:
+    """Return what Torch-Pruning removes: for each module the numbers of its outputs and of its inputs."""
+    found: dict[tuple[str, str], set[int]] = {}
+    for item in group:
+        module = item.dep.target.module
+        if module in names:
+            depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
+            reads = graph.is_in_channel_pruning_fn(item.dep.handler) and not depthwise
+            weighted = isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d)
+            if weighted:
+                side = "inputs" if reads and not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) else "outputs"
+                found.setdefault((names[module], side), set()).update(item.idxs)
+    return found
+
+
+def our_entries(labels: Channels, path: str, removed: list[int]) -> dict[tuple[str, str], set[int]]:
+    group = labels.group(path)
+    found: dict[tuple[str, str], set[int]] = {}
+    for side, parts in (("outputs", (group.makers, group.followers)), ("inputs", (group.readers,))):
+        for part in parts:
+            for name, numbers in part.items():
+                if chosen := set(np.flatnonzero(np.isin(numbers, removed)).tolist()):
+                    found[name, side] = chosen
+    return found
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_the_same_weights_as_torch_pruning_in_every_layer(name):
+    size, count = TORCHVISION[name]
+    model = from_torchvision(name)
+    labels, graph = labels_of(model, size), graph_of(model, size)
+    names = {module: path for path, module in model.named_modules()}
+    prunable = prunable_layers(model, labels)
+    assert len(prunable) == count
+    for path in prunable:
+        group = group_of(graph, model.get_submodule(path), [0, 2])
+        assert our_entries(labels, path, [0, 2]) == entries(graph, group, names), path
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Without --every-layer, compare the logits of a few networks."""
+    if "compared" in metafunc.fixturenames:
+        every = metafunc.config.getoption("every_layer")
+        some = ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "efficientnet_b0"]
+        metafunc.parametrize("compared", list(TORCHVISION) if every else some)
+
+
+def test_the_logits_without_channels_are_those_of_torch_pruning(compared, request):
+    """Of the first, a middle and the last layer, or of all layers with --every-layer."""
+    every, name = request.config.getoption("every_layer"), compared
+    size, _ = TORCHVISION[name]
+    model = from_torchvision(name)
+    labels = labels_of(model, size)
+    prunable = prunable_layers(model, labels)
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2))
+    for path in prunable if every else (prunable[0], prunable[len(prunable) // 2], prunable[-1]):
+        assert_same_logits(model, labels, path, images)
+
+
+def assert_same_logits(model: nn.Module, labels: Channels, path: str, images: torch.Tensor) -> None:
+    """Half of the channels of a layer are removed, by our code and by Torch-Pruning. This changes the logits."""
+    group = labels.group(path)
+    removed = list(range(0, group.channels, 2))
+    theirs = copy.deepcopy(model).requires_grad_()
+    group_of(graph_of(theirs, images.shape[-1]), theirs.get_submodule(path), removed).prune()
+    ours = smaller(model, group, np.setdiff1d(np.arange(group.channels), removed))
+    with torch.inference_mode():
+        cut, expected, whole = ours(images), theirs(images), model(images)
+    # The convolution behind may be computed in another order.
+    effect = (whole - expected).abs().max()
+    assert (cut - expected).abs().max() <= 1e-3 * effect and effect > 0
+
+
+class Network(nn.Module):
+    """A network of modules given by name, and a function (network, images) → logits."""
+
+    def __init__(self, forward, **modules: nn.Module) -> None:
+        super().__init__()
+        self.function = forward
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(self, x)
+
+
+def conv(inputs: int, outputs: int, size: int = 3, **options) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, size, padding=size // 2, **options)
+
+
+def pooled(x: torch.Tensor) -> torch.Tensor:
+    return x.mean((2, 3))
+
+
+def residual():
+    def forward(net, x):
+        x = torch.relu(net.first(x))
+        x += net.norm(net.second(torch.relu(x)))
+        return net.head(pooled(torch.relu_(x)))
+
+    return Network(forward, first=conv(3, 6), second=conv(6, 6), norm=nn.BatchNorm2d(6), head=nn.Linear(6, 4))
+
+
+def concatenation():
+    def forward(net, x):
+        x = torch.cat([net.left(x), torch.tanh(net.right(x))], 1)
+        return net.head(torch.sigmoid(net.last(x)).flatten(1))
+
+    modules = {"left": conv(3, 4), "right": conv(3, 5), "last": conv(9, 2, stride=4), "head": nn.Linear(8, 3)}
+    return Network(forward, **modules)
+
+
+def squeeze_and_excitation():
+    def forward(net, x):
+        x = net.first(x)
+        batch, channels, _, _ = x.size()
+        gate = torch.relu(net.squeeze(pooled(x).view(batch, channels)))
+        gate = torch.sigmoid(net.excite(gate)).view(batch, channels, 1, 1)
+        return net.head(functional.adaptive_avg_pool2d(x * gate, 1).view(x.size(0), -1))
+
+    modules = {"first": conv(3, 6), "squeeze": nn.Linear(6, 5), "excite": nn.Linear(5, 6), "head": nn.Linear(6, 4)}
+    return Network(forward, **modules)
+
+
+def used_twice():
+    def forward(net, x):
+        x = net.shared(torch.relu(net.first(x)))
+        return net.head(pooled(torch.relu(net.shared(torch.relu(x)))))
+
+    return Network(forward, first=conv(3, 6), shared=conv(6, 6), head=nn.Linear(6, 4))
+
+
+def siamese():
+    def forward(net, x):
+        one, other = (pooled(torch.relu(net.conv(each))) for each in (x, x.flip(3)))
+        return net.head(torch.cat([net.hidden(one), net.hidden(other)], 1))
+
+    return Network(forward, conv=conv(3, 6), hidden=nn.Linear(6, 5), head=nn.Linear(10, 4))
+
+
+def depthwise():
+    def forward(net, x):
+        x = net.norm(net.depth(net.first(x)))
+        return net.head(net.last(functional.hardswish(x, inplace=True)).flatten(1))
+
+    modules = {"first": conv(3, 6), "depth": conv(6, 6, groups=6), "norm": nn.BatchNorm2d(6)}
+    return Network(forward, **modules, last=conv(6, 5, stride=4), head=nn.Linear(20, 4))
+
+
+# For each network: the groups of its layers, each with the layers that compute, follow and read the channels.
+GROUPS = {
+    residual: {
+        "first": ("first second", "norm", "second head"),
+        "second": ("first second", "norm", "second head"),
+    },
+    concatenation: {"left": ("left", "", "last"), "right": ("right", "", "last"), "last": ("last", "", "head")},
+    squeeze_and_excitation: {
+        "first": ("first excite", "", "squeeze head"),
+        "squeeze": ("squeeze", "", "excite"),
+        "excite": ("first excite", "", "squeeze head"),
+    },
+    used_twice: {"first": ("first shared", "", "shared head"), "shared": ("first shared", "", "shared head")},
+    siamese: {"conv": ("conv", "", "hidden"), "hidden": ("hidden", "", "head")},
+    depthwise: {"first": ("first", "depth norm", "last"), "last": ("last", "", "head")},
+}
+
+
+@pytest.mark.parametrize("build", GROUPS, ids=lambda build: build.__name__)
+def test_the_groups_of_small_networks(build):
+    torch.manual_seed(0)
+    model = randomised(build())
+    labels = labels_of(model, 8)
+    images = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    found = {path: labels.group(path) for path in prunable_layers(model, labels)}
+    assert {
+        path: tuple(
+            " ".join(sorted(part, key=names.split().index)) for part, names in zip(group[1:], GROUPS[build][path])
+        )
+        for path, group in found.items()
+    } == GROUPS[build]
+    assert labels.refusal("head") == "its channels reach the output of the network"
+    for path in found:
+        # Torch-Pruning does not know that a module that is used twice is one module.
+        if build not in (used_twice, siamese):
+            assert_same_logits(model, labels, path, images)
+
+
+def test_the_features_of_a_flattened_channel_belong_to_it():
+    labels = labels_of(randomised(depthwise()), 8)
+    assert labels.group("last").readers["head"].tolist() == [c for c in range(5) for _ in range(4)]
+    labels = labels_of(concatenation().eval(), 8)
+    assert labels.group("right").readers["last"].tolist() == [-1] * 4 + list(range(5))
+
+
+@pytest.mark.parametrize("build", GROUPS, ids=lambda build: build.__name__)
+def test_without_channels_the_logits_are_those_with_zeros_where_they_are_read(build):
+    """The zeros are set by hooks on the network itself, in what each layer that reads the channels is given."""
+    torch.manual_seed(0)
+    model = randomised(build())
+    labels = labels_of(model, 8)
+    images = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    for path in prunable_layers(model, labels):
+        group = labels.group(path)
+        removed = np.arange(1, group.channels, 2)
+        masked = copy.deepcopy(model)
+        for name, numbers in group.readers.items():
+            masked.get_submodule(name).register_forward_pre_hook(zeros_at(np.isin(numbers, removed)))
+        with torch.inference_mode():
+            expected, whole = masked(images), model(images)
+            cut = smaller(model, group, np.setdiff1d(np.arange(group.channels), removed))(images)
+        assert torch.allclose(cut, expected, atol=1e-5) and not torch.allclose(whole, expected, atol=1e-3), path
+
+
+def zeros_at(entries: np.ndarray):
+    def hook(module: nn.Module, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        value = given[0].clone()
+        value[:, torch.from_numpy(entries)] = 0
+        return (value,)
+
+    return hook
+
+
+def through(operation, **modules: nn.Module):
+    """Return a network with an operation between the convolution `first` (8 channels) and the rest."""
+
+    def forward(net, x):
+        return net.head(pooled(net.last(operation(net, net.first(x)))))
+
+    return Network(forward, first=conv(3, 8), last=conv(8, 6), head=nn.Linear(6, 4), **modules)
+
+
+def shuffled(net, x):
+    batch, channels, height, width = x.size()
+    return x.view(batch, 2, channels // 2, height, width).transpose(1, 2).reshape(batch, channels, height, width)
+
+
+MIXES = "mixes channels, or is not known not to"
+DIVIDES = "divides its channels or fixes their number; flatten(1) does not"
+REFUSED = {
+    "GroupNorm": (through(lambda net, x: net.norm(x), norm=nn.GroupNorm(4, 8)), f"norm (GroupNorm) {MIXES}"),
+    "LayerNorm": (through(lambda net, x: net.norm(x), norm=nn.LayerNorm([8, 8, 8])), f"norm (LayerNorm) {MIXES}"),
+    "softmax": (through(lambda net, x: torch.softmax(x, 1)), f"softmax {MIXES}"),
+    "Softmax": (through(lambda net, x: net.share(x), share=nn.Softmax(1)), f"share (Softmax) {MIXES}"),
+    "shuffle": (through(shuffled), f"view {DIVIDES}"),
+    "PixelShuffle": (
+        through(lambda net, x: net.grow(torch.cat([net.up(x), x], 1)), up=conv(8, 24), grow=nn.PixelShuffle(2)),
+        f"grow (PixelShuffle) {MIXES}",
+    ),
+    "grouped": (
+        through(lambda net, x: net.groups(x), groups=conv(8, 8, groups=2)),
+        "groups (Conv2d) is a grouped convolution",
+    ),
+    "fixed": (through(lambda net, x: x.view(-1, 8, 64).mean(2).view(-1, 8, 1, 1)), f"view {DIVIDES}"),
+    "slice": (through(lambda net, x: torch.cat([x[:, 4:], x[:, :4]], 1)), f"getitem {DIVIDES}"),
+    "chunk": (through(lambda net, x: torch.cat(x.chunk(2, 1), 1)), f"chunk {DIVIDES}"),
+    "mean": (through(lambda net, x: x - x.mean(1, keepdim=True)), f"mean {MIXES}"),
+    "sort": (through(lambda net, x: x.sort(1)[0]), f"sort {MIXES}"),
+    "parameter": (
+        through(lambda net, x: x * net.norm.weight.view(1, -1, 1, 1), norm=nn.BatchNorm2d(8)),
+        f"mul {MIXES}",
+    ),
+    "spatial": (
+        through(lambda net, x: x * torch.sigmoid(net.attention(x)), attention=conv(8, 1)),
+        "several of its channels can only be removed together",
+    ),
+    "positions": (
+        through(lambda net, x: net.rows(x), rows=nn.Linear(8, 8)),
+        "rows (Linear) works on positions of the maps and not on channels",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_channels_that_cannot_be_removed_one_by_one_are_refused_with_the_operation(name):
+    model, reason = REFUSED[name]
+    labels = labels_of(model.eval(), 8)
+    assert labels.refusal("first") == reason
+    assert labels.refusal("last") is None, "the operation does not concern the layer behind it"
+
+
+def test_operations_on_positions_alone_are_no_reason_to_refuse():
+    def rearranged(net, x):
+        x = functional.interpolate(functional.pad(x, (1, 1, 1, 1)), scale_factor=2)
+        x = torch.softmax(x.flatten(2), 2).clamp(0, 1).permute(0, 2, 1)
+        return net.mix(x[:, 1:]).transpose(1, 2).unsqueeze(3) / 2
+
+    model = through(rearranged, mix=nn.Linear(8, 8)).eval()
+    labels = labels_of(model, 8)
+    assert labels.refusal("first") is None and labels.refusal("mix") is None
+    assert list(labels.group("first").readers) == ["mix"] and list(labels.group("mix").readers) == ["last"]
+    assert_same_logits(model, labels, "first", torch.randn(2, 3, 8, 8))
+
+
+def test_an_operation_in_place_changes_the_value_for_all_later_ones():
+    """The graph without them gives the same logits, and leaves its values as they are."""
+
+    def forward(net, x):
+        x = net.first(x)
+        kept = x
+        functional.relu(x, inplace=True)
+        x.add_(1)
+        x.mul_(net.act(x))
+        count = 1
+        count += x.size(1)
+        return net.head(pooled(kept) * count)
+
+    model = Network(forward, first=conv(3, 6), act=nn.Hardtanh(1.1, 2.5, inplace=True), head=nn.Linear(6, 4)).eval()
+    images = torch.randn(2, 3, 8, 8)
+    traced = traced_network(model, (3, 8, 8))
+    values = {}
+
+    class Watching(torch.fx.Interpreter):
+        def run_node(self, node):
+            values[node] = super().run_node(node)
+            copies[node] = values[node].clone() if isinstance(values[node], torch.Tensor) else None
+            return values[node]
+
+    copies = {}
+    with torch.inference_mode():
+        assert torch.equal(Watching(traced).run(images), model(images))
+    assert all(torch.equal(values[node], copy) for node, copy in copies.items() if copy is not None)
+
+
+def other_name(net, x):
+    x = kept = net.first(x)
+    x += 1
+    return net.head(pooled(kept))
+
+
+def dropped(net, x):
+    return net.head(pooled(functional.dropout(net.first(x))))
+
+
+@pytest.mark.parametrize(
+    ("forward", "message"),
+    [(other_name, "network: its graph gives other results .* x = x \\+ y"), (dropped, "when it runs again .dropout")],
+)
+def test_a_graph_that_is_not_the_network_is_refused(forward, message):
+    with pytest.raises(StudyError, match=message):
+        traced_network(Network(forward, first=conv(3, 6), head=nn.Linear(6, 4)).eval(), (3, 8, 8))
+
+
+def test_control_flow_on_data_is_named_with_its_line():
+    def forward(net, x):
+        return net.head(pooled(x if x.sum() > 0 else -x))
+
+    with pytest.raises(StudyError, match=r"network: torch.fx can't trace it .*test_channels.py, line \d+"):
+        traced_network(Network(forward, head=nn.Linear(3, 4)), (3, 8, 8))

@@ -1,0 +1,89 @@
+"""The table of a network's layers, against networks that Torch-Pruning makes smaller."""
+
+import pytest
+import torch
+from conftest import random_network
+from prunecurve.network.conv_net import Architecture
+from prunecurve.network.layer_table import layer_table, layer_text
+from test_channels import conv, pooled, randomised
+from prunecurve.verification.surgery import size_of
+from torch import nn
+
+SHAPE = (2, 16, 16)
+BUILT_IN = Architecture(in_channels=2, image_size=16, classes=3, channels=[4, 6, 5], hidden=[9, 7])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return random_network(BUILT_IN, 0)
+
+
+@pytest.fixture(scope="module")
+def rows(model):
+    return {row["layer"]: row for row in layer_table(model, SHAPE)}
+
+
+def test_one_row_per_layer_in_the_order_of_the_network(rows):
+    assert list(rows) == ["conv1", "conv2", "conv3", "linear1", "linear2", "linear3"]
+    assert [row["channels"] for row in rows.values()] == [4, 6, 5, 9, 7, 3]
+    assert [row["backend"] for row in rows.values()] == ["torch", "torch", "numpy", "numpy", "numpy", ""]
+    assert {name: row["refused"] for name, row in rows.items() if row["refused"]} == {
+        "linear3": "its channels reach the output of the network"
+    }
+
+
+@pytest.mark.parametrize("layer", ["conv1", "conv2", "conv3", "linear1", "linear2"])
+def test_what_belongs_to_the_channels_is_what_torch_pruning_removes(model, rows, layer):
+    """Without all channels but one, this share of it is gone: no weight is between two channels of these layers."""
+    row, example = rows[layer], torch.zeros(1, *SHAPE)
+    count = row["channels"]
+    whole = size_of(model, layer, torch.arange(0).numpy(), "structural", example)
+    cut = size_of(model, layer, torch.arange(count - 1).numpy(), "structural", example)
+    for name in ("params", "macs"):
+        assert whole[name] - cut[name] == row[name] * (count - 1) / count
+        assert row[f"{name}_share"] == row[name] / whole[name]
+
+
+def test_the_cost_of_every_k_is_that_of_the_layers_behind(model, rows):
+    def macs(*layers: str) -> int:
+        """Return the MACs of these layers: with padding, convolution i has maps of 16, 8 and 4 pixels."""
+        sizes = {"conv1": 2 * 4 * 9 * 256, "conv2": 4 * 6 * 9 * 64, "conv3": 6 * 5 * 9 * 16}
+        sizes |= {"linear1": 5 * 4 * 9, "linear2": 9 * 7, "linear3": 7 * 3}
+        return sum(sizes[layer] for layer in layers)
+
+    total = macs("conv1", "conv2", "conv3", "linear1", "linear2", "linear3")
+    # In torch, conv2 reads 3, 2 and 1 of 4 channels. In numpy, linear1 adds the channels of conv3 once.
+    behind = macs("conv3", "linear1", "linear2", "linear3")
+    assert rows["conv1"]["passes"] * total == pytest.approx(macs("conv2") * (3 + 2 + 1) / 4 + 3 * behind)
+    behind = macs("linear2", "linear3")
+    assert rows["conv3"]["passes"] * total == pytest.approx(macs("linear1") + 4 * behind)
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.head = conv(3, 6), conv(6, 6), nn.Linear(6, 4)
+        self.depth = conv(6, 6, groups=6)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.head(pooled(self.depth(torch.relu(x + self.second(x)))))
+
+
+def test_layers_that_cannot_be_pruned_have_their_reason():
+    rows = layer_table(randomised(Residual()), (3, 8, 8))
+    refused = {row["layer"]: row["refused"] for row in rows}
+    assert refused["first"].startswith("its channels go to several branches") and refused["second"]
+    assert refused["depth"] == "it is a grouped convolution"
+    text = layer_text(rows, (3, 8, 8))
+    assert "depth   Conv2d         6  can't be pruned: it is a grouped convolution\n" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_text_has_all_rows_and_is_narrow(rows):
+    text = layer_text(list(rows.values()), SHAPE)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[0] == "Layers of the network, for inputs of 2 × 16 × 16"
+    assert [line.split()[0] for line in lines[3:9]] == list(rows)
+    assert f"{rows['conv3']['params']:,}" in lines[5] and "numpy" in lines[5]

@@ -1,0 +1,326 @@
+"""Which channels of a network can only be removed together, and which layers read them.
+
+An input runs through the graph of the network, and every element of every value carries a label: the channel that it
+belongs to. Conv2d and Linear read the labels of their inputs and give their outputs new ones. Operations on each
+channel alone pass labels on. Sums and products unite the labels of their operands. Concatenation, flatten and the like
+act on labels as they act on values. Channels whose labels are united can only be removed together.
+
+Labels that reach the output of the network, or an operation that mixes channels, are frozen: these channels can't be
+removed, and the operation is the reason.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from prunecurve.network.operations import described, kind_of
+
+INPUT = "its channels can only be removed together with those of the network's input"
+OUTPUT = "its channels reach the output of the network"
+TOGETHER = "several of its channels can only be removed together"
+
+
+class Group(NamedTuple):
+    """The channels of a layer, and the entries of all modules that can only be removed with them.
+
+    Each dictionary has an int64 array per module, by module path and in the order of the network: for each entry the
+    number of the layer's channel that it belongs to, −1 for none. makers: the output channels of each Conv2d and Linear
+    that computes the channels, the layer included. followers: the channels of each module with parameters per channel
+    (batch normalisation, depthwise convolution). readers: the inputs of each Conv2d and Linear that reads the channels:
+    input channels of a convolution, input features of a linear layer.
+    """
+
+    channels: int
+    makers: Mapping[str, np.ndarray]
+    followers: Mapping[str, np.ndarray]
+    readers: Mapping[str, np.ndarray]
+
+
+class Channels(fx.Interpreter):
+    """The labels of all channels of a network in evaluation mode."""
+
+    def __init__(self, traced: fx.GraphModule, example: Tensor) -> None:
+        """Find the labels, given the network's graph and two inputs (2, C, S, S).
+
+        With two, labels that differ between them would show an operation that mixes inputs.
+        """
+        super().__init__(traced)
+        self._makers: dict[str, Tensor] = {}
+        self._followers: dict[str, Tensor] = {}
+        self._readers: dict[str, Tensor] = {}
+        self._parents: list[int] = []
+        self._reasons: dict[int, str] = {}
+        self._ties: dict[int, str] = {}
+        self._labels: dict[fx.Node, object] = {}
+        with torch.no_grad():
+            self.run(example)
+        self._roots = np.array([self._root(label) for label in range(len(self._parents))], np.int64)
+        # The first reason counts.
+        self._frozen = {self._roots[label]: reason for label, reason in reversed(self._reasons.items())}
+        self._tied = {self._roots[label]: reason for label, reason in reversed(self._ties.items())}
+
+    # ---- what is asked of the result
+
+    def refusal(self, path: str) -> str | None:
+        """Return why the channels of a Conv2d or Linear can't be removed one by one; None if they can."""
+        if path not in self._makers:
+            return "it is a grouped convolution"
+        roots = self._roots[self._makers[path]]
+        reasons = [self._frozen[root] for root in roots if root in self._frozen]
+        if reasons:
+            return reasons[0]
+        if len(set(roots)) < len(roots):
+            return next((self._tied[root] for root in roots if root in self._tied), TOGETHER)
+        return None if self.group(path).readers else "no Conv2d or Linear reads its channels"
+
+    def group(self, path: str) -> Group:
+        """Return the group of a layer that is not refused."""
+        roots = self._roots[self._makers[path]]
+        number = np.full(len(self._parents), -1)
+        number[roots] = np.arange(len(roots))
+
+        def of(modules: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+            numbers = {name: number[self._roots[labels]] for name, labels in modules.items()}
+            return {name: each for name, each in numbers.items() if (each >= 0).any()}
+
+        return Group(len(roots), of(self._makers), of(self._followers), of(self._readers))
+
+    def numbers(self, path: str, node: fx.Node) -> np.ndarray:
+        """Return the number of the layer's channel that each element of a value belongs to, −1 for none.
+
+        The array has the shape of the value for one input.
+        """
+        number = np.full(len(self._parents), -1)
+        number[self._roots[self._makers[path]]] = np.arange(len(self._makers[path]))
+        return number[self._roots[self._labels[node][0]]]
+
+    # ---- labels
+
+    def _new(self, count: int, reason: str | None = None) -> Tensor:
+        first = len(self._parents)
+        self._parents.extend(range(first, first + count))
+        labels = torch.arange(first, first + count)
+        if reason:
+            self._freeze(labels, reason)
+        return labels
+
+    def _root(self, label: int) -> int:
+        while self._parents[label] != label:
+            self._parents[label] = self._parents[self._parents[label]]
+            label = self._parents[label]
+        return label
+
+    def _unite(self, one: Tensor, other: Tensor) -> None:
+        """Unite the labels of two tensors of the same shape, element by element."""
+        for dim in range(one.ndim):
+            # Most labels are one number for all positions of a map.
+            if one.stride(dim) == other.stride(dim) == 0:
+                one, other = one.narrow(dim, 0, 1), other.narrow(dim, 0, 1)
+        count = len(self._parents)
+        for pair in (one * count + other).unique().tolist():
+            self._parents[self._root(pair // count)] = self._root(pair % count)
+
+    def _freeze(self, labels: object, reason: str) -> None:
+        for tensor in _tensors(labels):
+            for label in _distinct(tensor):
+                self._reasons.setdefault(label, reason)
+
+    def _along(self, node: fx.Node, labels: Tensor, dim: int) -> Tensor:
+        """Return one label per index of the dimension that an operation works on. All labels at an index are united."""
+        first = labels
+        for other in range(labels.ndim):
+            if other != dim % labels.ndim:
+                first = first.narrow(other, 0, 1)
+        if not torch.equal(labels, first.expand(labels.shape)):
+            self._unite(labels, first.expand(labels.shape))
+            what = f"{described(self.module, node)} works on positions of the maps and not on channels"
+            self._ties.setdefault(int(first.flatten()[0]), what)
+        return first.flatten()
+
+    # ---- one operation
+
+    def run_node(self, node: fx.Node) -> object:
+        """Run an operation and find the labels of its result."""
+        value = super().run_node(node)
+        self._labels[node] = self._labelled(node, value)
+        return value
+
+    def _labelled(self, node: fx.Node, value: object) -> object:
+        """Return labels in the shape of a value: a tensor, or a tuple of them. None for numbers and constants."""
+        if node.op == "placeholder":
+            return _spread(self._new(value.shape[1], INPUT), value.shape)
+        labels = list(_tensors([self._labels[given] for given in node.all_input_nodes]))
+        if node.op == "output":
+            return self._freeze(labels, OUTPUT)
+        if not labels or not any(True for _ in _tensors(value)):
+            return None
+        module = self.module.get_submodule(node.target) if node.op == "call_module" else None
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            found = self._layer(node, module, labels[0], value)
+        else:
+            rule = getattr(self, f"_{kind_of(self.module, node)}", None)
+            found = rule(node, labels, value) if rule else None
+        if found is None:
+            what = described(self.module, node)
+            reason = f"{what} mixes channels, or is not known not to"
+            if getattr(module, "groups", 1) > 1:
+                reason = f"{what} is a grouped convolution"
+            elif kind_of(self.module, node) in ("shape", "item"):
+                reason = f"{what} divides its channels or fixes their number; flatten(1) does not"
+            self._freeze(labels, reason)
+            found = tuple(self._new(1, reason).expand(each.shape) for each in _tensors(value))
+            return found[0] if isinstance(value, Tensor) else found
+        return found
+
+    def _layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear, labels: Tensor, value: Tensor) -> Tensor | None:
+        if getattr(module, "groups", 1) > 1:
+            # Depthwise: one filter per channel. Other groups mix some channels and not others.
+            depthwise = module.groups == module.in_channels == module.out_channels
+            return self._norm(node, [labels], value) if depthwise else None
+        dim = -1 if isinstance(module, nn.Linear) else 1
+        read = self._along(node, labels, dim)
+        self._unite(read, self._readers.setdefault(node.target, read))
+        made = self._makers.get(node.target)
+        if made is None:
+            made = self._makers[node.target] = self._new(len(module.weight))
+        return made.expand(value.shape) if dim == -1 else _spread(made, value.shape)
+
+    def _norm(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor:
+        """A module with parameters per channel."""
+        channels = self._along(node, labels[0], 1)
+        self._unite(channels, self._followers.setdefault(node.target, channels))
+        return _spread(channels, value.shape)
+
+    def _activation(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
+        """An operation on each element."""
+        module = self.module.get_submodule(node.target) if node.op == "call_module" else None
+        if isinstance(module, nn.PReLU) and module.num_parameters > 1:
+            return self._norm(node, labels, value)
+        alone = len(labels) == 1 and labels[0].shape == value.shape and not self._constants(node)
+        return labels[0] if alone else None
+
+    def _unchanged(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> object:
+        rule = self._activation if labels[0].shape == value.shape else self._shape
+        return rule(node, labels, value)
+
+    def _pool(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
+        """An operation on the map of each channel."""
+        if labels[0].ndim != 4 or value.ndim != 4 or value.shape[1] != labels[0].shape[1]:
+            return None
+        return _spread(self._along(node, labels[0], 1), value.shape)
+
+    def _reduction(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
+        """A mean or the like over some dimensions."""
+        labels, dims = labels[0], _argument(node, 1, "dim")
+        if dims is None:
+            return None
+        dims = [dim % labels.ndim for dim in (dims if isinstance(dims, Iterable) else [dims])]
+        if any(_varies(labels, dim) for dim in dims):
+            return None
+        return labels.amax(dims, keepdim=value.ndim == labels.ndim)
+
+    def _softmax(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
+        module = self.module.get_submodule(node.target) if node.op == "call_module" else None
+        dim = module.dim if module is not None else _argument(node, 1, "dim")
+        return None if dim is None or _varies(labels[0], dim) else labels[0]
+
+    def _pairwise(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
+        """An operation on two values, element by element."""
+        if self._constants(node):
+            return None
+        first, *others = [each.expand(value.shape) for each in labels]
+        for other in others:
+            self._unite(first, other)
+        return first
+
+    def _constants(self, node: fx.Node) -> bool:
+        """Return whether an operand is a parameter of several numbers: those of removed channels would remain."""
+        constants = [self.env[given] for given in node.all_input_nodes if self._labels[given] is None]
+        return any(constant.numel() > 1 for constant in _tensors(constants))
+
+    def _concatenation(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor:
+        return self._moved(node)
+
+    def _shape(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> object:
+        """An operation that moves whole elements. How it does must not depend on the number of channels."""
+        moved = self._moved(node)
+        if not isinstance(moved, Tensor):
+            # Pieces: each must have all channels.
+            return moved if all(_distinct(piece) == _distinct(labels[0]) for piece in moved) else None
+        # The first dimension stays that of the inputs.
+        if _distinct(moved) != _distinct(labels[0]) or _varies(moved, 0):
+            return None
+        sizes = _sizes(node)
+        if sizes is None:
+            return moved
+        # A reshape with a fixed number of channels, or one that divides the channels among two dimensions.
+        carrying = [dim for dim in range(moved.ndim) if _varies(moved, dim)]
+        free = [dim for dim, size in enumerate(sizes) if isinstance(size, fx.Node) or size == -1]
+        return moved if len(carrying) <= 1 and set(carrying) <= set(free) else None
+
+    def _item(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> object:
+        given = self._labels[node.args[0]]
+        if isinstance(given, Tensor):
+            indices = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
+            if not all(index is None or index is Ellipsis or isinstance(index, int | slice) for index in indices):
+                return None
+            return self._shape(node, labels, value)
+        return given[node.args[1]]
+
+    def _moved(self, node: fx.Node) -> object:
+        """Return the result of an operation on labels in place of values."""
+
+        def given(argument: fx.Node) -> object:
+            labels = self._labels[argument]
+            return self.env[argument] if labels is None else labels
+
+        args, kwargs = fx.node.map_arg(node.args, given), fx.node.map_arg(node.kwargs, given)
+        # Labels are often one number for many elements, which `view` does not accept.
+        args = tuple(each.contiguous() if isinstance(each, Tensor) else each for each in args)
+        if node.op == "call_module":
+            return self.module.get_submodule(node.target)(*args, **kwargs)
+        if node.op == "call_method":
+            return getattr(args[0], node.target)(*args[1:], **kwargs)
+        return node.target(*args, **kwargs)
+
+
+def _tensors(value: object) -> Iterable[Tensor]:
+    """Yield the tensors in a value, a list or a tuple."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _tensors(each)
+
+
+def _distinct(labels: Tensor) -> list[int]:
+    """Return the sorted labels in a tensor."""
+    for dim in range(labels.ndim):
+        if labels.stride(dim) == 0:
+            labels = labels.narrow(dim, 0, 1)
+    return labels.unique().tolist()
+
+
+def _spread(channels: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return labels (C,) in the shape (n, C, …) of a value."""
+    return channels.reshape(1, -1, *[1] * (len(shape) - 2)).expand(shape)
+
+
+def _varies(labels: Tensor, dim: int) -> bool:
+    """Return whether labels differ along a dimension."""
+    return not torch.equal(labels, labels.narrow(dim, 0, 1).expand(labels.shape))
+
+
+def _argument(node: fx.Node, place: int, name: str) -> object:
+    return node.args[place] if len(node.args) > place else node.kwargs.get(name)
+
+
+def _sizes(node: fx.Node) -> list[object] | None:
+    """Return the sizes in a call of `view` or `reshape`; None for other operations."""
+    if node.target not in ("view", "reshape") and node.target is not torch.reshape:
+        return None
+    sizes = node.args[1:] if len(node.args) > 1 else [node.kwargs.get("shape", node.kwargs.get("size"))]
+    return list(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], list | tuple) else list(sizes)

@@ -1,0 +1,137 @@
+"""The table of a network's layers: what belongs to the channels of each, and what the evaluation of every K costs."""
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from prunecurve.network.channels import Group
+from prunecurve.network.description import linear_layers
+from prunecurve.network.layers import Analysis, NotPrunable, PrunableLayer, example_of, layer_nodes
+from prunecurve.network.tracing import times
+
+COLUMNS = ("params", "params_share", "macs", "macs_share", "backend", "passes")
+WIDTH = 100
+HEADER = ("layer", "kind", "channels", "parameters", "", "MACs", "", "backend", "every K")
+NOTES = """\
+parameters, MACs: of the weights that compute or read the channels, with their share of the network.
+every K: the cost of evaluating all K of one ranking, in forward passes of the whole network.
+"""
+
+
+class _Macs(fx.Interpreter):
+    """The MACs of each operation for one input, as PyTorch counts them."""
+
+    def __init__(self, traced: fx.GraphModule, example: Tensor) -> None:
+        super().__init__(traced)
+        self.of: dict[fx.Node, int] = {}
+        with torch.no_grad():
+            self.run(example)
+
+    def run_node(self, node: fx.Node) -> object:
+        with FlopCounterMode(display=False) as counter:
+            value = super().run_node(node)
+        # A MAC is two floating point operations.
+        self.of[node] = counter.get_total_flops() // 2
+        return value
+
+
+def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[dict[str, object]]:
+    """Return one row per Conv2d and Linear of a network that reads inputs (C, S, S), in the order of the network.
+
+    layer: the module path. kind: Conv2d or Linear. channels: P. params, macs: those of the weights that compute or read
+    the channels, for one input; params_share, macs_share: of the whole network. backend: see `LayerFile`. passes: the
+    cost of evaluating every K of one ranking, in forward passes of the whole network. refused: why the layer can't be
+    pruned; the columns between are then empty. Raises StudyError if the network can't be analysed.
+    """
+    analysis = Analysis.of(model, input_shape)
+    macs = _Macs(analysis.traced, example_of(analysis.traced, input_shape)).of
+    rows = []
+    for path in layer_nodes(analysis.traced):
+        module = analysis.traced.get_submodule(path)
+        row = {"layer": path, "kind": type(module).__name__, "channels": len(module.weight)}
+        try:
+            layer = PrunableLayer(model, path, input_shape, analysis)
+        except NotPrunable as refusal:
+            rows.append(row | dict.fromkeys(COLUMNS, "") | {"refused": refusal.reason})
+        else:
+            rows.append(row | _costs(layer, macs) | {"refused": ""})
+    return rows
+
+
+def _costs(layer: PrunableLayer, macs: Mapping[fx.Node, int]) -> dict[str, object]:
+    """Return the columns of a layer that can be pruned. macs: of each operation of the network."""
+    total, sizes = sum(macs.values()), [p.numel() for p in layer.traced.parameters()]
+    params, products = belonging(layer.traced, layer.group, macs)
+    backend = "torch" if linear_layers(layer) is None else "numpy"
+    again = layer.runs_again()
+    reading = sum(macs[node] for node in again if node.target in layer.readers)
+    behind = sum(macs[node] for node in again) - reading
+    # numpy adds one channel after the other; torch runs the layers that read them on all remaining channels.
+    reads = reading if backend == "numpy" else reading * (layer.channels - 1) / 2
+    return {
+        "params": params,
+        "params_share": params / sum(sizes),
+        "macs": products,
+        "macs_share": products / total,
+        "backend": backend,
+        "passes": (reads + behind * (layer.channels - 1)) / total,
+    }
+
+
+def belonging(traced: fx.GraphModule, group: Group, macs: Mapping[fx.Node, int]) -> tuple[int, int]:
+    """Return the parameters and MACs of the weights that compute or read the channels of a group."""
+    params = products = Fraction(0)
+    for path in {name: None for part in group[1:] for name in part}:
+        module = traced.get_submodule(path)
+        parts = [part[path] for part in group[1:] if path in part]
+        # The share of the weights whose output and input both belong to no channel of the group.
+        left = math.prod(Fraction(int((numbers < 0).sum()), numbers.size) for numbers in parts)
+        products += (1 - left) * sum(macs[node] for node in macs if node.op == "call_module" and node.target == path)
+        outputs = group.makers.get(path, group.followers.get(path, np.array([])))
+        for name, parameter in module.named_parameters(recurse=False):
+            params += int((outputs >= 0).sum()) if name == "bias" else (1 - left) * parameter.numel()
+    return int(params), int(products)
+
+
+def layer_text(rows: Sequence[Mapping[str, object]], input_shape: Sequence[int]) -> str:
+    """Return the rows of `layer_table` as text, at most WIDTH characters wide, with its explanation."""
+    lines = [HEADER, *map(_cells, rows)]
+    # The reason of a layer that can't be pruned stands in place of the last columns.
+    widths = [max(len(line[i]) for line in lines if i < 3 or len(line) == len(HEADER)) for i in range(len(HEADER))]
+    table = [_aligned(line, widths) for line in lines]
+    title = f"Layers of the network, for inputs of {times(input_shape)}"
+    paragraphs = [title, "\n".join(table), NOTES]
+    return "\n\n".join("\n".join(map(_wrapped, text.splitlines())) for text in paragraphs) + "\n"
+
+
+def _cells(row: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the words of one line: one per column of HEADER, or three and the reason."""
+    start = (row["layer"], row["kind"], str(row["channels"]))
+    if row["refused"]:
+        return *start, f"can't be pruned: {row['refused']}"
+    sizes = [word for name in ("params", "macs") for word in (f"{row[name]:,}", f"{row[f'{name}_share']:.1%}")]
+    return *start, *sizes, row["backend"], f"{_rounded(row['passes'])} passes"
+
+
+def _rounded(passes: float) -> str:
+    """Return a cost with two digits."""
+    if passes < 0.01:
+        return "< 0.01"
+    return f"{passes:,.0f}" if passes >= 10 else f"{passes:.2g}"
+
+
+def _aligned(words: Sequence[str], widths: Sequence[int]) -> str:
+    """Return words in columns: names to the left, numbers to the right."""
+    left = ("layer", "kind", "backend")
+    padded = [f"{w:<{n}}" if name in left else f"{w:>{n}}" for w, n, name in zip(words, widths, HEADER)]
+    return "  ".join(padded).rstrip()
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False) if len(line) > WIDTH else line

@@ -1,0 +1,136 @@
+"""The graph of a network, traced with torch.fx, in which no operation overwrites a value."""
+
+import copy
+import inspect
+import os
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+
+from prunecurve.errors import StudyError
+from prunecurve.network.operations import name_of
+
+
+def traced_network(model: nn.Module, input_shape: Sequence[int]) -> fx.GraphModule:
+    """Return a copy of the network as a graph in evaluation mode, with the shape of every value for two inputs.
+
+    input_shape: (C, S, S) of one input. Raises StudyError if torch.fx can't trace the network, if it can't read inputs
+    of this shape, or unless its output is one tensor of logits (n, classes).
+    """
+    try:
+        traced = fx.symbolic_trace(copy.deepcopy(model).eval())
+    # Tracing runs the code of the network, which can raise anything.
+    except Exception as error:
+        raise StudyError(f"network: torch.fx can't trace it ({_line(error)}{_place(error)})") from error
+    parameter = next(traced.parameters(), torch.zeros(0))
+    try:
+        with torch.no_grad():
+            # Two inputs: an operation on the first dimension is then not one on each channel.
+            ShapeProp(traced).propagate(torch.zeros(2, *input_shape, device=parameter.device))
+    except Exception as error:
+        cause = error.__cause__ or error
+        raise StudyError(
+            f"network: it can't read inputs of the shape {times(input_shape)} ({_line(cause)}); the number of "
+            "channels and image_size must be those that it was built for"
+        ) from error
+    without_overwriting(traced)
+    _require_the_same(copy.deepcopy(model).eval(), traced, input_shape)
+    return traced
+
+
+@torch.no_grad()
+def _require_the_same(model: nn.Module, traced: fx.GraphModule, input_shape: Sequence[int]) -> None:
+    """Raise StudyError if the graph gives other results than the network, or the network when it runs again."""
+    device = next(model.parameters(), torch.zeros(0)).device
+    images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0)).to(device)
+    results = [each(images.clone()) for each in (model, model, traced)]
+    if not all(isinstance(result, Tensor) for result in results):
+        # The number of logits is checked later.
+        return
+    once, again, by_graph = results
+    if not torch.allclose(once, again, equal_nan=True):
+        raise StudyError(
+            "network: in evaluation mode it gives other results for the same inputs when it runs again (dropout that "
+            "is not a module, random numbers, or a state that it changes)"
+        )
+    if not torch.allclose(once, by_graph, rtol=1e-4, atol=1e-5 * float(once.abs().max()), equal_nan=True):
+        raise StudyError(
+            "network: its graph gives other results than the network itself; torch.fx does not follow `x += y` if x is "
+            "also used under another name, so write x = x + y"
+        )
+
+
+def without_overwriting(traced: fx.GraphModule) -> None:
+    """Let each operation in place return a new tensor, which replaces the overwritten one in all later operations.
+
+    Otherwise a value that is stored or measured would change when the rest of the network runs. The graph needs shapes.
+    """
+    overwritten: dict[fx.Node, fx.Node] = {}
+    for node in traced.graph.nodes:
+        for old, new in overwritten.items():
+            node.replace_input_with(old, new)
+        if node.all_input_nodes and shape_of(node) and _was_in_place(node, traced):
+            old = node.args[0]
+            overwritten |= {each: node for each, new in overwritten.items() if new is old} | {old: node}
+    traced.recompile()
+
+
+def _was_in_place(node: fx.Node, traced: fx.GraphModule) -> bool:
+    """Return whether an operation is in place, and change it into one that returns a new tensor."""
+    if node.op == "call_module":
+        module = traced.get_submodule(node.target)
+        if not getattr(module, "inplace", False):
+            return False
+        module.inplace = False
+        return True
+    name = name_of(node)
+    if name.endswith("_") and not name.endswith("__"):
+        node.target = name[:-1] if node.op == "call_method" else getattr(torch, name[:-1])
+        return True
+    return node.op == "call_function" and _had_option(node)
+
+
+def _had_option(node: fx.Node) -> bool:
+    """Return whether a function is called with `inplace=True`, and set it to False."""
+    try:
+        call = inspect.signature(node.target).bind(*node.args, **node.kwargs)
+    # A function of C has no signature, and no such option.
+    except (TypeError, ValueError):
+        return False
+    if not call.arguments.get("inplace"):
+        return False
+    call.arguments["inplace"] = False
+    node.args, node.kwargs = call.args, call.kwargs
+    return True
+
+
+def shape_of(node: fx.Node) -> tuple[int, ...]:
+    """Return the shape of a node's value for two inputs; () if the value is not a tensor."""
+    return tuple(getattr(node.meta.get("tensor_meta"), "shape", ()))
+
+
+def is_tensor(node: fx.Node) -> bool:
+    """Return whether a node's value is a tensor, or contains some; sizes and numbers do not."""
+    return "tensor_meta" in node.meta
+
+
+def times(shape: Sequence[int]) -> str:
+    """Return a shape in words: `2 × 28 × 28`."""
+    return " × ".join(map(str, shape))
+
+
+def _place(error: Exception) -> str:
+    """Return the line of the network's code that raised an error: `; FILE, line 3: if x.sum() > 0`."""
+    library = str(Path(torch.__file__).parent)
+    # Code that the tracer runs but that lies in no file is torch's own.
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if os.path.exists(frame.filename)]
+    frames = [frame for frame in frames if not frame.filename.startswith(library) and frame.filename != __file__]
+    return f"; {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
