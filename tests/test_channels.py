@@ -1,6 +1,7 @@
 """Channels that can only be removed together: against Torch-Pruning, and in networks whose channels are known."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ import torch_pruning
 from prunecurve.data.datasets.downloads import import_torchvision_datasets
 from prunecurve.errors import StudyError
 from prunecurve.network.channels import Channels
+from prunecurve.network.layers import NotPrunable, PrunableLayer
 from prunecurve.network.smaller import smaller
 from prunecurve.network.tracing import traced_network
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.prune import l1_unstructured
 
 # Networks of torchvision with the size of their inputs, and how many of their layers can be pruned.
 TORCHVISION = {
@@ -54,7 +57,7 @@ def from_torchvision(name: str) -> nn.Module:
 
 
 def labels_of(model: nn.Module, size: int, channels: int = 3) -> Channels:
-    traced = traced_network(model, (channels, size, size))
+    traced, _ = traced_network(model, (channels, size, size))
     return Channels(traced, torch.zeros(2, channels, size, size))
 
 
@@ -325,7 +328,7 @@ REFUSED = {
     ),
     "grouped": (
         through(lambda net, x: net.groups(x), groups=conv(8, 8, groups=2)),
-        "groups (Conv2d) is a grouped convolution",
+        "groups (Conv2d): it is a grouped convolution",
     ),
     "fixed": (through(lambda net, x: x.view(-1, 8, 64).mean(2).view(-1, 8, 1, 1)), f"view {DIVIDES}"),
     "slice": (through(lambda net, x: torch.cat([x[:, 4:], x[:, :4]], 1)), f"getitem {DIVIDES}"),
@@ -383,7 +386,7 @@ def test_an_operation_in_place_changes_the_value_for_all_later_ones():
 
     model = Network(forward, first=conv(3, 6), act=nn.Hardtanh(1.1, 2.5, inplace=True), head=nn.Linear(6, 4)).eval()
     images = torch.randn(2, 3, 8, 8)
-    traced = traced_network(model, (3, 8, 8))
+    traced, _ = traced_network(model, (3, 8, 8))
     values = {}
 
     class Watching(torch.fx.Interpreter):
@@ -423,3 +426,151 @@ def test_control_flow_on_data_is_named_with_its_line():
 
     with pytest.raises(StudyError, match=r"network: torch.fx can't trace it .*test_channels.py, line \d+"):
         traced_network(Network(forward, head=nn.Linear(3, 4)), (3, 8, 8))
+
+
+class Normalised(nn.Module):
+    """A convolution whose weights are computed from others."""
+
+    def __init__(self, change):
+        super().__init__()
+        # Without gradients, because otherwise the network could not be copied.
+        with torch.no_grad():
+            self.first = change(conv(3, 8))
+        self.last, self.head = conv(8, 6), nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.head(pooled(self.last(self.first(x))))
+
+
+def prototypes():
+    """Return a network whose layer `head` reads a constant too."""
+
+    def forward(net, x):
+        return net.head(pooled(net.last(net.first(x)))) + net.head(net.last.bias)
+
+    return Network(forward, first=conv(3, 8), last=conv(8, 6), head=nn.Linear(6, 4))
+
+
+FIXED = "divides its channels or fixes their number"
+# For each network the layer, and why its channels can't be removed.
+MISLEADING = {
+    "squeeze": (
+        through(
+            lambda net, x: net.gate(functional.adaptive_avg_pool2d(x, 1).squeeze())[..., None, None] * x,
+            gate=nn.Linear(8, 8),
+        ),
+        "first",
+        f"squeeze {FIXED}",
+    ),
+    "slice of copies": (through(lambda net, x: torch.cat([x, -x], 1)[:, :8]), "first", f"getitem {FIXED}"),
+    "split": (through(lambda net, x: x.split([8], 1)[0]), "first", f"split {FIXED}"),
+    "moved by padding": (through(lambda net, x: functional.pad(x, (0, 0, 0, 0, 1, -1))), "first", f"pad {MIXES}"),
+    "weights": (
+        through(lambda net, x: x * net.first.weight.abs().sum()),
+        "first",
+        "the network also reads first.weight",
+    ),
+    "constant": (prototypes(), "last", "also runs on a constant|the network also reads last.bias"),
+    "parametrization": (Normalised(nn.utils.parametrizations.weight_norm), "first", "it has parametrizations"),
+    "old spectral_norm": (Normalised(nn.utils.spectral_norm), "first", "it has hooks"),
+    "masked": (
+        Normalised(lambda module: l1_unstructured(module, "weight", 0.5)),
+        "first",
+        "it has hooks",
+    ),
+    "scalar": (through(lambda net, x: x / x.max()), "first", f"max {MIXES}"),
+}
+
+
+@pytest.mark.parametrize("name", MISLEADING)
+def test_channels_that_look_independent_and_are_not_are_refused(name):
+    model, layer, reason = MISLEADING[name]
+    found = labels_of(model.eval(), 8).refusal(layer)
+    assert found is not None and re.search(reason, found), found
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda net, x: x / x.size(1),
+        lambda net, x: functional.interpolate(x, size=(x.size(1), x.size(1))),
+        lambda net, x: x[:, :, : x.size(1)],
+    ],
+    ids=["mean", "size", "slice"],
+)
+def test_a_network_that_computes_with_the_number_of_channels_is_refused(operation):
+    with pytest.raises(NotPrunable, match="computes with the number of channels"):
+        PrunableLayer(through(operation).eval(), "first", (3, 8, 8))
+
+
+def batch_size_first(net, x):
+    batch = x.size(0)
+    return net.head(torch.relu(net.last(torch.relu(net.first(x)))).mean(axis=(2, 3)).view(batch, -1))
+
+
+def one_activation(net, x):
+    x = net.first(x)
+    x = x + net.last(net.act(x))
+    return net.head(pooled(net.act(x)))
+
+
+ALLOWED = {
+    "one channel": (
+        Network(lambda net, x: net.head(pooled(net.first(x))), first=conv(3, 1), head=nn.Linear(1, 4)),
+        "first",
+    ),
+    "one logit": (
+        Network(lambda net, x: net.head(pooled(net.first(x))), first=conv(3, 5), head=nn.Linear(5, 1)),
+        "first",
+    ),
+    "a method's name": (
+        Network(lambda net, x: net.mean(net.first(x).mean((2, 3))), first=conv(3, 5), mean=nn.Linear(5, 4)),
+        "first",
+    ),
+    "coordinates": (
+        Network(
+            lambda net, x: net.head(pooled(net.last(torch.cat([net.first(x), net.place.expand(2, 1, 8, 8)], 1)))),
+            first=conv(3, 5),
+            last=conv(6, 7),
+            head=nn.Linear(7, 4),
+        ),
+        "last",
+    ),
+    "batch size": (Network(batch_size_first, first=conv(3, 8), last=conv(8, 6), head=nn.Linear(6, 4)), "first"),
+    "flattened twice": (through(lambda net, x: x.flatten(2).unsqueeze(2)), "first"),
+    "transposed maps": (through(lambda net, x: x.transpose(2, 3)), "first"),
+    "lstm": (
+        through(
+            lambda net, x: x * 2 + 0 * net.lstm(net.other(x).flatten(2))[0].mean((1, 2))[:, None, None, None],
+            lstm=nn.LSTM(64, 5, batch_first=True),
+            other=conv(8, 4),
+        ),
+        None,
+    ),
+}
+ALLOWED["coordinates"][0].place = nn.Parameter(torch.rand(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_unusual_networks_are_no_error(name):
+    """The maps are those that the layer behind reads."""
+    model, path = ALLOWED[name]
+    labels = labels_of(model.eval(), 8)
+    assert all(isinstance(labels.refusal(layer), str | None) for layer in ("first", "head", "nothing"))
+    if path is None:
+        return
+    layer, seen = PrunableLayer(model, path, (3, 8, 8)), []
+    images = torch.randn(2, 3, 8, 8)
+    for reader in layer.readers:
+        model.get_submodule(reader).register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    with torch.inference_mode():
+        model(images)
+        maps = layer.maps(images)["pool"]
+    assert torch.equal(maps.flatten(1), seen[0].flatten(1))
+    assert maps.shape[2:] == layer.map_shape or seen[0].ndim == 2
+
+
+def test_one_module_in_place_that_runs_twice():
+    model = Network(one_activation, first=conv(3, 6), act=nn.ReLU(inplace=True), last=conv(6, 6), head=nn.Linear(6, 4))
+    labels = labels_of(model.eval(), 8)
+    assert labels.refusal("first") is None and set(labels.group("first").makers) == {"first", "last"}

@@ -272,7 +272,7 @@ def test_the_layers_and_backends_of_the_config_are_those_of_the_network():
     kinds = torch.nn.Conv2d | torch.nn.Linear
     weights = sum(module.weight.numel() for module in grey.modules() if isinstance(module, kinds))
     assert conv_net_plan.fewest_weights(network, 12) == weights
-    with pytest.raises(StudyError, match="linear3 can't be pruned: it is the output layer"):
+    with pytest.raises(StudyError, match="linear3 can't be pruned: its channels reach the output"):
         layer_of(model, "linear3")
 
 

@@ -1,6 +1,7 @@
 """Artifacts: writes are atomic, nothing is unpickled, messages name damaged files."""
 
 import errno
+import mmap
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
-from prunecurve import provenance
+from prunecurve import files, provenance
 from prunecurve.errors import StudyError
 from prunecurve.files import (
     FORMAT,
@@ -337,3 +338,12 @@ def test_a_damaged_header_is_an_error_that_names_the_file(tmp_path_factory, junk
         load_arrays(path)
     except StudyError as error:
         assert str(path) in str(error)
+
+
+def test_the_checksum_of_a_file_that_is_mapped_in_several_parts(tmp_path, monkeypatch):
+    array = np.arange(50_000, dtype=np.int64)
+    save_array(tmp_path / "whole.npy", array)
+    monkeypatch.setattr(files, "WINDOW", mmap.ALLOCATIONGRANULARITY)
+    save_array(tmp_path / "parts.npy", array)
+    assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert np.array_equal(load_array(tmp_path / "whole.npy"), array)

@@ -328,6 +328,13 @@ class Shared(nn.Module):
         return self.head(self.conv(self.conv(x)).mean((2, 3)))
 
 
+class Twice(Shared):
+    """A convolution that runs on two inputs."""
+
+    def forward(self, x):
+        return self.head((self.conv(x) * self.conv(x.flip(3))).mean((2, 3)))
+
+
 class Skips(nn.Module):
     """A concatenation around a layer: the rest of the network reads more than the layer's readers."""
 
@@ -376,26 +383,23 @@ def built(model):
         (Branches, "thrid", r"layer: thrid is not in the network; nearest: third"),
         (Branches, "zz", r"layer: zz is not in the network; nearest: first, second, third, left, right, head"),
         (plain, "9", r"layer: 9 can't be pruned: its channels reach the output of the network"),
-        (
-            Branches,
-            "first",
-            r"first can't be pruned: its channels go to several branches .* \(second, add\)",
-        ),
-        (Branches, "second", r"layer: second can't be pruned: its channels .* are combined with others \(add\)"),
+        (Branches, "first", r"first can't be pruned: its channels can only be removed together with those of second"),
+        (Branches, "second", r"second can't be pruned: its channels can only be removed together with those of first"),
         (Branches, "left", r"layer: left can't be pruned: its channels .* are combined with others \(cat\)"),
         (lambda: sequence(nn.GroupNorm(2, 4)), "0", r"layer: 0 can't be pruned: 1 \(GroupNorm\) mixes channels"),
         (lambda: sequence(nn.Softmax(1)), "0", r"layer: 0 can't be pruned: 1 \(Softmax\) mixes channels"),
         (
             lambda: sequence(nn.Conv2d(4, 4, 1, groups=2)),
             "0",
-            r"0 can't be pruned: 1 \(Conv2d\) is a grouped conv",
+            r"0 can't be pruned: 1 \(Conv2d\): it is a grouped",
         ),
         (lambda: sequence(nn.Conv2d(4, 4, 1, groups=4)), "1", r"layer: 1 can't be pruned: it is a grouped convolution"),
         (lambda: sequence(nn.Linear(10, 3)), "0", r"1 \(Linear\) works on positions of the maps and not on channels"),
         (lambda: sequence(nn.Flatten(0, 1), nn.Unflatten(0, (-1, 4))), "0", r"1 \(Flatten\)"),
         (Rearranged, "first", r"do not get them in the order \(n, channels, …\)"),
         (Shared, "conv", r"its channels can only be removed together with those of the network's input"),
-        (lambda: nn.Sequential(nn.Conv2d(3, 3, 1), Shared()), "1.conv", r"1.conv \(Conv2d\) runs several times"),
+        (lambda: nn.Sequential(nn.Conv2d(3, 3, 1), Shared()), "1.conv", r"together with those of 0"),
+        (Twice, "conv", r"layer: conv can't be pruned: conv \(Conv2d\) runs several times"),
         (Skips, "second", r"layer: second can't be pruned: cat, after it, also reads first, which passes the layer by"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(432, 2)), "last", r"layer: last, but the network has no Conv2d"),
         (lambda: nn.Conv2d(3, 4, 3), "", r"network: its output is a tensor \(n, 4 × 10 × 10\); it must be one tensor"),

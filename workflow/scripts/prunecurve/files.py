@@ -118,11 +118,20 @@ SETTINGS_MARK = b"\nsettings\n"
 MOST_SETTINGS = 1 << 16
 
 
+# Bytes of a file that are mapped at once, since mapped pages count as memory of the process.
+WINDOW = 1 << 26
+
+
 def _crc_of_file(path: str | os.PathLike[str], end: int) -> int:
     """Return the CRC-32 of the first `end` bytes of a file; `end` must be positive."""
-    # Memory-mapped: reading would copy the content, which takes half as long as the checksum itself.
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ) as content:
-        return zlib.crc32(content)
+    crc = 0
+    with open(path, "rb") as file:
+        for start in range(0, end, WINDOW):
+            # Memory-mapped: reading would copy the content, which takes half as long as the checksum itself.
+            size = min(WINDOW, end - start)
+            with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ, offset=start) as content:
+                crc = zlib.crc32(content, crc)
+    return crc
 
 
 def seal(path: str) -> None:

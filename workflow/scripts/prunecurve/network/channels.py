@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize
 
-from prunecurve.network.operations import described, kind_of
+from prunecurve.network.operations import described, kind_of, name_of
 
 INPUT = "its channels can only be removed together with those of the network's input"
 OUTPUT = "its channels reach the output of the network"
@@ -54,9 +55,13 @@ class Channels(fx.Interpreter):
         self._parents: list[int] = []
         self._reasons: dict[int, str] = {}
         self._ties: dict[int, str] = {}
+        # Why modules have no channels that can be removed.
+        self._refused: dict[str, str] = {}
+        self._on_constants: set[str] = set()
         self._labels: dict[fx.Node, object] = {}
         with torch.no_grad():
             self.run(example)
+        self._freeze_shared()
         self._roots = np.array([self._root(label) for label in range(len(self._parents))], np.int64)
         # The first reason counts.
         self._frozen = {self._roots[label]: reason for label, reason in reversed(self._reasons.items())}
@@ -67,8 +72,8 @@ class Channels(fx.Interpreter):
     def refusal(self, path: str) -> str | None:
         """Return why the channels of a Conv2d or Linear can't be removed one by one; None if they can."""
         if path not in self._makers:
-            return "it is a grouped convolution"
-        roots = self._roots[self._makers[path]]
+            return self._refused.get(path, "the graph of the network does not run it as a layer")
+        roots = self._roots[self._makers[path].numpy()]
         reasons = [self._frozen[root] for root in roots if root in self._frozen]
         if reasons:
             return reasons[0]
@@ -78,24 +83,26 @@ class Channels(fx.Interpreter):
 
     def group(self, path: str) -> Group:
         """Return the group of a layer that is not refused."""
-        roots = self._roots[self._makers[path]]
-        number = np.full(len(self._parents), -1)
-        number[roots] = np.arange(len(roots))
+        number = self._number(path)
 
         def of(modules: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-            numbers = {name: number[self._roots[labels]] for name, labels in modules.items()}
+            numbers = {name: number[self._roots[labels.numpy()]] for name, labels in modules.items()}
             return {name: each for name, each in numbers.items() if (each >= 0).any()}
 
-        return Group(len(roots), of(self._makers), of(self._followers), of(self._readers))
+        return Group(len(self._makers[path]), of(self._makers), of(self._followers), of(self._readers))
 
     def numbers(self, path: str, node: fx.Node) -> np.ndarray:
         """Return the number of the layer's channel that each element of a value belongs to, −1 for none.
 
         The array has the shape of the value for one input.
         """
+        return self._number(path)[self._roots[self._labels[node][0].numpy()]]
+
+    def _number(self, path: str) -> np.ndarray:
+        """Return, for each root of labels, the number of the layer's channel; −1 for none."""
         number = np.full(len(self._parents), -1)
-        number[self._roots[self._makers[path]]] = np.arange(len(self._makers[path]))
-        return number[self._roots[self._labels[node][0]]]
+        number[self._roots[self._makers[path].numpy()]] = np.arange(len(self._makers[path]))
+        return number
 
     # ---- labels
 
@@ -128,8 +135,19 @@ class Channels(fx.Interpreter):
             for label in _distinct(tensor):
                 self._reasons.setdefault(label, reason)
 
+    def _freeze_shared(self) -> None:
+        """Freeze the channels of modules whose parameters are read in another way too, or that run on a constant."""
+        used = {node.target: self.fetch_attr(node.target) for node in self.module.graph.nodes if node.op == "get_attr"}
+        for path in {*self._makers, *self._followers, *self._readers}:
+            module = self.module.get_submodule(path)
+            own = {id(each) for each in (*module.parameters(recurse=False), *module.buffers(recurse=False))}
+            reason = f"{path} also runs on a constant" if path in self._on_constants else None
+            reason = next((f"the network also reads {name} directly" for name in used if id(used[name]) in own), reason)
+            for labels in (self._makers, self._followers, self._readers) if reason else ():
+                self._freeze(labels.get(path), reason)
+
     def _along(self, node: fx.Node, labels: Tensor, dim: int) -> Tensor:
-        """Return one label per index of the dimension that an operation works on. All labels at an index are united."""
+        """Unite all labels at each index of the dimension that an operation works on; return one label per index."""
         first = labels
         for other in range(labels.ndim):
             if other != dim % labels.ndim:
@@ -151,33 +169,43 @@ class Channels(fx.Interpreter):
     def _labelled(self, node: fx.Node, value: object) -> object:
         """Return labels in the shape of a value: a tensor, or a tuple of them. None for numbers and constants."""
         if node.op == "placeholder":
-            return _spread(self._new(value.shape[1], INPUT), value.shape)
+            return _spread(self._new(value.shape[1], INPUT), value.shape) if isinstance(value, Tensor) else None
         labels = list(_tensors([self._labels[given] for given in node.all_input_nodes]))
         if node.op == "output":
             return self._freeze(labels, OUTPUT)
-        if not labels or not any(True for _ in _tensors(value)):
-            return None
         module = self.module.get_submodule(node.target) if node.op == "call_module" else None
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if not labels:
+            if module is not None:
+                self._on_constants.add(node.target)
+            return None
+        if not any(True for _ in _tensors(value)):
+            return None
+        kind = kind_of(self.module, node)
+        found = None
+        if module is not None and (reason := _changed(module)):
+            self._refused[node.target] = reason
+        elif isinstance(module, nn.Conv2d | nn.Linear):
             found = self._layer(node, module, labels[0], value)
-        else:
-            rule = getattr(self, f"_{kind_of(self.module, node)}", None)
-            found = rule(node, labels, value) if rule else None
-        if found is None:
-            what = described(self.module, node)
-            reason = f"{what} mixes channels, or is not known not to"
-            if getattr(module, "groups", 1) > 1:
-                reason = f"{what} is a grouped convolution"
-            elif kind_of(self.module, node) in ("shape", "item"):
-                reason = f"{what} divides its channels or fixes their number; flatten(1) does not"
-            self._freeze(labels, reason)
-            found = tuple(self._new(1, reason).expand(each.shape) for each in _tensors(value))
-            return found[0] if isinstance(value, Tensor) else found
-        return found
+        elif kind and (isinstance(value, Tensor) or kind in ("shape", "item")):
+            found = getattr(self, f"_{kind}")(node, labels, value)
+        return self._frozen_result(node, kind, labels, value) if found is None else found
+
+    def _frozen_result(self, node: fx.Node, kind: str | None, labels: list[Tensor], value: object) -> object:
+        """Freeze what an operation reads and what it gives, because it mixes channels or is not known not to."""
+        what = described(self.module, node)
+        reason = f"{what} mixes channels, or is not known not to"
+        if node.op == "call_module" and node.target in self._refused:
+            reason = f"{what}: {self._refused[node.target]}"
+        elif kind in ("shape", "item"):
+            reason = f"{what} divides its channels or fixes their number; flatten(1) does not"
+        self._freeze(labels, reason)
+        label = self._new(1, reason)[0]
+        return fx.node.map_aggregate(value, lambda each: label.expand(each.shape) if isinstance(each, Tensor) else None)
 
     def _layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear, labels: Tensor, value: Tensor) -> Tensor | None:
         if getattr(module, "groups", 1) > 1:
             # Depthwise: one filter per channel. Other groups mix some channels and not others.
+            self._refused[node.target] = "it is a grouped convolution"
             depthwise = module.groups == module.in_channels == module.out_channels
             return self._norm(node, [labels], value) if depthwise else None
         dim = -1 if isinstance(module, nn.Linear) else 1
@@ -208,14 +236,16 @@ class Channels(fx.Interpreter):
 
     def _pool(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
         """An operation on the map of each channel."""
+        if name_of(node) == "pad" and len(self._argument(node, 1, "pad")) > 4:
+            return None
         if labels[0].ndim != 4 or value.ndim != 4 or value.shape[1] != labels[0].shape[1]:
             return None
         return _spread(self._along(node, labels[0], 1), value.shape)
 
     def _reduction(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
         """A mean or the like over some dimensions."""
-        labels, dims = labels[0], _argument(node, 1, "dim")
-        if dims is None:
+        labels, dims = labels[0], self._argument(node, 1, "dim", "axis")
+        if dims is None or not labels.ndim:
             return None
         dims = [dim % labels.ndim for dim in (dims if isinstance(dims, Iterable) else [dims])]
         if any(_varies(labels, dim) for dim in dims):
@@ -224,7 +254,7 @@ class Channels(fx.Interpreter):
 
     def _softmax(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
         module = self.module.get_submodule(node.target) if node.op == "call_module" else None
-        dim = module.dim if module is not None else _argument(node, 1, "dim")
+        dim = module.dim if module is not None else self._argument(node, 1, "dim")
         return None if dim is None or _varies(labels[0], dim) else labels[0]
 
     def _pairwise(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
@@ -245,11 +275,16 @@ class Channels(fx.Interpreter):
         return self._moved(node)
 
     def _shape(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> object:
-        """An operation that moves whole elements. How it does must not depend on the number of channels."""
+        """An operation that moves whole elements, and that does the same with fewer channels."""
+        labels, name = labels[:1], name_of(node)
+        if name in ("chunk", "split") and _varies(labels[0], self._argument(node, 2, "dim") or 0):
+            return None
+        if name == "squeeze" and ((dim := self._argument(node, 1, "dim")) is None or _varies(labels[0], dim)):
+            # One remaining channel would lose its dimension.
+            return None
         moved = self._moved(node)
         if not isinstance(moved, Tensor):
-            # Pieces: each must have all channels.
-            return moved if all(_distinct(piece) == _distinct(labels[0]) for piece in moved) else None
+            return moved
         # The first dimension stays that of the inputs.
         if _distinct(moved) != _distinct(labels[0]) or _varies(moved, 0):
             return None
@@ -264,18 +299,23 @@ class Channels(fx.Interpreter):
     def _item(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> object:
         given = self._labels[node.args[0]]
         if isinstance(given, Tensor):
-            indices = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
-            if not all(index is None or index is Ellipsis or isinstance(index, int | slice) for index in indices):
-                return None
-            return self._shape(node, labels, value)
+            return self._shape(node, labels, value) if _whole_channels(given, node.args[1]) else None
         return given[node.args[1]]
+
+    def _argument(self, node: fx.Node, place: int, *names: str) -> object:
+        """Return the value of an argument of a function or method, by its place or names; None without it."""
+        given = node.args[place] if len(node.args) > place else next(filter(None, map(node.kwargs.get, names)), None)
+        return fx.node.map_arg(given, self.env.__getitem__)
 
     def _moved(self, node: fx.Node) -> object:
         """Return the result of an operation on labels in place of values."""
 
         def given(argument: fx.Node) -> object:
-            labels = self._labels[argument]
-            return self.env[argument] if labels is None else labels
+            labels, value = self._labels[argument], self.env[argument]
+            if labels is None:
+                # A constant that is joined with the channels is no channel of a layer.
+                return self._new(1).expand(value.shape) if isinstance(value, Tensor) else value
+            return labels
 
         args, kwargs = fx.node.map_arg(node.args, given), fx.node.map_arg(node.kwargs, given)
         # Labels are often one number for many elements, which `view` does not accept.
@@ -311,11 +351,28 @@ def _spread(channels: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _varies(labels: Tensor, dim: int) -> bool:
     """Return whether labels differ along a dimension."""
-    return not torch.equal(labels, labels.narrow(dim, 0, 1).expand(labels.shape))
+    return labels.ndim > 0 and not torch.equal(labels, labels.narrow(dim, 0, 1).expand(labels.shape))
 
 
-def _argument(node: fx.Node, place: int, name: str) -> object:
-    return node.args[place] if len(node.args) > place else node.kwargs.get(name)
+def _changed(module: nn.Module) -> str | None:
+    """Return why a module does not compute what its parameters say; None if it does."""
+    if module._forward_hooks or module._forward_pre_hooks:
+        return "it has hooks (old weight_norm or torch.nn.utils.prune, for example), which the graph does not show"
+    if parametrize.is_parametrized(module):
+        return "it has parametrizations; remove them first (remove_parametrizations)"
+    return None
+
+
+def _whole_channels(labels: Tensor, index: object) -> bool:
+    """Return whether an index takes all entries of each dimension along which labels differ."""
+    indices = list(index) if isinstance(index, tuple) else [index]
+    if not all(each is None or each is Ellipsis or isinstance(each, int | slice) for each in indices):
+        return False
+    real = [each for each in indices if each is not None]
+    if Ellipsis in real:
+        place = real.index(Ellipsis)
+        real[place : place + 1] = [slice(None)] * (labels.ndim - len(real) + 1)
+    return not any(_varies(labels, dim) for dim, each in enumerate(real) if each != slice(None))
 
 
 def _sizes(node: fx.Node) -> list[object] | None:

@@ -70,7 +70,7 @@ def _costs(layer: PrunableLayer, macs: Mapping[fx.Node, int]) -> dict[str, objec
     params, products = belonging(layer.traced, layer.group, macs)
     backend = "torch" if linear_layers(layer) is None else "numpy"
     again = layer.runs_again()
-    reading = sum(macs[node] for node in again if node.target in layer.readers)
+    reading = sum(macs[node] for node in again if node.op == "call_module" and node.target in layer.readers)
     behind = sum(macs[node] for node in again) - reading
     # numpy adds one channel after the other; torch runs the layers that read them on all remaining channels.
     reads = reading if backend == "numpy" else reading * (layer.channels - 1) / 2

@@ -12,9 +12,9 @@ from torch import Tensor, fx, nn
 
 from prunecurve.errors import StudyError
 from prunecurve.network.channels import Channels
-from prunecurve.network.operations import described, kind_of
+from prunecurve.network.operations import described, kind_of, name_of
 from prunecurve.network.smaller import smaller
-from prunecurve.network.tracing import is_tensor, shape_of, times, traced_network
+from prunecurve.network.tracing import is_tensor, one_line, shape_of, traced_network
 
 # The points where activations can be measured, in the order of the data flow: the layer's output, after batch
 # normalisation, after the activation, and what the layers that read the channels are given.
@@ -39,9 +39,8 @@ class Analysis(NamedTuple):
     @classmethod
     def of(cls, model: nn.Module, input_shape: Sequence[int]) -> "Analysis":
         """Analyse a network that reads inputs of this shape (C, S, S). Raises StudyError if this is not possible."""
-        traced = traced_network(model, input_shape)
-        classes = _classes(traced)
-        return cls(traced, Channels(traced, example_of(traced, input_shape).expand(2, -1, -1, -1)), classes)
+        traced, classes = traced_network(model, input_shape)
+        return cls(traced, Channels(traced, example_of(traced, input_shape).repeat(2, 1, 1, 1)), classes)
 
 
 class PrunableLayer:
@@ -69,14 +68,19 @@ class PrunableLayer:
         if reason := labels.refusal(self.path):
             raise self._refuse(reason)
         self.group = labels.group(self.path)
+        if others := [name for name in self.group.makers if name != self.path]:
+            raise self._refuse(f"its channels can only be removed together with those of {', '.join(others)}")
+        self._run_only_once([node])
         self.chain, self._readers = self._until_readers(node)
         self.readers = {reader.target: self._module(reader) for reader in self._readers}
-        self._run_only_once([node, *self.chain, *self._readers])
-        self._require_order(labels.numbers(self.path, self.chain[-1]))
+        self._run_only_once([*self.chain, *self._readers])
         self._points = self._point_nodes()
+        for point in {*self._points.values(), self.chain[-1]}:
+            self._require_order(labels.numbers(self.path, point))
         self._measured = self._before(self._points)
         self.rest = self._after()
         self.map_shape = self._shape_of_maps()
+        self._require_the_same()
 
     def _module(self, node: fx.Node) -> nn.Module:
         return self.traced.get_submodule(node.target)
@@ -89,9 +93,10 @@ class PrunableLayer:
         chain = [node]
         while True:
             users = [user for user in chain[-1].users if is_tensor(user)]
-            if all(user.target in self.group.readers for user in users):
+            reads = [user.op == "call_module" and user.target in self.group.readers for user in users]
+            if all(reads) and {user.target for user in users} == set(self.group.readers):
                 return chain, users
-            if len(users) != 1 or sum(map(is_tensor, users[0].all_input_nodes)) > 1:
+            if len(users) != 1 or any(reads) or sum(map(is_tensor, users[0].all_input_nodes)) > 1:
                 names = ", ".join(user.name for user in users)
                 raise self._refuse(f"its channels go to several branches or are combined with others ({names})")
             chain.append(users[0])
@@ -107,8 +112,9 @@ class PrunableLayer:
 
     def _shape_of_maps(self) -> tuple[int, int]:
         """Return the height and width of the maps that the readers get, flattened or not."""
-        positions = math.prod(shape_of(self.chain[-1])[1:]) // self.channels
-        shapes = [tuple(shape_of(node)[2:]) for node in self.chain if len(shape_of(node)) == 4]
+        end = self.chain.index(self._points["pool"]) + 1
+        positions = math.prod(shape_of(self.chain[end - 1])[1:]) // self.channels
+        shapes = [tuple(shape_of(node)[2:]) for node in self.chain[:end] if len(shape_of(node)) == 4]
         return next((shape for shape in reversed(shapes) if math.prod(shape) == positions), (1, positions))
 
     def _run_only_once(self, nodes: Sequence[fx.Node]) -> None:
@@ -124,9 +130,10 @@ class PrunableLayer:
         kinds = {node: kind_of(self.traced, node) for node in self.chain[1:]}
         bn = next((node for node, kind in kinds.items() if kind == "norm"), self.chain[0])
         relu = next((node for node, kind in kinds.items() if kind == "activation"), bn)
-        # Flattened values are the same maps, but their memory layout is lost.
-        moves = ("unchanged", "shape")
-        pool = next((node for node in reversed(self.chain) if kinds.get(node) not in moves), self.chain[0])
+        # Before they are flattened: the values are the same maps, but their memory layout is lost.
+        pool = self.chain[-1]
+        while len(shape_of(pool)) == 2 and kinds.get(pool) in ("unchanged", "shape"):
+            pool = self.chain[self.chain.index(pool) - 1]
         return {"conv": self.chain[0], "bn": bn, "relu": relu, "pool": pool}
 
     def _before(self, values: dict[str, fx.Node]) -> fx.GraphModule:
@@ -164,12 +171,37 @@ class PrunableLayer:
             for each in inputs:
                 if each.op == "get_attr" and each not in copies:
                     copies[each] = graph.node_copy(each)
+                if each not in copies and _is_batch_size(each):
+                    copies[each] = graph.call_method("size", (copies[self._readers[0]], 0))
                 if each not in copies:
                     raise self._refuse(
                         f"{described(self.traced, node)}, after it, also reads {each.name}, which passes the layer by"
                     )
             copies[node] = graph.node_copy(node, copies.__getitem__)
+        if not any(node.op == "output" for node in graph.nodes):
+            raise self._refuse("the logits do not depend on its channels")
         return fx.GraphModule(self.traced, graph)
+
+    @torch.no_grad()
+    def _require_the_same(self) -> None:
+        """Raise StudyError unless the smaller network gives the logits of zeros where the channels are read.
+
+        It would not if the network computes with the number of channels: `x / x.size(1)`.
+        """
+        images = torch.randn(2, *self.input_shape, generator=torch.Generator().manual_seed(0)).to(self.example().device)
+        maps = self.maps(images)["pool"]
+        for kept in (range(0, self.channels, 2), [self.channels - 1]):
+            left = torch.zeros_like(maps)
+            left[:, kept] = maps[:, kept]
+            value = left if len(shape_of(self.chain[-1])) == 4 else left.reshape(2, *shape_of(self.chain[-1])[1:])
+            expected = self.rest(*(reader(value) for reader in self.readers.values()))
+            try:
+                cut = self.smaller(kept)(images)
+            # The network's code can raise anything.
+            except Exception as error:
+                raise self._refuse(f"without some of its channels the network fails ({one_line(error)})") from error
+            if not torch.allclose(cut, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()), equal_nan=True):
+                raise self._refuse("the network computes with the number of channels, so fewer give other results")
 
     def as_maps(self, value: Tensor) -> Tensor:
         """Return the channels' maps (n, P, M, N) of a value of the chain, which can be flat: (n, P · M · N)."""
@@ -214,14 +246,12 @@ def example_of(model: nn.Module, input_shape: Sequence[int]) -> Tensor:
     return torch.zeros(1, *input_shape, device=parameter.device)
 
 
-def _classes(traced: fx.GraphModule) -> int:
-    """Return the number of logits. Raises StudyError unless the output is one tensor (n, classes)."""
-    output = next(node for node in traced.graph.nodes if node.op == "output").args[0]
-    shape = shape_of(output) if isinstance(output, fx.Node) else ()
-    if len(shape) != 2 or shape[0] != 2:
-        is_ = f"a tensor (n, {times(shape[1:])})" if len(shape) > 1 else f"a {type(output).__name__}"
-        raise StudyError(f"network: its output is {is_}; it must be one tensor of logits (n, classes)")
-    return shape[1]
+def _is_batch_size(node: fx.Node) -> bool:
+    """Return whether a node is the number of inputs: `x.size(0)` or `x.shape[0]`."""
+    if node.op == "call_method" and node.target == "size":
+        return node.args[1:] == (0,)
+    size = node.args[0] if name_of(node) == "getitem" and node.args[1:] == (0,) else None
+    return isinstance(size, fx.Node) and not is_tensor(size) and (size.target == "size" or size.args[1:] == ("shape",))
 
 
 def layer_nodes(traced: fx.GraphModule) -> dict[str, fx.Node]:

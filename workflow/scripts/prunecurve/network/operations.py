@@ -1,8 +1,9 @@
 """What the operations in a network's graph do with channels: tables of modules and functions, by kind.
 
 Kinds: norm: batch normalisation, parameters per channel. activation: each element alone. unchanged: copies values in
-evaluation mode. pool: the map of each channel alone. reduction: a mean over some dimensions. softmax: over one
-dimension. pairwise: two values, element by element. concatenation, shape, item: whole elements are moved.
+evaluation mode (flatten: in another shape). pool: the map of each channel alone, padding included. reduction: a mean
+over some dimensions. softmax: over one dimension. pairwise: two values, element by element. concatenation, shape, item:
+whole elements are moved.
 """
 
 from torch import fx, nn
@@ -25,14 +26,25 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "activation": (
         *("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "mish", "softplus", "sigmoid", "tanh"),
         *("hardtanh", "hardsigmoid", "hardswish", "clamp", "neg", "exp", "sqrt", "square", "abs", "pow"),
+        *("log", "log1p", "logsigmoid", "softsign", "threshold"),
     ),
     "pool": (*("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "interpolate", "pad"),),
-    "unchanged": ("dropout", "dropout2d", "flatten", "contiguous", "clone", "stochastic_depth"),
+    "unchanged": (
+        "dropout",
+        "dropout2d",
+        "flatten",
+        "contiguous",
+        "clone",
+        "detach",
+        "float",
+        "to",
+        "stochastic_depth",
+    ),
     "reduction": ("mean", "sum", "amax", "amin"),
     "softmax": ("softmax", "log_softmax"),
     "pairwise": ("add", "sub", "mul", "truediv", "div", "maximum", "minimum"),
     "concatenation": ("cat", "concat"),
-    "shape": ("view", "reshape", "permute", "transpose", "squeeze", "unsqueeze", "chunk", "split"),
+    "shape": ("view", "reshape", "permute", "transpose", "swapaxes", "squeeze", "unsqueeze", "chunk", "split"),
     "item": ("getitem",),
 }
 

@@ -10,22 +10,29 @@ from pathlib import Path
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
+from torch.nn import functional
 
 from prunecurve.errors import StudyError
 from prunecurve.network.operations import name_of
 
 
-def traced_network(model: nn.Module, input_shape: Sequence[int]) -> fx.GraphModule:
-    """Return a copy of the network as a graph in evaluation mode, with the shape of every value for two inputs.
+def traced_network(model: nn.Module, input_shape: Sequence[int]) -> tuple[fx.GraphModule, int]:
+    """Return a copy of the network as a graph in evaluation mode, and the number of its logits.
+
+    The graph has the shape of every value for two inputs.
 
     input_shape: (C, S, S) of one input. Raises StudyError if torch.fx can't trace the network, if it can't read inputs
     of this shape, or unless its output is one tensor of logits (n, classes).
     """
     try:
-        traced = fx.symbolic_trace(copy.deepcopy(model).eval())
+        copied = copy.deepcopy(model).eval()
+    except Exception as error:
+        raise StudyError(f"network: it can't be copied ({one_line(error)})") from error
+    try:
+        traced = fx.symbolic_trace(copied)
     # Tracing runs the code of the network, which can raise anything.
     except Exception as error:
-        raise StudyError(f"network: torch.fx can't trace it ({_line(error)}{_place(error)})") from error
+        raise StudyError(f"network: torch.fx can't trace it ({one_line(error)}{_place(error)})") from error
     parameter = next(traced.parameters(), torch.zeros(0))
     try:
         with torch.no_grad():
@@ -34,12 +41,23 @@ def traced_network(model: nn.Module, input_shape: Sequence[int]) -> fx.GraphModu
     except Exception as error:
         cause = error.__cause__ or error
         raise StudyError(
-            f"network: it can't read inputs of the shape {times(input_shape)} ({_line(cause)}); the number of "
+            f"network: it can't read inputs of the shape {times(input_shape)} ({one_line(cause)}); the number of "
             "channels and image_size must be those that it was built for"
         ) from error
+    classes = _classes(traced)
     without_overwriting(traced)
     _require_the_same(copy.deepcopy(model).eval(), traced, input_shape)
-    return traced
+    return traced, classes
+
+
+def _classes(traced: fx.GraphModule) -> int:
+    """Return the number of logits. Raises StudyError unless the output is one tensor (n, classes)."""
+    output = next(node for node in traced.graph.nodes if node.op == "output").args[0]
+    shape = shape_of(output) if isinstance(output, fx.Node) else ()
+    if len(shape) != 2 or shape[0] != 2:
+        is_ = f"a tensor (n, {times(shape[1:])})" if len(shape) > 1 else f"a {type(output).__name__}"
+        raise StudyError(f"network: its output is {is_}; it must be one tensor of logits (n, classes)")
+    return shape[1]
 
 
 @torch.no_grad()
@@ -47,11 +65,7 @@ def _require_the_same(model: nn.Module, traced: fx.GraphModule, input_shape: Seq
     """Raise StudyError if the graph gives other results than the network, or the network when it runs again."""
     device = next(model.parameters(), torch.zeros(0)).device
     images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0)).to(device)
-    results = [each(images.clone()) for each in (model, model, traced)]
-    if not all(isinstance(result, Tensor) for result in results):
-        # The number of logits is checked later.
-        return
-    once, again, by_graph = results
+    once, again, by_graph = (each(images.clone()).double() for each in (model, model, traced))
     if not torch.allclose(once, again, equal_nan=True):
         raise StudyError(
             "network: in evaluation mode it gives other results for the same inputs when it runs again (dropout that "
@@ -59,8 +73,8 @@ def _require_the_same(model: nn.Module, traced: fx.GraphModule, input_shape: Seq
         )
     if not torch.allclose(once, by_graph, rtol=1e-4, atol=1e-5 * float(once.abs().max()), equal_nan=True):
         raise StudyError(
-            "network: its graph gives other results than the network itself; torch.fx does not follow `x += y` if x is "
-            "also used under another name, so write x = x + y"
+            "network: its graph gives other results than the network itself; torch.fx does not follow operations in "
+            "place (`x += y`) if the value is also used under another name or shape, so write x = x + y"
         )
 
 
@@ -70,26 +84,33 @@ def without_overwriting(traced: fx.GraphModule) -> None:
     Otherwise a value that is stored or measured would change when the rest of the network runs. The graph needs shapes.
     """
     overwritten: dict[fx.Node, fx.Node] = {}
+    # A module can run several times.
+    in_place = {path for path, module in traced.named_modules() if getattr(module, "inplace", False)}
     for node in traced.graph.nodes:
         for old, new in overwritten.items():
             node.replace_input_with(old, new)
-        if node.all_input_nodes and shape_of(node) and _was_in_place(node, traced):
+        if node.all_input_nodes and shape_of(node) and _was_in_place(node, in_place):
             old = node.args[0]
             overwritten |= {each: node for each, new in overwritten.items() if new is old} | {old: node}
+    for path in in_place:
+        traced.get_submodule(path).inplace = False
     traced.recompile()
 
 
-def _was_in_place(node: fx.Node, traced: fx.GraphModule) -> bool:
-    """Return whether an operation is in place, and change it into one that returns a new tensor."""
+def _was_in_place(node: fx.Node, in_place: set[str]) -> bool:
+    """Return whether an operation is in place, and change it into one that returns a new tensor.
+
+    in_place: the paths of modules that are. Raises StudyError for an operation that exists only in place.
+    """
     if node.op == "call_module":
-        module = traced.get_submodule(node.target)
-        if not getattr(module, "inplace", False):
-            return False
-        module.inplace = False
-        return True
+        return node.target in in_place
     name = name_of(node)
     if name.endswith("_") and not name.endswith("__"):
-        node.target = name[:-1] if node.op == "call_method" else getattr(torch, name[:-1])
+        homes = (Tensor,) if node.op == "call_method" else (torch, functional)
+        same = next((getattr(home, name[:-1]) for home in homes if hasattr(home, name[:-1])), None)
+        if same is None:
+            raise StudyError(f"network: {name} overwrites a value, and there is no such operation that does not")
+        node.target = name[:-1] if node.op == "call_method" else same
         return True
     return node.op == "call_function" and _had_option(node)
 
@@ -132,5 +153,5 @@ def _place(error: Exception) -> str:
     return f"; {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
 
 
-def _line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
