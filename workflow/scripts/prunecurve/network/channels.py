@@ -204,8 +204,8 @@ class Channels(fx.Interpreter):
 
     def _layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear, labels: Tensor, value: Tensor) -> Tensor | None:
         if getattr(module, "groups", 1) > 1:
-            # Depthwise: one filter per channel. Other groups mix some channels and not others.
             self._refused[node.target] = "it is a grouped convolution"
+            # Depthwise: one filter per channel. Other groups mix some channels and not others.
             depthwise = module.groups == module.in_channels == module.out_channels
             return self._norm(node, [labels], value) if depthwise else None
         dim = -1 if isinstance(module, nn.Linear) else 1
@@ -276,17 +276,17 @@ class Channels(fx.Interpreter):
 
     def _shape(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> object:
         """An operation that moves whole elements, and that does the same with fewer channels."""
-        labels, name = labels[:1], name_of(node)
-        if name in ("chunk", "split") and _varies(labels[0], self._argument(node, 2, "dim") or 0):
+        given, name = labels[0], name_of(node)
+        if name in ("chunk", "split") and _varies(given, self._argument(node, 2, "dim") or 0):
             return None
-        if name == "squeeze" and ((dim := self._argument(node, 1, "dim")) is None or _varies(labels[0], dim)):
+        if name == "squeeze" and ((dim := self._argument(node, 1, "dim")) is None or _varies(given, dim)):
             # One remaining channel would lose its dimension.
             return None
         moved = self._moved(node)
         if not isinstance(moved, Tensor):
             return moved
         # The first dimension stays that of the inputs.
-        if _distinct(moved) != _distinct(labels[0]) or _varies(moved, 0):
+        if _distinct(moved) != _distinct(given) or _varies(moved, 0):
             return None
         sizes = _sizes(node)
         if sizes is None:
