@@ -49,10 +49,12 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], files: l
 
 
 def received(client: socket.socket, count: int) -> bytes:
-    """Return this many bytes."""
+    """Return this many bytes. Raises EOFError if the client ends before."""
     parts = b""
     while len(parts) < count:
-        parts += client.recv(count - len(parts))
+        if not (part := client.recv(count - len(parts))):
+            raise EOFError
+        parts += part
     return parts
 
 

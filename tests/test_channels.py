@@ -10,6 +10,8 @@ import torch_pruning
 from prunecurve.data.datasets.downloads import import_torchvision_datasets
 from prunecurve.errors import StudyError
 from prunecurve.network.channels import Channels
+from prunecurve.network.description import describe
+from prunecurve.network.layer_table import layer_table
 from prunecurve.network.layers import NotPrunable, PrunableLayer
 from prunecurve.network.smaller import smaller
 from prunecurve.network.tracing import traced_network
@@ -499,8 +501,12 @@ def test_channels_that_look_independent_and_are_not_are_refused(name):
     ids=["mean", "size", "slice"],
 )
 def test_a_network_that_computes_with_the_number_of_channels_is_refused(operation):
+    """Of all jobs, only describe_layer checks it; the table of the layers says it too."""
+    layer = PrunableLayer(through(operation).eval(), "first", (3, 8, 8))
     with pytest.raises(NotPrunable, match="computes with the number of channels"):
-        PrunableLayer(through(operation).eval(), "first", (3, 8, 8))
+        describe(layer)
+    row = layer_table(through(operation).eval(), (3, 8, 8))[0]
+    assert row["layer"] == "first" and "computes with the number of channels" in row["refused"]
 
 
 def batch_size_first(net, x):

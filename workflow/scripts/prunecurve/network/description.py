@@ -26,7 +26,8 @@ SLOPE = 0.01
 
 
 def describe(layer: PrunableLayer) -> LayerFile:
-    """Return the content of `layer.npy`."""
+    """Return the content of `layer.npy`. Raises StudyError if the layer can't be removed channel by channel."""
+    layer.require_smaller()
     linears = linear_layers(layer)
     norms = layer.norms()
     params, macs = sizes(layer)

@@ -57,6 +57,7 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[dict[str, 
         row = {"layer": path, "kind": type(module).__name__, "channels": len(module.weight)}
         try:
             layer = PrunableLayer(model, path, input_shape, analysis)
+            layer.require_smaller()
         except NotPrunable as refusal:
             rows.append(row | dict.fromkeys(COLUMNS, "") | {"refused": refusal.reason})
         else:
@@ -66,7 +67,7 @@ def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[dict[str, 
 
 def _costs(layer: PrunableLayer, macs: Mapping[fx.Node, int]) -> dict[str, object]:
     """Return the columns of a layer that can be pruned. macs: of each operation of the network."""
-    total, sizes = sum(macs.values()), [p.numel() for p in layer.traced.parameters()]
+    total, size = sum(macs.values()), sum(parameter.numel() for parameter in layer.traced.parameters())
     params, products = belonging(layer.traced, layer.group, macs)
     backend = "torch" if linear_layers(layer) is None else "numpy"
     again = layer.runs_again()
@@ -76,7 +77,7 @@ def _costs(layer: PrunableLayer, macs: Mapping[fx.Node, int]) -> dict[str, objec
     reads = reading if backend == "numpy" else reading * (layer.channels - 1) / 2
     return {
         "params": params,
-        "params_share": params / sum(sizes),
+        "params_share": params / size,
         "macs": products,
         "macs_share": products / total,
         "backend": backend,

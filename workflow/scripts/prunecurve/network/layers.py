@@ -80,7 +80,6 @@ class PrunableLayer:
         self._measured = self._before(self._points)
         self.rest = self._after()
         self.map_shape = self._shape_of_maps()
-        self._require_the_same()
 
     def _module(self, node: fx.Node) -> nn.Module:
         return self.traced.get_submodule(node.target)
@@ -183,10 +182,11 @@ class PrunableLayer:
         return fx.GraphModule(self.traced, graph)
 
     @torch.no_grad()
-    def _require_the_same(self) -> None:
+    def require_smaller(self) -> None:
         """Raise StudyError unless the smaller network gives the logits of zeros where the channels are read.
 
-        It would not if the network computes with the number of channels: `x / x.size(1)`.
+        It would not if the network computes with the number of channels: `x / x.size(1)`. To check this once per layer
+        is enough: describe_layer does, and all evaluations need its file.
         """
         images = torch.randn(2, *self.input_shape, generator=torch.Generator().manual_seed(0)).to(self.example().device)
         maps = self.maps(images)["pool"]
