@@ -33,7 +33,8 @@ def layer_file(weights, channels):
     maps, filters = np.zeros((channels, 1, 1), np.float32), np.zeros((channels, 1, 1, 1), np.float32)
     sizes = np.arange(channels, 0, -1)
     classes = len(linears[-1].bias)
-    return LayerFile("conv1", "numpy", classes, filters, None, maps, (1, 1), sizes, sizes, linears)
+    alone = np.zeros((channels, 0), np.float32)
+    return LayerFile("conv1", "numpy", classes, filters, alone, None, maps.shape, maps, (1, 1), sizes, sizes, linears)
 
 
 def head_of(weights, channels):

@@ -73,10 +73,19 @@ class Residual(nn.Module):
 def test_layers_that_cannot_be_pruned_have_their_reason():
     rows = layer_table(randomised(Residual()), (3, 8, 8))
     refused = {row["layer"]: row["refused"] for row in rows}
-    assert refused["first"] == "its channels can only be removed together with those of second"
-    assert refused["depth"] == "it is a grouped convolution"
+    assert refused == {
+        "first": "",
+        "second": "",
+        "depth": "it is depthwise; its channels are those of first, second and are pruned with them",
+        "head": "its channels reach the output of the network",
+    }
+    first, second = rows[:2]
+    assert first["group"] == second["group"] == 1 and first["together_with"] == "second"
+    assert [first[name] for name in ("params", "macs", "passes")] == [
+        second[name] for name in ("params", "macs", "passes")
+    ]
     text = layer_text(rows, (3, 8, 8))
-    assert "depth   Conv2d         6  can't be pruned: it is a grouped convolution\n" in text
+    assert "depth   Conv2d         6  can't be pruned: it is depthwise; its channels are those of first, second" in text
     assert max(map(len, text.splitlines())) <= 100
 
 

@@ -10,9 +10,12 @@ from prunecurve.errors import StudyError
 from prunecurve.network.activations import ACTIVATIONS
 from prunecurve.network.description import counted, describe
 from prunecurve.network.layer_file import load_layer, save_layer
+from prunecurve.files import load_array
 from prunecurve.network.layers import POINTS, PrunableLayer
+from prunecurve.ranking.activations import collect
 from prunecurve.ranking.numpy_losses import Losses
 from prunecurve.ranking.validation_set import ValidationSet
+from prunecurve.sweep.backends.torch_backend import Backend
 from prunecurve.sweep.head import Head, logits
 from prunecurve.sweep.removal import REMOVALS
 from prunecurve.verification.surgery import operated, size_of
@@ -55,6 +58,71 @@ class Functions(nn.Module):
         return self.head(functional.relu(x, inplace=True).view(x.size(0), -1))
 
 
+class Shared(nn.Module):
+    """A convolution that runs twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head(self.conv(self.conv(x)).mean((2, 3)))
+
+
+class Siamese(nn.Module):
+    """Convolutions that run on both images of a pair; the batch size is read before them."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.mix, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3, padding=1), nn.Linear(5, 2)
+
+    def one(self, x):
+        return self.mix(functional.relu(self.conv(x)))
+
+    def forward(self, x):
+        count = x.size(0)
+        x = (self.one(x) - self.one(x.flip(3))).abs()
+        return self.head(x.mean((2, 3)).view(count, -1))
+
+
+class Gates(nn.Module):
+    """Squeeze-and-excitation: the maps of a convolution are multiplied by gates that are computed from them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Conv2d(6, 5, 3)
+        self.squeeze, self.excite, self.head = nn.Conv2d(6, 4, 1), nn.Conv2d(4, 6, 1), nn.Linear(5, 3)
+
+    def forward(self, x):
+        x = functional.silu(self.norm(self.first(x)))
+        x = x * torch.sigmoid(self.excite(functional.relu(self.squeeze(functional.adaptive_avg_pool2d(x, 1)))))
+        return self.head(torch.tanh(self.last(x)).amax((2, 3)))
+
+
+class Skips(nn.Module):
+    """A concatenation around a layer: the rest of the network reads more than the layers that read its channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+        self.third, self.head = nn.Conv2d(4, 5, 1), nn.Linear(9, 2)
+
+    def forward(self, x):
+        x = functional.relu(self.first(x))
+        return self.head(torch.cat([x, self.third(functional.relu(self.second(x)))], 1).amax((2, 3)))
+
+
+class Rearranged(nn.Module):
+    """The layer that reads the channels gets them last."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.mix, self.head = nn.Conv2d(3, 4, 1), nn.Linear(4, 5), nn.Linear(5, 2)
+
+    def forward(self, x):
+        return self.head(functional.gelu(self.mix(self.first(x).permute(0, 2, 3, 1))).mean((1, 2)))
+
+
 def plain():
     """Return a network without batch normalisation: average pooling with padding, tanh, a stride, no bias."""
     return nn.Sequential(
@@ -86,8 +154,13 @@ NETWORKS = {
     "plain": (plain, {"0": "torch", "3": "numpy", "6": "numpy"}),
     "norms": (norms_everywhere, {"0": "torch", "3": "torch", "9": "numpy"}),
     "linear": (hidden_only, {"0": "numpy", "5": "numpy", "7": "numpy"}),
-    "branches": (Branches, {"third": "torch"}),
+    "branches": (Branches, dict.fromkeys(["first", "second", "third", "left", "right"], "torch")),
     "functions": (Functions, {"first": "torch", "third": "torch", "hidden": "numpy"}),
+    "siamese": (Siamese, {"conv": "torch", "mix": "numpy"}),
+    "gates": (Gates, {"first": "torch", "squeeze": "torch", "excite": "torch", "last": "numpy"}),
+    "shared": (lambda: nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), Shared()), {"0": "torch", "2.conv": "torch"}),
+    "rearranged": (Rearranged, {"first": "torch", "mix": "numpy"}),
+    "skips": (Skips, {"first": "torch", "second": "torch", "third": "torch"}),
 }
 LAYERS = [(name, layer) for name, (_, layers) in NETWORKS.items() for layer in layers]
 
@@ -115,26 +188,35 @@ def case(request):
     return model, PrunableLayer(model, path, SHAPE), NETWORKS[name][1][path]
 
 
-def input_of_readers(model: nn.Module, layer: PrunableLayer, x: torch.Tensor) -> list[torch.Tensor]:
-    """Return what the readers of a layer get, read by hooks on the network itself."""
+def passing(model: nn.Module, layer: PrunableLayer, x: torch.Tensor, change=None) -> tuple[list, np.ndarray]:
+    """Run the network itself; return what the layers that read the channels get, call by call, and the logits.
+
+    change: a function of the number of the call and what the layer gets, which returns what it gets instead.
+    """
     seen = []
-    hooks = [
-        model.get_submodule(reader).register_forward_pre_hook(lambda module, given: seen.append(given[0].clone()))
-        for reader in layer.readers
-    ]
+
+    def hook(module, given):
+        seen.append(given[0].clone())
+        return None if change is None else (change(len(seen) - 1, given[0].clone()),)
+
+    hooks = [model.get_submodule(reader).register_forward_pre_hook(hook) for reader in layer.readers]
     with torch.inference_mode():
-        model(x)
-    for hook in hooks:
-        hook.remove()
-    return seen
+        found = model(x).numpy()
+    for each in hooks:
+        each.remove()
+    return seen, found
 
 
 def test_the_maps_are_those_that_the_readers_get(case):
+    """Of a layer whose channels branch, pass additions or are joined with others, only what is measured before it."""
     model, layer, _ = case
     with torch.inference_mode():
-        maps = layer.maps(inputs())
-    for seen in input_of_readers(model, layer, inputs()):
-        assert torch.equal(maps["pool"].flatten(1), seen.flatten(1))
+        maps, measured = layer.maps(inputs()), layer.measure(inputs())
+    seen, _ = passing(model, layer, inputs())
+    assert torch.equal(measured.given, torch.cat([value.flatten(1) for value in seen], 1))
+    assert all(torch.equal(measured.maps[point], maps[point]) for point in POINTS)
+    if layer.rest.readings[0].given in layer.chain:
+        assert torch.equal(maps["pool"], layer.as_maps(seen[0], layer.rest.readings[0].given))
     assert maps["pool"].shape == (6, layer.channels, *layer.map_shape)
     assert list(maps) == list(POINTS) and all(each.ndim == 4 for each in maps.values())
 
@@ -159,49 +241,70 @@ def test_the_points_are_the_outputs_of_the_modules():
     assert model[1](z).requires_grad is False and PrunableLayer(model, "last", SHAPE).path == "3"
 
 
-def masked(model, layer, removed, maps, x):
-    """Return the logits of the network itself, with maps (P, h, w) in place of removed channels where they are read."""
+def masked(model, layer, removed, replacement, x):
+    """Return the logits of the network itself, with the replacement of removed channels where they are read."""
 
-    def overwrite(module, given):
-        value = given[0].clone()
-        wide = value.view(len(value), layer.channels, *layer.map_shape)
-        wide[:, removed] = torch.as_tensor(maps[removed])
-        return (value,)
+    def change(call, value):
+        reading = layer.rest.readings[call]
+        constant = torch.as_tensor(replacement).flatten()[reading.place].reshape(1, *reading.shape).expand(value.shape)
+        entries = torch.from_numpy(reading.carried.entries(removed))
+        return value.index_copy(reading.carried.dim, entries, constant.index_select(reading.carried.dim, entries))
 
-    hooks = [model.get_submodule(reader).register_forward_pre_hook(overwrite) for reader in layer.readers]
-    with torch.inference_mode():
-        found = model(x).numpy()
-    for hook in hooks:
-        hook.remove()
-    return found
+    return passing(model, layer, x, change)[1]
 
 
-def swept(model, layer, tmp_path, order, ks, replacement, x):
-    """Return the sweep's logits, from the file of the layer and the stored maps."""
-    from prunecurve.sweep.backends.torch_backend import Backend
+def written(folder, model, path, x, most=np.inf):
+    """Write the files of a layer as the workflow does, for inputs x in one batch; return features and means."""
+    layer = PrunableLayer(model, path, SHAPE)
+    save_layer(folder / "layer.npy", describe(layer))
+    collect(layer, Inputs(x), 100, folder, most)
+    return load_array(folder / "features.npy"), load_array(folder / "mean_features.npy")
 
-    save_layer(tmp_path / "layer.npy", describe(layer))
-    stored = load_layer(tmp_path / "layer.npy")
-    with torch.inference_mode():
-        features = layer.maps(x)["pool"].numpy()
+
+class Inputs:
+    """A split whose inputs are given, in batches of 4."""
+
+    def __init__(self, x):
+        self.x = x
+
+    def __len__(self):
+        return len(self.x)
+
+    def batches(self, size):
+        return ((part, None) for part in self.x.split(4))
+
+    def inputs(self, numbers):
+        return self.x[numbers]
+
+
+def swept(layer, folder, features, order, ks, replacement, x=None):
+    """Return the sweep's logits, from the file of the layer and the stored maps; without these, from inputs x."""
+    stored = load_layer(folder / "layer.npy")
     if stored.backend == "numpy":
         return logits(features, Head(stored), order, ks, replacement)
+    return backend(layer, x).logits(features, order, ks, replacement)
+
+
+def backend(layer, x=None):
+    """Return a backend of a network that is not in a file."""
     backend = object.__new__(Backend)
-    backend.network = layer
-    return backend.logits(features, order, ks, replacement)
+    backend.network, backend.batch = layer, 4
+    backend.inputs = backend._split = None if x is None else Inputs(x)
+    return backend
 
 
 @pytest.mark.parametrize("removal", REMOVALS)
 def test_every_k_equals_masks_and_torch_pruning(case, removal, tmp_path):
-    model, layer, backend = case
+    model, layer, name = case
     description, x = describe(layer), inputs()
-    assert description.backend == backend and description.classes == model(x).shape[1]
+    assert description.backend == name and description.classes == model(x).shape[1]
     order = np.random.default_rng(1).permutation(layer.channels)
-    with torch.inference_mode():
-        means = layer.maps(x)["pool"].mean(0).numpy()
+    features, means = written(tmp_path, model, layer.path, x)
+    seen = torch.cat([value.flatten(1) for value in passing(model, layer, x)[0]], 1)
+    assert means.flatten() == pytest.approx(seen.mean(0).numpy(), abs=1e-6)
     replacement = REMOVALS[removal].replacement(description, means)
     ks = list(range(layer.channels))
-    found = swept(model, layer, tmp_path, order, ks, replacement, x)
+    found = swept(layer, tmp_path, features, order, ks, replacement)
     for k in ks:
         removed = np.sort(order[:k])
         assert found[k] == pytest.approx(masked(model, layer, removed, replacement, x), abs=2e-5), k
@@ -216,7 +319,7 @@ def test_every_k_equals_masks_and_torch_pruning(case, removal, tmp_path):
 def test_surgery_leaves_the_network_as_it_is(case):
     model, layer, _ = case
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    means = torch.zeros(layer.channels, *layer.map_shape).numpy()
+    means = np.zeros_like(describe(layer).zero_filter)
     for removal in REMOVALS:
         operated(model, layer.path, np.array([0]), removal, inputs(2), means)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
@@ -255,6 +358,51 @@ def test_a_scale_is_that_of_the_channels():
     assert len(describe(PrunableLayer(model, "3", SHAPE)).scale) == 6
 
 
+@pytest.mark.parametrize(("name", "path"), LAYERS)
+def test_values_that_are_not_stored_give_the_same_bytes(name, path, tmp_path):
+    """In batches of the same size. One K gives the same bytes as all."""
+    model, x = network(name), inputs(10)
+    layer = PrunableLayer(model, path, SHAPE)
+    order = np.random.default_rng(1).permutation(layer.channels)
+    features, means = written(tmp_path, model, path, x)
+    if describe(layer).backend == "numpy":
+        return
+    empty, _ = written(tmp_path, model, path, x, most=len(x) * 4 * features.shape[1] - 1)
+    assert empty.shape == (10, 0)
+    ks = range(layer.channels)
+    stored = swept(layer, tmp_path, features, order, ks, means)
+    assert np.array_equal(stored, swept(layer, tmp_path, empty, order, ks, means, x))
+    assert np.array_equal(stored[1], swept(layer, tmp_path, features, order, [1], means)[0])
+    with pytest.raises(StudyError, match="features.npy has no values, so the inputs are needed"):
+        swept(layer, tmp_path, empty, order, ks, means)
+
+
+@pytest.mark.parametrize(("name", "path"), [case for case in LAYERS if NETWORKS[case[0]][1][case[1]] == "torch"])
+def test_effects_in_torch_are_autograds_on_gates(name, path):
+    """The gates multiply the channels wherever they are read, in the network itself."""
+    model, x = network(name), inputs(9)
+    layer = PrunableLayer(model, path, SHAPE)
+    gates = torch.ones(9, layer.channels, requires_grad=True)
+    labels = torch.arange(9) % layer.classes
+    calls = iter(layer.rest.readings)
+
+    def hook(module, given):
+        reading = next(calls)
+        numbers = torch.from_numpy(reading.carried.numbers)
+        own = torch.where(numbers[None] < 0, torch.ones(()), gates[:, numbers.clamp(min=0)])
+        shape = [9, *[1] * (given[0].ndim - 1)]
+        shape[reading.carried.dim] = len(numbers)
+        return (given[0] * own.reshape(shape),)
+
+    for reader in layer.readers:
+        model.get_submodule(reader).register_forward_pre_hook(hook)
+    functional.cross_entropy(model(x), labels, reduction="sum").backward()
+    with torch.no_grad():
+        values = layer.crossing(x)
+    layer.traced.requires_grad_(False)
+    assert layer.rest.effects(values, labels) == pytest.approx(gates.grad.numpy(), abs=1e-5)
+
+
 @given(st.sampled_from(sorted(ACTIVATIONS)), st.integers(0, 2**31), st.sampled_from([0.01, 0.3]))
 def test_activations_and_their_derivatives_are_those_of_torch(name, seed, slope):
     x = np.random.default_rng(seed).normal(0, 4, (5, 3)).astype(np.float32)
@@ -276,87 +424,56 @@ def test_effects_are_autograds_for_any_classes_and_activations(name, path):
     gates = torch.ones(40, layer.channels, 1, 1, requires_grad=True)
     with torch.no_grad():
         maps = layer.maps(x)["pool"]
-    (reader,) = layer.readers.values()
-    output = layer.rest(reader((maps * gates).flatten(1)))
+    output = layer.rest.logits([(maps * gates).flatten(1)], [])
     functional.cross_entropy(output, labels, reduction="sum").backward()
     with Losses(ValidationSet(maps.numpy(), labels.numpy(), describe(layer))) as losses:
         assert losses.effects() == pytest.approx(gates.grad[:, :, 0, 0].numpy(), abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["plain", "branches", "linear"])
-def test_losses_of_several_classes_are_balanced(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("plain", "3"), ("branches", "third"), ("linear", "0"), ("branches", "second"), ("gates", "first")],
+)
+def test_losses_of_several_classes_are_balanced(name, path, tmp_path, monkeypatch):
     """Four and three classes of different sizes, in numpy and in torch, against scikit-learn on masked passes."""
     from prunecurve.ranking import torch_losses
     from sklearn.metrics import log_loss
 
-    model, path = network(name), {"plain": "3", "branches": "third", "linear": "0"}[name]
+    model = network(name)
     layer, x = PrunableLayer(model, path, SHAPE), inputs(40)
     labels = np.minimum(np.arange(40) // 5, layer.classes - 1)
-    with torch.inference_mode():
-        features = layer.maps(x)["pool"].numpy()
+    features, _ = written(tmp_path, model, path, x)
     validation = ValidationSet(features, labels, describe(layer))
     assert np.bincount(labels, validation.shares) == pytest.approx(np.full(layer.classes, 1 / layer.classes))
     weights = 1 / np.bincount(labels)[labels]
-    zeros = np.zeros((layer.channels, *layer.map_shape), np.float32)
+    zeros = np.zeros_like(validation.layer.zero_filter)
 
     def expected(removed):
         probability = torch.softmax(torch.from_numpy(masked(model, layer, removed, zeros, x)).double(), 1).numpy()
         return log_loss(labels, probability, sample_weight=weights, labels=range(layer.classes))
 
     if validation.layer.backend == "torch":
-        backend = object.__new__(torch_losses.Backend)
-        backend.network = layer
-        monkeypatch.setattr(torch_losses, "Backend", lambda *arguments: backend)
+        monkeypatch.setattr(torch_losses, "Backend", lambda *arguments: backend(layer))
     module = torch_losses.Losses if validation.layer.backend == "torch" else Losses
     with module(validation) as losses:
         assert losses.now() == pytest.approx(expected([]), abs=1e-6)
         losses.remove(1)
         assert losses.without_each() == pytest.approx([expected([1, c]) for c in losses.left], abs=1e-6)
+        everything = np.arange(layer.channels)
+        assert losses.along(everything[None])[0, [0, -1]] == pytest.approx(
+            [expected([]), expected(everything)], abs=1e-6
+        )
 
 
 # ---- what can't be pruned
 
 
-class Shared(nn.Module):
-    """A convolution that runs twice."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv, self.head = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 2)
+class Sized(Shared):
+    """The number of inputs, read before the layer, is a factor after it."""
 
     def forward(self, x):
-        return self.head(self.conv(self.conv(x)).mean((2, 3)))
-
-
-class Twice(Shared):
-    """A convolution that runs on two inputs."""
-
-    def forward(self, x):
-        return self.head((self.conv(x) * self.conv(x.flip(3))).mean((2, 3)))
-
-
-class Skips(nn.Module):
-    """A concatenation around a layer: the rest of the network reads more than the layer's readers."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.second = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
-        self.third, self.head = nn.Conv2d(4, 5, 1), nn.Linear(8, 2)
-
-    def forward(self, x):
-        x = self.first(x)
-        return self.head(torch.cat([x, self.third(self.second(x))], 1).amax((2, 3))[:, :8])
-
-
-class Rearranged(nn.Module):
-    """The layer that reads the channels gets them last."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.mix, self.head = nn.Conv2d(3, 4, 1), nn.Linear(4, 5), nn.Linear(5, 2)
-
-    def forward(self, x):
-        return self.head(self.mix(self.first(x).permute(0, 2, 3, 1)).mean((1, 2)))
+        double = 2 * x.size(0)
+        return self.head(self.conv(x).mean((2, 3))) * double
 
 
 class Untraceable(nn.Module):
@@ -383,9 +500,6 @@ def built(model):
         (Branches, "thrid", r"layer: thrid is not in the network; nearest: third"),
         (Branches, "zz", r"layer: zz is not in the network; nearest: first, second, third, left, right, head"),
         (plain, "9", r"layer: 9 can't be pruned: its channels reach the output of the network"),
-        (Branches, "first", r"first can't be pruned: its channels can only be removed together with those of second"),
-        (Branches, "second", r"second can't be pruned: its channels can only be removed together with those of first"),
-        (Branches, "left", r"layer: left can't be pruned: its channels .* are combined with others \(cat\)"),
         (lambda: sequence(nn.GroupNorm(2, 4)), "0", r"layer: 0 can't be pruned: 1 \(GroupNorm\) mixes channels"),
         (lambda: sequence(nn.Softmax(1)), "0", r"layer: 0 can't be pruned: 1 \(Softmax\) mixes channels"),
         (
@@ -393,14 +507,15 @@ def built(model):
             "0",
             r"0 can't be pruned: 1 \(Conv2d\): it is a grouped",
         ),
-        (lambda: sequence(nn.Conv2d(4, 4, 1, groups=4)), "1", r"layer: 1 can't be pruned: it is a grouped convolution"),
+        (
+            lambda: sequence(nn.Conv2d(4, 4, 1, groups=4)),
+            "1",
+            r"layer: 1 can't be pruned: it is depthwise; its channels are those of 0 and",
+        ),
         (lambda: sequence(nn.Linear(10, 3)), "0", r"1 \(Linear\) works on positions of the maps and not on channels"),
         (lambda: sequence(nn.Flatten(0, 1), nn.Unflatten(0, (-1, 4))), "0", r"1 \(Flatten\)"),
-        (Rearranged, "first", r"do not get them in the order \(n, channels, …\)"),
         (Shared, "conv", r"its channels can only be removed together with those of the network's input"),
-        (lambda: nn.Sequential(nn.Conv2d(3, 3, 1), Shared()), "1.conv", r"together with those of 0"),
-        (Twice, "conv", r"layer: conv can't be pruned: conv \(Conv2d\) runs several times"),
-        (Skips, "second", r"layer: second can't be pruned: cat, after it, also reads first, which passes the layer by"),
+        (Sized, "conv", r"layer: conv can't be pruned: the network computes with the number of inputs"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(432, 2)), "last", r"layer: last, but the network has no Conv2d"),
         (lambda: nn.Conv2d(3, 4, 3), "", r"network: its output is a tensor \(n, 4 × 10 × 10\); it must be one tensor"),
         (lambda: nn.Conv2d(1, 4, 3), "", r"network: it can't read inputs of the shape 3 × 12 × 12 \(.*channels"),

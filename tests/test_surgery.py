@@ -53,7 +53,8 @@ class Case:
         return torch.cat([block_maps(model, self.i, inputs)["pool"] for inputs, _ in self.split.batches(5)]).numpy()
 
     def replacement(self, removal: str) -> np.ndarray:
-        return REMOVALS[removal].replacement(self.layer, self.features.mean(axis=0))
+        means = self.features.mean(axis=0).reshape(self.layer.zero_filter.shape)
+        return REMOVALS[removal].replacement(self.layer, means)
 
     def operated(self, removal: str) -> torch.nn.Module:
         means = self.features.mean(axis=0)
@@ -65,7 +66,8 @@ def test_sweep_equals_surgery(tmp_path_factory, case, removal):
     c, path = Case(case), tmp_path_factory.mktemp("network") / "model.pt"
     save_model(path, c.model)
     assert c.layer.backend == ("numpy" if c.i == len(c.model.architecture.channels) else "torch")
-    swept = backend_of(c.layer, path, 1).logits(c.features, c.order, [c.k], c.replacement(removal))[0]
+    features = c.features.reshape(len(c.features), *c.layer.features)
+    swept = backend_of(c.layer, path, 1).logits(features, c.order, [c.k], c.replacement(removal))[0]
     assert swept == pytest.approx(all_logits(c.operated(removal), c.split), rel=1e-4, abs=1e-4)
 
 
@@ -95,13 +97,14 @@ def test_the_built_in_network_is_its_modules_in_order_in_training_too(case):
 def test_zero_weights_equals_structural_plus_the_folded_constant(case):
     """The constant, by its formula, is max(0, β − γ·(μ − b)/√(σ² + ε)), which pooling does not change."""
     c = Case(case)
-    pooled = c.pooled(zeroed(c.model, c.path, c.removed))
+    pooled = c.pooled(zeroed(c.model, c.path, c.removed, c.example))
     conv, bn = getattr(c.model, c.path), getattr(c.model, f"bn{c.i}")
     scale = bn.weight / torch.sqrt(bn.running_var + bn.eps)
     constant = (bn.bias - scale * (bn.running_mean - conv.bias)).clamp(min=0).detach().numpy()
     shape = pooled.shape[1:]
-    assert c.replacement("zero_weights") == pytest.approx(np.broadcast_to(constant[:, None, None], shape), abs=1e-5)
-    expected = np.broadcast_to(c.replacement("zero_weights")[c.removed], pooled[:, c.removed].shape)
+    replacement = c.replacement("zero_weights").reshape(shape)
+    assert replacement == pytest.approx(np.broadcast_to(constant[:, None, None], shape), abs=1e-5)
+    expected = np.broadcast_to(replacement[c.removed], pooled[:, c.removed].shape)
     assert np.array_equal(pooled[:, c.removed], expected)
     assert np.array_equal(pooled[:, c.kept], c.features[:, c.kept])
 

@@ -23,8 +23,8 @@ def row_of(logits) -> dict[str, str]:
 ROW = row_of(LOGITS)
 
 
-def compare(*arguments) -> dict[str, object]:
-    return verification.compare(*arguments, SIZE)
+def compare(*arguments, **more) -> dict[str, object]:
+    return verification.compare(*arguments, SIZE, **more)
 
 
 def test_equal_logits_agree():
@@ -39,6 +39,20 @@ def test_a_logit_off_by_more_than_the_tolerance_disagrees():
     found = compare(ROW, LOGITS, cut, LABELS, 1e-4)
     assert not found["agrees"]
     assert found["max_logit_difference"] == pytest.approx(2e-4, rel=1e-2)
+
+
+def test_where_surgery_changes_little_less_is_allowed():
+    """A sweep that removed nothing would pass 1e-4 if the removal changes logits by 8e-5."""
+    cut = LOGITS + 8e-5
+    assert compare(ROW, LOGITS, cut, LABELS, 1e-4)["agrees"]
+    found = compare(ROW, LOGITS, cut, LABELS, 1e-4, effect=8e-5)
+    assert not found["agrees"] and found["allowed_difference"] == pytest.approx(2e-6 * cut.max())
+    # Rounding of float32 is allowed, even where the removal has no effect; the run says that this shows little.
+    row = {"criterion": "l1_norm", "removal": "structural", "k": 5}
+    same = row | compare(ROW, LOGITS, LOGITS + 1e-7, LABELS, 1e-4, effect=1e-7)
+    assert same["agrees"] and "changes no logit by more than 1e-07" in verification.unproven([same, same])[0]
+    large = row | compare(ROW, LOGITS, LOGITS + 1e-6, LABELS, 1e-4, effect=2.0)
+    assert large["agrees"] and large["allowed_difference"] == 1e-4 and not verification.unproven([large])
 
 
 def test_a_row_with_other_counts_disagrees():
@@ -88,10 +102,10 @@ def test_disagreement_says_which_k_which_criterion_and_by_how_much():
     row = {"criterion": "l1_norm", "removal": "structural", "k": 32}
     bad = row | compare(ROW, LOGITS, LOGITS + 0.25, LABELS, 1e-4)
     good = row | {"k": 0} | compare(ROW, LOGITS, LOGITS, LABELS, 1e-4)
-    require_agreement([good], 1e-4, "here")
+    require_agreement([good], "here")
     message = r"in 1 of 2 comparisons: K = 32, l1_norm, structural: .* by up to 0\.25 \(allowed"
     with pytest.raises(StudyError, match=message):
-        require_agreement([good, bad], 1e-4, "here")
+        require_agreement([good, bad], "here")
 
 
 @pytest.mark.parametrize(
@@ -123,6 +137,6 @@ def test_the_message_names_every_compared_quantity():
         ROW | {"macs": "1"}, LOGITS, LOGITS, LABELS, 1e-4
     )
     with pytest.raises(StudyError) as error:
-        require_agreement([bad], 1e-4, "here")
+        require_agreement([bad], "here")
     assert "macs 1 against 56789" in str(error.value)
     assert all(f"{name} " in str(error.value) for name in COUNTS + METRICS + SIZES)

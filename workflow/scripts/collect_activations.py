@@ -23,6 +23,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--batch-size", type=int, default=250, help="inputs per forward pass")
     cli.add_argument("--device", default="auto", help="auto, cpu or cuda")
     cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
+    cli.add_argument("--stored-mb", type=int, default=4000, help="largest size of the features that is stored, in MB")
     cli.add_argument("--folder", type=Path, required=True, help="output: maps, mean maps, statistics")
     return cli
 
@@ -33,7 +34,8 @@ def work(arguments: argparse.Namespace) -> None:
     arrays = [load_array(path) for path in (arguments.images, arguments.inputs, arguments.labels)]
     split = Split.of(*arrays, device, fields_of(Normalisation, arguments))
     layer = PrunableLayer(model, arguments.layer, model.input_shape)
-    collect(layer, split, arguments.batch_size, arguments.folder)
+    most = arguments.stored_mb * 1_000_000
+    collect(layer, split, arguments.batch_size, arguments.folder, most)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from prunecurve.network.layer_file import LayerFile, load_layer
 from prunecurve.ranking import criteria
 from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.seeding import stream
+from prunecurve.sweep.evaluation import load_features
+from prunecurve.sweep.inputs import add_input_files, input_files_of
 
 
 def options() -> argparse.ArgumentParser:
@@ -21,6 +23,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--features", nargs="?", help="maps of the validation pairs, if the criterion reads labels")
     cli.add_argument("--labels", nargs="?", help="labels of the validation pairs, if the criterion reads labels")
     cli.add_argument("--model", nargs="?", help="the network, if more than linear layers follow and labels are read")
+    add_input_files(cli)
     cli.add_argument("--parameters", nargs="*", default=[], metavar="KEY=NUMBER", help="parameters of the criterion")
     cli.add_argument("--threads", type=int, default=1, help="number of threads")
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
@@ -38,9 +41,10 @@ def validation(arguments: argparse.Namespace, layer: LayerFile) -> ValidationSet
     """Read the validation pairs; None if the options name no files for them."""
     if arguments.features is None or arguments.labels is None:
         return None
-    features = load_array(arguments.features, shape=(None, *layer.zero_filter.shape), mapped=True)
+    features = load_features(arguments.features, layer)
     labels = load_array(arguments.labels, shape=(len(features),))
-    return ValidationSet(features, labels, layer, arguments.threads, arguments.model)
+    inputs = input_files_of(arguments, arguments.labels)
+    return ValidationSet(features, labels, layer, arguments.threads, arguments.model, inputs)
 
 
 def work(arguments: argparse.Namespace) -> None:

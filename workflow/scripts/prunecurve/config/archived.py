@@ -17,6 +17,7 @@ NOT_FROZEN = (
     "activations.",
     "training.require",
     "sweep.ks_per_job",
+    "sweep.stored_mb",
     "verification.",
     "figures.",
 )

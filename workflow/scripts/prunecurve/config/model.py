@@ -27,7 +27,9 @@ class Activations(Section):
     """Collection of the pruned layer's maps and channel statistics."""
 
     batch_size: int = Field(250, ge=1, le=1_000_000)
-    """Inputs (pairs or images) per forward pass."""
+    """Inputs (pairs or images) per forward pass, here and where evaluations run the rest of a network in torch. Large
+    images need a smaller one, because the values of a batch are in memory. torch may sum in another order for another
+    number."""
 
 
 class Ranking(Section):
@@ -83,6 +85,12 @@ class Sweep(Section):
     """Number of consecutive K that one job evaluates. It does not change the results; fewer jobs need less time in
     Snakemake, which matters in studies with many thousands of evaluations (docs/speed.md). It applies where only
     linear layers follow the pruned layer; for other layers, one job evaluates all K of a ranking."""
+
+    stored_mb: int = Field(4000, ge=0, le=1_000_000_000)
+    """Largest size, in MB, of the stored values of one network, layer and split from which evaluations start. It
+    applies where more than linear layers follow the pruned layer. If the values are larger, for example those of an
+    early layer at a large image size, each job computes them again from the images, one batch at a time; this costs
+    at most one pass over the inputs per job. It does not change the results."""
 
 
 class Verification(Section):

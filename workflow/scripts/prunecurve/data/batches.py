@@ -88,8 +88,12 @@ class Split:
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield network inputs (n, m · C, S, S) and labels (n,) in the order of the split."""
-        for index, labels in zip(self.index.split(size), self.labels.split(size), strict=True):
-            yield as_input([self.images[each] for each in index.unbind(1)], self.normalisation), labels
+        for chosen in torch.arange(len(self), device=self.labels.device).split(size):
+            yield self.inputs(chosen), self.labels[chosen]
+
+    def inputs(self, chosen: Tensor) -> Tensor:
+        """Return the network inputs (n, m · C, S, S) with the numbers `chosen` (n,), in this order."""
+        return as_input([self.images[each] for each in self.index[chosen].unbind(1)], self.normalisation)
 
 
 @torch.inference_mode()

@@ -39,6 +39,32 @@ class Group(NamedTuple):
     followers: Mapping[str, np.ndarray]
     readers: Mapping[str, np.ndarray]
 
+    def modules(self) -> list[str]:
+        """Return the paths of all modules that have entries of the channels."""
+        return list({name: None for part in (self.makers, self.followers, self.readers) for name in part})
+
+
+class Carried(NamedTuple):
+    """The dimension of a value along which the channels of a group lie; the first dimension is that of the inputs.
+
+    numbers: int64, for each index along this dimension the number of the channel, −1 for none.
+    """
+
+    dim: int
+    numbers: np.ndarray
+
+    def in_order(self, channels: int) -> bool:
+        """Return whether the channels lie one after the other, each with the same number of entries, and no others."""
+        return np.array_equal(self.numbers, np.arange(channels).repeat(len(self.numbers) // channels))
+
+    def entries(self, chosen: np.ndarray) -> np.ndarray:
+        """Return the indices that belong to the chosen channels."""
+        return np.flatnonzero(np.isin(self.numbers, chosen))
+
+    def without(self, removed: np.ndarray) -> np.ndarray:
+        """Return the indices that do not belong to the removed channels."""
+        return np.flatnonzero(~np.isin(self.numbers, removed))
+
 
 class Channels(fx.Interpreter):
     """The labels of all channels of a network in evaluation mode."""
@@ -72,6 +98,8 @@ class Channels(fx.Interpreter):
     def refusal(self, path: str) -> str | None:
         """Return why the channels of a Conv2d or Linear can't be removed one by one; None if they can."""
         if path not in self._makers:
+            if path in self._followers and (makers := self._computed_by(path)):
+                return f"it is depthwise; its channels are those of {', '.join(makers)} and are pruned with them"
             return self._refused.get(path, "the graph of the network does not run it as a layer")
         roots = self._roots[self._makers[path].numpy()]
         reasons = [self._frozen[root] for root in roots if root in self._frozen]
@@ -80,6 +108,11 @@ class Channels(fx.Interpreter):
         if len(set(roots)) < len(roots):
             return next((self._tied[root] for root in roots if root in self._tied), TOGETHER)
         return None if self.group(path).readers else "no Conv2d or Linear reads its channels"
+
+    def _computed_by(self, path: str) -> list[str]:
+        """Return the layers that compute the channels of a module with parameters per channel."""
+        own = set(self._roots[self._followers[path].numpy()])
+        return [name for name, labels in self._makers.items() if own & set(self._roots[labels.numpy()])]
 
     def group(self, path: str) -> Group:
         """Return the group of a layer that is not refused."""
@@ -97,6 +130,23 @@ class Channels(fx.Interpreter):
         The array has the shape of the value for one input.
         """
         return self._number(path)[self._roots[self._labels[node][0].numpy()]]
+
+    def carried(self, path: str, node: fx.Node) -> Carried | None:
+        """Return where the channels of a layer lie in a value; None if there are none in it.
+
+        Raises ValueError if they lie along several dimensions.
+        """
+        if not isinstance(self._labels[node], Tensor):
+            return None
+        numbers = self.numbers(path, node)
+        if (numbers < 0).all():
+            return None
+        dims = [dim for dim in range(numbers.ndim) if (numbers != np.take(numbers, [0], dim)).any()]
+        if len(dims) > 1:
+            raise ValueError(f"its channels lie along several dimensions of {node.name}")
+        dim = dims[0] if dims else 0
+        others = tuple(0 if other != dim else slice(None) for other in range(numbers.ndim))
+        return Carried(dim + 1, numbers[others])
 
     def _number(self, path: str) -> np.ndarray:
         """Return, for each root of labels, the number of the layer's channel; −1 for none."""

@@ -1,6 +1,7 @@
 """Describe a layer for the jobs without torch: its weights, its size without channels, and what follows it."""
 
 import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -29,16 +30,18 @@ def describe(layer: PrunableLayer) -> LayerFile:
     """Return the content of `layer.npy`. Raises StudyError if the layer can't be removed channel by channel."""
     layer.require_smaller()
     linears = linear_layers(layer)
-    norms = layer.norms()
     params, macs = sizes(layer)
+    zero = _array(layer.zero_filter())
+    weights = layer.weights()
     return LayerFile(
         name=layer.path,
         backend="torch" if linears is None else "numpy",
         classes=layer.classes,
         weight=_array(layer.module.weight),
-        # A batch normalisation of flattened maps has one γ per position; it is no scale of a channel.
-        scale=_array(norms[0].weight) if norms and _one_per_channel(norms[0], layer.channels) else None,
-        zero_filter=_array(layer.zero_filter()),
+        group_weights=weights if len(layer.group.makers) > 1 else np.zeros((layer.channels, 0), np.float32),
+        scale=layer.scale(),
+        features=features_shape(layer, linears),
+        zero_filter=zero if linears is None else zero.reshape(layer.channels, *layer.map_shape),
         map_size=layer.map_size(),
         params=params,
         macs=macs,
@@ -46,12 +49,15 @@ def describe(layer: PrunableLayer) -> LayerFile:
     )
 
 
+def features_shape(layer: PrunableLayer, linears: tuple[Linear, ...] | None) -> tuple[int, ...]:
+    """Return the shape of one input in features.npy, see `LayerFile`, given the linear layers behind a layer."""
+    if linears is not None:
+        return layer.channels, *layer.map_shape
+    return (sum(map(math.prod, layer.rest.shapes())) if layer.rest.storable() else 0,)
+
+
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().contiguous().numpy()
-
-
-def _one_per_channel(norm: nn.Module, channels: int) -> bool:
-    return norm.weight is not None and len(norm.weight) == channels
 
 
 def linear_layers(layer: PrunableLayer) -> tuple[Linear, ...] | None:
@@ -60,24 +66,25 @@ def linear_layers(layer: PrunableLayer) -> tuple[Linear, ...] | None:
     None if anything else follows: another kind of layer, several readers, an activation that numpy does not compute, or
     two activations in a row.
     """
-    readers = list(layer.readers.values())
-    if len(readers) != 1 or not isinstance(readers[0], nn.Linear):
+    rest, end = layer.rest, layer.chain[-1]
+    first = rest.readings[0]
+    if len(rest.readings) > 1 or rest.crossing != [end] or first.given is not end or len(first.shape) > 1:
         return None
-    linears = [_linear(readers[0])]
-    for node in layer.rest.graph.nodes:
+    linears: list[Linear] = []
+    for node in rest.module.graph.nodes:
         if node.op == "output":
             continue
         if len(node.users) != 1 or len(node.all_input_nodes) > 1:
             return None
         if node.op == "placeholder":
             continue
-        module = layer.rest.get_submodule(node.target) if node.op == "call_module" else None
-        kind = kind_of(layer.rest, node)
+        module = rest.module.get_submodule(node.target) if node.op == "call_module" else None
+        kind = kind_of(rest.module, node)
         if isinstance(module, nn.Linear):
             linears.append(_linear(module))
         elif kind == "activation":
             name, slope = _activation(node, module)
-            if name not in ACTIVATIONS or linears[-1].activation != "identity":
+            if name not in ACTIVATIONS or not linears or linears[-1].activation != "identity":
                 return None
             linears[-1] = linears[-1]._replace(activation=name, slope=slope)
         elif kind != "unchanged":

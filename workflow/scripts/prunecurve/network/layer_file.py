@@ -29,17 +29,22 @@ class LayerFile(NamedTuple):
 
     name: the module path of the layer, such as conv3. backend: numpy if only flatten, linear layers, activations and
     dropout follow the layer, else torch. classes: C, the number of logits. weight: float32 (P, D, k, k) of a
-    convolution or (P, D) of a linear layer. scale: (P,), batch normalisation's γ, or None. zero_filter: float32
-    (P, h, w), what the layers that read the channels get if all filters are zero. map_size: M × N of the map after the
-    activation. params, macs: (P,), the size of the network without K channels, for K = 0 … P−1. linears: the linear
-    layers after the pruned one; empty for the backend torch.
+    convolution or (P, D) of a linear layer. group_weights: float32 (P, ·), the weights of all layers that compute the
+    channels, one row per channel; (P, 0) if the layer alone computes them. scale: (P,), batch normalisation's γ (the
+    sum of |γ| of several), or None. features: the shape of one input in features.npy: (P, h, w), the maps that the
+    linear layer reads, for numpy; (D,), what crosses into the rest of the network, for torch, and (0,) if that can't be
+    stored. zero_filter: float32, what the layers that read the channels get if all filters are zero, (P, h, w) or, for
+    torch, all of it in one row (E,). map_size: M × N of the map after the activation. params, macs: (P,), the size of
+    the network without K channels, for K = 0 … P−1. linears: the linear layers after the pruned one; empty for torch.
     """
 
     name: str
     backend: str
     classes: int
     weight: np.ndarray
+    group_weights: np.ndarray
     scale: np.ndarray | None
+    features: tuple[int, ...]
     zero_filter: np.ndarray
     map_size: tuple[int, int]
     params: np.ndarray
@@ -53,7 +58,9 @@ class LayerFile(NamedTuple):
 
     @property
     def filters(self) -> np.ndarray:
-        """The weights of a convolution (P, D, k, k); those of a linear layer as (P, D, 1, 1)."""
+        """The weights of a convolution (P, D, k, k); those of a linear layer, or of several layers, as (P, ·, 1, 1)."""
+        if self.group_weights.shape[1]:
+            return self.group_weights[:, :, None, None]
         return self.weight if self.weight.ndim == 4 else self.weight[:, :, None, None]
 
     @property
@@ -87,7 +94,9 @@ def load_layer(path: str | os.PathLike[str]) -> LayerFile:
             backend=str(arrays["backend"]),
             classes=int(arrays["classes"]),
             weight=arrays["weight"],
+            group_weights=arrays["group_weights"],
             scale=arrays["scale"] if len(arrays["scale"]) else None,
+            features=tuple(map(int, arrays["features"])),
             zero_filter=arrays["zero_filter"],
             map_size=(int(height), int(width)),
             params=arrays["params"],

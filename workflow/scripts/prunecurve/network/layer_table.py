@@ -12,15 +12,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from prunecurve.network.channels import Group
 from prunecurve.network.description import linear_layers
-from prunecurve.network.layers import Analysis, NotPrunable, PrunableLayer, example_of, layer_nodes
+from prunecurve.network.layers import Analysis, NotPrunable, PrunableLayer, example_of, layer_nodes, values_of
 from prunecurve.network.tracing import times
 
-COLUMNS = ("params", "params_share", "macs", "macs_share", "backend", "passes")
+COLUMNS = ("group", "together_with", "params", "params_share", "macs", "macs_share", "backend", "passes")
 WIDTH = 100
-HEADER = ("layer", "kind", "channels", "parameters", "", "MACs", "", "backend", "every K")
+HEADER = ("layer", "kind", "channels", "group", "parameters", "", "MACs", "", "backend", "passes")
 NOTES = """\
+group: layers of one group have the same channels, which can only be removed together.
 parameters, MACs: of the weights that compute or read the channels, with their share of the network.
-every K: the cost of evaluating all K of one ranking, in forward passes of the whole network.
+passes: the cost of evaluating all K of one ranking, in forward passes of the whole network.
 """
 
 
@@ -44,24 +45,31 @@ class _Macs(fx.Interpreter):
 def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[dict[str, object]]:
     """Return one row per Conv2d and Linear of a network that reads inputs (C, S, S), in the order of the network.
 
-    layer: the module path. kind: Conv2d or Linear. channels: P. params, macs: those of the weights that compute or read
+    layer: the module path. kind: Conv2d or Linear. channels: P. group: the number of the group; layers with the same
+    number compute the same channels. together_with: the other layers of the group, separated by spaces. params, macs: those of the weights that compute or read
     the channels, for one input; params_share, macs_share: of the whole network. backend: see `LayerFile`. passes: the
     cost of evaluating every K of one ranking, in forward passes of the whole network. refused: why the layer can't be
     pruned; the columns between are then empty. Raises StudyError if the network can't be analysed.
     """
     analysis = Analysis.of(model, input_shape)
     macs = _Macs(analysis.traced, example_of(analysis.traced, input_shape)).of
-    rows = []
+    values = values_of(analysis.traced, input_shape)
+    rows, groups = [], {}
     for path in layer_nodes(analysis.traced):
         module = analysis.traced.get_submodule(path)
         row = {"layer": path, "kind": type(module).__name__, "channels": len(module.weight)}
         try:
             layer = PrunableLayer(model, path, input_shape, analysis)
-            layer.require_smaller()
+            # The layers of a group are removed together.
+            if tuple(layer.group.makers) not in groups:
+                layer.require_smaller(values)
         except NotPrunable as refusal:
             rows.append(row | dict.fromkeys(COLUMNS, "") | {"refused": refusal.reason})
         else:
-            rows.append(row | _costs(layer, macs) | {"refused": ""})
+            makers = tuple(layer.group.makers)
+            group = groups.setdefault(makers, len(groups) + 1)
+            others = " ".join(name for name in makers if name != path)
+            rows.append(row | {"group": group, "together_with": others} | _costs(layer, macs) | {"refused": ""})
     return rows
 
 
@@ -70,19 +78,31 @@ def _costs(layer: PrunableLayer, macs: Mapping[fx.Node, int]) -> dict[str, objec
     total, size = sum(macs.values()), sum(parameter.numel() for parameter in layer.traced.parameters())
     params, products = belonging(layer.traced, layer.group, macs)
     backend = "torch" if linear_layers(layer) is None else "numpy"
-    again = layer.runs_again()
-    reading = sum(macs[node] for node in again if node.op == "call_module" and node.target in layer.readers)
-    behind = sum(macs[node] for node in again) - reading
-    # numpy adds one channel after the other; torch runs the layers that read them on all remaining channels.
-    reads = reading if backend == "numpy" else reading * (layer.channels - 1) / 2
     return {
         "params": params,
         "params_share": params / size,
         "macs": products,
         "macs_share": products / total,
         "backend": backend,
-        "passes": (reads + behind * (layer.channels - 1)) / total,
+        "passes": float(_all_ks(layer, backend, macs)) / total,
     }
+
+
+def _all_ks(layer: PrunableLayer, backend: str, macs: Mapping[fx.Node, int]) -> Fraction:
+    """Return the MACs of what runs again for K = 1 … P−1, for one input. macs: of each operation of the network."""
+    ks, total = range(1, layer.channels), Fraction(0)
+    for node in layer.rest.again:
+        if node.op != "call_module" or node.target not in layer.group.modules():
+            total += macs[node] * len(ks)
+        elif backend == "numpy":
+            # One channel after the other is added.
+            total += macs[node]
+        else:
+            parts = [part[node.target] for part in layer.group[1:] if node.target in part]
+            shares = [Fraction(int((numbers >= 0).sum()), numbers.size) for numbers in parts]
+            left = (math.prod(1 - share * k / layer.channels for share in shares) for k in map(Fraction, ks))
+            total += macs[node] * sum(left)
+    return total
 
 
 def belonging(traced: fx.GraphModule, group: Group, macs: Mapping[fx.Node, int]) -> tuple[int, int]:
@@ -101,14 +121,17 @@ def belonging(traced: fx.GraphModule, group: Group, macs: Mapping[fx.Node, int])
 
 
 def layer_text(rows: Sequence[Mapping[str, object]], input_shape: Sequence[int]) -> str:
-    """Return the rows of `layer_table` as text, at most WIDTH characters wide, with its explanation."""
+    """Return the rows of `layer_table` as text, as wide as its rows or WIDTH characters, with its explanation."""
     lines = [HEADER, *map(_cells, rows)]
     # The reason of a layer that can't be pruned stands in place of the last columns.
     widths = [max(len(line[i]) for line in lines if i < 3 or len(line) == len(HEADER)) for i in range(len(HEADER))]
     table = [_aligned(line, widths) for line in lines]
     title = f"Layers of the network, for inputs of {times(input_shape)}"
     paragraphs = [title, "\n".join(table), NOTES]
-    return "\n\n".join("\n".join(map(_wrapped, text.splitlines())) for text in paragraphs) + "\n"
+    # Only reasons are wrapped, and not the numbers of layers with long names.
+    width = max(WIDTH, *(len(line) for line, row in zip(table[1:], rows) if not row["refused"]), len(table[0]))
+    wrapped = ("\n".join(_wrapped(line, width) for line in text.splitlines()) for text in paragraphs)
+    return "\n\n".join(wrapped) + "\n"
 
 
 def _cells(row: Mapping[str, object]) -> tuple[str, ...]:
@@ -117,7 +140,7 @@ def _cells(row: Mapping[str, object]) -> tuple[str, ...]:
     if row["refused"]:
         return *start, f"can't be pruned: {row['refused']}"
     sizes = [word for name in ("params", "macs") for word in (f"{row[name]:,}", f"{row[f'{name}_share']:.1%}")]
-    return *start, *sizes, row["backend"], f"{_rounded(row['passes'])} passes"
+    return *start, str(row["group"]), *sizes, row["backend"], _rounded(row["passes"])
 
 
 def _rounded(passes: float) -> str:
@@ -134,5 +157,5 @@ def _aligned(words: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(padded).rstrip()
 
 
-def _wrapped(line: str) -> str:
-    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False) if len(line) > WIDTH else line
+def _wrapped(line: str, width: int) -> str:
+    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False) if len(line) > width else line

@@ -1,9 +1,10 @@
-"""A layer of any network, by its module path: what its channels pass through, who reads them, what runs after that."""
+"""A layer of any network, by its module path: its channels, what they pass through, and what depends on them."""
 
 import copy
 import difflib
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from prunecurve.errors import StudyError
-from prunecurve.network.channels import Channels
-from prunecurve.network.operations import described, kind_of, name_of
-from prunecurve.network.smaller import smaller
+from prunecurve.network.channels import Carried, Channels
+from prunecurve.network.operations import MODULES, kind_of
+from prunecurve.network.rest import Rest
+from prunecurve.network.smaller import run_smaller, smaller
 from prunecurve.network.tracing import is_tensor, one_line, shape_of, traced_network
 
 # The points where activations can be measured, in the order of the data flow: the layer's output, after batch
@@ -43,12 +45,25 @@ class Analysis(NamedTuple):
         return cls(traced, Channels(traced, example_of(traced, input_shape).repeat(2, 1, 1, 1)), classes)
 
 
-class PrunableLayer:
-    """A Conv2d or Linear of a network in evaluation mode, with its surroundings in the graph.
+class Measured(NamedTuple):
+    """What a network computes for n inputs.
 
-    path: its module path. module: the layer. channels: P. map_shape: (h, w) of a channel's map as the readers get it;
-    (1, 1) behind a linear layer. readers: the modules that read the channels, by path. rest: the network from the
-    outputs of the readers (in this order) to the logits. classes: the number of logits.
+    maps: the maps (n, P, M, N) of a layer at each of POINTS. crossing: the crossing values of the rest of the network.
+    given: what all readings are given, one after the other, (n, E).
+    """
+
+    maps: dict[str, Tensor]
+    crossing: list[Tensor]
+    given: Tensor
+
+
+class PrunableLayer:
+    """A Conv2d or Linear of a network in evaluation mode, whose channels can be removed one by one.
+
+    path: its module path. module: the layer. channels: P. group: the entries of all modules that belong to its channels.
+    chain: the operations that its channels pass one after the other, from the layer on, until they branch or are read.
+    map_shape: (h, w) of a channel's map at the end of the chain; (1, 1) behind a linear layer. rest: what runs again
+    when channels are removed. readers: the modules that read the channels, by path. classes: the number of logits.
     """
 
     def __init__(
@@ -61,24 +76,23 @@ class PrunableLayer:
         message names the operation that prevents it.
         """
         self.input_shape = tuple(input_shape)
-        self.traced, labels, self.classes = analysis or Analysis.of(model, input_shape)
+        self.traced, self._labels, self.classes = analysis or Analysis.of(model, input_shape)
         node = _node_of(self.traced, path)
         self.path, self.module = node.target, self._module(node)
         self.channels = len(self.module.weight)
-        if reason := labels.refusal(self.path):
+        if reason := self._labels.refusal(self.path):
             raise self._refuse(reason)
-        self.group = labels.group(self.path)
-        if others := [name for name in self.group.makers if name != self.path]:
-            raise self._refuse(f"its channels can only be removed together with those of {', '.join(others)}")
-        self._run_only_once([node])
-        self.chain, self._readers = self._until_readers(node)
-        self.readers = {reader.target: self._module(reader) for reader in self._readers}
-        self._run_only_once([*self.chain, *self._readers])
+        self.group = self._labels.group(self.path)
+        try:
+            self.rest = Rest(self.traced, self.group, self._carried)
+            if self.rest.sizes:
+                self.rest.know_sizes(self._sizes())
+        except ValueError as error:
+            raise self._refuse(str(error)) from error
+        self.readers = {path: self.traced.get_submodule(path) for path in self.group.readers}
+        self.chain = self._chain(node)
         self._points = self._point_nodes()
-        for point in {*self._points.values(), self.chain[-1]}:
-            self._require_order(labels.numbers(self.path, point))
-        self._measured = self._before(self._points)
-        self.rest = self._after()
+        self._maps_before = self._before(self._points)
         self.map_shape = self._shape_of_maps()
 
     def _module(self, node: fx.Node) -> nn.Module:
@@ -87,42 +101,40 @@ class PrunableLayer:
     def _refuse(self, reason: str) -> NotPrunable:
         return NotPrunable(self.path, reason)
 
-    def _until_readers(self, node: fx.Node) -> tuple[list[fx.Node], list[fx.Node]]:
-        """Return the operations on each channel alone from the layer on, and the layers that read their result."""
+    def _carried(self, node: fx.Node) -> Carried | None:
+        return self._labels.carried(self.path, node)
+
+    def _sizes(self) -> Callable[[int], list[object]]:
+        """Return a function that computes the sizes that the rest of the network reads, for some number of inputs."""
+        part = self._before(_numbered("size", self.rest.sizes))
+
+        @torch.no_grad()
+        def sizes(count: int) -> list[object]:
+            return list(part(self.example().expand(count, *self.input_shape)).values())
+
+        return sizes
+
+    def _chain(self, node: fx.Node) -> list[fx.Node]:
+        """Return the operations that the channels pass, from the layer on, until they branch, are joined or are read.
+
+        The channels lie in each of the values one after the other, and no others.
+        """
         chain = [node]
         while True:
             users = [user for user in chain[-1].users if is_tensor(user)]
-            reads = [user.op == "call_module" and user.target in self.group.readers for user in users]
-            if all(reads) and {user.target for user in users} == set(self.group.readers):
-                return chain, users
-            if len(users) != 1 or any(reads) or sum(map(is_tensor, users[0].all_input_nodes)) > 1:
-                names = ", ".join(user.name for user in users)
-                raise self._refuse(f"its channels go to several branches or are combined with others ({names})")
+            if len(users) != 1 or (users[0].op == "call_module" and users[0].target in self.group.readers):
+                return chain
+            carried = self._carried(users[0])
+            if carried is None or not carried.in_order(self.channels):
+                return chain
             chain.append(users[0])
 
-    def _require_order(self, numbers: np.ndarray) -> None:
-        """Raise StudyError unless the readers get the channels one after the other, each with all its positions.
-
-        numbers: the channel that each element of what they get belongs to.
-        """
-        expected = np.arange(self.channels).repeat(numbers.size // self.channels)
-        if numbers.ndim not in (1, 3) or not np.array_equal(numbers.flatten(), expected):
-            raise self._refuse("the layers that read its channels do not get them in the order (n, channels, …)")
-
     def _shape_of_maps(self) -> tuple[int, int]:
-        """Return the height and width of the maps that the readers get, flattened or not."""
+        """Return the height and width of the maps at the end of the chain, flattened or not."""
         end = self.chain.index(self._points["pool"]) + 1
         positions = math.prod(shape_of(self.chain[end - 1])[1:]) // self.channels
         shapes = [tuple(shape_of(node)[2:]) for node in self.chain[:end] if len(shape_of(node)) == 4]
         return next((shape for shape in reversed(shapes) if math.prod(shape) == positions), (1, positions))
-
-    def _run_only_once(self, nodes: Sequence[fx.Node]) -> None:
-        """Raise StudyError if a module with parameters, of these nodes, runs more than once."""
-        called = [node.target for node in self.traced.graph.nodes if node.op == "call_module"]
-        for node in nodes:
-            several = node.op == "call_module" and called.count(node.target) > 1
-            if several and list(self._module(node).parameters()):
-                raise self._refuse(f"{described(self.traced, node)} runs several times in the network")
 
     def _point_nodes(self) -> dict[str, fx.Node]:
         """Return the value at each of POINTS; if the network has no such operation, it is the value before it."""
@@ -135,7 +147,7 @@ class PrunableLayer:
             pool = self.chain[self.chain.index(pool) - 1]
         return {"conv": self.chain[0], "bn": bn, "relu": relu, "pool": pool}
 
-    def _before(self, values: dict[str, fx.Node]) -> fx.GraphModule:
+    def _before(self, values: Mapping[str, fx.Node]) -> fx.GraphModule:
         """Return the part of the network that computes these values, with a dictionary of them as its output."""
         needed, waiting = set(), list(values.values())
         while waiting:
@@ -150,61 +162,12 @@ class PrunableLayer:
         graph.output({name: copies[node] for name, node in values.items()})
         return fx.GraphModule(self.traced, graph)
 
-    def runs_again(self) -> list[fx.Node]:
-        """Return the operations whose values depend on which channels are removed: the readers, and all after them."""
-        again = dict.fromkeys(self._readers)
-        for node in self.traced.graph.nodes:
-            if any(given in again for given in node.all_input_nodes):
-                again[node] = None
-        return list(again)
+    # ---- values
 
-    def _after(self) -> fx.GraphModule:
-        """Return the rest of the network, a function of the outputs of the readers."""
-        graph, copies = fx.Graph(), {}
-        for reader in self._readers:
-            copies[reader] = graph.placeholder(reader.name)
-        for node in self.traced.graph.nodes:
-            inputs = node.all_input_nodes
-            if node in copies or not any(each in copies for each in inputs):
-                continue
-            for each in inputs:
-                if each.op == "get_attr" and each not in copies:
-                    copies[each] = graph.node_copy(each)
-                if each not in copies and _is_batch_size(each):
-                    copies[each] = graph.call_method("size", (copies[self._readers[0]], 0))
-                if each not in copies:
-                    raise self._refuse(
-                        f"{described(self.traced, node)}, after it, also reads {each.name}, which passes the layer by"
-                    )
-            copies[node] = graph.node_copy(node, copies.__getitem__)
-        if not any(node.op == "output" for node in graph.nodes):
-            raise self._refuse("the logits do not depend on its channels")
-        return fx.GraphModule(self.traced, graph)
-
-    @torch.no_grad()
-    def require_smaller(self) -> None:
-        """Raise StudyError unless the smaller network gives the logits of zeros where the channels are read.
-
-        It would not if the network computes with the number of channels: `x / x.size(1)`. To check this once per layer
-        is enough: describe_layer does, and all evaluations need its file.
-        """
-        images = torch.randn(2, *self.input_shape, generator=torch.Generator().manual_seed(0)).to(self.example().device)
-        maps = self.maps(images)["pool"]
-        for kept in (range(0, self.channels, 2), [self.channels - 1]):
-            left = torch.zeros_like(maps)
-            left[:, kept] = maps[:, kept]
-            value = left if len(shape_of(self.chain[-1])) == 4 else left.reshape(2, *shape_of(self.chain[-1])[1:])
-            expected = self.rest(*(reader(value) for reader in self.readers.values()))
-            try:
-                cut = self.smaller(kept)(images)
-            # The network's code can raise anything.
-            except Exception as error:
-                raise self._refuse(f"without some of its channels the network fails ({one_line(error)})") from error
-            if not torch.allclose(cut, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()), equal_nan=True):
-                raise self._refuse("the network computes with the number of channels, so fewer give other results")
-
-    def as_maps(self, value: Tensor) -> Tensor:
-        """Return the channels' maps (n, P, M, N) of a value of the chain, which can be flat: (n, P · M · N)."""
+    def as_maps(self, value: Tensor, node: fx.Node) -> Tensor:
+        """Return the channels' maps (n, P, M, N) of the value of a node of the chain, which can be flat: (n, P · M · N)."""
+        dim = self._carried(node).dim
+        value = value if dim == 1 else value.movedim(dim, 1)
         if value.ndim == 4:
             return value
         maps = value.reshape(len(value), self.channels, -1)
@@ -213,7 +176,35 @@ class PrunableLayer:
 
     def maps(self, inputs: Tensor) -> dict[str, Tensor]:
         """Return the maps (n, P, M, N) at each of POINTS for inputs (n, C, S, S)."""
-        return {point: self.as_maps(value) for point, value in self._measured(inputs).items()}
+        values = self._maps_before(inputs)
+        return {point: self.as_maps(values[point], node) for point, node in self._points.items()}
+
+    @functools.cached_property
+    def _crossing_before(self) -> fx.GraphModule:
+        return self._before(_numbered("crossing", self.rest.crossing))
+
+    def crossing(self, inputs: Tensor) -> list[Tensor]:
+        """Return the crossing values of the rest of the network for inputs (n, C, S, S)."""
+        return list(self._crossing_before(inputs).values())
+
+    @functools.cached_property
+    def _all_before(self) -> fx.GraphModule:
+        given = [reading.given for reading in self.rest.readings]
+        return self._before(
+            self._points | _numbered("crossing", self.rest.crossing) | _numbered("given", given),
+        )
+
+    def measure(self, inputs: Tensor) -> Measured:
+        """Run the network over inputs (n, C, S, S) and return the maps, the crossing values and what is read.
+
+        Raises StudyError if what is read has not one entry per input.
+        """
+        values = self._all_before(inputs)
+        maps = {point: self.as_maps(values[point], node) for point, node in self._points.items()}
+        parts = {kind: [v for name, v in values.items() if name.startswith(kind)] for kind in ("crossing", "given")}
+        if any(len(value) != len(inputs) for value in parts["given"]):
+            raise self._refuse("a layer that reads its channels joins the maps of several inputs")
+        return Measured(maps, parts["crossing"], torch.cat([value.flatten(1) for value in parts["given"]], 1))
 
     @torch.no_grad()
     def map_size(self) -> tuple[int, int]:
@@ -222,14 +213,68 @@ class PrunableLayer:
 
     @torch.no_grad()
     def zero_filter(self) -> Tensor:
-        """Return what the readers get, (P, h, w), if the weights of all filters are zero: the same for any input."""
-        zeroed = copy.deepcopy(self._measured)
-        zeroed.get_submodule(self.path).weight.zero_()
-        return self.as_maps(zeroed(self.example())["pool"])[0]
+        """Return what all readings are given, (E,), if the weights of all filters of the channels are zero.
 
-    def norms(self) -> list[nn.Module]:
-        """Return the batch normalisations of the channels."""
-        return [self._module(node) for node in self.chain[1:] if kind_of(self.traced, node) == "norm"]
+        It is the same for any input, for the entries that belong to the channels.
+        """
+        given = [reading.given for reading in self.rest.readings]
+        zeroed = copy.deepcopy(self._before(_numbered("given", given)))
+        for path, numbers in self.group.makers.items():
+            zeroed.get_submodule(path).weight[torch.from_numpy(numbers >= 0)] = 0
+        return torch.cat([value.flatten() for value in zeroed(self.example()).values()])
+
+    @torch.no_grad()
+    def require_smaller(self, values: Mapping[fx.Node, object] | None = None) -> None:
+        """Raise StudyError unless the smaller network gives the logits of zeros where the channels are read.
+
+        It would not if the network computes with the number of channels: `x / x.size(1)`. To check this once per layer
+        is enough: describe_layer does, and all evaluations need its file.
+
+        values: the result of `values_of`, if it is known; it is the same for all layers of a network.
+        """
+        values = values or values_of(self.traced, self.input_shape)
+        crossing = [values[node] for node in self.rest.crossing]
+        for kept in (range(0, self.channels, 2), [self.channels - 1]):
+            expected = self.rest.masked(crossing, np.setdiff1d(np.arange(self.channels), kept))
+            try:
+                cut = run_smaller(self.traced, self.group, np.asarray(kept), values)
+            # The network's code can raise anything.
+            except Exception as error:
+                cause = error.__cause__ or error
+                raise self._refuse(f"without some of its channels the network fails ({one_line(cause)})") from error
+            if not torch.allclose(cut, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()), equal_nan=True):
+                raise self._refuse("the network computes with the number of channels, so fewer give other results")
+
+    # ---- weights
+
+    def weights(self) -> np.ndarray:
+        """Return all weights that compute the channels, one row (P, ·) per channel: those of all makers, side by side."""
+        sides = []
+        for path, numbers in self.group.makers.items():
+            weight = self.traced.get_submodule(path).weight.detach().cpu().flatten(1).numpy()
+            order = np.argsort(numbers, kind="stable")[(numbers < 0).sum() :]
+            # Most layers compute each channel once. Another may compute some of them only, whose rows are then zero.
+            counts = np.bincount(numbers[order], minlength=self.channels)
+            places = np.concatenate([np.arange(count) for count in counts])
+            side = np.zeros((self.channels, counts.max(), weight.shape[1]), np.float32)
+            side[numbers[order], places] = weight[order]
+            sides.append(side.reshape(self.channels, -1))
+        return np.concatenate(sides, 1)
+
+    def scale(self) -> np.ndarray | None:
+        """Return the scale γ (P,) of the batch normalisation of the channels; the sum of |γ| if there are several.
+
+        None if there is no batch normalisation. One of flattened maps has a γ per position: it is no scale of a channel.
+        """
+        scales = []
+        for path, numbers in self.group.followers.items():
+            module = self.traced.get_submodule(path)
+            own = np.flatnonzero(numbers >= 0)
+            once = len(set(numbers[own])) == len(own)
+            if isinstance(module, MODULES["norm"]) and module.weight is not None and once:
+                scales.append(np.zeros(self.channels, np.float32))
+                scales[-1][numbers[own]] = module.weight.detach().cpu().numpy()[own]
+        return None if not scales else scales[0] if len(scales) == 1 else np.abs(scales).sum(0)
 
     def example(self) -> Tensor:
         """Return one input (1, C, S, S) of zeros."""
@@ -240,18 +285,23 @@ class PrunableLayer:
         return smaller(self.traced, self.group, np.asarray(kept, np.int64))
 
 
+def _numbered(kind: str, nodes: Sequence[fx.Node]) -> dict[str, fx.Node]:
+    return {f"{kind} {place}": node for place, node in enumerate(nodes)}
+
+
+@torch.no_grad()
+def values_of(traced: fx.GraphModule, input_shape: Sequence[int]) -> dict[fx.Node, object]:
+    """Return the value of each operation of a network for two random inputs."""
+    images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
+    interpreter = fx.Interpreter(traced, garbage_collect_values=False)
+    interpreter.run(images.to(example_of(traced, input_shape).device))
+    return interpreter.env
+
+
 def example_of(model: nn.Module, input_shape: Sequence[int]) -> Tensor:
     """Return one input (1, C, S, S) of zeros on the device of a network."""
     parameter = next(model.parameters(), torch.zeros(0))
     return torch.zeros(1, *input_shape, device=parameter.device)
-
-
-def _is_batch_size(node: fx.Node) -> bool:
-    """Return whether a node is the number of inputs: `x.size(0)` or `x.shape[0]`."""
-    if node.op == "call_method" and node.target == "size":
-        return node.args[1:] == (0,)
-    size = node.args[0] if name_of(node) == "getitem" and node.args[1:] == (0,) else None
-    return isinstance(size, fx.Node) and not is_tensor(size) and (size.target == "size" or size.args[1:] == ("shape",))
 
 
 def layer_nodes(traced: fx.GraphModule) -> dict[str, fx.Node]:

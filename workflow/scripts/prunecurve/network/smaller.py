@@ -1,27 +1,68 @@
 """A copy of a network without some channels: all weights that belong to them are cut out."""
 
 import copy
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from prunecurve.network.channels import Group
+from prunecurve.network.tracing import depending_on
 
 
 @torch.no_grad()
 def smaller(model: nn.Module, group: Group, kept: np.ndarray) -> nn.Module:
     """Return a copy of a network that has only these channels of a group (their numbers)."""
-    small, gone = copy.deepcopy(model), np.setdiff1d(np.arange(group.channels), kept)
-    parts = (group.makers, group.followers, group.readers)
-    for path in {name: None for part in parts for name in part}:
-        rows, followed, columns = (_left(part.get(path), gone) for part in parts)
-        module = small.get_submodule(path)
-        if followed is not None:
-            _keep_followed(module, followed)
-        else:
-            _keep_weights(module, rows, columns)
+    small = copy.deepcopy(model)
+    for path in group.modules():
+        _cut(small.get_submodule(path), path, group, kept)
     return small
+
+
+def smaller_modules(model: nn.Module, paths: Iterable[str], group: Group, kept: np.ndarray) -> dict[str, nn.Module]:
+    """Return copies of modules of a group that have only these channels, by path; the other tensors are shared."""
+    modules = {}
+    for path in paths:
+        module = modules[path] = copy.copy(model.get_submodule(path))
+        module._parameters, module._buffers = dict(module._parameters), dict(module._buffers)
+        _cut(module, path, group, kept)
+    return modules
+
+
+class _Smaller(fx.Interpreter):
+    """A network with other modules in place of some, by path."""
+
+    def __init__(self, traced: fx.GraphModule, modules: Mapping[str, nn.Module]) -> None:
+        super().__init__(traced)
+        self._modules = modules
+
+    def call_module(self, target: str, args: tuple, kwargs: dict) -> object:
+        module = self._modules.get(target)
+        return super().call_module(target, args, kwargs) if module is None else module(*args, **kwargs)
+
+
+def run_smaller(traced: fx.GraphModule, group: Group, kept: np.ndarray, values: Mapping[fx.Node, object]) -> Tensor:
+    """Return the logits of a network that has only these channels of a group, from its inputs on.
+
+    values: the values of all operations of the whole network for these inputs. Those that depend on no module of the
+    group are used again.
+    """
+    modules = smaller_modules(traced, group.modules(), group, kept)
+    changed = [node for node in traced.graph.nodes if node.op == "call_module" and node.target in modules]
+    again = depending_on(traced, changed)
+    return _Smaller(traced, modules).run(initial_env={node: values[node] for node in values if node not in again})
+
+
+def _cut(module: nn.Module, path: str, group: Group, kept: np.ndarray) -> None:
+    """Keep these channels of a module of a group."""
+    gone = np.setdiff1d(np.arange(group.channels), kept)
+    parts = (group.makers, group.followers, group.readers)
+    rows, followed, columns = (_left(part.get(path), gone) for part in parts)
+    if followed is not None:
+        _keep_followed(module, followed)
+    else:
+        _keep_weights(module, rows, columns)
 
 
 def _left(numbers: np.ndarray | None, gone: np.ndarray) -> Tensor | None:

@@ -139,6 +139,15 @@ def is_tensor(node: fx.Node) -> bool:
     return "tensor_meta" in node.meta
 
 
+def depending_on(traced: fx.GraphModule, nodes: Sequence[fx.Node]) -> dict[fx.Node, None]:
+    """Return these nodes of a graph and all that depend on them, in the order of the network."""
+    found = {}
+    for node in traced.graph.nodes:
+        if node in nodes or any(given in found for given in node.all_input_nodes):
+            found[node] = None
+    return found
+
+
 def times(shape: Sequence[int]) -> str:
     """Return a shape in words: `2 × 28 × 28`."""
     return " × ".join(map(str, shape))

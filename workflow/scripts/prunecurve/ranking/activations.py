@@ -8,6 +8,7 @@ from torch import Tensor
 
 from prunecurve.data.batches import Split
 from prunecurve.files import save_array, streamed_array, write_rows
+from prunecurve.network.description import features_shape, linear_layers
 from prunecurve.network.layers import POINTS, PrunableLayer
 
 
@@ -43,28 +44,38 @@ class ChannelStatistics:
 
 
 @torch.inference_mode()
-def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | Path) -> None:
+def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | Path, most: float = np.inf) -> None:
     """Run the network once over a split's inputs and write the activations of a layer into `folder`.
 
-    features.npy: float32 (N, P, h, w), the maps that the next layers read, streamed to disk. mean_features.npy: float32
-    (P, h, w), their mean over inputs. mean_maps.npy: float32 (P, M, N), the mean map after the activation.
-    channels.csv: one row per channel, with columns `{point}_{statistic}`.
+    features.npy: float32, see `LayerFile.features`, streamed to disk; (N, 0) if it would be larger than `most` bytes.
+    mean_features.npy: float32, what the layers that read the channels get, the mean over inputs, in the shape of
+    `LayerFile.zero_filter`. mean_maps.npy: float32 (P, M, N), the mean map after the activation. channels.csv: one row
+    per channel, with columns `{point}_{statistic}`.
     """
     folder, count = Path(folder), len(split)
     statistics = {point: ChannelStatistics() for point in POINTS}
     relu_sum: Tensor | int = 0
-    pool_sum: Tensor | int = 0
-    with streamed_array(folder / "features.npy", (count, layer.channels, *layer.map_shape)) as features:
+    read_sum: Tensor | int = 0
+    linears = linear_layers(layer)
+    shape = features_shape(layer, linears)
+    if linears is None and 4 * count * shape[0] > most:
+        shape = (0,)
+    with streamed_array(folder / "features.npy", (count, *shape)) as features:
         done = 0
         for inputs, _ in split.batches(batch_size):
-            maps = layer.maps(inputs)
+            if linears is not None:
+                maps = layer.maps(inputs)
+                read = stored = maps["pool"]
+            else:
+                maps, crossing, read = layer.measure(inputs)
+                stored = torch.cat([value.flatten(1) for value in crossing], 1) if shape[0] else read[:, :0]
             for point in POINTS:
                 statistics[point].add(maps[point])
             relu_sum = relu_sum + maps["relu"].double().sum(0)
-            pool_sum = pool_sum + maps["pool"].double().sum(0)
-            features[done : done + len(inputs)] = maps["pool"].cpu().numpy()
+            read_sum = read_sum + read.double().sum(0)
+            features[done : done + len(inputs)] = stored.cpu().numpy()
             done += len(inputs)
-    save_array(folder / "mean_features.npy", (pool_sum / count).cpu().numpy().astype(np.float32))
+    save_array(folder / "mean_features.npy", (read_sum / count).cpu().numpy().astype(np.float32))
     save_array(folder / "mean_maps.npy", (relu_sum / count).cpu().numpy().astype(np.float32))
     columns = {f"{point}_{name}": values for point in POINTS for name, values in statistics[point].columns().items()}
     write_rows(

@@ -115,7 +115,7 @@ def shapley(
     `permutations` orders.
     """
     rounds: list[np.ndarray] = []
-    channels = validation.features.shape[1]
+    channels = validation.layer.channels
     while True:
         drawn = [rng.permutation(channels) for _ in range(ROUND)]
         orders = np.array([each for order in drawn for each in (order, order[::-1])])

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from prunecurve.ranking.validation_set import ValidationSet
-from prunecurve.sweep.backends.torch_backend import BATCH, Backend, batch_of
+from prunecurve.sweep.backends.torch_backend import Backend
 
 
 class Losses:
@@ -17,10 +17,11 @@ class Losses:
     """
 
     def __init__(self, validation: ValidationSet) -> None:
-        self.rest = Backend(validation.layer, validation.model, validation.threads)
+        self.backend = Backend(validation.layer, validation.model, validation.threads, validation.inputs)
+        self.rest, self.chosen = self.backend.network.rest, validation.chosen
         self.features, self.labels = validation.features, torch.from_numpy(validation.labels.astype(np.int64))
         self.shares = validation.shares
-        self.channels = self.features.shape[1]
+        self.channels = validation.layer.channels
         self.left = list(range(self.channels))
 
     def __enter__(self) -> "Losses":
@@ -33,12 +34,11 @@ class Losses:
     def _losses(self, sets: Sequence[Sequence[int]]) -> np.ndarray:
         """Return the loss (len(sets),) of the network without each of these sets of channels."""
         result = np.zeros(len(sets))
-        for start in range(0, len(self.labels), BATCH):
-            maps, labels = batch_of(self.features, start), self.labels[start : start + BATCH]
+        for rows, values in self.backend.batches(self.features, self.chosen):
             for i, removed in enumerate(sets):
-                logits = self.rest.without(maps, np.array(removed, np.int64)).double()
-                each = cross_entropy(logits, labels, reduction="none").numpy()
-                result[i] += each @ self.shares[start : start + BATCH]
+                logits = self.rest.logits(values, np.array(removed, np.int64)).double()
+                each = cross_entropy(logits, self.labels[rows], reduction="none").numpy()
+                result[i] += each @ self.shares[rows]
         return result
 
     def _removed(self) -> list[int]:
@@ -70,14 +70,11 @@ class Losses:
         return self._losses(sets).reshape(len(orders), -1)
 
     def effects(self) -> np.ndarray:
-        """Return the derivative (N, P) of each pair's loss with respect to a factor 1 on each channel's map.
+        """Return the derivative (N, P) of each input's loss with respect to a factor 1 on each channel's map.
 
         The factor is on the maps that the next layers read. Computed with autograd.
         """
         result = np.empty((len(self.labels), self.channels))
-        for start in range(0, len(self.labels), BATCH):
-            maps = batch_of(self.features, start).requires_grad_()
-            logits = self.rest.without(maps, np.array([], np.int64))
-            cross_entropy(logits, self.labels[start : start + BATCH], reduction="sum").backward()
-            result[start : start + BATCH] = (maps.grad.double() * maps.detach()).sum(dim=(2, 3)).numpy()
+        for rows, values in self.backend.batches(self.features, self.chosen):
+            result[rows] = self.rest.effects(values, self.labels[rows])
         return result

@@ -5,14 +5,17 @@ import dataclasses
 import numpy as np
 
 from prunecurve.network.layer_file import LayerFile
+from prunecurve.sweep.inputs import InputFiles
 
 
 @dataclasses.dataclass(frozen=True)
 class ValidationSet:
     """The validation inputs, as the maps that the layers behind the pruned one read, and what is known of that layer.
 
-    features: float32 (N, P, h, w), the maps. labels: (N,), the class of each pair, 0 … C − 1. layer: the pruned layer.
-    threads: the number of threads for criteria. model: the path of the network, needed if `layer.backend` is torch.
+    features: float32, see `LayerFile.features`. labels: (N,), the class of each input, 0 … C − 1. layer: the pruned
+    layer. threads: the number of threads for criteria. model: the path of the network, needed if `layer.backend` is
+    torch. inputs: the files of the split, needed if the features are not stored. chosen: the numbers of the inputs in
+    the split, if they are not all.
     """
 
     features: np.ndarray
@@ -20,6 +23,8 @@ class ValidationSet:
     layer: LayerFile
     threads: int = 1
     model: str | None = None
+    inputs: InputFiles | None = None
+    chosen: np.ndarray | None = None
 
     def drawn(self, count: int, rng: np.random.Generator) -> "ValidationSet":
         """Return a random subset of about `count` inputs: the same share of each class, and at least one input."""
@@ -27,7 +32,8 @@ class ValidationSet:
         members = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
         chosen = [rng.permutation(own)[: max(round(share * len(own)), 1)] for own in members]
         index = np.sort(np.concatenate(chosen))
-        return dataclasses.replace(self, features=self.features[index], labels=self.labels[index])
+        numbers = index if self.chosen is None else self.chosen[index]
+        return dataclasses.replace(self, features=self.features[index], labels=self.labels[index], chosen=numbers)
 
     @property
     def shares(self) -> np.ndarray:

@@ -7,19 +7,29 @@ import numpy as np
 from prunecurve.data import tasks
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array
-from prunecurve.network.layer_file import load_layer
+from prunecurve.network.layer_file import LayerFile, load_layer
 from prunecurve.sweep.backends import backend_of
+from prunecurve.sweep.inputs import InputFiles
 from prunecurve.sweep.removal import REMOVALS
 from prunecurve.sweep.threads import in_threads
+
+
+def load_features(path: str, layer: LayerFile) -> np.ndarray:
+    """Read the features of a split, memory-mapped: `LayerFile.features` for each input, or (N, 0), not stored."""
+    features = load_array(path, shape=(None,) * (1 + len(layer.features)), mapped=True)
+    if layer.backend == "torch" and features.shape[1] == 0:
+        return features
+    return load_array(path, shape=(None, *layer.features), mapped=True)
 
 
 class Evaluator:
     """Evaluates one network, read from its artifacts, without some channels of a layer.
 
-    The arguments are paths of files. features: what the next layers read, the maps (N, P, h, w) of the split,
-    memory-mapped. labels: (N,), the class of each input. layer: the layer's file. mean_features: (P, h, w), means over
-    the validation pairs, needed only by mean_replacement. model: the network, which only the backend torch reads, with
-    `threads` threads.
+    The arguments are paths of files. features: of the split, memory-mapped, see `LayerFile.features`. labels: (N,), the
+    class of each input. layer: the layer's file. mean_features: what the layers that read the channels get, as
+    `LayerFile.zero_filter`, the mean over the validation inputs; needed only by mean_replacement. model: the network,
+    which only the backend torch reads, with `threads` threads. inputs: the files of the split, which it needs if the
+    features are not stored.
     """
 
     def __init__(
@@ -30,16 +40,17 @@ class Evaluator:
         mean_features: str | None = None,
         model: str | None = None,
         threads: int = 1,
+        inputs: InputFiles | None = None,
     ) -> None:
         self.layer = load_layer(layer)
         self.channels, shape = self.layer.channels, self.layer.zero_filter.shape
-        self.features = load_array(features, shape=(None, *shape), mapped=True)
+        self.features = load_features(features, self.layer)
         self.labels = load_array(labels, shape=(len(self.features),))
         # NaN without a file, so that `logits` can detect that a removal needs them.
         self.mean_features = (
             load_array(mean_features, shape=shape) if mean_features else np.full(shape, np.nan, np.float32)
         )
-        self.backend = backend_of(self.layer, model, threads)
+        self.backend = backend_of(self.layer, model, threads, inputs)
 
     def stored_sums(self, path: str) -> np.ndarray:
         """Read the `head.partial_sums` of a ranking, memory-mapped. Only the backend numpy has them."""

@@ -2,7 +2,7 @@
 
 A channel passes only through operations that work on each channel alone before other layers read it, so removing
 channels does not change the maps of the others. A removal is therefore fully defined by the map (h, w) that replaces
-each removed channel at the input of the layers that read it.
+each removed channel at the input of the layers that read it. If several layers read it, each has a map of its own.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from prunecurve.network.layer_file import LayerFile
 class Removal(NamedTuple):
     """A kind of removal.
 
-    replacement: a function (layer, mean_features) → replacement maps (P, h, w). smaller: whether the removal makes the
-    network smaller.
+    replacement: a function (layer, mean_features) → replacement maps, as `LayerFile.zero_filter`. smaller: whether the
+    removal makes the network smaller.
     """
 
     replacement: Callable[[LayerFile, np.ndarray], np.ndarray]

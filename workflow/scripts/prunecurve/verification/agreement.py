@@ -18,6 +18,9 @@ SIZES = ("params", "macs")
 EXACT = 1e-9
 # Counts of more classes than this appear in a message only if they differ.
 MOST_COUNTS = 8
+# The share of surgery's own effect that is accepted as a difference, and the rounding errors of float32 logits,
+# relative to the largest one: sums of thousands of products in another order.
+SHARE, ROUNDING = 0.01, 2e-6
 
 
 def compare(
@@ -28,11 +31,12 @@ def compare(
     tolerance: float,
     size: Mapping[str, int],
     task: str = tasks.DEFAULT,
+    effect: float = np.inf,
 ) -> dict[str, object]:
     """Compare a stored row and the sweep's logits with the logits of the pruned torch network, both (N, C).
 
-    size: the parameters and MACs of the pruned torch network. They agree if no logit differs by more than
-    `tolerance`, all columns of the row that are computed from logits are those of the sweep's logits, both networks
+    size: the parameters and MACs of the pruned torch network. effect: see `allowed_difference`. They agree if no logit
+    differs by more than that, all columns of the row that are computed from logits are those of the sweep's logits, both networks
     predict the same, the row's sizes are `size`, and its metrics are those of the torch network except for what the
     difference between the logits can change (see `within` of the task). There is one exception for predictions. If the
     two largest logits of an input are almost equal, rounding can change its prediction. A changed prediction is
@@ -40,6 +44,7 @@ def compare(
     `rounding_flips`.
     """
     of_task, difference = tasks.load(task), float(np.abs(by_sweep - by_surgery).max())
+    tolerance = allowed_difference(tolerance, effect, by_surgery)
     exact, allowed = of_task.counts(by_sweep.shape[1]), of_task.within(by_sweep, by_surgery, labels)
     names = (*exact, *allowed, *SIZES)
     row = {name: float(stored[name]) if name in allowed else int(stored[name]) for name in names}
@@ -49,6 +54,8 @@ def compare(
     rounding = (here != there) & (margin <= tolerance / 10)
     return {
         "max_logit_difference": difference,
+        "allowed_difference": tolerance,
+        "surgery_effect": effect,
         "rounding_flips": int(rounding.sum()),
         **{f"{name}_sweep": row[name] for name in names},
         **{f"{name}_surgery": cut[name] for name in names},
@@ -57,6 +64,16 @@ def compare(
         and all(low - EXACT <= row[name] <= high + EXACT for name, (low, high) in allowed.items())
         and not ((here != there) & ~rounding).any(),
     }
+
+
+def allowed_difference(tolerance: float, effect: float, logits: np.ndarray) -> float:
+    """Return the largest difference between logits that is accepted: the tolerance, or less if surgery changes less.
+
+    effect: the largest change of a logit by the removals of this ranking that are checked. Where it is small, a wrong
+    sweep could pass the tolerance. A hundredth of it is allowed, but not less than float32 can hold for logits of this
+    size.
+    """
+    return min(tolerance, max(SHARE * effect, ROUNDING * float(np.abs(logits).max())))
 
 
 def verify(
@@ -75,22 +92,25 @@ def verify(
     """
     layer = evaluator.layer.name
     example = next(split.batches(1))[0]
+    unpruned = all_logits(model, split)
     surgical: dict[tuple[str, bytes], np.ndarray] = {}
     sizes: dict[tuple[str, int], dict[str, int]] = {}
     for criterion, removal in dict.fromkeys((criterion, removal) for criterion, removal, _ in rows):
         order = orders[criterion]
         ks = [k for c, r, k in rows if (c, r) == (criterion, removal)]
-        for k, swept in zip(ks, evaluator.logits(order, ks, removal)):
+        keys = {k: (removal, np.sort(order[:k]).tobytes()) for k in ks}
+        for k, key in keys.items():
             removed = np.sort(order[:k])
-            key = (removal, removed.tobytes())
             if key not in surgical:
                 cut = operated(model, layer, removed, removal, example, evaluator.mean_features)
                 surgical[key] = all_logits(cut, split)
             if (removal, k) not in sizes:
                 sizes[removal, k] = size_of(model, layer, removed, removal, example)
+        effect = max(float(np.abs(surgical[key] - unpruned).max()) for key in keys.values())
+        for k, swept in zip(ks, evaluator.logits(order, ks, removal)):
             stored = _row_of(k, rows[criterion, removal, k])
             yield {"criterion": criterion, "removal": removal, "k": k} | compare(
-                stored, swept, surgical[key], evaluator.labels, tolerance, sizes[removal, k], task
+                stored, swept, surgical[keys[k]], evaluator.labels, tolerance, sizes[removal, k], task, effect
             )
 
 
@@ -102,19 +122,34 @@ def _row_of(k: int, path: str) -> dict[str, str]:
     return rows[0]
 
 
-def require_agreement(rows: Sequence[Mapping[str, object]], tolerance: float, where: str) -> None:
+def require_agreement(rows: Sequence[Mapping[str, object]], where: str) -> None:
     """Raise StudyError if a row does not agree. The message names its K, criterion, removal and differences."""
     wrong = [row for row in rows if not row["agrees"]]
     if wrong:
         listed = "; ".join(
             f"K = {row['k']}, {row['criterion']}, {row['removal']}: logits differ by up to "
-            f"{row['max_logit_difference']:.3g} (allowed {tolerance:g}), " + ", ".join(_compared(row))
+            f"{row['max_logit_difference']:.3g} (allowed {row['allowed_difference']:.3g}), " + ", ".join(_compared(row))
             for row in wrong
         )
         raise StudyError(
             f"{where}: the sweep and the pruned torch network disagree "
             f"in {len(wrong)} of {len(rows)} comparisons: {listed}"
         )
+
+
+def unproven(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return a line for each ranking and removal whose effect on the logits is not clearly larger than what is allowed.
+
+    Its comparisons agree, but could not have shown an error of this size.
+    """
+    small = [row for row in rows if row["surgery_effect"] < 10 * row["allowed_difference"]]
+    return list(
+        dict.fromkeys(
+            f"{row['criterion']}, {row['removal']}: the removal of channels changes no logit by more than "
+            f"{row['surgery_effect']:.2g}, so the comparison says little"
+            for row in small
+        )
+    )
 
 
 def _compared(row: Mapping[str, object]) -> Iterator[str]:

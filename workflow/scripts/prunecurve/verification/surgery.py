@@ -45,11 +45,32 @@ def structural(model: nn.Module, layer: str, removed: np.ndarray, example: Tenso
     return small.to(memory_format=torch.channels_last)
 
 
-@torch.no_grad()
-def zeroed(model: nn.Module, layer: str, removed: np.ndarray) -> nn.Module:
-    """Return a copy of the network with `weight[c] = 0` for removed channels, as in the reference experiment."""
-    copied = copy.deepcopy(model).eval()
-    copied.get_submodule(layer).weight[torch.as_tensor(removed)] = 0
+def _items(graph, group) -> list[tuple[nn.Conv2d | nn.Linear, bool, list[int]]]:
+    """Return the convolutions and linear layers of a group: module, whether it reads the channels, entries concerned.
+
+    A depthwise convolution is left out: it neither computes channels from others nor mixes them.
+    """
+    found = []
+    for item in group:
+        module = item.dep.target.module
+        depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
+        if isinstance(module, nn.Conv2d | nn.Linear) and not depthwise:
+            found.append((module, bool(graph.is_in_channel_pruning_fn(item.dep.handler)), list(item.idxs)))
+    return found
+
+
+def zeroed(model: nn.Module, layer: str, removed: np.ndarray, example: Tensor) -> nn.Module:
+    """Return a copy of the network with `weight[c] = 0` for removed channels, as in the reference experiment.
+
+    If several layers compute the channels, as Torch-Pruning says, the weights of all are zero.
+    """
+    with _gradients():
+        copied = copy.deepcopy(model).eval().requires_grad_()
+        items = _items(*_group(copied, layer, removed, example)) if len(removed) else []
+    with torch.no_grad():
+        for module, reads, entries in items:
+            if not reads:
+                module.weight[torch.as_tensor(entries)] = 0
     return copied
 
 
@@ -58,28 +79,39 @@ def mean_replaced(
 ) -> nn.Module:
     """Return a copy of the network in which constant maps replace removed channels where other layers read them.
 
-    mean_features: (P, h, w), the maps. Torch-Pruning says which modules read the channels, and which of their inputs.
+    mean_features: float32, what all layers that read the channels get, one after the other in the order in which the
+    network runs them. Torch-Pruning says which modules read the channels, and which of their inputs.
     """
     with _gradients():
         copied = copy.deepcopy(model).eval().requires_grad_()
-        graph, group = _group(copied, layer, removed, example) if len(removed) else (None, [])
-    maps = torch.from_numpy(np.array(mean_features[removed], np.float32))
-    for item in group:
-        module = item.dep.target.module
-        if isinstance(module, nn.Conv2d | nn.Linear) and graph.is_in_channel_pruning_fn(item.dep.handler):
-            module.register_forward_pre_hook(_overwriting(list(item.idxs), maps))
+        items = _items(*_group(copied, layer, removed, example)) if len(removed) else []
+    entries: dict[nn.Module, list[int]] = {}
+    for module, reads, indices in items:
+        if reads:
+            entries.setdefault(module, []).extend(indices)
+    overwriting = _Overwriting(entries, torch.from_numpy(np.array(mean_features, np.float32)).flatten())
+    for module in entries:
+        module.register_forward_pre_hook(overwriting)
     return copied
 
 
-def _overwriting(entries: list[int], maps: Tensor):
-    """Return a hook that overwrites channels (of a convolution) or features (of a linear layer) of a module's input."""
+class _Overwriting:
+    """A hook of several modules that overwrites channels (of a convolution) or features (of a linear layer) they read.
 
-    def hook(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    The values come one after the other, call by call; after the last call of a pass the first follows.
+    """
+
+    def __init__(self, entries: dict[nn.Module, list[int]], values: Tensor) -> None:
+        self.entries, self.values, self.place = entries, values, 0
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
         given = inputs[0].clone()
-        given[:, entries] = maps if given.ndim == 4 else maps.flatten()
+        dim, count = 1 if isinstance(module, nn.Conv2d) else -1, given[0].numel()
+        maps = self.values[self.place : self.place + count].reshape(1, *given.shape[1:])
+        self.place = (self.place + count) % len(self.values)
+        chosen = torch.tensor(self.entries[module])
+        given.index_copy_(dim, chosen, maps.expand(given.shape).index_select(dim, chosen))
         return (given,)
-
-    return hook
 
 
 @torch.no_grad()
@@ -100,13 +132,12 @@ def operated(
     """Return the torch network after the removal of these channels of a layer.
 
     layer: its module path. removed: sorted channel numbers (K,). removal: a key of `removal.REMOVALS`. example: one
-    input (1, C, S, S). mean_features: the mean maps (P, h, w), used by mean_replacement. Raises StudyError for an
-    unknown removal.
+    input (1, C, S, S). mean_features: see `mean_replaced`. Raises StudyError for an unknown removal.
     """
     if removal == "structural":
         return structural(model, layer, removed, example)
     if removal == "zero_weights":
-        return zeroed(model, layer, removed)
+        return zeroed(model, layer, removed, example)
     if removal == "mean_replacement":
         return mean_replaced(model, layer, removed, example, mean_features)
     raise StudyError(f"sweep.removals: {removal!r} has no implementation in verification/surgery.py; add one")
@@ -118,5 +149,5 @@ def size_of(model: nn.Module, layer: str, removed: np.ndarray, removal: str, exa
     With mean_replacement it is the size of the smaller network: the mean maps become part of a bias.
     """
     if removal == "zero_weights":
-        return counted(zeroed(model, layer, removed), example)
+        return counted(zeroed(model, layer, removed, example), example)
     return counted(structural(model, layer, removed, example), example)

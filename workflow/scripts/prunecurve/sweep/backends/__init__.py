@@ -7,12 +7,14 @@ the backend that it uses, and its code digest contains no other.
 import importlib
 
 from prunecurve.network.layer_file import LayerFile
+from prunecurve.sweep.inputs import InputFiles
 
 
-def backend_of(layer: LayerFile, model: str | None, threads: int):
+def backend_of(layer: LayerFile, model: str | None, threads: int, inputs: InputFiles | None = None):
     """Return the backend of a layer.
 
-    model: the path of the network, which only `torch` reads; threads: its number of threads.
+    Only `torch` uses the other arguments. model: the path of the network. threads: its number of threads. inputs: the
+    files of the split, needed if features.npy has no values.
     """
     module = importlib.import_module(f"{__name__}.{layer.backend}_backend")
-    return module.Backend(layer, model, threads)
+    return module.Backend(layer, model, threads, inputs)

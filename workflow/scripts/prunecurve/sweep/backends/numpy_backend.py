@@ -6,12 +6,15 @@ import numpy as np
 
 from prunecurve.network.layer_file import LayerFile
 from prunecurve.sweep.head import Head, logits, partial_sums_shape
+from prunecurve.sweep.inputs import InputFiles
 
 
 class Backend:
-    """Computes the linear layers behind a layer. `model` and `threads` are not used: the weights are in `layer`."""
+    """Computes the linear layers behind a layer. Only `layer` is used: it has the weights."""
 
-    def __init__(self, layer: LayerFile, model: str | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, layer: LayerFile, model: str | None = None, threads: int = 1, inputs: InputFiles | None = None
+    ) -> None:
         self.head = Head(layer)
 
     def stored_shape(self, features: np.ndarray) -> tuple[int, int, int]:

@@ -1,35 +1,41 @@
-"""The backend for any network: the rest of the network in torch, from the stored input of the layers behind a layer.
+"""The backend for any network: the layers that read the channels, and the rest of the network, run for each K.
 
-The part before runs once per network, and its result is stored. As in `removal.py`, a removal is defined by replacement
-maps. The layers that read the channels and the rest of the network run for each set of removed channels.
+What crosses into the rest of the network does not depend on the removed channels. It is read from features.npy, or, if
+it was too large to be stored, computed again from the images, one batch at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch import Tensor
 
+from prunecurve.data.batches import Normalisation, Split
 from prunecurve.errors import StudyError
+from prunecurve.files import load_array
 from prunecurve.network.conv_net import load_model, prepare_torch
 from prunecurve.network.layer_file import LayerFile
 from prunecurve.network.layers import PrunableLayer
-
-# Inputs per forward pass. Fixed, because torch may sum in a different order for another number.
-BATCH = 250
+from prunecurve.sweep.inputs import BATCH, InputFiles
 
 
 class Backend:
-    """The layers that read a layer, and the rest of the network after them."""
+    """The rest of a network behind a layer."""
 
-    def __init__(self, layer: LayerFile, model: str | None, threads: int) -> None:
-        """Read the network. Raises StudyError if its path is missing."""
+    def __init__(self, layer: LayerFile, model: str | None, threads: int, inputs: InputFiles | None = None) -> None:
+        """Read the network. Raises StudyError if its path is missing.
+
+        inputs: where the inputs of the split are, needed if features.npy has no values.
+        """
         if model is None:
             raise StudyError(f"layer: more than linear layers follow {layer.name}; give the network with --model")
         prepare_torch("cpu", threads)
         network = load_model(model)
         self.network = PrunableLayer(network, layer.name, network.input_shape)
+        # Gradients are computed for maps alone.
+        self.network.traced.requires_grad_(False)
+        self.inputs, self.batch = inputs, BATCH if inputs is None else inputs.batch
+        self._split: Split | None = None
 
     @torch.inference_mode()
     def logits(
@@ -41,53 +47,45 @@ class Backend:
         stored: np.ndarray | None = None,
         threads: int = 1,
     ) -> np.ndarray:
-        """Return the logits (len(ks), N, C), float32; arguments as for `head.logits`.
+        """Return the logits (len(ks), N, C), float32, of the networks without the first k channels of a ranking.
 
-        `stored` and `threads` are not used: there are no stored sums, and __init__ sets the number of threads.
+        features: (N, D), see features.npy; (N, 0) if they are not stored. replacement: (E,), what replaces the removed
+        channels where they are read. `stored` and `threads` are not used: there are no stored sums, and __init__ sets
+        the number of threads.
         """
         result = np.empty((len(ks), len(features), self.network.classes), np.float32)
-        for start in range(0, len(features), BATCH):
-            maps = batch_of(features, start)
+        constant = torch.from_numpy(np.array(replacement, np.float32)) if replacement.any() else None
+        for rows, values in self.batches(features):
             for place, k in enumerate(ks):
-                result[place, start : start + BATCH] = self.without(maps, order[:k], replacement).numpy()
+                result[place, rows] = self.network.rest.logits(values, order[:k], constant).numpy()
         return result
 
-    def without(self, maps: Tensor, removed: np.ndarray, replacement: np.ndarray | None = None) -> Tensor:
-        """Return the logits (n, C), given the maps (n, P, h, w) of all channels, without some channels.
+    def batches(self, features: np.ndarray, chosen: np.ndarray | None = None) -> Iterator[tuple[slice, list[Tensor]]]:
+        """Yield the places of each batch of inputs and their crossing values.
 
-        removed: channel numbers. replacement: the replacement maps (P, h, w); None means zero.
+        features: (N, D) or (N, 0). chosen: the numbers (N,) of these inputs in the split; None for all.
         """
-        readers = self.network.readers.values()
-        return self.network.rest(*(_read(reader, maps, removed, replacement) for reader in readers))
+        for start in range(0, len(features), self.batch):
+            rows = slice(start, min(start + self.batch, len(features)))
+            if features.shape[1]:
+                values = self.network.rest.split(torch.from_numpy(np.array(features[rows])))
+            else:
+                with torch.no_grad():
+                    values = self.network.crossing(self._inputs(rows, chosen))
+            # The layout that is fastest on CPUs, and the same for both: torch sums in another order in another one.
+            values = [each.to(memory_format=torch.channels_last) if each.ndim == 4 else each for each in values]
+            yield rows, values
 
-
-def _read(reader: nn.Module, maps: Tensor, removed: np.ndarray, replacement: np.ndarray | None) -> Tensor:
-    """Return the output of a layer that gets replacement maps in place of the removed channels.
-
-    The layer is linear in its input: it computes the remaining channels, and adds its response to the replacement maps,
-    which is the same for all inputs. (At the border of a padded convolution it is another one than inside.)
-    """
-    every = np.arange(maps.shape[1])
-    kept = np.setdiff1d(every, removed)
-    # A convolution does not accept an input without channels.
-    given = (maps, kept) if len(kept) else (torch.zeros_like(maps), every)
-    output = _part(reader, *given, reader.bias)
-    if replacement is not None and replacement[removed].any():
-        constant = torch.from_numpy(np.array(replacement[None], np.float32))
-        output = output + _part(reader, constant, removed, None)
-    return output
-
-
-def _part(reader: nn.Module, maps: Tensor, channels: np.ndarray, bias: Tensor | None) -> Tensor:
-    """Return what these channels of the maps (n, P, h, w) contribute to a layer's output, plus the bias."""
-    some = maps[:, channels]
-    if isinstance(reader, nn.Conv2d):
-        # The method that the module itself calls: padding, stride and dilation are those of the module.
-        return reader._conv_forward(some, reader.weight[:, channels], bias)
-    columns = reader.weight.reshape(len(reader.weight), maps.shape[1], -1)[:, channels]
-    return linear(some.flatten(1), columns.flatten(1), bias)
-
-
-def batch_of(features: np.ndarray, start: int) -> Tensor:
-    """Read the maps of BATCH inputs, from input `start` on, into a tensor in channels-last layout (fastest on CPUs)."""
-    return torch.from_numpy(np.array(features[start : start + BATCH])).to(memory_format=torch.channels_last)
+    def _inputs(self, rows: slice, chosen: np.ndarray | None) -> Tensor:
+        """Return inputs (n, C, S, S) of the network."""
+        if self.inputs is None:
+            raise StudyError(
+                f"layer: {self.network.path}: features.npy has no values, so the inputs are needed; give them with "
+                "--images and --inputs"
+            )
+        if self._split is None:
+            arrays = [load_array(path) for path in (self.inputs.images, self.inputs.index, self.inputs.labels)]
+            normalisation = Normalisation(mean=list(self.inputs.mean), std=list(self.inputs.std))
+            self._split = Split.of(*arrays, "cpu", normalisation)
+        numbers = np.arange(rows.start, rows.stop) if chosen is None else chosen[rows]
+        return self._split.inputs(torch.from_numpy(numbers))
