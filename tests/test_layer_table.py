@@ -81,9 +81,7 @@ def test_layers_that_cannot_be_pruned_have_their_reason():
     }
     first, second = rows[:2]
     assert first["group"] == second["group"] == 1 and first["together_with"] == "second"
-    assert [first[name] for name in ("params", "macs", "passes")] == [
-        second[name] for name in ("params", "macs", "passes")
-    ]
+    assert all(first[name] == second[name] for name in ("params", "macs", "passes"))
     text = layer_text(rows, (3, 8, 8))
     assert "depth   Conv2d         6  can't be pruned: it is depthwise; its channels are those of first, second" in text
     assert max(map(len, text.splitlines())) <= 100

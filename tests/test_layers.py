@@ -373,7 +373,7 @@ def test_values_that_are_not_stored_give_the_same_bytes(name, path, tmp_path):
     stored = swept(layer, tmp_path, features, order, ks, means)
     assert np.array_equal(stored, swept(layer, tmp_path, empty, order, ks, means, x))
     assert np.array_equal(stored[1], swept(layer, tmp_path, features, order, [1], means)[0])
-    with pytest.raises(StudyError, match="features.npy has no values, so the inputs are needed"):
+    with pytest.raises(StudyError, match=r"features\.npy has no values, so the inputs are needed"):
         swept(layer, tmp_path, empty, order, ks, means)
 
 

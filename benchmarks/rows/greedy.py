@@ -30,7 +30,6 @@ def rows(study: Study) -> list[Row]:
     validation = ValidationSet(features, of_pairs, load_layer(files["layer"]), cores())
     model = load_model(study.seed / "model.pt")
     layer = PrunableLayer(model, study.layer, model.input_shape)
-    (reader,) = layer.readers.values()
     split = Split.of(images, pairs, of_pairs, "cpu")
     batches = [inputs for inputs, _ in split.batches(500)]
     stored = torch.from_numpy(np.array(features))
@@ -51,7 +50,7 @@ def rows(study: Study) -> list[Row]:
             for maps in pooled():
                 maps = maps.clone()
                 maps[:, removed] = 0
-                logits.append(layer.rest(reader(maps.flatten(1))))
+                logits.append(layer.rest.module(maps.flatten(1)))
             torch.nn.functional.cross_entropy(torch.cat(logits), labels).item()
         return (time.perf_counter() - started) / SAMPLE * candidates
 

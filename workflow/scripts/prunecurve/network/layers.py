@@ -60,10 +60,11 @@ class Measured(NamedTuple):
 class PrunableLayer:
     """A Conv2d or Linear of a network in evaluation mode, whose channels can be removed one by one.
 
-    path: its module path. module: the layer. channels: P. group: the entries of all modules that belong to its channels.
-    chain: the operations that its channels pass one after the other, from the layer on, until they branch or are read.
-    map_shape: (h, w) of a channel's map at the end of the chain; (1, 1) behind a linear layer. rest: what runs again
-    when channels are removed. readers: the modules that read the channels, by path. classes: the number of logits.
+    path: its module path. module: the layer. channels: P. group: the entries of all modules that belong to its
+    channels. chain: the operations that its channels pass one after the other, from the layer on, until they branch or
+    are read. map_shape: (h, w) of a channel's map at the end of the chain; (1, 1) behind a linear layer. rest: what
+    runs again when channels are removed. readers: the modules that read the channels, by path. classes: the number of
+    logits.
     """
 
     def __init__(
@@ -165,7 +166,7 @@ class PrunableLayer:
     # ---- values
 
     def as_maps(self, value: Tensor, node: fx.Node) -> Tensor:
-        """Return the channels' maps (n, P, M, N) of the value of a node of the chain, which can be flat: (n, P · M · N)."""
+        """Return the channels' maps (n, P, M, N) of the value of a node of the chain, which can be flat."""
         dim = self._carried(node).dim
         value = value if dim == 1 else value.movedim(dim, 1)
         if value.ndim == 4:
@@ -248,7 +249,7 @@ class PrunableLayer:
     # ---- weights
 
     def weights(self) -> np.ndarray:
-        """Return all weights that compute the channels, one row (P, ·) per channel: those of all makers, side by side."""
+        """Return all weights that compute the channels, one row (P, ·) per channel, of all makers side by side."""
         sides = []
         for path, numbers in self.group.makers.items():
             weight = self.traced.get_submodule(path).weight.detach().cpu().flatten(1).numpy()
@@ -264,7 +265,8 @@ class PrunableLayer:
     def scale(self) -> np.ndarray | None:
         """Return the scale γ (P,) of the batch normalisation of the channels; the sum of |γ| if there are several.
 
-        None if there is no batch normalisation. One of flattened maps has a γ per position: it is no scale of a channel.
+        None if there is no batch normalisation. One of flattened maps has a γ per position, so it is no scale of a
+        channel.
         """
         scales = []
         for path, numbers in self.group.followers.items():

@@ -36,12 +36,12 @@ def compare(
     """Compare a stored row and the sweep's logits with the logits of the pruned torch network, both (N, C).
 
     size: the parameters and MACs of the pruned torch network. effect: see `allowed_difference`. They agree if no logit
-    differs by more than that, all columns of the row that are computed from logits are those of the sweep's logits, both networks
-    predict the same, the row's sizes are `size`, and its metrics are those of the torch network except for what the
-    difference between the logits can change (see `within` of the task). There is one exception for predictions. If the
-    two largest logits of an input are almost equal, rounding can change its prediction. A changed prediction is
-    accepted if the logits of both predictions differ by at most a tenth of the tolerance, and the input is counted in
-    `rounding_flips`.
+    differs by more than that, all columns of the row that are computed from logits are those of the sweep's logits,
+    both networks predict the same, the row's sizes are `size`, and its metrics are those of the torch network except
+    for what the difference between the logits can change (see `within` of the task). There is one exception for
+    predictions. If the two largest logits of an input are almost equal, rounding can change its prediction. A changed
+    prediction is accepted if the logits of both predictions differ by at most a tenth of the allowed difference, and
+    the input is counted in `rounding_flips`.
     """
     of_task, difference = tasks.load(task), float(np.abs(by_sweep - by_surgery).max())
     tolerance = allowed_difference(tolerance, effect, by_surgery)

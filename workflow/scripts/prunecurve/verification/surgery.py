@@ -114,16 +114,20 @@ class _Overwriting:
         return (given,)
 
 
-@torch.no_grad()
 def counted(model: nn.Module, example: Tensor) -> dict[str, int]:
     """Return the parameters and, for one input, the MACs of a network, as PyTorch counts them.
 
-    example: one input (1, C, S, S). PyTorch's counter runs the network and counts the floating point operations of
-    convolutions and matrix products; a MAC is two of them.
+    example: one input (1, C, S, S). Parameters count if the logits depend on them, as autograd says; a network can have
+    others, such as classifiers that only its training uses. PyTorch's counter runs the network and counts the floating
+    point operations of convolutions and matrix products; a MAC is two of them.
     """
-    with FlopCounterMode(display=False) as counter:
-        model.eval()(example)
-    return {"params": sum(p.numel() for p in model.parameters()), "macs": counter.get_total_flops() // 2}
+    parameters = list(model.parameters())
+    with _gradients():
+        with FlopCounterMode(display=False) as counter:
+            logits = model.eval().requires_grad_()(example.clone())
+        gradients = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
+    used = [each for each, gradient in zip(parameters, gradients) if gradient is not None]
+    return {"params": sum(each.numel() for each in used), "macs": counter.get_total_flops() // 2}
 
 
 def operated(
