@@ -6,6 +6,7 @@ from pathlib import Path
 from prunecurve.commandline import log, parser, run
 from prunecurve.files import load_array, read_columns, read_rows, write_rows
 from prunecurve.network.layer_file import LayerFile, load_layer
+from prunecurve.network.model_file import add_model, model_file
 from prunecurve.ranking import criteria
 from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.seeding import stream
@@ -20,7 +21,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--maps", nargs="?", help="single maps at --point, if the criterion reads maps")
     cli.add_argument("--features", nargs="?", help="maps of the validation pairs, if the criterion reads labels")
     cli.add_argument("--labels", nargs="?", help="labels of the validation pairs, if the criterion reads labels")
-    cli.add_argument("--model", nargs="?", help="the network, if more than linear layers follow and labels are read")
+    add_model(cli, required=False, help="the network, if more than linear layers follow and labels are read")
     cli.add_argument("--parameters", nargs="*", default=[], metavar="KEY=NUMBER", help="parameters of the criterion")
     cli.add_argument("--threads", type=int, default=1, help="number of threads")
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
@@ -40,7 +41,7 @@ def validation(arguments: argparse.Namespace, layer: LayerFile) -> ValidationSet
         return None
     features = load_array(arguments.features, shape=(None, *layer.zero_filter.shape), mapped=True)
     labels = load_array(arguments.labels, shape=(len(features),))
-    return ValidationSet(features, labels, layer, arguments.threads, arguments.model)
+    return ValidationSet(features, labels, layer, arguments.threads, model_file(arguments))
 
 
 def work(arguments: argparse.Namespace) -> None:

@@ -37,9 +37,9 @@ class Analysis(NamedTuple):
     classes: int
 
     @classmethod
-    def of(cls, model: nn.Module, input_shape: Sequence[int]) -> "Analysis":
+    def of(cls, model: nn.Module, input_shape: Sequence[int], leaf_modules: Sequence[str] = ()) -> "Analysis":
         """Analyse a network that reads inputs of this shape (C, S, S). Raises StudyError if this is not possible."""
-        traced, classes = traced_network(model, input_shape)
+        traced, classes = traced_network(model, input_shape, leaf_modules)
         return cls(traced, Channels(traced, example_of(traced, input_shape).repeat(2, 1, 1, 1)), classes)
 
 
@@ -52,16 +52,21 @@ class PrunableLayer:
     """
 
     def __init__(
-        self, model: nn.Module, path: str, input_shape: Sequence[int], analysis: Analysis | None = None
+        self,
+        model: nn.Module,
+        path: str,
+        input_shape: Sequence[int],
+        analysis: Analysis | None = None,
+        leaf_modules: Sequence[str] = (),
     ) -> None:
         """Find the layer `path` in a network that reads inputs of this shape (C, S, S).
 
         path: a module path such as `conv2` or `layer1.0.conv2`; `last` means the last Conv2d. analysis: that of the
-        network, if there is one already. Raises StudyError if there is no such layer or if it can't be pruned; the
-        message names the operation that prevents it.
+        network, if there is one already. leaf_modules: see `traced_network`. Raises
+        StudyError if there is no such layer or if it can't be pruned; the message names the operation that prevents it.
         """
         self.input_shape = tuple(input_shape)
-        self.traced, labels, self.classes = analysis or Analysis.of(model, input_shape)
+        self.traced, labels, self.classes = analysis or Analysis.of(model, input_shape, leaf_modules)
         node = _node_of(self.traced, path)
         self.path, self.module = node.target, self._module(node)
         self.channels = len(self.module.weight)

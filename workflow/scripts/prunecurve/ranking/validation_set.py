@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from prunecurve.network.layer_file import LayerFile
+from prunecurve.network.model_file import ModelFile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,14 +13,14 @@ class ValidationSet:
     """The validation inputs, as the maps that the layers behind the pruned one read, and what is known of that layer.
 
     features: float32 (N, P, h, w), the maps. labels: (N,), the class of each pair, 0 … C − 1. layer: the pruned layer.
-    threads: the number of threads for criteria. model: the path of the network, needed if `layer.backend` is torch.
+    threads: the number of threads for criteria. model: the file of the network, needed if `layer.backend` is torch.
     """
 
     features: np.ndarray
     labels: np.ndarray
     layer: LayerFile
     threads: int = 1
-    model: str | None = None
+    model: ModelFile | None = None
 
     def drawn(self, count: int, rng: np.random.Generator) -> "ValidationSet":
         """Return a random subset of about `count` inputs: the same share of each class, and at least one input."""

@@ -8,6 +8,7 @@ from prunecurve.data import tasks
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array
 from prunecurve.network.layer_file import load_layer
+from prunecurve.network.model_file import ModelFile
 from prunecurve.sweep.backends import backend_of
 from prunecurve.sweep.removal import REMOVALS
 from prunecurve.sweep.threads import in_threads
@@ -28,7 +29,7 @@ class Evaluator:
         labels: str,
         layer: str,
         mean_features: str | None = None,
-        model: str | None = None,
+        model: ModelFile | None = None,
         threads: int = 1,
     ) -> None:
         self.layer = load_layer(layer)

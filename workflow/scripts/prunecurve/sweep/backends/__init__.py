@@ -7,12 +7,13 @@ the backend that it uses, and its code digest contains no other.
 import importlib
 
 from prunecurve.network.layer_file import LayerFile
+from prunecurve.network.model_file import ModelFile
 
 
-def backend_of(layer: LayerFile, model: str | None, threads: int):
+def backend_of(layer: LayerFile, model: ModelFile | None, threads: int):
     """Return the backend of a layer.
 
-    model: the path of the network, which only `torch` reads; threads: its number of threads.
+    model: the file of the network, which only `torch` reads; threads: its number of threads.
     """
     module = importlib.import_module(f"{__name__}.{layer.backend}_backend")
     return module.Backend(layer, model, threads)

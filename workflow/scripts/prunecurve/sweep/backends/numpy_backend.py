@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from prunecurve.network.layer_file import LayerFile
+from prunecurve.network.model_file import ModelFile
 from prunecurve.sweep.head import Head, logits, partial_sums_shape
 
 
 class Backend:
     """Computes the linear layers behind a layer. `model` and `threads` are not used: the weights are in `layer`."""
 
-    def __init__(self, layer: LayerFile, model: str | None = None, threads: int = 1) -> None:
+    def __init__(self, layer: LayerFile, model: ModelFile | None = None, threads: int = 1) -> None:
         self.head = Head(layer)
 
     def stored_shape(self, features: np.ndarray) -> tuple[int, int, int]:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from prunecurve.errors import StudyError
-from prunecurve.network.conv_net import load_model, prepare_torch
 from prunecurve.network.layer_file import LayerFile
 from prunecurve.network.layers import PrunableLayer
+from prunecurve.network.model_file import ModelFile
+from prunecurve.network.network_file import load_network, prepare_torch
 
 # Inputs per forward pass. Fixed, because torch may sum in a different order for another number.
 BATCH = 250
@@ -23,13 +24,13 @@ BATCH = 250
 class Backend:
     """The layers that read a layer, and the rest of the network after them."""
 
-    def __init__(self, layer: LayerFile, model: str | None, threads: int) -> None:
+    def __init__(self, layer: LayerFile, model: ModelFile | None, threads: int) -> None:
         """Read the network. Raises StudyError if its path is missing."""
         if model is None:
             raise StudyError(f"layer: more than linear layers follow {layer.name}; give the network with --model")
         prepare_torch("cpu", threads)
-        network = load_model(model)
-        self.network = PrunableLayer(network, layer.name, network.input_shape)
+        network, shape, leaf_modules = load_network(model)
+        self.network = PrunableLayer(network, layer.name, shape, leaf_modules=leaf_modules)
 
     @torch.inference_mode()
     def logits(
