@@ -123,7 +123,10 @@ else:
         params:
             script=script("train"),
             code=code("train"),
-            settings=lambda w: [*settings_of("preprocess", "training", "device", "threads"), *settings_of_network()],
+            settings=lambda w: [
+                *settings_of("preprocess", "network.weights", "training", "device", "threads"),
+                *settings_of_network(),
+            ],
             preprocess=options(config["preprocess"]),
             network=lambda w: network_options(leaf_modules=False) or SHAPE,
             recipe=options(RECIPE),

@@ -18,7 +18,7 @@ from prunecurve.errors import StudyError
 from prunecurve.network.operations import WRITTEN, name_of
 
 # Folders of code that is in the traceback of an error but not the cause: torch's and that of this package.
-NOT_OF_A_NETWORK = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+NOT_OF_A_NETWORK = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parents[1]}{os.sep}")
 STANDARD = sysconfig.get_paths()["stdlib"]
 
 
