@@ -332,6 +332,11 @@ def test_logits_that_are_not_finite_are_counted():
     )
 
 
+def test_a_network_that_cant_be_copied_is_refused(file):
+    text = PLAIN + "\ndef made():\n    net = Net()\n    net.kept = net.head.weight * 2\n    return net\n"
+    refused("network.factory: the network can't be copied (RuntimeError: Only Tensors", made, f"{file(text)}:made")
+
+
 # Values that must be contiguous.
 
 
@@ -563,6 +568,35 @@ def test_modules_that_cant_be_traced_are_named_and_can_be_left_out():
     refused(
         "network.leaf_modules: 1.1 is not in the network; nearest: 1.0", traced_network, branching(), SHAPE, ("1.1",)
     )
+
+
+class Wide(nn.Conv2d):
+    """Runs as a Conv2d does."""
+
+    def __init__(self):
+        super().__init__(2, 4, 3, padding=1)
+
+
+class Doubled(nn.Conv2d):
+    def forward(self, x):
+        return nn.functional.conv2d(x, 2 * self.weight, self.bias)
+
+
+def test_a_class_that_runs_as_its_torch_class_is_a_layer_and_another_one_is_named():
+    def model(first):
+        return nn.Sequential(first, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+
+    assert PrunableLayer(model(Wide()), "0", SHAPE).channels == 4
+    message = "layer: 0 is a Doubled, with a forward method of its own; allowed: last, 4"
+    refused(message, PrunableLayer, model(Doubled(2, 4, 3)), "0", SHAPE)
+
+
+def test_a_number_of_inputs_in_the_network_is_named(file):
+    path = file(NET.replace("{flat}", "x.reshape(64, -1)"))
+    message = (
+        f"{path}, line 14: return self.head(x.reshape(64, -1))); check network.arguments and image_size; a number of "
+    )
+    refused(message, made, f"{path}:make")
 
 
 # The digest of the code.

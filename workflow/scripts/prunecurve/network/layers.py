@@ -14,7 +14,7 @@ from prunecurve.errors import StudyError
 from prunecurve.network.channels import Channels
 from prunecurve.network.operations import described, kind_of, name_of
 from prunecurve.network.smaller import smaller
-from prunecurve.network.tracing import is_tensor, one_line, shape_of, traced_network
+from prunecurve.network.tracing import CLASSES, is_tensor, one_line, shape_of, traced_network
 
 # The points where activations can be measured, in the order of the data flow: the layer's output, after batch
 # normalisation, after the activation, and what the layers that read the channels are given.
@@ -281,10 +281,11 @@ def _node_of(traced: fx.GraphModule, path: str) -> fx.Node:
         return nodes[path]
     modules = dict(traced.named_modules())
     if path and path in modules:
-        raise StudyError(
-            f"layer: {path} is a {type(modules[path]).__name__}, not a Conv2d or Linear; "
-            f"allowed: last, {', '.join(layers)}"
+        own = traced.meta.get(CLASSES, {}).get(path, type(modules[path]))
+        is_not = (
+            "with a forward method of its own" if issubclass(own, nn.Conv2d | nn.Linear) else "not a Conv2d or Linear"
         )
+        raise StudyError(f"layer: {path} is a {own.__name__}, {is_not}; allowed: last, {', '.join(layers)}")
     near = difflib.get_close_matches(path, layers, n=3) or layers
     raise StudyError(f"layer: {path} is not in the network; nearest: {', '.join(near)}")
 

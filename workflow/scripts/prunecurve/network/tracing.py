@@ -15,10 +15,15 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
 from prunecurve.errors import StudyError
-from prunecurve.network.operations import WRITTEN, name_of
+from prunecurve.network.operations import MODULES, WRITTEN, name_of
 
+# The key of a graph's `meta` for the class of each module of the network, by path.
+CLASSES = "classes"
 # Folders of code that is in the traceback of an error but not the cause: torch's and that of this package.
 NOT_OF_A_NETWORK = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parents[1]}{os.sep}")
+# What a class may define without that its modules run otherwise.
+WITHOUT_EFFECT = {"__init__", "__module__", "__doc__", "__annotations__", "extra_repr", "__qualname__"}
+WITHOUT_EFFECT |= {"__firstlineno__", "__static_attributes__", "__parameters__"}
 STANDARD = sysconfig.get_paths()["stdlib"]
 
 
@@ -30,7 +35,8 @@ class _Tracer(fx.Tracer):
         self.leaf_modules, self.failed_in = leaf_modules, ""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return module_qualified_name in self.leaf_modules or super().is_leaf_module(m, module_qualified_name)
+        named = module_qualified_name in self.leaf_modules
+        return named or is_as_torch_runs_it(m) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, *arguments: object, **options: object) -> object:
         try:
@@ -39,6 +45,19 @@ class _Tracer(fx.Tracer):
             # The innermost module is the first to fail.
             self.failed_in = self.failed_in or self.path_of_module(m)
             raise
+
+
+def is_as_torch_runs_it(module: nn.Module) -> bool:
+    """Return whether a module of a class of its own runs as its torch class does, such as a Conv2d with other defaults.
+
+    torch.fx would look into it and find a convolution without a module.
+    """
+    kinds = (nn.Conv2d, nn.Linear, *(each for several in MODULES.values() for each in several))
+    # An instance can have a method, or hooks, of its own.
+    if not isinstance(module, kinds) or module._forward_pre_hooks or module._forward_hooks or "forward" in vars(module):
+        return False
+    own = type(module).__mro__[: next(i for i, cls in enumerate(type(module).__mro__) if cls in kinds)]
+    return all(set(vars(cls)) <= WITHOUT_EFFECT for cls in own)
 
 
 def traced_network(
@@ -72,6 +91,8 @@ def traced_network(
             f"network: torch.fx can't trace it ({one_line(error)}{place_of(error)}), in {where}; {choice}"
         ) from error
     traced = fx.GraphModule(tracer.root, graph, type(copied).__name__)
+    # The graph has a bare module in place of one that was looked into.
+    traced.meta[CLASSES] = {path: type(module) for path, module in copied.named_modules()}
     _without_views(traced)
     parameter = next(traced.parameters(), torch.zeros(0))
     try:
@@ -214,6 +235,11 @@ def place_of(error: BaseException) -> str:
     others = [frame for frame in frames if frame not in installed and not frame.filename.startswith(STANDARD)]
     own = others or installed
     return f"; {own[-1].filename}, line {own[-1].lineno}: {own[-1].line}" if own else ""
+
+
+def named(error: BaseException) -> str:
+    """Return an error on one line with its type: `ValueError: width must be even`."""
+    return f"{type(error).__name__}: {one_line(error)}" if str(error).strip() else type(error).__name__
 
 
 def one_line(error: BaseException) -> str:

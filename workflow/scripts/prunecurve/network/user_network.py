@@ -26,7 +26,7 @@ from prunecurve.data.torchvision_operators import with_torchvision
 from prunecurve.errors import StudyError
 from prunecurve.network.factory import Factory, parsed_factory
 from prunecurve.network.factory_source import code_of
-from prunecurve.network.tracing import one_line, place_of, times
+from prunecurve.network.tracing import named, one_line, place_of, times
 
 # The package of a user's file, so that `from .blocks import Block` finds the file beside it.
 PACKAGE = "users_network"
@@ -83,7 +83,7 @@ def reported(what: str) -> Iterator[None]:
         raise
     # The code of a user can raise anything, and call sys.exit.
     except (Exception, SystemExit) as error:
-        raise StudyError(f"{what} ({type(error).__name__}: {one_line(error)}{place_of(error)})") from error
+        raise StudyError(f"{what} ({named(error)}{place_of(error)})") from error
 
 
 def _place(factory: Factory) -> str:
@@ -192,6 +192,8 @@ def _in_its_layout(module: nn.Module, input_shape: Sequence[int]) -> nn.Module:
     cls = type(module)
     try:
         _output(module, input_shape)
+    except StudyError:
+        raise
     except RuntimeError as error:
         if "view size is not compatible" not in str(error):
             raise _unreadable(input_shape, error) from error
@@ -207,16 +209,22 @@ def _in_its_layout(module: nn.Module, input_shape: Sequence[int]) -> nn.Module:
 
 
 def _unreadable(input_shape: Sequence[int], error: BaseException) -> StudyError:
+    choice = "check network.arguments and image_size"
+    if "is invalid for input of size" in str(error):
+        choice += "; a number of inputs must not be written into the network: x.flatten(1) works for any"
     return StudyError(
         f"network.factory: the network can't read inputs of the shape {times(input_shape)} "
-        f"({type(error).__name__}: {one_line(error)}{place_of(error)}); check network.arguments and image_size"
+        f"({named(error)}{place_of(error)}); {choice}"
     )
 
 
 @torch.no_grad()
 def _output(module: nn.Module, input_shape: Sequence[int], *, training: bool = False) -> Any:
     """Return what a copy of a network in channels-last layout gives for two random inputs."""
-    copied = copy.deepcopy(module).to(memory_format=torch.channels_last).train(training)
+    try:
+        copied = copy.deepcopy(module).to(memory_format=torch.channels_last).train(training)
+    except Exception as error:
+        raise StudyError(f"network.factory: the network can't be copied ({named(error)})") from error
     inputs = torch.rand(2, *input_shape, generator=torch.Generator().manual_seed(0))
     return copied(inputs.to(memory_format=torch.channels_last))
 
