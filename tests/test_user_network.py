@@ -284,6 +284,11 @@ def test_a_wrong_module_is_refused(monkeypatch, tmp_path):
         ),
         (
             "return self.head(x.flatten(1))",
+            "self.calls = getattr(self, 'calls', 0) + 1\n        return self.head(x.flatten(1)) * self.calls",
+            "in evaluation mode the network gives other results for the same inputs when it runs again",
+        ),
+        (
+            "return self.head(x.flatten(1))",
             "return [x]",
             "network.factory: its output is a list; it must be one tensor of logits (n, classes)",
         ),

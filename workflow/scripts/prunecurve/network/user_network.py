@@ -191,7 +191,7 @@ def _in_its_layout(module: nn.Module, input_shape: Sequence[int]) -> nn.Module:
     """
     cls = type(module)
     try:
-        _output(module, input_shape)
+        _outputs(module, input_shape)
     except StudyError:
         raise
     except RuntimeError as error:
@@ -200,7 +200,7 @@ def _in_its_layout(module: nn.Module, input_shape: Sequence[int]) -> nn.Module:
         # A class of its own and no wrapper, so that the paths of the modules stay the same.
         module.__class__ = type(cls.__name__, (_Contiguous, cls), {"__module__": cls.__module__})
         try:
-            _output(module, input_shape)
+            _outputs(module, input_shape)
         except Exception as second:
             raise _unreadable(input_shape, second) from second
     except (Exception, SystemExit) as error:
@@ -219,14 +219,14 @@ def _unreadable(input_shape: Sequence[int], error: BaseException) -> StudyError:
 
 
 @torch.no_grad()
-def _output(module: nn.Module, input_shape: Sequence[int], *, training: bool = False) -> Any:
-    """Return what a copy of a network in channels-last layout gives for two random inputs."""
+def _outputs(module: nn.Module, input_shape: Sequence[int], count: int = 1, *, training: bool = False) -> list[Any]:
+    """Return what a copy of a network in channels-last layout gives for two random inputs, `count` times."""
     try:
         copied = copy.deepcopy(module).to(memory_format=torch.channels_last).train(training)
     except Exception as error:
         raise StudyError(f"network.factory: the network can't be copied ({named(error)})") from error
     inputs = torch.rand(2, *input_shape, generator=torch.Generator().manual_seed(0))
-    return copied(inputs.to(memory_format=torch.channels_last))
+    return [copied(inputs.to(memory_format=torch.channels_last, copy=True)) for _ in range(count)]
 
 
 def require_logits(module: nn.Module, input_shape: Sequence[int], classes: int, *, trained: bool) -> None:
@@ -234,7 +234,7 @@ def require_logits(module: nn.Module, input_shape: Sequence[int], classes: int, 
 
     trained: whether it will be trained here, so that the same is required of its output in training mode.
     """
-    once, again = (_output(module, input_shape) for _ in range(2))
+    once, again = _outputs(module, input_shape, 2)
     _require_shape(once, classes, "its output")
     if not torch.allclose(once.double(), again.double(), equal_nan=True):
         raise StudyError(
@@ -246,7 +246,7 @@ def require_logits(module: nn.Module, input_shape: Sequence[int], classes: int, 
         if not any(each.requires_grad for each in module.parameters()):
             raise StudyError("network.factory: the network has no weights that can be trained")
         with reported("network.factory: the network fails in training mode"):
-            _require_shape(_output(module, input_shape, training=True), classes, "its output in training mode")
+            _require_shape(_outputs(module, input_shape, training=True)[0], classes, "its output in training mode")
 
 
 def _require_shape(output: Any, classes: int, name: str) -> None:
