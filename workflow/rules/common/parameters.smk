@@ -64,11 +64,8 @@ def network_options(*, leaf_modules=True):
 
 def settings_of_network():
     """Return the settings that a network is built with: of a user's network with the digest of its code."""
-    kept = ("network.weights", "network.leaf_modules")
-    return [
-        *settings_of(*(key for key in SETTINGS if key.startswith("network.") and key not in kept)),
-        *CODE_OF_NETWORK,
-    ]
+    others = ("network.weights", "network.leaf_modules")
+    return [line for line in settings_of("network") if not line.startswith(others)] + CODE_OF_NETWORK
 
 
 # The first request is about four times the peak memory measured with the reference experiment's network: 0.5 GB for jobs

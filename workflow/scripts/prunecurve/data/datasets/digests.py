@@ -47,13 +47,13 @@ def digests_of_files(
             stat = os.stat(file)
             # A change of any of these means that the file may be another one. A changed file gets a new ctime even if
             # its modification time is set back.
-            key = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+            state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             before = old.get(path)
-            digest = before[1] if before and before[0] == key else _digest(file)
+            digest = before[1] if before and before[0] == state else _digest(file)
         except OSError as error:
             raise StudyError(f"{key}: {file} can't be read: {error.strerror or error}") from error
         if max(stat.st_mtime_ns, stat.st_ctime_ns) < settled:
-            new[path] = (key, digest)
+            new[path] = (state, digest)
         digests[path] = digest
     if cache and new != old:
         _write_cache(cache, name, new)
