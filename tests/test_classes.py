@@ -9,7 +9,7 @@ import pytest
 from conftest import Study, finished_study
 from prunecurve.data.batches import Split, all_logits
 from prunecurve.files import load_array
-from prunecurve.network.conv_net import load_model
+from prunecurve.network.network_file import load_model
 from prunecurve.study.statistics import read_table
 from sklearn import metrics as sk
 

@@ -27,6 +27,7 @@ from prunecurve.config import (
 from prunecurve.data.datasets import DATASETS
 from prunecurve.data.planning import asked_sizes
 from prunecurve.errors import StudyError
+from prunecurve.network.parameters import BuiltIn
 from prunecurve.sweep.removal import REMOVALS
 
 ALL_KEYS = dict(keys())
@@ -268,7 +269,8 @@ def test_the_layers_and_backends_of_the_config_are_those_of_the_network():
     network = config["network"]
     paths = [*layers(config), conv_net_plan.output_layer(network), *conv_net_plan.other_modules(network)]
     assert sorted(paths) == sorted(path for path, _ in model.named_modules() if path)
-    grey = random_network(Architecture(in_channels=1, image_size=12, **network), 0)
+    shape = {key: network[key] for key in BuiltIn.model_fields}
+    grey = random_network(Architecture(in_channels=1, image_size=12, **shape), 0)
     kinds = torch.nn.Conv2d | torch.nn.Linear
     weights = sum(module.weight.numel() for module in grey.modules() if isinstance(module, kinds))
     assert conv_net_plan.fewest_weights(network, 12) == weights
@@ -449,7 +451,7 @@ def test_jobs_and_scripts_accept_all_allowed_values(data):
     paths = [f"--{a}-{b}=x" for a in ("train", "val") for b in arrays] + ["--model=x"]
     words = [
         *options(complete["preprocess"]),
-        *options(complete["network"]),
+        *options({key: complete["network"][key] for key in BuiltIn.model_fields}),
         *options(complete["training"]),
         *paths,
         "--history=x",

@@ -19,7 +19,9 @@ from prunecurve.files import read_columns, read_rows
 from prunecurve.naming import criterion_of, orders
 from prunecurve.network.description import describe
 from prunecurve.network.layers import POINTS
-from prunecurve.network.conv_net import Architecture, save_model
+from prunecurve.network.conv_net import Architecture
+from prunecurve.network.model_file import ModelFile
+from prunecurve.network.network_file import save_model
 from prunecurve.seeding import stream
 from torch.nn.functional import cross_entropy
 
@@ -57,7 +59,7 @@ def layer(folder):
             if "statistics" in reads
             else {},
             maps=single_maps(layer, point, SPLIT, 32) if "maps" in reads else None,
-            validation=ValidationSet(features, SPLIT.labels.numpy(), described, 2, folder / "model.pt")
+            validation=ValidationSet(features, SPLIT.labels.numpy(), described, 2, ModelFile(folder / "model.pt"))
             if "labels" in reads
             else None,
             parameters=PARAMETERS,

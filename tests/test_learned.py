@@ -11,7 +11,7 @@ from prunecurve.errors import StudyError
 from prunecurve.files import save_array, write_rows
 from prunecurve.study.histories import warning_about
 from prunecurve.network.learned import kept_epoch, least_score, shortfall
-from prunecurve.network.conv_net import prepare_torch
+from prunecurve.network.network_file import prepare_torch
 from prunecurve.network.scores import Scores, validation_scores
 from prunecurve.network.training import Recipe, class_weights, train
 from test_training import ARCHITECTURE, CPU, RECIPE, bars

@@ -11,7 +11,9 @@ from prunecurve.data.batches import all_logits
 from prunecurve.files import save_array
 from prunecurve.network.description import describe
 from prunecurve.network.layer_file import load_layer, save_layer
-from prunecurve.network.conv_net import Architecture, save_model
+from prunecurve.network.conv_net import Architecture
+from prunecurve.network.model_file import ModelFile
+from prunecurve.network.network_file import save_model
 from prunecurve.ranking.activations import collect
 from prunecurve.sweep.backends import backend_of
 from prunecurve.sweep.evaluation import Evaluator
@@ -67,7 +69,7 @@ def test_sweep_equals_surgery(tmp_path_factory, case, removal):
     save_model(path, c.model)
     assert c.layer.backend == ("numpy" if c.i == len(c.model.architecture.channels) else "torch")
     features = c.features.reshape(len(c.features), *c.layer.features)
-    swept = backend_of(c.layer, path, 1).logits(features, c.order, [c.k], c.replacement(removal))[0]
+    swept = backend_of(c.layer, ModelFile(path), 1).logits(features, c.order, [c.k], c.replacement(removal))[0]
     assert swept == pytest.approx(all_logits(c.operated(removal), c.split), rel=1e-4, abs=1e-4)
 
 
@@ -190,7 +192,7 @@ def test_any_layer_has_the_same_rows(tmp_path, path):
         in_channels=2, image_size=12, channels=[5, 4], kernel_size=3, hidden=[5, 5], dropout=0.5
     )
     model, split = random_network(architecture, 6), random_split(architecture, 6, pairs=300, images=40)
-    evaluator = Evaluator(*written(tmp_path, model, split, path), model=tmp_path / "model.pt")
+    evaluator = Evaluator(*written(tmp_path, model, split, path), model=ModelFile(tmp_path / "model.pt"))
     order, example = np.array([3, 0, 4, 1, 2]), next(split.batches(1))[0]
     filters = "x".join(map(str, getattr(model, path).weight.shape[1:]))
     for removal in REMOVALS:
@@ -219,6 +221,6 @@ def test_stored_sums_of_a_layer_before_a_convolution_are_refused(tmp_path):
     architecture = Architecture(in_channels=2, image_size=12, channels=[3, 4], kernel_size=3, hidden=[5], dropout=0.5)
     files = written(tmp_path, random_network(architecture, 0), random_split(architecture, 0), "conv1")
     with pytest.raises(StudyError, match="layer: conv1 is followed by more than linear layers"):
-        Evaluator(*files, model=tmp_path / "model.pt").stored_sums(tmp_path / "sums.npy")
+        Evaluator(*files, model=ModelFile(tmp_path / "model.pt")).stored_sums(tmp_path / "sums.npy")
     with pytest.raises(StudyError, match="layer: conv1 is followed by more than linear layers"):
         Head(load_layer(tmp_path / "layer.npy"))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from prunecurve.errors import StudyError
 from prunecurve.files import seal
 from prunecurve.data.tasks.pairs import measure
-from prunecurve.network.conv_net import Architecture, load_model, prepare_torch, save_model
+from prunecurve.network.conv_net import Architecture
+from prunecurve.network.network_file import load_model, prepare_torch, save_model
 from prunecurve.data.batches import Split, all_logits
 from prunecurve.network.training import Augmenter, Recipe, train
 

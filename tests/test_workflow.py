@@ -19,7 +19,7 @@ import pytest
 from conftest import PROJECT, TINY, Study, environment, heeds_interrupts
 from PIL import Image
 from prunecurve.ranking import criteria
-from prunecurve.network.conv_net import load_model
+from prunecurve.network.network_file import load_model
 from prunecurve.files import read_order, read_rows, save_array, write_rows
 from prunecurve.sweep.evaluation import Evaluator
 

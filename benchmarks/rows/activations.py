@@ -9,8 +9,8 @@ import torch
 from measuring import Row, alternating, at_most, compared, cores, run_measured
 from prunecurve.data.batches import Split
 from prunecurve.files import save_array, streamed_array, write_rows
-from prunecurve.network.conv_net import load_model, prepare_torch
 from prunecurve.network.layers import POINTS, PrunableLayer
+from prunecurve.network.network_file import load_model, prepare_torch
 from prunecurve.ranking.activations import ChannelStatistics, collect
 from study import Study, environment
 

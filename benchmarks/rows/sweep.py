@@ -11,8 +11,8 @@ import reference
 from measuring import Row, alternating, at_least, compared, cores
 from prunecurve.data.batches import Split
 from prunecurve.files import read_order
-from prunecurve.network.conv_net import load_model, prepare_torch
 from prunecurve.network.layers import PrunableLayer
+from prunecurve.network.network_file import load_model, prepare_torch
 from prunecurve.ranking.activations import collect
 from prunecurve.sweep.evaluation import Evaluator
 from study import Study

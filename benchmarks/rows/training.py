@@ -8,7 +8,7 @@ import torch
 import reference
 from measuring import Row, alternating, at_least, compared, cores
 from prunecurve.data.batches import Split
-from prunecurve.network.conv_net import load_model, prepare_torch
+from prunecurve.network.network_file import load_model, prepare_torch
 from prunecurve.network.parameters import Precision, Recipe
 from prunecurve.network.training import train
 from study import Study

@@ -4,7 +4,7 @@
 # The graph of the network contains the layer. All later jobs read this file; few of them read the network.
 rule describe_layer:
     input:
-        model=rules.train.output.model,
+        model=MODEL,
     output:
         LAYER_FILE,
     log:
@@ -19,15 +19,17 @@ rule describe_layer:
     params:
         script=script("describe_layer"),
         code=code("describe_layer"),
+        network=lambda w: network_options(),
+        settings=lambda w: settings_of("network.leaf_modules"),
         layer="{layer}",
     shell:
         "python {params.script:q} --model {input.model:q} --layer {params.layer} --output {output:q} --log {log:q}"
-        " --settings {params.code:q}"
+        " {params.network:q} --settings {params.settings:q} {params.code:q}"
 
 
 rule collect_activations:
     input:
-        model=rules.train.output.model,
+        model=MODEL,
         images=f"{SEED}/images/{{split}}.npy",
         inputs=f"{SEED}/inputs/{{split}}.npy",
         labels=f"{SEED}/labels/{{split}}.npy",
@@ -50,6 +52,7 @@ rule collect_activations:
     params:
         script=script("collect_activations"),
         code=code("collect_activations"),
+        network=lambda w: network_options(),
         settings=settings_of("preprocess", "activations", "device", "threads"),
         batch=options(config["activations"]),
         device=config["device"],
@@ -60,7 +63,7 @@ rule collect_activations:
         split="{split}",
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
-        " --labels {input.labels:q} {params.preprocess:q}"
+        " --labels {input.labels:q} {params.preprocess:q} {params.network:q}"
         " --layer {params.layer} {params.batch:q} --device {params.device} --threads {params.torch_threads}"
         f" --folder {WRITTEN}/seed{{wildcards.seed}}/{{params.layer}}/activations/{{params.split}}"
         " --log {log:q}"
@@ -70,7 +73,7 @@ rule collect_activations:
 # The maps of some pairs, for criteria that read single maps. All pairs would take too long.
 rule sample_maps:
     input:
-        model=rules.train.output.model,
+        model=MODEL,
         images=f"{SEED}/images/{{split}}.npy",
         inputs=f"{SEED}/inputs/{{split}}.npy",
         labels=f"{SEED}/labels/{{split}}.npy",
@@ -89,6 +92,7 @@ rule sample_maps:
     params:
         script=script("sample_maps"),
         code=code("sample_maps"),
+        network=lambda w: network_options(),
         settings=settings_of(
             "preprocess",
             "activations",
@@ -110,7 +114,7 @@ rule sample_maps:
         seed="{seed}",
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
-        " --labels {input.labels:q} {params.preprocess:q}"
+        " --labels {input.labels:q} {params.preprocess:q} {params.network:q}"
         " --layer {params.layer} --point {params.point} --count {params.sampled} --seed {params.seed} {params.batch:q}"
         " --device {params.device} --threads {params.torch_threads} --output {output:q} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

@@ -22,7 +22,7 @@ rule freeze:
         seeds=SEEDS,
         criteria=ORDERS,
         config=lambda w: json.dumps(frozen_config()),
-        data=data_settings(DATA_CONTENT),
+        data=OF_FILES,
         # Here and not in the script: in an environment of its own it would see other versions of the libraries.
         codes=lambda w: code_lines(),
     shell:

@@ -37,8 +37,9 @@ rule rank_channels:
         point=lambda w: criteria.point(w.criterion, POINT),
         torch_threads=lambda w: config["threads"] if "labels" in criteria.reads(w.criterion) else 1,
         parameters=lambda w: parameters(w.criterion),
+        network=lambda w: network_options() if read_by(w.criterion, "labels", model_of(w.layer)) else [],
     shell:
-        "python {params.script:q} --criterion {params.criterion} --layer {input.layer:q} --model {input.model:q}"
+        "python {params.script:q} --criterion {params.criterion} --layer {input.layer:q} --model {input.model:q} {params.network:q}"
         " --point {params.point} --channels {input.channels:q} --maps {input.maps:q} --features {input.features:q}"
         " --labels {input.labels:q} --parameters {params.parameters:q} --threads {params.torch_threads} --seed {params.seed}"
         " --output {output:q} --log {log:q} --settings {params.settings:q} {params.code:q}"

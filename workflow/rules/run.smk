@@ -16,7 +16,7 @@ def replaced_settings():
     try:
         # A study may consist of its sensitivity alone.
         tables = [placed(f"results/{STUDY}/{name}.csv") for name in ("curve", "sensitivity")]
-        return replaced(next(filter(None, map(read_settings, tables)), []), config, data_settings(DATA_CONTENT))
+        return replaced(next(filter(None, map(read_settings, tables)), []), config, OF_FILES)
     except StudyError:
         # The table was edited by hand, so it does not belong to any settings.
         return []
@@ -83,7 +83,7 @@ onstart:
             REPLACES,
         )
     if lines := below_requirement(
-        {job.wildcards.seed for job in workflow.dag.needrun_jobs() if job.rule.name == "train"}
+        {job.wildcards.seed for job in workflow.dag.needrun_jobs() if job.rule.name in ("train", "load_weights")}
     ):
         raise WorkflowError(
             "stopped: networks of this study do not reach training.require. Nothing was changed.",

@@ -58,6 +58,7 @@ rule eval_pruned:
         # Only the backend that is used: an edit to the other one does not trigger a re-run.
         code=lambda w: code("eval_pruned", OF_TASK, *backends(w.layer)),
         backend=lambda w: backend_options(w.layer),
+        network=lambda w: network_options() if BACKENDS[w.layer] == "torch" else [],
         # Two evaluations can have the same input files. These parameters distinguish them.
         task=config["task"],
         dataset=DATASET,
@@ -68,6 +69,6 @@ rule eval_pruned:
     shell:
         "python {params.script:q} --features {input.features:q} --labels {input.labels:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"
-        " --model {input.model:q} --task {params.task} --dataset {params.dataset}"
+        " --model {input.model:q} {params.network:q} --task {params.task} --dataset {params.dataset}"
         " --seed {params.seed} --criterion {params.criterion} --removal {params.removal} --k {params.ks}"
         " --output {output:q} --log {log:q} {params.backend:q} {params.code:q}"

@@ -3,7 +3,7 @@
 
 rule verify_surgery:
     input:
-        model=rules.train.output.model,
+        model=MODEL,
         layer=LAYER_FILE,
         images=f"{SEED}/images/test.npy",
         inputs=f"{SEED}/inputs/test.npy",
@@ -26,6 +26,7 @@ rule verify_surgery:
     params:
         script=script("verify_surgery"),
         code=lambda w: code("verify_surgery", OF_TASK, *backends(w.layer)),
+        network=lambda w: network_options(),
         task=config["task"],
         settings=settings_of("preprocess", "verification", "threads"),
         # Patterns, not the files: a study has too many files for one command line.
@@ -41,7 +42,7 @@ rule verify_surgery:
         preprocess=options(config["preprocess"]),
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
-        " --labels {input.labels:q} {params.preprocess:q}"
+        " --labels {input.labels:q} {params.preprocess:q} {params.network:q}"
         " --features {input.features:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {params.rankings:q} --rows {params.rows:q}"
         " --study {wildcards.study} --task {params.task}"

@@ -6,15 +6,16 @@ from pathlib import Path
 from prunecurve.commandline import parser, run
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array
-from prunecurve.network.conv_net import load_model, prepare_torch
 from prunecurve.network.layers import PrunableLayer
+from prunecurve.network.model_file import add_model, model_file
+from prunecurve.network.network_file import load_network, prepare_torch
 from prunecurve.ranking.activations import collect
 from prunecurve.settings import add_fields, fields_of
 
 
 def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
-    cli.add_argument("--model", type=Path, required=True, help="the trained network")
+    add_model(cli)
     cli.add_argument("--images", type=Path, required=True, help="images of the split")
     cli.add_argument("--inputs", type=Path, required=True, help="the images of each input of the split")
     cli.add_argument("--labels", type=Path, required=True, help="labels of the split")
@@ -30,10 +31,10 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     device = prepare_torch(arguments.device, arguments.threads)
-    model = load_model(arguments.model).to(device)
+    model, shape, leaf_modules = load_network(model_file(arguments))
     arrays = [load_array(path) for path in (arguments.images, arguments.inputs, arguments.labels)]
     split = Split.of(*arrays, device, fields_of(Normalisation, arguments))
-    layer = PrunableLayer(model, arguments.layer, model.input_shape)
+    layer = PrunableLayer(model.to(device), arguments.layer, shape, leaf_modules=leaf_modules)
     most = arguments.stored_mb * 1_000_000
     collect(layer, split, arguments.batch_size, arguments.folder, most)
 

@@ -4,15 +4,16 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.network.conv_net import load_model, prepare_torch
 from prunecurve.network.description import describe
 from prunecurve.network.layer_file import save_layer
 from prunecurve.network.layers import PrunableLayer
+from prunecurve.network.model_file import add_model, model_file
+from prunecurve.network.network_file import load_network, prepare_torch
 
 
 def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
-    cli.add_argument("--model", type=Path, required=True, help="the trained network")
+    add_model(cli)
     cli.add_argument("--layer", required=True, help="module path of the layer, for example conv3")
     cli.add_argument("--output", type=Path, required=True, help="output: the layer as a record of arrays")
     return cli
@@ -21,8 +22,8 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     # One thread: the largest pass is one of a single input.
     prepare_torch("cpu", 1)
-    model = load_model(arguments.model)
-    layer = describe(PrunableLayer(model, arguments.layer, model.input_shape))
+    model, shape, leaf_modules = load_network(model_file(arguments))
+    layer = describe(PrunableLayer(model, arguments.layer, shape, leaf_modules=leaf_modules))
     log.info("%s: %d channels, %s; backend %s", layer.name, layer.channels, layer.weight.shape, layer.backend)
     save_layer(arguments.output, layer)
 

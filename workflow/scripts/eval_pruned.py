@@ -9,6 +9,7 @@ gc.disable()
 from prunecurve.commandline import parser, run
 from prunecurve.data import tasks
 from prunecurve.files import read_order, write_rows
+from prunecurve.network.model_file import add_model, model_file
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import add_input_files, input_files_of
 from prunecurve.sweep.removal import REMOVALS
@@ -22,7 +23,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--labels", required=True, help="the split's labels")
     cli.add_argument("--layer", required=True, help="the pruned layer, a file of describe_layer")
     cli.add_argument("--mean-features", nargs="?", help="mean maps, for mean_replacement")
-    cli.add_argument("--model", nargs="?", help="the network, if more than linear layers follow the pruned layer")
+    add_model(cli, required=False, help="the network, if more than linear layers follow the pruned layer")
     cli.add_argument("--threads", type=int, default=1, help="number of torch threads, if --model is used")
     add_input_files(cli)
     cli.add_argument("--ranking", required=True, help="the ranking, a CSV file")
@@ -40,9 +41,8 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     files = arguments.features, arguments.labels, arguments.layer, arguments.mean_features
-    evaluator = Evaluator(
-        *files, model=arguments.model, threads=arguments.threads, inputs=input_files_of(arguments, arguments.labels)
-    )
+    inputs = input_files_of(arguments, arguments.labels)
+    evaluator = Evaluator(*files, model=model_file(arguments), threads=arguments.threads, inputs=inputs)
     order = read_order(arguments.ranking, evaluator.channels)
     stored = evaluator.stored_sums(arguments.partial_sums) if arguments.partial_sums else None
     rows = evaluator.rows(order, arguments.k, arguments.removal, stored, task=arguments.task)

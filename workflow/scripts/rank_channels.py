@@ -6,6 +6,7 @@ from pathlib import Path
 from prunecurve.commandline import log, parser, run
 from prunecurve.files import load_array, read_columns, read_rows, write_rows
 from prunecurve.network.layer_file import LayerFile, load_layer
+from prunecurve.network.model_file import add_model, model_file
 from prunecurve.ranking import criteria
 from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.seeding import stream
@@ -22,7 +23,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--maps", nargs="?", help="single maps at --point, if the criterion reads maps")
     cli.add_argument("--features", nargs="?", help="maps of the validation pairs, if the criterion reads labels")
     cli.add_argument("--labels", nargs="?", help="labels of the validation pairs, if the criterion reads labels")
-    cli.add_argument("--model", nargs="?", help="the network, if more than linear layers follow and labels are read")
+    add_model(cli, required=False, help="the network, if more than linear layers follow and labels are read")
     add_input_files(cli)
     cli.add_argument("--parameters", nargs="*", default=[], metavar="KEY=NUMBER", help="parameters of the criterion")
     cli.add_argument("--threads", type=int, default=1, help="number of threads")
@@ -44,7 +45,7 @@ def validation(arguments: argparse.Namespace, layer: LayerFile) -> ValidationSet
     features = load_features(arguments.features, layer)
     labels = load_array(arguments.labels, shape=(len(features),))
     inputs = input_files_of(arguments, arguments.labels)
-    return ValidationSet(features, labels, layer, arguments.threads, arguments.model, inputs)
+    return ValidationSet(features, labels, layer, arguments.threads, model_file(arguments), inputs)
 
 
 def work(arguments: argparse.Namespace) -> None:

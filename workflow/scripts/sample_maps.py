@@ -6,8 +6,9 @@ from pathlib import Path
 from prunecurve.commandline import log, parser, run
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array, save_array
-from prunecurve.network.conv_net import load_model, prepare_torch
 from prunecurve.network.layers import POINTS, PrunableLayer
+from prunecurve.network.model_file import add_model, model_file
+from prunecurve.network.network_file import load_network, prepare_torch
 from prunecurve.ranking.activations import single_maps, some_inputs
 from prunecurve.seeding import stream
 from prunecurve.settings import add_fields, fields_of
@@ -15,7 +16,7 @@ from prunecurve.settings import add_fields, fields_of
 
 def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
-    cli.add_argument("--model", type=Path, required=True, help="the trained network")
+    add_model(cli)
     cli.add_argument("--images", type=Path, required=True, help="images of the split")
     cli.add_argument("--inputs", type=Path, required=True, help="the images of each input of the split")
     cli.add_argument("--labels", type=Path, required=True, help="labels of the split")
@@ -33,13 +34,13 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     device = prepare_torch(arguments.device, arguments.threads)
-    model = load_model(arguments.model).to(device)
+    model, shape, leaf_modules = load_network(model_file(arguments))
     inputs, labels = load_array(arguments.inputs), load_array(arguments.labels)
     drawn = some_inputs(len(inputs), arguments.count, stream(arguments.seed, "sampled_pairs"))
     log.info("%d of %d inputs are used", len(drawn), len(inputs))
     normalisation = fields_of(Normalisation, arguments)
     split = Split.of(load_array(arguments.images), inputs[drawn], labels[drawn], device, normalisation)
-    layer = PrunableLayer(model, arguments.layer, model.input_shape)
+    layer = PrunableLayer(model.to(device), arguments.layer, shape, leaf_modules=leaf_modules)
     save_array(arguments.output, single_maps(layer, arguments.point, split, arguments.batch_size))
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.data.batches import Normalisation, Split
-from prunecurve.errors import StudyError
 from prunecurve.files import load_array, write_rows
-from prunecurve.network.conv_net import Architecture, prepare_torch, save_model
-from prunecurve.network.learned import kept_epoch, shortfall
-from prunecurve.network.parameters import Network, Recipe
+from prunecurve.network.conv_net import Architecture
+from prunecurve.network.history import named_recall
+from prunecurve.network.learned import kept_epoch, require_learned
+from prunecurve.network.model_file import add_factory, model_file
+from prunecurve.network.network_file import initial_seed, prepare_torch, save_model
+from prunecurve.network.parameters import BuiltIn, Recipe
 from prunecurve.network.training import train
 from prunecurve.settings import add_fields, fields_of
 
@@ -23,7 +25,8 @@ def options() -> argparse.ArgumentParser:
         )
         cli.add_argument(f"--{split}-labels", type=Path, required=True, help=f"labels of the {name} split")
     add_fields(cli, Normalisation)
-    add_fields(cli, Network)
+    add_fields(cli, BuiltIn)
+    add_factory(cli)
     add_fields(cli, Recipe)
     cli.add_argument("--require", type=float, default=0.0, help="least balanced accuracy for two classes")
     cli.add_argument("--recalls", nargs="*", default=[], metavar="NAME=CLASS", help="recalls in the history")
@@ -36,12 +39,6 @@ def options() -> argparse.ArgumentParser:
     return cli
 
 
-def named(word: str) -> tuple[str, int]:
-    """Parse NAME=CLASS, the number of a class and the name of its column."""
-    name, _, label = word.rpartition("=")
-    return name, int(label)
-
-
 def work(arguments: argparse.Namespace) -> None:
     device = prepare_torch(arguments.device, arguments.threads)
     normalisation = fields_of(Normalisation, arguments)
@@ -51,19 +48,16 @@ def work(arguments: argparse.Namespace) -> None:
         return Split.of(*map(load_array, paths), device, normalisation)
 
     training, validation = split("train"), split("val")
-    architecture = fields_of(Architecture, arguments, **training.numbers)
-    recipe = fields_of(Recipe, arguments)
-    model, rows = train(
-        architecture, recipe, training, validation, arguments.seed, device, dict(map(named, arguments.recalls))
-    )
-    if lacks := shortfall(kept_epoch(rows), arguments.require, arguments.input_name):
-        keys = ("epochs", "learning_rate", *(["same_weight"] if arguments.recalls else []))
-        values = ", ".join(f"training.{key}: {getattr(recipe, key)}" for key in keys)
-        raise StudyError(
-            f"training: the network of seed {arguments.seed} has {lacks}. Change the recipe "
-            f"({values}) or use more images (images); training.require: 0 accepts every network"
-        )
-    save_model(arguments.model, model)
+    # Without a factory, the built-in network.
+    users = model_file(arguments)
+    network = users if users.factory else fields_of(Architecture, arguments, **training.numbers)
+    recipe, recalls = fields_of(Recipe, arguments), dict(map(named_recall, arguments.recalls))
+    model, rows = train(network, recipe, training, validation, arguments.seed, device, recalls)
+    keys = ("epochs", "learning_rate", *(["same_weight"] if recalls else []))
+    values = ", ".join(f"training.{key}: {getattr(recipe, key)}" for key in keys)
+    remedy = f"Change the recipe ({values}) or use more images (images)"
+    require_learned(kept_epoch(rows), arguments.require, arguments.input_name, arguments.seed, remedy)
+    save_model(arguments.model, model, training.numbers, initial_seed(arguments.seed))
     write_rows(arguments.history, rows)
 
 

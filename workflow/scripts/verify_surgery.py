@@ -7,7 +7,8 @@ from prunecurve.commandline import log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array, read_order, write_rows
-from prunecurve.network.conv_net import load_model, prepare_torch
+from prunecurve.network.model_file import add_model, model_file
+from prunecurve.network.network_file import load_network, prepare_torch
 from prunecurve.settings import add_fields, fields_of
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import BATCH, input_files_of
@@ -16,7 +17,7 @@ from prunecurve.verification.agreement import require_agreement, unproven, verif
 
 def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
-    cli.add_argument("--model", type=Path, required=True, help="the trained network")
+    add_model(cli)
     cli.add_argument("--images", type=Path, required=True, help="images of the test split")
     cli.add_argument("--inputs", type=Path, required=True, help="the images of each input of the test split")
     cli.add_argument("--labels", type=Path, required=True, help="labels of the test split")
@@ -48,10 +49,10 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     # Always on the CPU. If a GPU computed the features, this also compares two devices.
     prepare_torch("cpu", arguments.threads)
-    model = load_model(arguments.model)
+    model = load_network(model_file(arguments)).module
     files = arguments.features, arguments.labels, arguments.layer, arguments.mean_features
     inputs = input_files_of(arguments, arguments.labels)
-    evaluator = Evaluator(*files, model=arguments.model, threads=arguments.threads, inputs=inputs)
+    evaluator = Evaluator(*files, model=model_file(arguments), threads=arguments.threads, inputs=inputs)
     arrays = [load_array(path) for path in (arguments.images, arguments.inputs, arguments.labels)]
     split = Split.of(*arrays, "cpu", fields_of(Normalisation, arguments))
     files_of_rankings = {c: arguments.ranking.format(study=arguments.study, criterion=c) for c in arguments.criteria}

@@ -43,10 +43,13 @@ from prunecurve.config import (
     pruned_layer,
     replaced,
     settings,
+    weights_settings,
 )
 from prunecurve.data.datasets import DATASETS, MODULES
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, read_settings
+from prunecurve.network.factory import path_of_weights
+from prunecurve.network.planning import code_of_network, contents_of_weights
 from prunecurve.network.learned import kept_epoch, shortfall
 from prunecurve.machine import gpus, machine
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders

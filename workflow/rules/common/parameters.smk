@@ -20,6 +20,15 @@ def code(name, *plugins):
 
 SETTINGS = settings(config)
 
+# What a user's network depends on beside the config: the setting for its code, and the digest of each seed's weights.
+try:
+    CODE_OF_NETWORK = [] if ARCHIVE else code_of_network(config["network"])
+    WEIGHTS = {} if ARCHIVE else contents_of_weights(config["network"], SEEDS, ".snakemake/prunecurve/weights.json")
+except StudyError as error:
+    raise WorkflowError(str(error)) from None
+# The settings for what lies in files of the user: the images and the weights.
+OF_FILES = [*data_settings(DATA_CONTENT), *weights_settings(WEIGHTS.values())]
+
 
 def settings_of(*keys):
     """Return the lines `KEY: VALUE` of these config keys or sections, which a rule's outputs depend on.
@@ -39,6 +48,24 @@ def setting_of_seeds(study):
 def settings_of_rankings(criteria):
     """Return the settings of a job that reads all rankings of these criteria."""
     return settings_of("ranking.random_draws") if "random" in criteria else []
+
+
+def network_options(*, leaf_modules=True):
+    """Return the options that say how a user's network is built; an empty list for the built-in network.
+
+    leaf_modules: whether the script analyses the network; training does not.
+    """
+    network = config["network"]
+    if not network["factory"]:
+        return []
+    words = ["--factory", network["factory"], "--arguments", json.dumps(network["arguments"], sort_keys=True)]
+    return [*words, "--leaf-modules", *network["leaf_modules"]] if leaf_modules else words
+
+
+def settings_of_network():
+    """Return the settings that a network is built with: of a user's network with the digest of its code."""
+    others = ("network.weights", "network.leaf_modules")
+    return [line for line in settings_of("network") if not line.startswith(others)] + CODE_OF_NETWORK
 
 
 # The first request is about four times the peak memory measured with the reference experiment's network: 0.5 GB for jobs

@@ -28,7 +28,8 @@ def inputs_of_tables(seed):
     known = {"study": STUDY, "seed": seed, "layer": LAYER}
     sources = [
         *rules.make_pairs.output,
-        *rules.train.output,
+        MODEL,
+        HISTORY,
         *expand(rules.collect_activations.output, split="test", **known),
     ]
     return expand(sources, **known) + expand(RANKING, criterion=ORDERS, **known) + rows([seed], ORDERS, REMOVALS, LAYER)
@@ -139,6 +140,7 @@ def code_lines():
     used = sorted({criterion_of(order).removeprefix(REVERSED) for order in [*ORDERS, *SENSITIVITY_ORDERS]})
     lines = [code(path.stem) for path in sorted(SCRIPTS.glob("*.py"))]
     lines += [code(path.stem, OF_TASK) for path in sorted(SCRIPTS.glob("*.py"))]
+    lines += CODE_OF_NETWORK
     lines += [code("get_images", READER), code("make_pairs", INPUTS_OF_TASK)]
     # The table of the target `sensitivity` contains evaluations of all convolutions.
     for layer in dict.fromkeys([LAYER, *CONVOLUTIONS]):

@@ -6,6 +6,7 @@ classes. They are declared where their values are used (`network/parameters.py`)
 """
 
 import functools
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -64,6 +65,8 @@ def parsed(schema: Mapping[str, Any], given: Any) -> Any:
     text. 6000.0 becomes 6000 if the schema requires an integer.
     """
     if isinstance(given, Mapping):
+        if is_free(schema):
+            return {name: _with_numbers(value) for name, value in given.items()}
         known = schema.get("properties", {})
         return {name: parsed(known.get(name, {}), value) for name, value in given.items()}
     choices = schema.get("anyOf", [schema])
@@ -81,6 +84,22 @@ def parsed(schema: Mapping[str, Any], given: Any) -> Any:
     if kinds == {"string"} and "enum" not in schema and isinstance(given, int | float) and not isinstance(given, bool):
         return str(given) if abs(given) < 1e15 else given
     return given
+
+
+def is_free(schema: Mapping[str, Any]) -> bool:
+    """Return whether a part of a schema is a mapping whose names are the user's, such as network.arguments."""
+    return schema.get("type") == "object" and "properties" not in schema
+
+
+def _with_numbers(value: Any) -> Any:
+    """Return a value of a free mapping, with numbers such as 1e-3 in place of the text that YAML reads."""
+    if isinstance(value, Mapping):
+        return {name: _with_numbers(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(each) for each in value]
+    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", value):
+        return float(value)
+    return value
 
 
 def _number(text: str) -> int | float | str:

@@ -23,7 +23,7 @@ def add_fields(to: argparse.ArgumentParser, section: type[Section], leave_out: t
         to.add_argument(
             f"--{name.replace('_', '-')}",
             type=_reader(section, name, schema["items"] if several else schema, several),
-            nargs="+" if several else None,
+            nargs=("+" if "minItems" in schema else "*") if several else None,
             required="default" not in schema,
             default=schema.get("default"),
             help=schema["description"].replace("%", "%%"),

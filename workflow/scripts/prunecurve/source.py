@@ -24,7 +24,10 @@ NOT_COMPUTED_WITH = frozenset(
         "data/parameters.py",
         "errors.py",
         "files.py",
+        "network/factory.py",
+        "network/factory_source.py",
         "network/learned.py",
+        "network/model_file.py",
         "network/parameters.py",
         "progress.py",
         "provenance.py",
@@ -124,15 +127,15 @@ def _computed(file: Path, name: str, functions: str) -> str:
     """Return the part of a file that results are computed with, as text; `name` is relative to the scripts."""
     tree = _tree(file, functions)
     if not functions and name.removeprefix(f"{PACKAGE}/") in NOT_COMPUTED_WITH:
-        return repr([_text(node) for node in tree.body if _assigns(node, FORMAT)])
-    return _text(tree)
+        return repr([text_of(node) for node in tree.body if _assigns(node, FORMAT)])
+    return text_of(tree)
 
 
 def _assigns(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets)
 
 
-def _text(node: object) -> str:
+def text_of(node: object) -> str:
     """Return a syntax tree as text, without positions, comments and strings that are statements (docstrings).
 
     Empty fields are left out, because newer versions of Python add some: `ast.dump` differs between versions.
@@ -140,11 +143,11 @@ def _text(node: object) -> str:
     if isinstance(node, ast.AST):
         texts = []
         for name in node._fields:
-            if (value := getattr(node, name, None)) is not None and (text := _text(value)) != "[]":
+            if (value := getattr(node, name, None)) is not None and (text := text_of(value)) != "[]":
                 texts.append(f"{name}={text}")
         return f"{type(node).__name__}({', '.join(texts)})"
     if isinstance(node, list):
-        return f"[{', '.join([_text(item) for item in node if not _is_remark(item)])}]"
+        return f"[{', '.join([text_of(item) for item in node if not _is_remark(item)])}]"
     return repr(node)
 
 
@@ -161,16 +164,16 @@ def _imports(file: Path, scripts: Path, functions: str) -> tuple[Path, ...]:
 
 @functools.cache
 def _import_statements(file: Path, functions: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
-    return tuple(node for node in _statements(_tree(file, functions)) if isinstance(node, ast.Import | ast.ImportFrom))
+    return tuple(node for node in statements(_tree(file, functions)) if isinstance(node, ast.Import | ast.ImportFrom))
 
 
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
+def statements(node: ast.AST) -> Iterator[ast.AST]:
     """Yield all statements inside a node. Unlike `ast.walk`, skip the many more expressions."""
     for field in ("body", "orelse", "handlers", "finalbody", "cases"):
         # The body of a lambda or of a conditional expression is an expression.
         for statement in getattr(node, field, ()):
             yield statement
-            yield from _statements(statement)
+            yield from statements(statement)
 
 
 @functools.cache

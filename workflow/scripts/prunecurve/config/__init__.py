@@ -2,7 +2,7 @@
 
 from prunecurve.config.archived import of_archive
 from prunecurve.config.check import check, keys
-from prunecurve.config.finished import data_settings, replaced, settings
+from prunecurve.config.finished import data_settings, replaced, settings, weights_settings
 from prunecurve.config.original import original_text
 from prunecurve.config.resolved import backend, convolutions, k_batches, ks, layers, pruned_layer
 
@@ -20,4 +20,5 @@ __all__ = [
     "pruned_layer",
     "replaced",
     "settings",
+    "weights_settings",
 ]

@@ -4,10 +4,11 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prunecurve.config.resolved import convolutions, layers, pruned_layer, width_key
+from prunecurve.config.resolved import convolutions, is_built_in, layers, pruned_layer, width_key
 from prunecurve.data import tasks
 from prunecurve.data.planning import asked_sizes
 from prunecurve.network import conv_net_plan
+from prunecurve.network.factory import SEED_IN_PATH, wrong_form
 from prunecurve.ranking import criteria
 
 # 4 GB in float32; training holds several copies.
@@ -16,17 +17,34 @@ MOST_WEIGHTS = 10**9
 
 def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the errors of a config, one line each; the first key of a line is to be changed."""
-    yield from _of_network(config)
     yield from _of_preprocess(config)
-    if pruned_layer(config) in layers(config):
-        yield from _of_layer(config)
-        yield from _of_ks(config)
+    if not is_built_in(config):
+        yield from _of_users_network(config)
     else:
-        yield _wrong_layer(config)
+        yield from _of_built_in(config)
+        if pruned_layer(config) in layers(config):
+            yield from _of_layer(config)
+            yield from _of_ks(config)
+        else:
+            yield _wrong_layer(config)
     yield from tasks.load(config["task"]).contradictions(config, asked_sizes(config))
 
 
-def _of_network(config: Mapping[str, Any]) -> Iterator[str]:
+def _of_users_network(config: Mapping[str, Any]) -> Iterator[str]:
+    network, seeds = config["network"], config["seeds"]
+    if (wrong := wrong_form(network["factory"])) is not None:
+        yield f"network.factory: {network['factory']} {wrong}"
+    if network["weights"] and SEED_IN_PATH not in network["weights"] and len(seeds) > 1:
+        yield (
+            f"network.weights: one file of weights is one network, and there are {len(seeds)} seeds; "
+            f"write {SEED_IN_PATH} in the path (weights_{SEED_IN_PATH}.pt), or give one seed (seeds: [{seeds[0]}])"
+        )
+
+
+def _of_built_in(config: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("arguments", "weights", "leaf_modules"):
+        if config["network"][key]:
+            yield f"network.{key}: it belongs to the network of network.factory, which is not given"
     network, size = config["network"], config["image_size"]
     blocks = len(network["channels"])
     if size >> blocks < 1:

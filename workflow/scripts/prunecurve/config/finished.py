@@ -10,8 +10,9 @@ from prunecurve.config.resolved import resolved
 from prunecurve.provenance import SEPARATOR
 
 DATA_CONTENT = f"content of data_dir{SEPARATOR}"
+WEIGHTS_CONTENT = f"content of network.weights{SEPARATOR}"
 # What studies were made with before there were these keys.
-BEFORE = {"task": "pairs", "preprocess.mean": "[0]", "preprocess.std": "[1]"}
+BEFORE = {"task": "pairs", "preprocess.mean": "[0]", "preprocess.std": "[1]", "network.factory": "''"}
 # Adding values to these keys extends a finished study without replacing its results.
 EXTENDED = ("seeds", "ranking.criteria", "sweep.removals", "sweep.ks", "ranking.random_draws")
 
@@ -26,10 +27,15 @@ def data_settings(content: str) -> list[str]:
     return [f"{DATA_CONTENT}{content}"] if content else []
 
 
+def weights_settings(contents: Iterable[str]) -> list[str]:
+    """Return the settings for the digests of files of weights (network.weights)."""
+    return [f"{WEIGHTS_CONTENT}{content}" for content in contents]
+
+
 def replaced(carried: Iterable[str], config: Mapping[str, Any], data: Sequence[str]) -> list[str]:
     """Return what a run would replace in a study with the settings `carried`: one line per key.
 
-    config, data: what the run asks for, the data as in `data_settings`.
+    config, data: what the run asks for, the data as in `data_settings` and `weights_settings`.
     """
     carried, asked, lines = list(carried), settings(config), []
     if carried:
@@ -44,7 +50,11 @@ def replaced(carried: Iterable[str], config: Mapping[str, Any], data: Sequence[s
             key, yaml.safe_load(wanted), yaml.safe_load(value), config["images"]["disjoint"]
         ):
             lines.append(f"{line}; asked for: {wanted}")
-    if carried and [line for line in carried if line.startswith(DATA_CONTENT)] != list(data):
+    of_data = [line for line in data if line.startswith(DATA_CONTENT)]
+    # More seeds have more weights and replace nothing.
+    if {line for line in carried if line.startswith(WEIGHTS_CONTENT)} - set(data):
+        lines.append("network.weights: the finished study has other weights")
+    if carried and [line for line in carried if line.startswith(DATA_CONTENT)] != of_data:
         lines.append("data_dir: its images are not those of the finished study")
     return lines
 

@@ -1,9 +1,13 @@
 """Nested mappings, as a config is one."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
+
+from prunecurve.config.model import Study
+from prunecurve.sections import schema_of
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -16,15 +20,24 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return {**base, **over, **both}
 
 
-def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each key that is not a section, with dots between levels, and its value."""
+def leaves(
+    config: Mapping[str, Any], prefix: str = "", schema: Mapping[str, Any] | None = None
+) -> Iterator[tuple[str, Any]]:
+    """Yield each key that is not a section, with dots between levels, and its value.
+
+    A mapping whose names are the user's, such as network.arguments, is one value.
+    """
+    known = (schema_of(Study) if schema is None else schema)["properties"]
     for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
+        part = known.get(key, {})
+        if isinstance(value, Mapping) and "properties" in part:
+            yield from leaves(value, f"{prefix}{key}.", part)
         else:
             yield f"{prefix}{key}", value
 
 
 def as_yaml(value: Any) -> str:
-    """Return a value as YAML on one line."""
+    """Return a value as YAML on one line. A mapping becomes JSON without `|`, which separates settings in files."""
+    if isinstance(value, Mapping):
+        return json.dumps(value, sort_keys=True).replace("|", "\\u007c")
     return yaml.safe_dump(value, default_flow_style=True, width=1000).replace("\n...", "").strip()

@@ -7,7 +7,15 @@ from typing import Any
 import yaml
 
 from prunecurve.config.model import Study
-from prunecurve.sections import schema_of
+from prunecurve.sections import is_free, schema_of
+
+# The mappings whose values can be of any type, so that the schema does not say which texts are numbers.
+FREE = [
+    (section, name)
+    for section, sub in schema_of(Study)["properties"].items()
+    for name, part in sub.get("properties", {}).items()
+    if is_free(part)
+]
 
 
 def original_text(
@@ -20,9 +28,10 @@ def original_text(
 
     Snakemake and YAML make numbers, dates and more of a text: `--config study=1_2` gives 12, and `data_dir=a #1` gives
     `a`. entries: the words `KEY=VALUE` of the command line. parsed_entries: what Snakemake made of them. files: the
-    config files, in the order in which they are read. Quotes around a value are left out.
+    config files, in the order in which they are read. Quotes around a value are left out. In mappings such as
+    network.arguments, numbers of the command line are numbers, of which Snakemake makes texts.
     """
-    config = dict(config)
+    config, entries = dict(config), list(entries)
     on_command_line = dict(entry.split("=", 1) for entry in entries if "=" in entry)
     for name, sub in schema_of(Study)["properties"].items():
         if name not in config or sub.get("type") != "string" or "enum" in sub:
@@ -34,7 +43,37 @@ def original_text(
             config[name] = text.strip("'\"")
         elif config[name] is not None and not isinstance(config[name], str | list | Mapping):
             config[name] = next(_texts(name, config[name], files), config[name])
+    for section, name in FREE:
+        for entry in entries:
+            if entry.startswith(f"{section}="):
+                config[section] = _typed(
+                    config.get(section), parsed_entries.get(section), name, entry.partition("=")[2]
+                )
     return config
+
+
+def _typed(section: Any, parsed_entry: Any, name: str, text: str) -> Any:
+    """Return a section in which the mapping `name` has the numbers of the command line, where Snakemake has texts.
+
+    section: as it is in the config. parsed_entry: what Snakemake made of the entry on the command line, and text: what
+    the user wrote there.
+    """
+    try:
+        written = yaml.safe_load(text)[name]
+        return {**section, name: _replaced(section[name], parsed_entry[name], written)}
+    # The entry is no mapping or does not have the key; the check of the config reports what is wrong.
+    except (yaml.YAMLError, KeyError, TypeError, IndexError, ValueError):
+        return section
+
+
+def _replaced(value: Any, parsed_value: Any, written: Any) -> Any:
+    """Return a value with that of the command line in place of what Snakemake made of it, name by name."""
+    if isinstance(value, Mapping) and isinstance(parsed_value, Mapping) and isinstance(written, Mapping):
+        # Snakemake has only texts as names.
+        of = {str(name): each for name, each in written.items()}
+        both = {name for name in value if name in parsed_value and name in of}
+        return {n: _replaced(each, parsed_value[n], of[n]) if n in both else each for n, each in value.items()}
+    return written if repr(value) == repr(parsed_value) else value
 
 
 def _texts(name: str, value: Any, files: Iterable[str | Path]) -> Iterator[str]:

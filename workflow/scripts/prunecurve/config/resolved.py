@@ -5,11 +5,27 @@ from typing import Any
 
 from prunecurve.config.mappings import leaves
 from prunecurve.data.planning import asked_sizes
+from prunecurve.errors import StudyError
 from prunecurve.network import conv_net_plan
+from prunecurve.network.parameters import BuiltIn
+
+OF_USERS_NETWORK = ("network.arguments", "network.weights", "network.leaf_modules")
+# With weights, nothing is trained.
+OF_ALL_NETWORKS = "training.require"
+
+
+def is_built_in(config: Mapping[str, Any]) -> bool:
+    """Return whether the network is the built-in one, whose layers follow from the config."""
+    return not config["network"]["factory"]
 
 
 def convolutions(config: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of channels of each convolution, in the order of the network."""
+    """Return the number of channels of each convolution, in the order of the network.
+
+    Raises StudyError for a network of network.factory: its layers are known when a job has built it.
+    """
+    if not is_built_in(config):
+        raise StudyError("network.factory: the layers of this network do not follow from the config")
     return conv_net_plan.convolutions(config["network"])
 
 
@@ -55,10 +71,21 @@ def k_batches(config: Mapping[str, Any], layer: str) -> dict[str, list[int]]:
 def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the value of each key, with dots between levels. Two configs that need the same jobs give the same values:
 
-    `layer`, `sweep.ks` and the sizes of the splits have the values that they stand for.
+    `layer`, `sweep.ks` and the sizes of the splits have the values that they stand for (`layer` and `sweep.ks` for the
+    built-in network only). Keys that have no effect on the network are left out: those of the built-in network with a
+    factory, the others without one, and the recipe if nothing is trained. Of network.weights, which is a place and not
+    a content, there is whether it is given.
     """
     values = dict(leaves(config))
-    layer = values["layer"] = pruned_layer(config)
-    every = list(range(layers(config)[layer]))
-    values["sweep.ks"] = "all" if ks(config, layer) == every else ks(config, layer)
+    if is_built_in(config):
+        unused = OF_USERS_NETWORK
+        layer = values["layer"] = pruned_layer(config)
+        every = list(range(layers(config)[layer]))
+        values["sweep.ks"] = "all" if ks(config, layer) == every else ks(config, layer)
+    else:
+        unused = tuple(f"network.{name}" for name in BuiltIn.model_fields)
+        if values["network.weights"]:
+            values["network.weights"] = "given"
+            unused += tuple(key for key in values if key.startswith("training.") and key != OF_ALL_NETWORKS)
+    values = {key: value for key, value in values.items() if key not in unused}
     return values | {f"images.{split}": size for split, size in asked_sizes(config).items()}

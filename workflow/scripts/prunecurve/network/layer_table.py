@@ -42,17 +42,19 @@ class _Macs(fx.Interpreter):
         return value
 
 
-def layer_table(model: nn.Module, input_shape: Sequence[int]) -> list[dict[str, object]]:
+def layer_table(
+    model: nn.Module, input_shape: Sequence[int], leaf_modules: Sequence[str] = ()
+) -> list[dict[str, object]]:
     """Return one row per Conv2d and Linear of a network that reads inputs (C, S, S), in the order of the network.
 
     layer: the module path. kind: Conv2d or Linear. channels: P. group: the number of the group; layers with the same
     number compute the same channels. together_with: the other layers of the group, separated by spaces. params, macs:
     those of the weights that compute or read the channels, for one input; params_share, macs_share: of the whole
     network. backend: see `LayerFile`. passes: the cost of evaluating every K of one ranking, in forward passes of the
-    whole network. refused: why the layer can't be pruned; the columns between are then empty. Raises StudyError if the
-    network can't be analysed.
+    whole network. refused: why the layer can't be pruned; the columns between are then empty. leaf_modules: see
+    `traced_network`. Raises StudyError if the network can't be analysed.
     """
-    analysis = Analysis.of(model, input_shape)
+    analysis = Analysis.of(model, input_shape, leaf_modules)
     macs = _Macs(analysis.traced, example_of(analysis.traced, input_shape)).of
     values = values_of(analysis.traced, input_shape)
     rows, groups = [], {}

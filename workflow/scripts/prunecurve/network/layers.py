@@ -16,7 +16,7 @@ from prunecurve.network.channels import Carried, Channels
 from prunecurve.network.operations import MODULES, kind_of
 from prunecurve.network.rest import Rest
 from prunecurve.network.smaller import run_smaller, smaller
-from prunecurve.network.tracing import is_tensor, one_line, shape_of, traced_network
+from prunecurve.network.tracing import CLASSES, is_tensor, one_line, shape_of, traced_network
 
 # The points where activations can be measured, in the order of the data flow: the layer's output, after batch
 # normalisation, after the activation, and what the layers that read the channels are given.
@@ -39,9 +39,9 @@ class Analysis(NamedTuple):
     classes: int
 
     @classmethod
-    def of(cls, model: nn.Module, input_shape: Sequence[int]) -> "Analysis":
+    def of(cls, model: nn.Module, input_shape: Sequence[int], leaf_modules: Sequence[str] = ()) -> "Analysis":
         """Analyse a network that reads inputs of this shape (C, S, S). Raises StudyError if this is not possible."""
-        traced, classes = traced_network(model, input_shape)
+        traced, classes = traced_network(model, input_shape, leaf_modules)
         return cls(traced, Channels(traced, example_of(traced, input_shape).repeat(2, 1, 1, 1)), classes)
 
 
@@ -68,16 +68,21 @@ class PrunableLayer:
     """
 
     def __init__(
-        self, model: nn.Module, path: str, input_shape: Sequence[int], analysis: Analysis | None = None
+        self,
+        model: nn.Module,
+        path: str,
+        input_shape: Sequence[int],
+        analysis: Analysis | None = None,
+        leaf_modules: Sequence[str] = (),
     ) -> None:
         """Find the layer `path` in a network that reads inputs of this shape (C, S, S).
 
         path: a module path such as `conv2` or `layer1.0.conv2`; `last` means the last Conv2d. analysis: that of the
-        network, if there is one already. Raises StudyError if there is no such layer or if it can't be pruned; the
-        message names the operation that prevents it.
+        network, if there is one already. leaf_modules: see `traced_network`. Raises
+        StudyError if there is no such layer or if it can't be pruned; the message names the operation that prevents it.
         """
         self.input_shape = tuple(input_shape)
-        self.traced, self._labels, self.classes = analysis or Analysis.of(model, input_shape)
+        self.traced, self._labels, self.classes = analysis or Analysis.of(model, input_shape, leaf_modules)
         node = _node_of(self.traced, path)
         self.path, self.module = node.target, self._module(node)
         self.channels = len(self.module.weight)
@@ -328,10 +333,11 @@ def _node_of(traced: fx.GraphModule, path: str) -> fx.Node:
         return nodes[path]
     modules = dict(traced.named_modules())
     if path and path in modules:
-        raise StudyError(
-            f"layer: {path} is a {type(modules[path]).__name__}, not a Conv2d or Linear; "
-            f"allowed: last, {', '.join(layers)}"
+        own = traced.meta.get(CLASSES, {}).get(path, type(modules[path]))
+        is_not = (
+            "with a forward method of its own" if issubclass(own, nn.Conv2d | nn.Linear) else "not a Conv2d or Linear"
         )
+        raise StudyError(f"layer: {path} is a {own.__name__}, {is_not}; allowed: last, {', '.join(layers)}")
     near = difflib.get_close_matches(path, layers, n=3) or layers
     raise StudyError(f"layer: {path} is not in the network; nearest: {', '.join(near)}")
 

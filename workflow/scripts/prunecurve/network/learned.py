@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from prunecurve.errors import StudyError
+
 # The balanced accuracy of a constant answer for two classes. A history without the column `constant` has two.
 TWO_CLASSES = 0.5
 
@@ -38,3 +40,14 @@ def shortfall(row: Mapping[str, object], require: float, inputs: str = "pairs") 
         f"a balanced accuracy of {score:.3f} on the validation {inputs}; "
         f"a constant answer has {constant:.3g}, and {reason}"
     )
+
+
+def require_learned(row: Mapping[str, object], require: float, inputs: str, seed: int, remedy: str) -> None:
+    """Raise StudyError if the network of a seed, with this kept epoch, does not reach `training.require`.
+
+    remedy: what a user can change, for the message. The other arguments are those of `shortfall`.
+    """
+    if lacks := shortfall(row, require, inputs):
+        raise StudyError(
+            f"training: the network of seed {seed} has {lacks}. {remedy}; training.require: 0 accepts every network"
+        )

@@ -48,6 +48,9 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "item": ("getitem",),
 }
 
+# The key of a node's `meta` for the name that the network's code has for an operation, if the graph has another.
+WRITTEN = "written as"
+
 
 def kind_of(traced: fx.GraphModule, node: fx.Node) -> str | None:
     """Return the kind of an operation; None if it is in no table."""
@@ -68,4 +71,4 @@ def described(traced: fx.GraphModule, node: fx.Node) -> str:
     """Return an operation in words, for messages: `act1 (Softmax)` or `cat`."""
     if node.op == "call_module":
         return f"{node.target} ({type(traced.get_submodule(node.target)).__name__})"
-    return name_of(node) or node.name
+    return node.meta.get(WRITTEN) or name_of(node) or node.name

@@ -2,28 +2,56 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from prunecurve.sections import Section
+from prunecurve.sections import Different, Section
 
+# No control characters, because a command line does not accept all of them; no `|`, which separates settings in files.
+TEXT = r"^[^\x00-\x1f\x7f|\ud800-\udfff]*(?![\s\S])"
+ModulePath = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(?![\s\S])", examples=["block1", "layer1.0"])
+]
 Width = Annotated[int, Field(ge=1, le=65536)]
 Precision = Literal["float32", "bfloat16"]
 
 
-class Network(Section):
-    """The network that is trained and pruned."""
+class BuiltIn(Section):
+    """The shape of the built-in network."""
 
     channels: list[Width] = Field([16, 32, 64], min_length=1)
-    """Number of output channels of each convolution block."""
+    """Number of output channels of each convolution block of the built-in network. A network of network.factory ignores
+    this key, network.kernel_size, network.hidden and network.dropout."""
 
     kernel_size: int = Field(3, ge=1, le=31)
-    """Height and width of the filters; must be odd."""
+    """Height and width of the filters of the built-in network; must be odd."""
 
     hidden: list[Width] = Field([128, 32], min_length=1, max_length=100)
-    """Number of outputs of each hidden linear layer."""
+    """Number of outputs of each hidden linear layer of the built-in network."""
 
     dropout: float = Field(0.5, ge=0, lt=1)
-    """Dropout probability of the first hidden layer's outputs in training."""
+    """Dropout probability of the first hidden layer's outputs of the built-in network in training."""
+
+
+class Network(BuiltIn):
+    """The network that is trained and pruned: the built-in one, or one that a function returns (network.factory)."""
+
+    factory: str = Field(
+        "", max_length=4000, pattern=TEXT, examples=["FILE.py:FUNCTION", "torchvision.models:resnet18"]
+    )
+    """The function that returns the network, a torch.nn.Module: FILE.py:FUNCTION (a file; a relative path starts at the
+    working folder) or package.module:FUNCTION. Its code runs in jobs. Left empty, the built-in network is used."""
+
+    arguments: dict[str, JsonValue] = Field({})
+    """The arguments that network.factory is called with, by name. The values are numbers, texts, true, false, null,
+    lists and mappings."""
+
+    weights: str = Field("", max_length=4000, pattern=TEXT, examples=["weights.pt", "weights_{seed}.pt"])
+    """File with the weights (state dict) of the network of network.factory. Nothing is trained then. The path may
+    contain {seed}; without it, exactly one seed is allowed. Left empty, the network is trained."""
+
+    leaf_modules: Different[ModulePath] = Field([])
+    """Modules of the network of network.factory, by their paths, that torch.fx does not look into because it can't
+    trace them. The channels of layers whose outputs reach such a module can't be removed."""
 
 
 class Recipe(Section):

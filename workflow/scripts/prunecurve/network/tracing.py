@@ -1,8 +1,10 @@
 """The graph of a network, traced with torch.fx, in which no operation overwrites a value."""
 
 import copy
+import difflib
 import inspect
 import os
+import sysconfig
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,26 +15,85 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
 from prunecurve.errors import StudyError
-from prunecurve.network.operations import name_of
+from prunecurve.network.operations import MODULES, WRITTEN, name_of
+
+# The key of a graph's `meta` for the class of each module of the network, by path.
+CLASSES = "classes"
+# Folders of code that is in the traceback of an error but not the cause: torch's and that of this package.
+NOT_OF_A_NETWORK = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parents[1]}{os.sep}")
+# What a class may define without that its modules run otherwise.
+WITHOUT_EFFECT = {"__init__", "__module__", "__doc__", "__annotations__", "extra_repr", "__qualname__"}
+WITHOUT_EFFECT |= {"__firstlineno__", "__static_attributes__", "__parameters__"}
+STANDARD = sysconfig.get_paths()["stdlib"]
 
 
-def traced_network(model: nn.Module, input_shape: Sequence[int]) -> tuple[fx.GraphModule, int]:
+class _Tracer(fx.Tracer):
+    """Traces a network without looking into some of its modules, and knows the module in which it failed."""
+
+    def __init__(self, leaf_modules: Sequence[str]) -> None:
+        super().__init__()
+        self.leaf_modules, self.failed_in = leaf_modules, ""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        named = module_qualified_name in self.leaf_modules
+        return named or is_as_torch_runs_it(m) or super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(self, m: nn.Module, *arguments: object, **options: object) -> object:
+        try:
+            return super().call_module(m, *arguments, **options)
+        except Exception:
+            # The innermost module is the first to fail.
+            self.failed_in = self.failed_in or self.path_of_module(m)
+            raise
+
+
+def is_as_torch_runs_it(module: nn.Module) -> bool:
+    """Return whether a module of a class of its own runs as its torch class does, such as a Conv2d with other defaults.
+
+    torch.fx would look into it and find a convolution without a module.
+    """
+    kinds = (nn.Conv2d, nn.Linear, *(each for several in MODULES.values() for each in several))
+    # An instance can have a method, or hooks, of its own.
+    if not isinstance(module, kinds) or module._forward_pre_hooks or module._forward_hooks or "forward" in vars(module):
+        return False
+    own = type(module).__mro__[: next(i for i, cls in enumerate(type(module).__mro__) if cls in kinds)]
+    return all(set(vars(cls)) <= WITHOUT_EFFECT for cls in own)
+
+
+def traced_network(
+    model: nn.Module, input_shape: Sequence[int], leaf_modules: Sequence[str] = ()
+) -> tuple[fx.GraphModule, int]:
     """Return a copy of the network as a graph in evaluation mode, and the number of its logits.
 
     The graph has the shape of every value for two inputs.
 
-    input_shape: (C, S, S) of one input. Raises StudyError if torch.fx can't trace the network, if it can't read inputs
-    of this shape, or unless its output is one tensor of logits (n, classes).
+    input_shape: (C, S, S) of one input. leaf_modules: paths of modules that torch.fx does not look into. Raises
+    StudyError if torch.fx can't trace the network, if it can't read inputs of this shape, or unless its output is one
+    tensor of logits (n, classes).
     """
     try:
         copied = copy.deepcopy(model).eval()
     except Exception as error:
         raise StudyError(f"network: it can't be copied ({one_line(error)})") from error
+    _require_modules(copied, leaf_modules)
+    tracer = _Tracer(leaf_modules)
     try:
-        traced = fx.symbolic_trace(copied)
+        graph = tracer.trace(copied)
     # Tracing runs the code of the network, which can raise anything.
     except Exception as error:
-        raise StudyError(f"network: torch.fx can't trace it ({one_line(error)}{_place(error)})") from error
+        where = f"module {tracer.failed_in}" if tracer.failed_in else "the forward method of the network itself"
+        choice = (
+            f"change it, or leave the module out with network.leaf_modules: [{tracer.failed_in}]"
+            if tracer.failed_in
+            else "change it, or move it into a module of its own that network.leaf_modules names"
+        )
+        raise StudyError(
+            f"network: torch.fx can't trace it ({one_line(error)}{place_of(error)}), in {where}; {choice}"
+        ) from error
+    traced = fx.GraphModule(tracer.root, graph, type(copied).__name__)
+    # The graph has a bare module in place of one that was looked into.
+    traced.meta[CLASSES] = {path: type(module) for path, module in copied.named_modules()}
+    _without_views(traced)
     parameter = next(traced.parameters(), torch.zeros(0))
     try:
         with torch.no_grad():
@@ -48,6 +109,24 @@ def traced_network(model: nn.Module, input_shape: Sequence[int]) -> tuple[fx.Gra
     without_overwriting(traced)
     _require_the_same(copy.deepcopy(model).eval(), traced, input_shape)
     return traced, classes
+
+
+def _require_modules(model: nn.Module, paths: Sequence[str]) -> None:
+    known = [name for name, _ in model.named_modules() if name]
+    for path in paths:
+        if path not in known:
+            near = difflib.get_close_matches(path, known, n=3) or known[:10]
+            raise StudyError(f"network.leaf_modules: {path} is not in the network; nearest: {', '.join(near)}")
+
+
+def _without_views(traced: fx.GraphModule) -> None:
+    """Let `view` give other sizes to any value, as `reshape` does: it can't do that in every layout in memory."""
+    for node in traced.graph.nodes:
+        of_type = any(isinstance(each, torch.dtype) for each in (*node.args, *node.kwargs.values()))
+        if node.op == "call_method" and node.target in ("view", "view_as") and not of_type:
+            node.meta[WRITTEN] = node.target
+            node.target = node.target.replace("view", "reshape")
+    traced.recompile()
 
 
 def _classes(traced: fx.GraphModule) -> int:
@@ -153,13 +232,23 @@ def times(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape))
 
 
-def _place(error: Exception) -> str:
-    """Return the line of the network's code that raised an error: `; FILE, line 3: if x.sum() > 0`."""
-    library = str(Path(torch.__file__).parent)
+def place_of(error: BaseException) -> str:
+    """Return the line of the network's code that raised an error: `; FILE, line 3: if x.sum() > 0`.
+
+    It is the last line outside of torch and of this package, and one of the user's own files if there is one.
+    """
     # Code that the tracer runs but that lies in no file is torch's own.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if os.path.exists(frame.filename)]
-    frames = [frame for frame in frames if not frame.filename.startswith(library) and frame.filename != __file__]
-    return f"; {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+    frames = [frame for frame in frames if not frame.filename.startswith(NOT_OF_A_NETWORK)]
+    installed = [frame for frame in frames if {"site-packages", "dist-packages"} & set(Path(frame.filename).parts)]
+    others = [frame for frame in frames if frame not in installed and not frame.filename.startswith(STANDARD)]
+    own = others or installed
+    return f"; {own[-1].filename}, line {own[-1].lineno}: {own[-1].line}" if own else ""
+
+
+def named(error: BaseException) -> str:
+    """Return an error on one line with its type: `ValueError: width must be even`."""
+    return f"{type(error).__name__}: {one_line(error)}" if str(error).strip() else type(error).__name__
 
 
 def one_line(error: BaseException) -> str:

@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from types import MappingProxyType
 
 import numpy as np
@@ -13,10 +14,13 @@ from torch import Tensor, nn
 
 from prunecurve.data.batches import Split, all_logits, as_input
 from prunecurve.errors import StudyError
-from prunecurve.network.conv_net import Architecture, ConvNet
-from prunecurve.network.learned import TWO_CLASSES
+from prunecurve.network.conv_net import Architecture
+from prunecurve.network.history import history_row
+from prunecurve.network.model_file import ModelFile
+from prunecurve.network.network_file import built, initial_seed, input_shape_of
 from prunecurve.network.parameters import Recipe
-from prunecurve.network.scores import Scores, validation_scores
+from prunecurve.network.scores import validation_scores
+from prunecurve.network.user_network import reported, require_logits, seed_all
 from prunecurve.seeding import stream, stream_seed
 
 log = logging.getLogger("prunecurve")
@@ -52,25 +56,29 @@ class Augmenter:
 
 
 def train(
-    architecture: Architecture,
+    options: Architecture | ModelFile,
     recipe: Recipe,
     training: Split,
     validation: Split,
     seed: int,
     device: torch.device,
     recalls: Mapping[str, int] = MappingProxyType({}),
-) -> tuple[ConvNet, list[dict[str, float]]]:
+) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train a network; return it with the weights of its best validation epoch, and one row per epoch.
 
     The best epoch has the highest balanced accuracy on the validation inputs and, on a tie, the lowest loss;
     its row has 1 in `kept`. recalls: the classes whose recall the rows contain, by the name of the column. Test data
-    are not used. The same arguments give the same weights on the same kind of machine. Raises StudyError if a loss is
-    not finite.
+    are not used. The same arguments give the same weights on the same kind of machine. options: see
+    `network_file.built`. Raises StudyError if a loss is not finite, or if a user's network can't be trained.
     """
-    torch.manual_seed(stream_seed(seed, "initialisation"))
-    model = ConvNet(architecture).to(device, memory_format=torch.channels_last)
+    numbers, users = training.numbers, isinstance(options, ModelFile)
+    classes = numbers["classes"] if users else options.classes
+    model = built(options, numbers, initial_seed(seed))
+    if users:
+        require_logits(model, input_shape_of(numbers), classes, trained=True)
+    model = model.to(device, memory_format=torch.channels_last)
     # Dropout uses torch's global generator. A new seed makes it independent of how many weights were initialised.
-    torch.manual_seed(stream_seed(seed, "dropout"))
+    seed_all(stream_seed(seed, "dropout"))
     order = stream(seed, "batches")
     augmenter = Augmenter(training, recipe, seed)
     steps = math.ceil(len(training) / recipe.batch_size)
@@ -80,19 +88,21 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs
     )
-    weight = torch.tensor(class_weights(recipe, training.labels.cpu().numpy(), architecture.classes), device=device)
+    weight = torch.tensor(class_weights(recipe, training.labels.cpu().numpy(), classes), device=device)
     labels = validation.labels.cpu().numpy()
     rows: list[dict[str, float]] = []
     best, best_weights, started = (-math.inf, -math.inf), None, time.monotonic()
     for epoch in range(1, recipe.epochs + 1):
         rate = schedule.get_last_lr()[0]
-        loss = _one_epoch(model, augmenter, optimiser, schedule, weight, order)
+        # An error of the built-in network would be one of this package, whose traceback belongs in the log.
+        with reported("network.factory: the network fails in training") if users else nullcontext():
+            loss = _one_epoch(model, augmenter, optimiser, schedule, weight, order)
         if not math.isfinite(loss):
             raise StudyError(
                 f"training: the loss is {loss} in epoch {epoch}; lower training.learning_rate ({recipe.learning_rate})"
             )
         scores = validation_scores(all_logits(model, validation), labels)
-        rows.append(_row(epoch, loss, scores, recalls, rate, time.monotonic() - started))
+        rows.append(history_row(epoch, loss, scores, recalls, rate, time.monotonic() - started))
         log.info("%s", _progress(rows[-1], recipe.epochs, seed))
         merit = (scores.balanced_accuracy, -scores.log_loss)
         if math.isfinite(scores.log_loss) and merit > best:
@@ -143,25 +153,6 @@ def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
         schedule.step()
         total += loss.detach().double().cpu() * len(chosen)
     return float(total) / count
-
-
-def _row(
-    epoch: int, loss: float, scores: Scores, recalls: Mapping[str, int], rate: float, seconds: float
-) -> dict[str, float]:
-    # A history without the column `constant` is that of two classes, where a constant answer has one half.
-    constant = {"constant": scores.constant} if scores.constant != TWO_CLASSES else {}
-    return {
-        "epoch": epoch,
-        "train_loss": loss,
-        "val_loss": scores.log_loss,
-        "val_accuracy": scores.accuracy,
-        "val_balanced_accuracy": scores.balanced_accuracy,
-        **{f"val_recall_{name}": float(scores.recalls[label]) for name, label in recalls.items()},
-        **constant,
-        "above_constant": int(scores.above_constant),
-        "learning_rate": rate,
-        "seconds": round(seconds, 2),
-    }
 
 
 def _progress(row: dict[str, float], epochs: int, seed: int) -> str:

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from prunecurve.network.layer_file import LayerFile
+from prunecurve.network.model_file import ModelFile
 from prunecurve.sweep.inputs import InputFiles
 
 
@@ -13,7 +14,7 @@ class ValidationSet:
     """The validation inputs, as the maps that the layers behind the pruned one read, and what is known of that layer.
 
     features: float32, see `LayerFile.features`. labels: (N,), the class of each input, 0 … C − 1. layer: the pruned
-    layer. threads: the number of threads for criteria. model: the path of the network, needed if `layer.backend` is
+    layer. threads: the number of threads for criteria. model: the file of the network, needed if `layer.backend` is
     torch. inputs: the files of the split, needed if the features are not stored. chosen: the numbers of the inputs in
     the split, if they are not all.
     """
@@ -22,7 +23,7 @@ class ValidationSet:
     labels: np.ndarray
     layer: LayerFile
     threads: int = 1
-    model: str | None = None
+    model: ModelFile | None = None
     inputs: InputFiles | None = None
     chosen: np.ndarray | None = None
 

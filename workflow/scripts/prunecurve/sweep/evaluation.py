@@ -8,6 +8,7 @@ from prunecurve.data import tasks
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array
 from prunecurve.network.layer_file import LayerFile, load_layer
+from prunecurve.network.model_file import ModelFile
 from prunecurve.sweep.backends import backend_of
 from prunecurve.sweep.inputs import InputFiles
 from prunecurve.sweep.removal import REMOVALS
@@ -38,7 +39,7 @@ class Evaluator:
         labels: str,
         layer: str,
         mean_features: str | None = None,
-        model: str | None = None,
+        model: ModelFile | None = None,
         threads: int = 1,
         inputs: InputFiles | None = None,
     ) -> None:

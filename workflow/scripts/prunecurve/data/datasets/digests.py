@@ -1,4 +1,4 @@
-"""The digest of a data set's files. A second call reads only the files that changed."""
+"""The digests of a data set's files, and of others. A second call reads only the files that changed."""
 
 import hashlib
 import json
@@ -22,28 +22,42 @@ def digest_of_files(data_dir: str | Path, paths: Iterable[str], cache: str | Pat
     for the digests of the single files, so that a second call does not read them again. It may be missing, damaged,
     deleted or in a read-only folder. Raises StudyError, naming the file, if a file cannot be read.
     """
+    content = hashlib.sha256()
+    for path, digest in digests_of_files(data_dir, paths, cache).items():
+        content.update(f"{path}\0{digest}\n".encode(errors="surrogateescape"))
+    return content.hexdigest()[:16]
+
+
+def digests_of_files(
+    folder: str | Path, paths: Iterable[str], cache: str | Path | None = None, key: str = "data_dir"
+) -> dict[str, str]:
+    """Return the digest of the content of each file, 32 hexadecimal digits, by its path.
+
+    paths: relative to the folder, or absolute. key: the config key that names the files, for the message. The other
+    arguments and errors are those of `digest_of_files`.
+    """
     # A cache holds the digests of one folder, so that it does not grow.
-    name = os.path.realpath(data_dir)
+    name = os.path.realpath(folder)
     old = _read_cache(cache, name)
-    new, content = {}, hashlib.sha256()
+    new, digests = {}, {}
     settled = time.time_ns() - int(SETTLED * 1e9)
     for path in paths:
-        file = f"{data_dir}/{path}"
+        file = os.path.join(folder, path)
         try:
             stat = os.stat(file)
             # A change of any of these means that the file may be another one. A changed file gets a new ctime even if
             # its modification time is set back.
-            key = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+            state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             before = old.get(path)
-            digest = before[1] if before and before[0] == key else _digest(file)
+            digest = before[1] if before and before[0] == state else _digest(file)
         except OSError as error:
-            raise StudyError(f"data_dir: {file} can't be read: {error.strerror or error}") from error
+            raise StudyError(f"{key}: {file} can't be read: {error.strerror or error}") from error
         if max(stat.st_mtime_ns, stat.st_ctime_ns) < settled:
-            new[path] = (key, digest)
-        content.update(f"{path}\0{digest}\n".encode(errors="surrogateescape"))
+            new[path] = (state, digest)
+        digests[path] = digest
     if cache and new != old:
         _write_cache(cache, name, new)
-    return content.hexdigest()[:16]
+    return digests
 
 
 def _digest(path: str) -> str:

@@ -1,5 +1,6 @@
 """Downloads with torchvision."""
 
+import importlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable
@@ -7,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from prunecurve.data.torchvision_operators import with_torchvision
 from prunecurve.errors import StudyError
 
 OFFLINE_CHOICES = (
@@ -59,19 +61,5 @@ def download(
 
 
 def import_torchvision_datasets() -> Any:
-    """Import torchvision.datasets, even if torchvision was compiled for another build of torch.
-
-    With a CPU-only torch, the import can fail because two compiled operators are missing. Declaring
-    them is enough, because the data sets do not use them.
-    """
-    import torch
-
-    try:
-        from torchvision import datasets
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        from torchvision import datasets
-    return datasets
+    """Import torchvision.datasets, even if torchvision was compiled for another build of torch."""
+    return with_torchvision(lambda: importlib.import_module("torchvision.datasets"))

@@ -7,13 +7,14 @@ the backend that it uses, and its code digest contains no other.
 import importlib
 
 from prunecurve.network.layer_file import LayerFile
+from prunecurve.network.model_file import ModelFile
 from prunecurve.sweep.inputs import InputFiles
 
 
-def backend_of(layer: LayerFile, model: str | None, threads: int, inputs: InputFiles | None = None):
+def backend_of(layer: LayerFile, model: ModelFile | None, threads: int, inputs: InputFiles | None = None):
     """Return the backend of a layer.
 
-    Only `torch` uses the other arguments. model: the path of the network. threads: its number of threads. inputs: the
+    Only `torch` uses the other arguments. model: the file of the network. threads: its number of threads. inputs: the
     files of the split, needed if features.npy has no values.
     """
     module = importlib.import_module(f"{__name__}.{layer.backend}_backend")

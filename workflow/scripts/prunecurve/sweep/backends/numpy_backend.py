@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from prunecurve.network.layer_file import LayerFile
+from prunecurve.network.model_file import ModelFile
 from prunecurve.sweep.head import Head, logits, partial_sums_shape
 from prunecurve.sweep.inputs import InputFiles
 
@@ -13,7 +14,7 @@ class Backend:
     """Computes the linear layers behind a layer. Only `layer` is used: it has the weights."""
 
     def __init__(
-        self, layer: LayerFile, model: str | None = None, threads: int = 1, inputs: InputFiles | None = None
+        self, layer: LayerFile, model: ModelFile | None = None, threads: int = 1, inputs: InputFiles | None = None
     ) -> None:
         self.head = Head(layer)
 

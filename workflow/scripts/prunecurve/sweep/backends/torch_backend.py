@@ -13,16 +13,19 @@ from torch import Tensor
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array
-from prunecurve.network.conv_net import load_model, prepare_torch
 from prunecurve.network.layer_file import LayerFile
 from prunecurve.network.layers import PrunableLayer
+from prunecurve.network.model_file import ModelFile
+from prunecurve.network.network_file import load_network, prepare_torch
 from prunecurve.sweep.inputs import BATCH, InputFiles
 
 
 class Backend:
     """The rest of a network behind a layer."""
 
-    def __init__(self, layer: LayerFile, model: str | None, threads: int, inputs: InputFiles | None = None) -> None:
+    def __init__(
+        self, layer: LayerFile, model: ModelFile | None, threads: int, inputs: InputFiles | None = None
+    ) -> None:
         """Read the network. Raises StudyError if its path is missing.
 
         inputs: where the inputs of the split are, needed if features.npy has no values.
@@ -30,8 +33,8 @@ class Backend:
         if model is None:
             raise StudyError(f"layer: more than linear layers follow {layer.name}; give the network with --model")
         prepare_torch("cpu", threads)
-        network = load_model(model)
-        self.network = PrunableLayer(network, layer.name, network.input_shape)
+        network, shape, leaf_modules = load_network(model)
+        self.network = PrunableLayer(network, layer.name, shape, leaf_modules=leaf_modules)
         # Gradients are computed for maps alone.
         self.network.traced.requires_grad_(False)
         self.inputs, self.batch = inputs, BATCH if inputs is None else inputs.batch

@@ -1,0 +1,48 @@
+"""The function that returns a user's network (network.factory), as the config names it. Nothing of it is imported here.
+
+Snakemake reads this module at every start, and it imports no torch.
+"""
+
+import os
+import re
+from typing import NamedTuple
+
+from prunecurve.errors import StudyError
+
+FORMS = "FILE.py:FUNCTION or package.module:FUNCTION"
+# Replaced by the seed in the path of weights (network.weights).
+SEED_IN_PATH = "{seed}"
+
+
+class Factory(NamedTuple):
+    """A function: of the file `file` or, if this is None, of the module `module` of an installed package."""
+
+    text: str
+    function: str
+    file: str | None
+    module: str | None
+
+
+def parsed_factory(text: str) -> Factory:
+    """Return what network.factory names; `~` is the home folder. Raises StudyError if it has another form."""
+    if wrong := wrong_form(text):
+        raise StudyError(f"network.factory: {text} {wrong}")
+    place, _, function = text.rpartition(":")
+    if place.endswith(".py"):
+        return Factory(text, function, os.path.expanduser(place), None)
+    return Factory(text, function, None, place)
+
+
+def wrong_form(text: str) -> str | None:
+    """Return what is wrong with the form of network.factory; None if it is one of FORMS."""
+    place, _, function = text.rpartition(":")
+    if not function.isidentifier() or not place:
+        return f"does not name a function; write {FORMS}"
+    if not place.endswith(".py") and not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", place):
+        return f"names neither a file that ends in .py nor a module; write {FORMS}"
+    return None
+
+
+def path_of_weights(weights: str, seed: int) -> str:
+    """Return the path of a seed's weights; `~` is the home folder."""
+    return os.path.expanduser(weights.replace(SEED_IN_PATH, str(seed)))
