@@ -13,6 +13,9 @@ Precision = Literal["float32", "bfloat16"]
 class Network(Section):
     """The network that is trained and pruned."""
 
+    factory: str = ""
+    """A network from outside."""
+
     channels: list[Width] = Field([16, 32, 64], min_length=1)
     """Number of output channels of each convolution block."""
 
