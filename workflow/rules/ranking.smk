@@ -9,7 +9,7 @@ rule rank_channels:
         maps=lambda w: read_by(w.criterion, "maps", f"{IN_LAYER}/activations/{SPLIT}/maps_{POINT}.npy"),
         features=lambda w: read_by(w.criterion, "labels", f"{IN_LAYER}/activations/val/features.npy"),
         labels=lambda w: read_by(w.criterion, "labels", f"{SEED}/labels/val.npy"),
-        model=lambda w: read_by(w.criterion, "labels", model_of(w.layer)),
+        model=lambda w: model_of(w.layer) if "labels" in criteria.reads(w.criterion) else [],
     output:
         RANKING,
     log:

@@ -45,14 +45,14 @@ rule eval_pruned:
     # One evaluation in numpy takes less time than its submission to a cluster. The profile sets how many are submitted
     # together. In torch, one job evaluates all K of a ranking.
     group:
-        lambda w: {"numpy": "evaluations", "torch": "torch_evaluations"}[BACKENDS[w.layer]]
+        lambda w: {"numpy": "evaluations", "torch": "torch_evaluations"}[likely_backend(w.layer)]
     conda:
-        lambda w: {"numpy": "../envs/sweep.yaml", "torch": "../envs/torch.yaml"}[BACKENDS[w.layer]]
-    threads: lambda w: threads_of(w.layer)
+        lambda w: {"numpy": "../envs/sweep.yaml", "torch": "../envs/torch.yaml"}[likely_backend(w.layer)]
+    threads: lambda w: threads_with(likely_backend(w.layer))
     resources:
         # In numpy, all K of 10,000 inputs take a second. The rest is for starting Python and a slow file system.
-        mem_mb=lambda w, attempt: {"numpy": 500, "torch": 2000}[BACKENDS[w.layer]] * attempt,
-        runtime=lambda w, attempt: {"numpy": 5, "torch": 10}[BACKENDS[w.layer]] * attempt,
+        mem_mb=lambda w, attempt: {"numpy": 500, "torch": 2000}[likely_backend(w.layer)] * attempt,
+        runtime=lambda w, attempt: {"numpy": 5, "torch": 10}[likely_backend(w.layer)] * attempt,
     params:
         script=script("eval_pruned"),
         # Only the backend that is used: an edit to the other one does not trigger a re-run.

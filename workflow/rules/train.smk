@@ -1,16 +1,19 @@
 # From inputs and labels to a network: its layers before it is trained, and its weights.
 
 
+NETWORK = {key: value for key, value in config["network"].items() if key != "factory"}
+
+
 # Which layers of the network can be pruned, and what that costs. Only shapes matter, so nothing is trained.
-rule describe_network:
+checkpoint describe_network:
     input:
         **{
             kind: expand(f"{SEED}/{kind}/train.npy", seed=SEEDS[0], allow_missing=True)
             for kind in ("images", "inputs", "labels")
         },
     output:
-        table="results/{study}/layers.csv",
-        text="results/{study}/layers.txt",
+        table=LAYER_TABLE,
+        text=LAYER_TEXT,
     log:
         "results/{study}/logs/describe_network.log",
     conda:
@@ -22,11 +25,15 @@ rule describe_network:
         script=script("describe_network"),
         code=code("describe_network"),
         settings=settings_of("network"),
-        network=options(config["network"]),
+        network=options(NETWORK),
     shell:
         "python {params.script:q} --images {input.images:q} --inputs {input.inputs:q} --labels {input.labels:q}"
         " {params.network:q} --table {output.table:q} --text {output.text:q} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"
+
+
+# Only where jobs wait for it: for a checkpoint, each job of a cluster would look through all rules.
+rules.describe_network.rule.is_checkpoint = BY_CHECKPOINT
 
 
 # What the network depends on, and what it must reach.
@@ -42,6 +49,8 @@ rule train:
             for split in ("train", "val")
             for kind in ("images", "inputs", "labels")
         },
+        # A network is not trained for a layer that it does not have.
+        plan=lambda w: after_plan(),
     output:
         model="results/{study}/seed{seed}/model.pt",
         history="results/{study}/seed{seed}/training.csv",
@@ -62,7 +71,7 @@ rule train:
         code=code("train"),
         settings=settings_of("preprocess", "network", "training", "device", "threads"),
         preprocess=options(config["preprocess"]),
-        network=options(config["network"]),
+        network=options(NETWORK),
         recipe=options(RECIPE),
         # Their recalls are columns of the history.
         recalls=[f"{name}={label}" for name, label in TASK.RECALLS.items()],
