@@ -5,6 +5,8 @@
 rule describe_layer:
     input:
         model=rules.train.output.model,
+        # A layer that a target names can be one that the network does not have.
+        plan=lambda w: after_plan(w.layer),
     output:
         LAYER_FILE,
     log:

@@ -18,8 +18,8 @@ _known = []
 def plan():
     """Return the layers of the network. Only for functions of `input` and `params`.
 
-    If a rule has a function of `params` that calls it, a function of its `input` must call it too: the job then waits for
-    the checkpoint. Raises WorkflowError if the config asks for a layer or a K that the network does not have.
+    A job whose `params` call it must call it in its `input` too; it then waits for the checkpoint. Raises WorkflowError
+    if the config asks for a layer or a K that the network does not have.
     """
     if BUILT_IN:
         return BUILT_IN
@@ -124,7 +124,8 @@ def likely_backend(layer):
 
 def k_batches_of(layer):
     """Return the evaluation jobs of a layer: the values of K by the name of the job. The name is part of the file name."""
-    return _k_batches(of_layer({layer: layer for layer in plan().channels}, layer), plan())
+    after_plan(layer)
+    return _k_batches(layer, plan())
 
 
 @functools.cache
@@ -132,9 +133,14 @@ def _k_batches(layer, plan):
     return k_batches(config, layer, plan)
 
 
-def after_plan():
-    """Return no files, after the layers of the network are known. With it, a job waits for the checkpoint."""
-    plan()
+def after_plan(layer=None):
+    """Return no files, once the layers of the network are known. An input function that calls it lets its job wait.
+
+    Raises WorkflowError if the layer, one that a target names, can't be pruned.
+    """
+    known = plan()
+    if layer:
+        of_layer(known.channels, layer)
     return []
 
 
