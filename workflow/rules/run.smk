@@ -16,6 +16,8 @@ def replaced_settings(known):
     """
     if config["overwrite"]:
         return []
+    # An old table may not have the layer that the config names.
+    known = None if known and list(misfits(config, known)) else known
     try:
         # A study may consist of its sensitivity alone.
         tables = [placed(f"results/{STUDY}/{name}.csv") for name in ("curve", "sensitivity")]

@@ -65,7 +65,8 @@ def known_misfits():
         return []
     stored = stored_settings(placed(LAYER_TABLE.format(study=STUDY)))
     keys = [line.partition(SEPARATOR)[0] for line in stored]
-    asked = {*own.settings, own.code, *(all_settings()[key] for key in keys if key in all_settings())}
+    settings_of_job = own.settings({"study": STUDY}) if callable(own.settings) else own.settings
+    asked = {*settings_of_job, own.code, *(all_settings()[key] for key in keys if key in all_settings())}
     return list(misfits(config, found)) if asked <= set(stored) else []
 
 
