@@ -33,7 +33,7 @@ def messages(config: dict, rows: list[dict[str, str]]) -> list[str]:
 
 def test_the_plan_of_the_config_and_of_the_table_are_the_same():
     config = check({"network": NETWORK, "sweep": {"ks": [7, 2], "ks_per_job": 2}})
-    architecture = Architecture(in_channels=2, image_size=28, **config["network"])
+    architecture = Architecture(in_channels=2, image_size=28, **NETWORK)
     rows = layer_table(random_network(architecture, 0), [2, 28, 28])
     built_in = Plan.of(config)
     read = Plan.read([{name: as_text(value) for name, value in row.items()} for row in rows])
