@@ -231,6 +231,7 @@ def test_a_study_planned_through_the_checkpoint_is_the_same(finished, tmp_path):
     assert study.path("layers.csv").exists() and study.plan() == {}
 
 
+@pytest.mark.snakemake
 def test_a_layer_that_the_network_does_not_have_stops_the_run_before_the_training(tmp_path):
     study = study_from_outside(tmp_path)
     figure = "results/digits/figures/mean_feature_maps_shared_scale_layer1.0.conv1_seed0.png"
