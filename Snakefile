@@ -15,6 +15,7 @@ configfile: "config.yaml" if Path("config.yaml").exists() else str(Path(workflow
 
 
 include: "workflow/rules/common/config.smk"
+include: "workflow/rules/common/plan.smk"
 include: "workflow/rules/common/parameters.smk"
 include: "workflow/rules/common/inputs.smk"
 include: "workflow/rules/common/results.smk"
@@ -38,13 +39,13 @@ report: "workflow/report/workflow.rst"
 rule all:
     default_target: True
     input:
-        everything(),
+        lambda w: everything(),
 
 
 # The figures and the summary. With `--config archive=NAME` they come from a frozen study, without running it.
 rule figures:
     input:
-        all_figures(DRAWN),
+        lambda w: all_figures(DRAWN),
         expand(rules.summarise.output, study=DRAWN),
 
 
@@ -86,7 +87,9 @@ rule partial:
 rule sensitivity:
     input:
         expand(rules.plot.output, study=STUDY, figure=figures.of("of_sensitivity")),
-        expand(rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=CONVOLUTIONS, target="_sensitivity"),
+        lambda w: expand(
+            rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=plan().convolutions, target="_sensitivity"
+        ),
 
 
 # Freeze the study in archive/{study}. `snakemake archive/NAME/manifest.json` gives the archive another name.

@@ -12,18 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunecurve.ranking import criteria
 from prunecurve import config as config_module
-from prunecurve.config import (
-    backend,
-    check,
-    convolutions,
-    k_batches,
-    keys,
-    ks,
-    layers,
-    of_archive,
-    original_text,
-    pruned_layer,
-)
+from prunecurve.config import Plan, check, k_batches, keys, ks, of_archive, original_text, pruned_layer
 from prunecurve.data.datasets import DATASETS
 from prunecurve.data.planning import asked_sizes
 from prunecurve.errors import StudyError
@@ -229,24 +218,26 @@ def test_names_are_those_of_the_code():
 
 def test_ks_always_hold_the_control():
     config = check({"sweep": {"ks": [9, 3, 20, 3]}})
-    assert ks(config, "conv3") == [0, 3, 9, 20]
-    assert ks(config, "conv1") == [0, 3, 9], "a smaller layer has fewer values of K"
-    assert ks(check({}), "conv3") == list(range(64))
+    plan = Plan.of(config)
+    assert ks(config, "conv3", plan) == [0, 3, 9, 20]
+    assert ks(config, "conv1", plan) == [0, 3, 9], "a smaller layer has fewer values of K"
+    assert ks(check({}), "conv3", plan) == list(range(64))
 
 
 def test_layers_and_their_jobs():
     config = check({"sweep": {"ks_per_job": 48}})
-    assert convolutions(config) == {"conv1": 16, "conv2": 32, "conv3": 64}
-    assert layers(config) == {**convolutions(config), "linear1": 128, "linear2": 32}
-    assert pruned_layer(config) == "conv3"
-    assert pruned_layer(check({"layer": "conv2"})) == "conv2"
-    assert {layer: backend(config, layer) for layer in layers(config)} == {
+    plan = Plan.of(config)
+    assert plan.convolutions == {"conv1": 16, "conv2": 32, "conv3": 64}
+    assert plan.channels == {**plan.convolutions, "linear1": 128, "linear2": 32}
+    assert pruned_layer(config, plan) == "conv3"
+    assert pruned_layer(check({"layer": "conv2"}), plan) == "conv2"
+    assert plan.backends == {
         **{"conv1": "torch", "conv2": "torch"},
         **{"conv3": "numpy", "linear1": "numpy", "linear2": "numpy"},
     }
-    assert list(k_batches(config, "conv3")) == ["0-47", "48-63"]
-    assert list(k_batches(check({}), "conv2")) == ["0-31"], "the sweep of a layer before the last is one job"
-    assert list(k_batches(config, "linear1")) == ["0-47", "48-95", "96-127"]
+    assert list(k_batches(config, "conv3", plan)) == ["0-47", "48-63"]
+    assert list(k_batches(check({}), "conv2", plan)) == ["0-31"], "the sweep of a layer before the last is one job"
+    assert list(k_batches(config, "linear1", plan)) == ["0-47", "48-95", "96-127"]
 
 
 def test_the_layers_and_backends_of_the_config_are_those_of_the_network():
@@ -258,16 +249,17 @@ def test_the_layers_and_backends_of_the_config_are_those_of_the_network():
     from prunecurve.network.conv_net import Architecture
 
     config = check({"network": {"channels": [3, 4, 5], "hidden": [6, 7]}})
+    plan = Plan.of(config)
     model = random_network(
         Architecture(in_channels=2, image_size=12, channels=[3, 4, 5], kernel_size=3, hidden=[6, 7], dropout=0.5), 0
     )
-    for name, channels in layers(config).items():
+    for name, channels in plan.channels.items():
         layer = describe(layer_of(model, name))
-        assert (layer.channels, layer.backend) == (channels, backend(config, name)), name
-        assert (layer.scale is None) == (name not in convolutions(config))
-    assert layer_of(model, "last").path == pruned_layer(config)
+        assert (layer.channels, layer.backend) == (channels, plan.backends[name]), name
+        assert (layer.scale is None) == (name not in plan.convolutions)
+    assert layer_of(model, "last").path == pruned_layer(config, plan)
     network = config["network"]
-    paths = [*layers(config), conv_net_plan.output_layer(network), *conv_net_plan.other_modules(network)]
+    paths = [*plan.channels, *plan.refused]
     assert sorted(paths) == sorted(path for path, _ in model.named_modules() if path)
     shape = {key: network[key] for key in BuiltIn.model_fields}
     grey = random_network(Architecture(in_channels=1, image_size=12, **shape), 0)
@@ -375,7 +367,7 @@ def test_the_order_of_keys_changes_no_job(random):
 
 def test_whole_numbers_with_a_decimal_point_become_integers():
     config = check({"training": {"epochs": 3.0}, "seeds": [1.0], "sweep": {"ks": [5.0]}})
-    assert (repr(config["training"]["epochs"]), repr(config["seeds"]), repr(ks(config, "conv3"))) == (
+    assert (repr(config["training"]["epochs"]), repr(config["seeds"]), repr(ks(config, "conv3", Plan.of(config)))) == (
         "3",
         "[1]",
         "[0, 5]",
@@ -441,11 +433,10 @@ def test_jobs_and_scripts_accept_all_allowed_values(data):
     except StudyError as error:
         assert any(key in str(error) for key in [*chosen, "network.channels", "images.", "training.same_weight"]), error
         return
-    for layer, channels in layers(complete).items():
-        jobs = k_batches(complete, layer)
-        assert [k for several in jobs.values() for k in several] == ks(complete, layer) and max(
-            ks(complete, layer)
-        ) < channels
+    plan = Plan.of(complete)
+    for layer, channels in plan.channels.items() if plan else ():
+        chosen, jobs = ks(complete, layer, plan), k_batches(complete, layer, plan)
+        assert [k for several in jobs.values() for k in several] == chosen and max(chosen) < channels
     options = rules_options()
     arrays = ("images", "inputs", "labels")
     paths = [f"--{a}-{b}=x" for a in ("train", "val") for b in arrays] + ["--model=x"]

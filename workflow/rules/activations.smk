@@ -5,6 +5,8 @@
 rule describe_layer:
     input:
         model=MODEL,
+        # A layer that a target names can be one that the network does not have.
+        plan=lambda w: after_plan(w.layer),
     output:
         LAYER_FILE,
     log:
@@ -55,6 +57,7 @@ rule collect_activations:
         network=lambda w: network_options(),
         settings=settings_of("preprocess", "activations", "device", "threads"),
         batch=options(config["activations"]),
+        stored=config["sweep"]["stored_mb"],
         device=config["device"],
         torch_threads=config["threads"],
         preprocess=options(config["preprocess"]),
@@ -64,7 +67,8 @@ rule collect_activations:
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
         " --labels {input.labels:q} {params.preprocess:q} {params.network:q}"
-        " --layer {params.layer} {params.batch:q} --device {params.device} --threads {params.torch_threads}"
+        " --layer {params.layer} {params.batch:q} --stored-mb {params.stored}"
+        " --device {params.device} --threads {params.torch_threads}"
         f" --folder {WRITTEN}/seed{{wildcards.seed}}/{{params.layer}}/activations/{{params.split}}"
         " --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

@@ -68,7 +68,8 @@ rule plot_network:
     log:
         "results/{study}/logs/plot/{figure}_{layer}_seed{seed}.log",
     wildcard_constraints:
-        figure="|".join(NETWORK_FIGURES),
+        # Longer names first: one begins with another, and a layer can have any name.
+        figure="|".join(sorted(NETWORK_FIGURES, key=len, reverse=True)),
     group:
         "figures"
     conda:

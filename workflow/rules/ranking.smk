@@ -9,7 +9,9 @@ rule rank_channels:
         maps=lambda w: read_by(w.criterion, "maps", f"{IN_LAYER}/activations/{SPLIT}/maps_{POINT}.npy"),
         features=lambda w: read_by(w.criterion, "labels", f"{IN_LAYER}/activations/val/features.npy"),
         labels=lambda w: read_by(w.criterion, "labels", f"{SEED}/labels/val.npy"),
-        model=lambda w: read_by(w.criterion, "labels", model_of(w.layer)),
+        model=lambda w: model_of(w.layer) if "labels" in criteria.reads(w.criterion) else [],
+        images=lambda w: inputs_for(w.layer, "images", "val") if "labels" in criteria.reads(w.criterion) else [],
+        inputs=lambda w: inputs_for(w.layer, "inputs", "val") if "labels" in criteria.reads(w.criterion) else [],
     output:
         RANKING,
     log:
@@ -37,9 +39,10 @@ rule rank_channels:
         point=lambda w: criteria.point(w.criterion, POINT),
         torch_threads=lambda w: config["threads"] if "labels" in criteria.reads(w.criterion) else 1,
         parameters=lambda w: parameters(w.criterion),
-        network=lambda w: network_options() if read_by(w.criterion, "labels", model_of(w.layer)) else [],
+        network=lambda w: torch_options(w.layer) if "labels" in criteria.reads(w.criterion) else [],
     shell:
-        "python {params.script:q} --criterion {params.criterion} --layer {input.layer:q} --model {input.model:q} {params.network:q}"
+        "python {params.script:q} --criterion {params.criterion} --layer {input.layer:q} --model {input.model:q}"
+        " --images {input.images:q} --inputs {input.inputs:q} {params.network:q}"
         " --point {params.point} --channels {input.channels:q} --maps {input.maps:q} --features {input.features:q}"
         " --labels {input.labels:q} --parameters {params.parameters:q} --threads {params.torch_threads} --seed {params.seed}"
         " --output {output:q} --log {log:q} --settings {params.settings:q} {params.code:q}"

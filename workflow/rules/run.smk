@@ -9,14 +9,19 @@ FOLLOWER = Follower(
 )
 
 
-def replaced_settings():
-    """Return what this run would replace in a finished study of the same name: one line per setting."""
+def replaced_settings(known):
+    """Return what this run would replace in a finished study of the same name: one line per setting.
+
+    known: the layers of the network, or None if they are not known yet.
+    """
     if config["overwrite"]:
         return []
+    # An old table may not have the layer that the config names.
+    known = None if known and list(misfits(config, known)) else known
     try:
         # A study may consist of its sensitivity alone.
         tables = [placed(f"results/{STUDY}/{name}.csv") for name in ("curve", "sensitivity")]
-        return replaced(next(filter(None, map(read_settings, tables)), []), config, OF_FILES)
+        return replaced(next(filter(None, map(read_settings, tables)), []), config, OF_FILES, known)
     except StudyError:
         # The table was edited by hand, so it does not belong to any settings.
         return []
@@ -30,7 +35,11 @@ def writes_to_study():
 
 def former_figures():
     """Return the figures in the study's folder that the config does not draw; none before all others are drawn."""
-    current = set(map(placed, all_figures(DRAWN)))
+    try:
+        current = set(map(placed, all_figures(DRAWN)))
+    except IncompleteCheckpointException:
+        # With --until the run ended before the layers were known.
+        return []
     if not all(map(os.path.exists, current)):
         return []
     current |= set(map(placed, expand(rules.plot.output, study=DRAWN, figure=figures.of("of_sensitivity"))))
@@ -57,12 +66,21 @@ def below_requirement(trained_now=()):
     return lines
 
 
-REPLACED = replaced_settings() if workflow.is_main_process else []
-differences = "\n  ".join(REPLACED)
-REPLACES = (
-    f"{placed(f'results/{STUDY}')} holds a finished study that was made with other settings:\n  {differences}\n"
-    "To keep it, give this study a name: --config study=NAME. To replace it: --config overwrite=true."
-)
+def replaces(lines):
+    """Return the message about these replaced settings."""
+    differences = "\n  ".join(lines)
+    return (
+        f"{placed(f'results/{STUDY}')} holds a finished study that was made with other settings:\n  {differences}\n"
+        "To keep it, give this study a name: --config study=NAME. To replace it: --config overwrite=true."
+    )
+
+
+if lines := known_misfits():
+    differences = "\n  ".join(lines)
+    raise WorkflowError(f"the config has errors:\n  {differences}")
+
+REPLACED = replaced_settings(BUILT_IN or table_of_layers()) if workflow.is_main_process else []
+REPLACES = replaces(REPLACED)
 # Whether a run that uses an archive writes to a study is known when it starts.
 if REPLACED and not ARCHIVE:
     logger.warning(REPLACES)

@@ -16,7 +16,7 @@ CLASS_RECALL = (
 
 rule aggregate:
     input:
-        rows=lambda w: rows(seeds_of(w.study), ORDERS, REMOVALS, LAYER),
+        rows=lambda w: rows(seeds_of(w.study), ORDERS, REMOVALS, studied_layer()),
         of_classes=lambda w: class_files(w.study),
     output:
         **CLASS_RECALL,
@@ -37,12 +37,12 @@ rule aggregate:
             *settings_of("layer", "ranking.criteria", "sweep.removals", "sweep.ks"),
             *settings_of_rankings(CRITERIA),
         ],
-        rows=lambda w: template(ROWS, layer=LAYER),
+        rows=lambda w: template(ROWS, layer=studied_layer()),
         seeds=lambda w: seeds_of(w.study),
         criteria=ORDERS,
         removals=REMOVALS,
-        k_batches=list(K_BATCHES[LAYER]),
-        ks=sum(K_BATCHES[LAYER].values(), []),
+        k_batches=lambda w: list(k_batches_of(studied_layer())),
+        ks=lambda w: sum(k_batches_of(studied_layer()).values(), []),
         of_classes=lambda w, output: (
             ["--recalls", output.recalls, "--task", config["task"], *class_options()] if TASK.CLASS_COUNTS else []
         ),
@@ -182,7 +182,7 @@ rule compare_images:
 
 rule compare_rankings:
     input:
-        lambda w: expand(RANKING, study=STUDY, seed=seeds_of(w.study), layer=LAYER, criterion=ORDERS),
+        lambda w: expand(RANKING, study=STUDY, seed=seeds_of(w.study), layer=studied_layer(), criterion=ORDERS),
     output:
         table="results/{study}/agreement.csv",
         settings="results/{study}/agreement.csv.settings",
@@ -203,9 +203,9 @@ rule compare_rankings:
             *settings_of("layer", "ranking.criteria"),
             *settings_of_rankings(CRITERIA),
         ],
-        rankings=lambda w: template(RANKING, layer=LAYER),
+        rankings=lambda w: template(RANKING, layer=studied_layer()),
         dataset=DATASET,
-        layer=LAYER,
+        layer=lambda w: studied_layer(),
         seeds=lambda w: seeds_of(w.study),
         criteria=ORDERS,
     shell:
@@ -220,7 +220,7 @@ rule explain_shape:
         curve=rules.aggregate.output.curve,
         recalls=[rules.aggregate.output.recalls] if TASK.CLASS_COUNTS else [],
         of_classes=lambda w: class_files(w.study),
-        rows=lambda w: rows(seeds_of(w.study), ORDERS[:1], REMOVAL_NAMES, LAYER),
+        rows=lambda w: rows(seeds_of(w.study), ORDERS[:1], REMOVAL_NAMES, studied_layer()),
     output:
         shown="results/{study}/shape.csv",
         shown_settings="results/{study}/shape.csv.settings",
@@ -244,12 +244,12 @@ rule explain_shape:
         script=script("explain_shape"),
         code=code("explain_shape", OF_TASK),
         task=config["task"],
-        rows=lambda w: template(ROWS, layer=LAYER),
+        rows=lambda w: template(ROWS, layer=studied_layer()),
         seeds=lambda w: seeds_of(w.study),
         criterion=ORDERS[0],
         removals=list(REMOVAL_NAMES),
-        k_batches=list(K_BATCHES[LAYER]),
-        ks=sum(K_BATCHES[LAYER].values(), []),
+        k_batches=lambda w: list(k_batches_of(studied_layer())),
+        ks=lambda w: sum(k_batches_of(studied_layer()).values(), []),
         of_classes=lambda w: class_options(),
     shell:
         "python {params.script:q} --task {params.task} --recalls {input.recalls:q} {params.of_classes:q}"
@@ -261,7 +261,9 @@ rule explain_shape:
 
 rule aggregate_channels:
     input:
-        lambda w: expand(f"{IN_LAYER}/activations/test/channels.csv", study=STUDY, seed=seeds_of(w.study), layer=LAYER),
+        lambda w: expand(
+            f"{IN_LAYER}/activations/test/channels.csv", study=STUDY, seed=seeds_of(w.study), layer=studied_layer()
+        ),
     output:
         table="results/{study}/channels.csv",
         settings="results/{study}/channels.csv.settings",
@@ -278,9 +280,9 @@ rule aggregate_channels:
         script=script("aggregate_channels"),
         code=code("aggregate_channels"),
         settings=lambda w: setting_of_seeds(w.study) + settings_of("layer"),
-        channels=lambda w: template(f"{IN_LAYER}/activations/test/channels.csv", layer=LAYER),
+        channels=lambda w: template(f"{IN_LAYER}/activations/test/channels.csv", layer=studied_layer()),
         dataset=DATASET,
-        layer=LAYER,
+        layer=lambda w: studied_layer(),
         seeds=lambda w: seeds_of(w.study),
     shell:
         "python {params.script:q} --channels {params.channels:q} --dataset {params.dataset} --layer {params.layer}"
@@ -291,7 +293,9 @@ rule aggregate_channels:
 rule aggregate_sensitivity:
     input:
         rows=lambda w: [
-            row for layer in CONVOLUTIONS for row in rows(seeds_of(w.study), SENSITIVITY_ORDERS, ["structural"], layer)
+            row
+            for layer in plan().convolutions
+            for row in rows(seeds_of(w.study), SENSITIVITY_ORDERS, ["structural"], layer)
         ],
     output:
         table="results/{study}/sensitivity.csv",
@@ -314,10 +318,10 @@ rule aggregate_sensitivity:
         rows=lambda w: template(ROWS),
         seeds=lambda w: seeds_of(w.study),
         criteria=SENSITIVITY_ORDERS,
-        layers=list(CONVOLUTIONS),
-        channels=list(CONVOLUTIONS.values()),
-        k_batches=[",".join(K_BATCHES[layer]) for layer in CONVOLUTIONS],
-        ks=[",".join(map(str, sum(K_BATCHES[layer].values(), []))) for layer in CONVOLUTIONS],
+        layers=lambda w: list(plan().convolutions),
+        channels=lambda w: list(plan().convolutions.values()),
+        k_batches=lambda w: [",".join(k_batches_of(layer)) for layer in plan().convolutions],
+        ks=lambda w: [",".join(map(str, sum(k_batches_of(layer).values(), []))) for layer in plan().convolutions],
     shell:
         "python {params.script:q} --rows {params.rows:q} --seeds {params.seeds:q} --criteria {params.criteria:q}"
         " --removal structural --layers {params.layers:q} --channels {params.channels:q} --k-batches {params.k_batches:q}"

@@ -37,6 +37,8 @@ rule eval_pruned:
         ranking=RANKING,
         partial_sums=stored_sums,
         model=lambda w: model_of(w.layer),
+        images=lambda w: inputs_for(w.layer, "images", "test"),
+        inputs=lambda w: inputs_for(w.layer, "inputs", "test"),
     output:
         ROWS,
     log:
@@ -45,20 +47,20 @@ rule eval_pruned:
     # One evaluation in numpy takes less time than its submission to a cluster. The profile sets how many are submitted
     # together. In torch, one job evaluates all K of a ranking.
     group:
-        lambda w: {"numpy": "evaluations", "torch": "torch_evaluations"}[BACKENDS[w.layer]]
+        lambda w: {"numpy": "evaluations", "torch": "torch_evaluations"}[likely_backend(w.layer)]
     conda:
-        lambda w: {"numpy": "../envs/sweep.yaml", "torch": "../envs/torch.yaml"}[BACKENDS[w.layer]]
-    threads: lambda w: threads_of(w.layer)
+        lambda w: {"numpy": "../envs/sweep.yaml", "torch": "../envs/torch.yaml"}[likely_backend(w.layer)]
+    threads: lambda w: threads_with(likely_backend(w.layer))
     resources:
         # In numpy, all K of 10,000 inputs take a second. The rest is for starting Python and a slow file system.
-        mem_mb=lambda w, attempt: {"numpy": 500, "torch": 2000}[BACKENDS[w.layer]] * attempt,
-        runtime=lambda w, attempt: {"numpy": 5, "torch": 10}[BACKENDS[w.layer]] * attempt,
+        mem_mb=lambda w, attempt: {"numpy": 500, "torch": 2000}[likely_backend(w.layer)] * attempt,
+        runtime=lambda w, attempt: {"numpy": 5, "torch": 10}[likely_backend(w.layer)] * attempt,
     params:
         script=script("eval_pruned"),
         # Only the backend that is used: an edit to the other one does not trigger a re-run.
         code=lambda w: code("eval_pruned", OF_TASK, *backends(w.layer)),
         backend=lambda w: backend_options(w.layer),
-        network=lambda w: network_options() if BACKENDS[w.layer] == "torch" else [],
+        network=lambda w: torch_options(w.layer),
         # Two evaluations can have the same input files. These parameters distinguish them.
         task=config["task"],
         dataset=DATASET,
@@ -69,6 +71,6 @@ rule eval_pruned:
     shell:
         "python {params.script:q} --features {input.features:q} --labels {input.labels:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"
-        " --model {input.model:q} {params.network:q} --task {params.task} --dataset {params.dataset}"
+        " --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q} {params.network:q} --task {params.task} --dataset {params.dataset}"
         " --seed {params.seed} --criterion {params.criterion} --removal {params.removal} --k {params.ks}"
         " --output {output:q} --log {log:q} {params.backend:q} {params.code:q}"

@@ -8,15 +8,15 @@ SHAPE = options({key: config["network"][key] for key in ("channels", "kernel_siz
 
 
 # Which layers of the network can be pruned, and what that costs. Only shapes matter, so nothing is trained.
-rule describe_network:
+checkpoint describe_network:
     input:
         **{
             kind: expand(f"{SEED}/{kind}/train.npy", seed=SEEDS[0], allow_missing=True)
             for kind in ("images", "inputs", "labels")
         },
     output:
-        table="results/{study}/layers.csv",
-        text="results/{study}/layers.txt",
+        table=LAYER_TABLE,
+        text=LAYER_TEXT,
     log:
         "results/{study}/logs/describe_network.log",
     conda:
@@ -36,6 +36,10 @@ rule describe_network:
         " --settings {params.settings:q} {params.code:q}"
 
 
+# Only where jobs wait for it: for a checkpoint, each job of a cluster would look through all rules.
+rules.describe_network.rule.is_checkpoint = BY_CHECKPOINT
+
+
 # What the network depends on, and what it must reach.
 RECIPE = {key: value for key, value in config["training"].items() if key != "require"}
 REQUIRE = config["training"]["require"]
@@ -52,6 +56,8 @@ if config["network"]["weights"]:
             **{f"val_{kind}": f"{SEED}/{kind}/val.npy" for kind in ("images", "inputs", "labels")},
             # All classes occur in them.
             train_labels=f"{SEED}/labels/train.npy",
+            # As in the rule `train`.
+            plan=lambda w: after_plan(),
         output:
             model=MODEL,
             history=HISTORY,
@@ -105,6 +111,8 @@ else:
                 for split in ("train", "val")
                 for kind in ("images", "inputs", "labels")
             },
+            # A network is not trained for a layer that it does not have.
+            plan=lambda w: after_plan(),
         output:
             model=MODEL,
             history=HISTORY,

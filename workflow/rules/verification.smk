@@ -40,9 +40,10 @@ rule verify_surgery:
         tolerance=config["verification"]["tolerance"],
         torch_threads=config["threads"],
         preprocess=options(config["preprocess"]),
+        batch=options(config["activations"]),
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
-        " --labels {input.labels:q} {params.preprocess:q} {params.network:q}"
+        " --labels {input.labels:q} {params.preprocess:q} {params.batch:q} {params.network:q}"
         " --features {input.features:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {params.rankings:q} --rows {params.rows:q}"
         " --study {wildcards.study} --task {params.task}"

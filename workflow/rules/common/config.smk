@@ -32,24 +32,26 @@ from prunecurve.ranking import criteria
 from prunecurve import figures
 from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.config import (
-    backend,
+    Plan,
     check,
-    convolutions,
     data_settings,
     k_batches,
-    layers,
+    misfits,
     of_archive,
     original_text,
     pruned_layer,
     replaced,
+    resolved,
     settings,
     weights_settings,
+    wrong_layer,
 )
 from prunecurve.data.datasets import DATASETS, MODULES
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, read_settings
 from prunecurve.network.factory import path_of_weights
 from prunecurve.network.planning import code_of_network, contents_of_weights
+from prunecurve.files import settings_of as stored_settings
 from prunecurve.network.learned import kept_epoch, shortfall
 from prunecurve.machine import gpus, machine
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
@@ -57,6 +59,7 @@ from prunecurve.data import tasks
 from prunecurve.data.planning import asked_sizes, check_data
 from prunecurve.data.splits import SPLITS
 from prunecurve.progress import Follower
+from prunecurve.provenance import SEPARATOR
 from prunecurve.sweep.removal import REMOVALS as REMOVAL_NAMES
 from prunecurve.source import code_setting
 
@@ -122,14 +125,6 @@ ORDERS = orders(CRITERIA, config["ranking"]["random_draws"])
 SENSITIVITY_ORDERS = orders(config["sensitivity"]["criteria"], config["ranking"]["random_draws"])
 SPLIT, POINT = config["ranking"]["split"], config["ranking"]["measure_at"]
 REMOVALS = config["sweep"]["removals"]
-# The layers that can be pruned, their numbers of channels, and how the network behind each of them is evaluated.
-LAYERS = layers(config)
-LAYER = pruned_layer(config)
-BACKENDS = {layer: backend(config, layer) for layer in LAYERS}
-# The layers of the target `sensitivity`.
-CONVOLUTIONS = convolutions(config)
-# The evaluation jobs of each layer: the values of K by the name of the job. The name is part of the file name.
-K_BATCHES = {layer: k_batches(config, layer) for layer in LAYERS}
 
 # If the environment names a cache folder, checkouts share all slow steps (--cache), but not tables and figures.
 CACHED = bool(os.environ.get("SNAKEMAKE_OUTPUT_CACHE"))
@@ -152,15 +147,3 @@ OF_TASK = f"data.tasks.{config['task']}"
 INPUTS_OF_TASK = f"{OF_TASK}:require,inputs"
 # The module that reads the data set.
 READER = f"data.datasets.{MODULES[DATASET]}"
-
-
-wildcard_constraints:
-    study="|".join(map(re.escape, [DRAWN, STUDY, f"{STUDY}/partial"])),
-    seed=r"\d+",
-    split="|".join(SPLITS),
-    layer="|".join(map(re.escape, LAYERS)),
-    point="conv|bn|relu|pool",
-    target="(_sensitivity)?",
-    criterion="|".join([*criteria.allowed(), r"random-\d+"]),
-    removal="|".join(REMOVAL_NAMES),
-    ks="|".join([r"\d+", *{name for several in K_BATCHES.values() for name in several if "-" in name}]),

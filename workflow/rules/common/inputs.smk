@@ -25,7 +25,15 @@ def mean_features(removals):
 
 def model_of(layer):
     """Return the network, if evaluations of a layer need it, otherwise an empty list: numpy's weights are in layer.npy."""
-    return f"{SEED}/model.pt" if BACKENDS[layer] == "torch" else []
+    return f"{SEED}/model.pt" if backend_of(layer) == "torch" else []
+
+
+def inputs_for(layer, kind, split):
+    """Return a file of a split's inputs, `images` or `inputs`, if evaluations of a layer can need it, else an empty list.
+
+    In torch, values that are too large to be stored are computed again.
+    """
+    return f"{SEED}/{kind}/{split}.npy" if backend_of(layer) == "torch" else []
 
 
 def stored_sums(wildcards):
@@ -34,7 +42,7 @@ def stored_sums(wildcards):
     In torch, a job evaluates all K and there are no sums. In numpy, such a job computes the same sums itself, and its
     rows have the same bytes. In large studies the stored sums would be larger than all other results together.
     """
-    if BACKENDS[wildcards.layer] == "torch" or config["sweep"]["ks_per_job"] >= STORED_FOR:
+    if backend_of(wildcards.layer) == "torch" or config["sweep"]["ks_per_job"] >= STORED_FOR:
         return []
     return f"{IN_LAYER}/partial_sums/{wildcards.criterion}.npy"
 
@@ -63,7 +71,8 @@ def verified_rows(wildcards):
 
 def rows(seeds, orders, removals, layer):
     """Return the files with all rows of these seeds, rankings and removals."""
-    return expand(ROWS, seed=seeds, layer=layer, criterion=orders, removal=removals, ks=K_BATCHES[layer], study=STUDY)
+    ks = k_batches_of(layer)
+    return expand(ROWS, seed=seeds, layer=layer, criterion=orders, removal=removals, ks=ks, study=STUDY)
 
 
 def class_files(study):

@@ -18,7 +18,11 @@ def code(name, *plugins):
     return code_setting(script(name), *plugins)
 
 
-SETTINGS = settings(config)
+@functools.cache
+def all_settings(known=None):
+    """Return the line `KEY: VALUE` of each key. Without a plan, those of a network's layers are as in the config."""
+    return settings(config, known)
+
 
 # What a user's network depends on beside the config: the setting for its code, and the digest of each seed's weights.
 try:
@@ -35,9 +39,10 @@ def settings_of(*keys):
 
     They are stored in the outputs. Freezing an archive compares them with the config.
     """
+    lines = all_settings(plan()) if {"layer", "sweep.ks"} & set(keys) else all_settings()
     # A network that reaches the requirement is the same with any other.
-    carried = (key for key in SETTINGS if key != "training.require")
-    return [SETTINGS[key] for key in carried if any(key == k or key.startswith(f"{k}.") for k in keys)]
+    carried = (key for key in lines if key != "training.require")
+    return [lines[key] for key in carried if any(key == k or key.startswith(f"{k}.") for k in keys)]
 
 
 def setting_of_seeds(study):
@@ -60,6 +65,14 @@ def network_options(*, leaf_modules=True):
         return []
     words = ["--factory", network["factory"], "--arguments", json.dumps(network["arguments"], sort_keys=True)]
     return [*words, "--leaf-modules", *network["leaf_modules"]] if leaf_modules else words
+
+
+def torch_options(layer):
+    """Return the options of evaluations that run the network behind a layer in torch; an empty list for numpy."""
+    if backend_of(layer) == "numpy":
+        return []
+    batch = ["--batch-size", config["activations"]["batch_size"]]
+    return [*network_options(), *options(config["preprocess"]), *batch]
 
 
 def settings_of_network():
@@ -104,25 +117,25 @@ def settings_of_ranking(criterion):
 
 def backends(layer):
     """Return the module that evaluates the network behind a layer, by its dotted name, in a list."""
-    return [f"sweep.backends.{BACKENDS[layer]}_backend"]
+    return [f"sweep.backends.{backend_of(layer)}_backend"]
 
 
 def modules_of(criterion, layer):
     """Return the modules that a criterion of a layer is computed with and that are imported by name."""
-    losses = [f"ranking.{BACKENDS[layer]}_losses"] if "labels" in criteria.reads(criterion) else []
+    losses = [f"ranking.{backend_of(layer)}_losses"] if "labels" in criteria.reads(criterion) else []
     return [f"ranking.criteria.{criterion_of(criterion)}", *losses]
 
 
-def threads_of(layer):
+def threads_with(backend):
     """Return the number of threads of an evaluation; in numpy always one."""
-    return config["threads"] if BACKENDS[layer] == "torch" else 1
+    return config["threads"] if backend == "torch" else 1
 
 
 @functools.cache
 def backend_options(layer):
     """Return the options of an evaluation that depend on the backend: threads, and the settings of its output."""
-    of_threads = settings_of("threads") if BACKENDS[layer] == "torch" else []
-    return ["--threads", threads_of(layer), "--settings", *of_threads]
+    backend = backend_of(layer)
+    return ["--threads", threads_with(backend), "--settings", *(settings_of("threads") if backend == "torch" else [])]
 
 
 def parameters(criterion):
@@ -132,7 +145,9 @@ def parameters(criterion):
 
 def ks_of(layer, name):
     """Return the values of K of an evaluation job. A K that is not in the study is evaluated only for the verification."""
-    return K_BATCHES[layer].get(name) or [int(name)]
+    if "-" in name and name not in k_batches_of(layer):
+        raise WorkflowError(f"k{name}: the study has no evaluation job of {layer} with these values of K")
+    return k_batches_of(layer).get(name) or [int(name)]
 
 
 def verified_orders(target):
@@ -143,8 +158,8 @@ def verified_orders(target):
 
 def verified_k_batches(seed, layer, order):
     """Return the evaluation job of each K that the verification checks in a ranking of one network, by K."""
-    job_of = {k: name for name, several in K_BATCHES[layer].items() for k in several}
-    channels, count = LAYERS[layer], config["verification"]["drawn_ks"]
+    job_of = {k: name for name, several in k_batches_of(layer).items() for k in several}
+    channels, count = channels_of(layer), config["verification"]["drawn_ks"]
     ks = [*checked_ks(channels), *drawn_ks(channels, count, int(seed), layer, order)]
     return {k: job_of.get(k, str(k)) for k in ks}
 

@@ -25,14 +25,15 @@ def seeds_of(study):
 
 def inputs_of_tables(seed):
     """Return the files of one seed that tables and figures depend on, directly or indirectly."""
-    known = {"study": STUDY, "seed": seed, "layer": LAYER}
+    known = {"study": STUDY, "seed": seed, "layer": studied_layer()}
     sources = [
         *rules.make_pairs.output,
         MODEL,
         HISTORY,
         *expand(rules.collect_activations.output, split="test", **known),
     ]
-    return expand(sources, **known) + expand(RANKING, criterion=ORDERS, **known) + rows([seed], ORDERS, REMOVALS, LAYER)
+    rankings = expand(RANKING, criterion=ORDERS, **known)
+    return expand(sources, **known) + rankings + rows([seed], ORDERS, REMOVALS, known["layer"])
 
 
 # Statistics that are computed from the curve. For an archive too: they then match the code that draws them.
@@ -100,13 +101,13 @@ def all_figures(study):
     """Return the figures of all networks together and those of single networks."""
     count = config["figures"]["maps_seeds"]
     seeds = SEEDS if count == "all" else SEEDS[:count]
-    of_one = expand(rules.plot_network.output, study=study, figure=NETWORK_FIGURES, seed=seeds, layer=LAYER)
+    of_one = expand(rules.plot_network.output, study=study, figure=NETWORK_FIGURES, seed=seeds, layer=studied_layer())
     return study_figures(study) + of_one
 
 
 def verifications():
     """Return the verification tables of all networks."""
-    return expand(rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=LAYER, target="")
+    return expand(rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=studied_layer(), target="")
 
 
 def everything():
@@ -127,12 +128,17 @@ def archived():
     data |= {"class_recall.csv"} if TASK.CLASS_COUNTS else set()
     of_layer = ["ranking/{criterion}.csv", "verification.csv"]
     of_layer += [f"activations/test/{name}" for name in ("channels.csv", "mean_maps.npy")]
-    return [*sorted(data), "seed{seed}/training.csv", *(f"seed{{seed}}/{LAYER}/{name}" for name in of_layer)]
+    return [*sorted(data), "seed{seed}/training.csv", *(f"seed{{seed}}/{studied_layer()}/{name}" for name in of_layer)]
 
 
 def frozen_config():
     """Return the config that an archive stores: without `data_dir`, which is valid on one machine only, and run options."""
-    return {key: value for key, value in config.items() if key not in ("data_dir", "archive", "overwrite")}
+    frozen = {key: value for key, value in config.items() if key not in ("data_dir", "archive", "overwrite")}
+    if not BUILT_IN:
+        # An archive does not contain the table of the layers.
+        known = resolved(config, plan())
+        frozen |= {"layer": known["layer"], "sweep": {**config["sweep"], "ks": known["sweep.ks"]}}
+    return frozen
 
 
 def code_lines():
@@ -143,9 +149,9 @@ def code_lines():
     lines += CODE_OF_NETWORK
     lines += [code("get_images", READER), code("make_pairs", INPUTS_OF_TASK)]
     # The table of the target `sensitivity` contains evaluations of all convolutions.
-    for layer in dict.fromkeys([LAYER, *CONVOLUTIONS]):
-        lines += [code(name, OF_TASK, *backends(layer)) for name in ("eval_pruned", "verify_surgery")]
-        lines += [code("rank_channels", *modules_of(name, layer)) for name in used]
+    for path in dict.fromkeys([studied_layer(), *plan().convolutions]):
+        lines += [code(name, OF_TASK, *backends(path)) for name in ("eval_pruned", "verify_surgery")]
+        lines += [code("rank_channels", *modules_of(name, path)) for name in used]
     return list(dict.fromkeys(lines))
 
 

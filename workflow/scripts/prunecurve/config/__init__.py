@@ -4,21 +4,23 @@ from prunecurve.config.archived import of_archive
 from prunecurve.config.check import check, keys
 from prunecurve.config.finished import data_settings, replaced, settings, weights_settings
 from prunecurve.config.original import original_text
-from prunecurve.config.resolved import backend, convolutions, k_batches, ks, layers, pruned_layer
+from prunecurve.config.plan import Plan
+from prunecurve.config.resolved import k_batches, ks, misfits, pruned_layer, resolved, wrong_layer
 
 __all__ = [
-    "backend",
+    "Plan",
     "check",
-    "convolutions",
     "data_settings",
     "k_batches",
     "keys",
     "ks",
-    "layers",
+    "misfits",
     "of_archive",
     "original_text",
     "pruned_layer",
     "replaced",
+    "resolved",
     "settings",
     "weights_settings",
+    "wrong_layer",
 ]

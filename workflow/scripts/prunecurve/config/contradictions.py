@@ -1,10 +1,10 @@
 """Errors in a config that concern several keys, whose single values are allowed."""
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prunecurve.config.resolved import convolutions, is_built_in, layers, pruned_layer, width_key
+from prunecurve.config.plan import Plan
+from prunecurve.config.resolved import is_built_in, misfits, pruned_layer
 from prunecurve.data import tasks
 from prunecurve.data.planning import asked_sizes
 from prunecurve.network import conv_net_plan
@@ -19,14 +19,12 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the errors of a config, one line each; the first key of a line is to be changed."""
     yield from _of_preprocess(config)
     if not is_built_in(config):
+        # Its layers are known after a job (rules/common/plan.smk).
         yield from _of_users_network(config)
     else:
+        plan = Plan.of(config)
         yield from _of_built_in(config)
-        if pruned_layer(config) in layers(config):
-            yield from _of_layer(config)
-            yield from _of_ks(config)
-        else:
-            yield _wrong_layer(config)
+        yield from _of_layer(config, plan)
     yield from tasks.load(config["task"]).contradictions(config, asked_sizes(config))
 
 
@@ -61,13 +59,12 @@ def _of_built_in(config: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _of_layer(config: Mapping[str, Any]) -> Iterator[str]:
-    last, channels = config["network"]["channels"][-1], layers(config)[pruned_layer(config)]
-    if last < 2:
+def _of_layer(config: Mapping[str, Any], plan: Plan) -> Iterator[str]:
+    if (last := config["network"]["channels"][-1]) < 2:
         yield f"network.channels: the last block has {last} channel; allowed: at least 2, so that one can be removed"
-    elif channels < 2:
-        yield f"layer: {config['layer']} has {channels} channel ({width_key(config)}); allowed: at least 2"
-    if pruned_layer(config) not in convolutions(config):
+        return
+    yield from misfits(config, plan)
+    if pruned_layer(config, plan) in plan.channels.keys() - plan.convolutions.keys():
         for name in config["ranking"]["criteria"]:
             if "scale" in criteria.reads(name):
                 yield f"ranking.criteria: {name} needs batch normalisation, and {config['layer']} (layer) has none"
@@ -77,26 +74,3 @@ def _of_preprocess(config: Mapping[str, Any]) -> Iterator[str]:
     counts = {len(config["preprocess"][key]) for key in ("mean", "std")} - {1}
     if len(counts) > 1:
         yield "preprocess: mean and std have different numbers of channels; give one number, or one for each channel"
-
-
-def _wrong_layer(config: Mapping[str, Any]) -> str:
-    """Return the error for a layer that can't be pruned."""
-    network, layer, known = config["network"], config["layer"], list(layers(config))
-    allowed = f"allowed: last, {', '.join(known)}"
-    if layer == conv_net_plan.output_layer(network):
-        return f"layer: {layer} is the output layer, whose outputs are the classes; {allowed}"
-    if layer in conv_net_plan.other_modules(network):
-        return f"layer: {layer} is neither a convolution nor a linear layer; {allowed}"
-    near = difflib.get_close_matches(layer, known, n=1)
-    return f"layer: {layer} is not in the network; {allowed}" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def _of_ks(config: Mapping[str, Any]) -> Iterator[str]:
-    layer, asked = pruned_layer(config), config["sweep"]["ks"]
-    channels = layers(config)[layer]
-    for k in [] if asked == "all" else asked:
-        if not 0 <= k < channels:
-            yield (
-                f"sweep.ks: K = {k} is out of range; allowed: 0 to {channels - 1}, "
-                f"because {layer} has {channels} channels ({width_key(config)})"
-            )

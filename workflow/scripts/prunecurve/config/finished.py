@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from prunecurve.config.mappings import as_yaml
+from prunecurve.config.plan import Plan
 from prunecurve.config.resolved import resolved
 from prunecurve.provenance import SEPARATOR
 
@@ -17,9 +18,9 @@ BEFORE = {"task": "pairs", "preprocess.mean": "[0]", "preprocess.std": "[1]", "n
 EXTENDED = ("seeds", "ranking.criteria", "sweep.removals", "sweep.ks", "ranking.random_draws")
 
 
-def settings(config: Mapping[str, Any]) -> dict[str, str]:
+def settings(config: Mapping[str, Any], plan: Plan | None = None) -> dict[str, str]:
     """Return the line `KEY: VALUE` of each key of a complete config, by key, with the values of `resolved`."""
-    return {key: f"{key}{SEPARATOR}{as_yaml(value)}" for key, value in resolved(config).items()}
+    return {key: f"{key}{SEPARATOR}{as_yaml(value)}" for key, value in resolved(config, plan).items()}
 
 
 def data_settings(content: str) -> list[str]:
@@ -32,12 +33,19 @@ def weights_settings(contents: Iterable[str]) -> list[str]:
     return [f"{WEIGHTS_CONTENT}{content}" for content in contents]
 
 
-def replaced(carried: Iterable[str], config: Mapping[str, Any], data: Sequence[str]) -> list[str]:
+def replaced(
+    carried: Iterable[str], config: Mapping[str, Any], data: Sequence[str], plan: Plan | None = None
+) -> list[str]:
     """Return what a run would replace in a study with the settings `carried`: one line per key.
 
-    config, data: what the run asks for, the data as in `data_settings` and `weights_settings`.
+    config, data: what the run asks for, the data as in `data_settings` and `weights_settings`. plan: that of a network
+    from outside; without it, values that depend on its layers are not compared.
     """
-    carried, asked, lines = list(carried), settings(config), []
+    carried, asked, lines = list(carried), settings(config, plan), []
+    if not (plan or Plan.of(config)):
+        del asked["sweep.ks"]
+        if config["layer"] == "last":
+            del asked["layer"]
     if carried:
         named = {line.partition(SEPARATOR)[0] for line in carried}
         carried += [f"{key}{SEPARATOR}{value}" for key, value in BEFORE.items() if key not in named]

@@ -1,17 +1,19 @@
-"""What follows from a complete config: layers, values of K and their jobs."""
+"""What follows from a complete config and the layers of its network: values of K and their jobs."""
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prunecurve.config.mappings import leaves
+from prunecurve.config.plan import Plan
 from prunecurve.data.planning import asked_sizes
-from prunecurve.errors import StudyError
-from prunecurve.network import conv_net_plan
 from prunecurve.network.parameters import BuiltIn
 
 OF_USERS_NETWORK = ("network.arguments", "network.weights", "network.leaf_modules")
 # With weights, nothing is trained.
 OF_ALL_NETWORKS = "training.require"
+# Messages name all layers of a small network; for others they name the command that lists them.
+NAMED = 12
 
 
 def is_built_in(config: Mapping[str, Any]) -> bool:
@@ -19,69 +21,45 @@ def is_built_in(config: Mapping[str, Any]) -> bool:
     return not config["network"]["factory"]
 
 
-def convolutions(config: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of channels of each convolution, in the order of the network.
-
-    Raises StudyError for a network of network.factory: its layers are known when a job has built it.
-    """
-    if not is_built_in(config):
-        raise StudyError("network.factory: the layers of this network do not follow from the config")
-    return conv_net_plan.convolutions(config["network"])
-
-
-def layers(config: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of channels of each layer that can be pruned: convolutions and hidden linear layers."""
-    return convolutions(config) | conv_net_plan.hidden_layers(config["network"])
-
-
-def pruned_layer(config: Mapping[str, Any]) -> str:
+def pruned_layer(config: Mapping[str, Any], plan: Plan) -> str:
     """Return the layer whose channels the study removes."""
-    return list(convolutions(config))[-1] if config["layer"] == "last" else config["layer"]
+    return plan.last if config["layer"] == "last" and plan.last else config["layer"]
 
 
-def width_key(config: Mapping[str, Any]) -> str:
-    """Return the key that sets the number of channels of the pruned layer."""
-    return "network.channels" if pruned_layer(config) in convolutions(config) else "network.hidden"
-
-
-def backend(config: Mapping[str, Any], layer: str) -> str:
-    """Return how the network behind a layer is evaluated: numpy if only linear layers follow, else torch."""
-    return conv_net_plan.backend(config["network"], layer)
-
-
-def ks(config: Mapping[str, Any], layer: str) -> list[int]:
+def ks(config: Mapping[str, Any], layer: str, plan: Plan) -> list[int]:
     """Return the values of K that a layer's sweep evaluates, ascending: those of the config, and 0 (unpruned)."""
-    channels, chosen = layers(config)[layer], config["sweep"]["ks"]
+    channels, chosen = plan.channels[layer], config["sweep"]["ks"]
     # Values of K are left out if the layer has too few channels.
     return list(range(channels)) if chosen == "all" else sorted({0, *(k for k in chosen if k < channels)})
 
 
-def k_batches(config: Mapping[str, Any], layer: str) -> dict[str, list[int]]:
+def k_batches(config: Mapping[str, Any], layer: str, plan: Plan) -> dict[str, list[int]]:
     """Return the values of K of each evaluation job by the job's name: `7` for one K, `0-15` for several.
 
     If torch evaluates them, one job evaluates all K of a ranking, because importing torch and reading the maps takes
     longer than an evaluation.
     """
-    chosen = ks(config, layer)
-    size = config["sweep"]["ks_per_job"] if backend(config, layer) == "numpy" else len(chosen)
+    chosen = ks(config, layer, plan)
+    size = config["sweep"]["ks_per_job"] if plan.backends[layer] == "numpy" else len(chosen)
     parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
     return {str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}": part for part in parts}
 
 
-def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
+def resolved(config: Mapping[str, Any], plan: Plan | None = None) -> dict[str, Any]:
     """Return the value of each key, with dots between levels. Two configs that need the same jobs give the same values:
 
-    `layer`, `sweep.ks` and the sizes of the splits have the values that they stand for (`layer` and `sweep.ks` for the
-    built-in network only). Keys that have no effect on the network are left out: those of the built-in network with a
-    factory, the others without one, and the recipe if nothing is trained. Of network.weights, which is a place and not
-    a content, there is whether it is given.
+    `layer`, `sweep.ks` and the sizes of the splits have the values that they stand for. The first two are left as they
+    are if the network is from outside and no plan is given. Keys that have no effect on the network are left out: those
+    of the built-in network with a factory, the others without one, and the recipe if nothing is trained. Of
+    network.weights, which is a place and not a content, there is whether it is given.
     """
-    values = dict(leaves(config))
+    values, plan = dict(leaves(config)), plan or Plan.of(config)
+    if plan:
+        layer = values["layer"] = pruned_layer(config, plan)
+        every = list(range(plan.channels[layer]))
+        values["sweep.ks"] = "all" if ks(config, layer, plan) == every else ks(config, layer, plan)
     if is_built_in(config):
         unused = OF_USERS_NETWORK
-        layer = values["layer"] = pruned_layer(config)
-        every = list(range(layers(config)[layer]))
-        values["sweep.ks"] = "all" if ks(config, layer) == every else ks(config, layer)
     else:
         unused = tuple(f"network.{name}" for name in BuiltIn.model_fields)
         if values["network.weights"]:
@@ -89,3 +67,36 @@ def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
             unused += tuple(key for key in values if key.startswith("training.") and key != OF_ALL_NETWORKS)
     values = {key: value for key, value in values.items() if key not in unused}
     return values | {f"images.{split}": size for split, size in asked_sizes(config).items()}
+
+
+def misfits(config: Mapping[str, Any], plan: Plan) -> Iterator[str]:
+    """Yield the errors of the keys `layer` and `sweep.ks` for these layers, one line each."""
+    layer = pruned_layer(config, plan)
+    channels = plan.channels.get(layer)
+    if channels is None:
+        yield wrong_layer(layer, plan)
+        return
+    of_key = f" ({plan.widths[layer]})" if layer in plan.widths else ""
+    if channels < 2:
+        yield f"layer: {layer} has {channels} channel{of_key}; allowed: at least 2"
+        return
+    asked = config["sweep"]["ks"]
+    for k in [] if asked == "all" else asked:
+        if not 0 <= k < channels:
+            yield (
+                f"sweep.ks: K = {k} is out of range; allowed: 0 to {channels - 1}, "
+                f"because {layer} has {channels} channels{of_key}"
+            )
+
+
+def wrong_layer(layer: str, plan: Plan) -> str:
+    """Return the error for a layer that can't be pruned."""
+    known = list(plan.channels)
+    names = ", ".join(known) if len(known) <= NAMED else f"one of {len(known)} layers (snakemake layers lists them)"
+    if layer == "last":
+        return f"layer: last stands for the last convolution, and the network has none; allowed: {names or 'none'}"
+    allowed = f"allowed: last, {names}" if plan.last in plan.channels else f"allowed: {names or 'none'}"
+    if layer in plan.refused:
+        return f"layer: {layer} {plan.refused[layer]}; {allowed}"
+    near = difflib.get_close_matches(layer, known, n=1)
+    return f"layer: {layer} {plan.absent}; {allowed}" + (f"; did you mean {near[0]}?" if near else "")
