@@ -331,7 +331,8 @@ rule aggregate_sensitivity:
 # What each layer can lose within one percentage point.
 rule summarise_sensitivity:
     input:
-        rules.aggregate_sensitivity.output.table,
+        sensitivity=rules.aggregate_sensitivity.output.table,
+        training=lambda w: expand(history(w.study), seed=seeds_of(w.study)),
     output:
         table=report(
             "results/{study}/sensitivity_table.csv",
@@ -352,8 +353,12 @@ rule summarise_sensitivity:
         runtime=grown(10),
     params:
         script=script("summarise_sensitivity"),
-        code=code("summarise_sensitivity"),
+        code=code("summarise_sensitivity", OF_TASK),
+        task=config["task"],
+        training=lambda w: placed(history(w.study)),
+        seeds=lambda w: seeds_of(w.study),
         figures=lambda w: placed(f"results/{w.study}/figures/"),
     shell:
-        "python {params.script:q} --sensitivity {input:q} --figures {params.figures:q}"
+        "python {params.script:q} --sensitivity {input.sensitivity:q} --figures {params.figures:q}"
+        " --task {params.task} --training {params.training:q} --seeds {params.seeds}"
         " --table {output.table:q} --text {output.text:q} --log {log:q} --settings {params.code:q}"

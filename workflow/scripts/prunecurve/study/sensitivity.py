@@ -57,15 +57,19 @@ def _of_curve(curve: pd.DataFrame) -> dict[str, float]:
     return {"channels": channels, "largest_k": k, "share_removed": k / channels} | freed
 
 
-def sensitivity_text(rows: pd.DataFrame, figures: str) -> str:
-    """Return the result of `losses` as text. figures: where the study's figures are."""
+def sensitivity_text(rows: pd.DataFrame, figures: str, warning: str = "") -> str:
+    """Return the result of `losses` as text.
+
+    figures: where the study's figures are. warning: of `histories.warning_about`, the first line.
+    """
     first, seeds = rows.iloc[0], int(rows["seeds"].max())
     over = f"Means over {seeds} networks (seeds) [95 % Student t interval]." if seeds > 1 else "One network (seed)."
     title = f"{first['dataset']}: how much each layer can lose within one percentage point of balanced accuracy. {over}"
     lines = [*HEADER, *(_cells(row) for _, row in rows.iterrows())]
     widths = [max(map(len, column)) for column in zip(*lines)]
     table = "\n".join("  ".join(_aligned(line, widths)).rstrip() for line in lines)
-    return "\n\n".join([wrapped(title), table, NOTES, f"Figures: {figures}"]) + "\n"
+    blocks = [wrapped(warning)] if warning else []
+    return "\n\n".join([*blocks, wrapped(title), table, NOTES, f"Figures: {figures}"]) + "\n"
 
 
 def _cells(row: pd.Series) -> tuple[str, ...]:
