@@ -1,6 +1,6 @@
 """A plain network in the manner of VGG (Simonyan & Zisserman 2015): eight convolutions, one after the other.
 
-    network: {factory: "examples/vgg.py:vgg", arguments: {classes: 10}}
+network: {factory: "examples/vgg.py:vgg", arguments: {classes: 10}}
 """
 
 from collections import OrderedDict
