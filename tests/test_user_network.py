@@ -366,6 +366,13 @@ def test_a_network_that_takes_views_gives_the_same_results_as_one_that_flattens(
     assert len(all_logits(structural(loaded.module, "conv", np.array([1]), example[:1]), split)) == len(split)
 
 
+def test_a_network_that_takes_views_reads_images_of_one_channel(file):
+    """Their strides don't say which layout they have."""
+    text = NET.replace("{flat}", "x.view(x.size(0), -1)").replace("nn.Conv2d(2", "nn.Conv2d(1")
+    model = build(f"{file(text)}:make", {}, (1, 12, 12), 0)
+    require_logits(model, (1, 12, 12), 2, trained=True)
+
+
 # Training.
 
 
