@@ -145,6 +145,18 @@ def after_plan(layer=None):
     return []
 
 
+def planned_layers():
+    """Return the layers that the target `plan` prunes, with P: the first convolution of each group."""
+    if BUILT_IN:
+        return BUILT_IN.convolutions
+    # First, because it waits for the table.
+    convolutions, first = plan().convolutions, {}
+    for row in read_rows(placed(LAYER_TABLE.format(study=STUDY))):
+        if row["layer"] in convolutions:
+            first.setdefault(row["group"], row["layer"])
+    return {layer: convolutions[layer] for layer in first.values()}
+
+
 # The names of evaluation jobs of several K.
 KS_OF_JOBS = {name for layer in BUILT_IN.channels for name in k_batches_of(layer) if "-" in name} if BUILT_IN else set()
 
