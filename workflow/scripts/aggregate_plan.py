@@ -28,7 +28,9 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     evaluated = [row for seed in arguments.seeds for row in read_rows(arguments.evaluations.format(seed=seed))]
-    chosen = [{"seed": seed, **row} for seed in arguments.seeds for row in read_rows(arguments.choices.format(seed=seed))]
+    chosen = [
+        {"seed": seed, **row} for seed in arguments.seeds for row in read_rows(arguments.choices.format(seed=seed))
+    ]
     dataset = {"dataset": evaluated[0]["dataset"]}
     write_rows(arguments.table, without_class_counts(evaluated), sealed=False)
     write_rows(arguments.layers, [dataset | row for row in chosen], sealed=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 from prunecurve.commandline import log, parser, run
 from prunecurve.files import read_rows, write_rows
 from prunecurve.network.costs import load_costs
-from prunecurve.study.plans import BUDGETS, Curve, choose
+from prunecurve.study.plans import BUDGETS, Curves, choose
 
 
 def options() -> argparse.ArgumentParser:
@@ -22,7 +22,7 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     costs = load_costs(arguments.costs)
     rows = {layer: read_rows(arguments.rows.replace("{layer}", layer)) for layer in costs.channels}
-    curves = {layer: Curve.of_rows(of_layer) for layer, of_layer in rows.items()}
+    curves = Curves.of(rows)
     chosen = choose(curves, costs, arguments.budget, arguments.value)
     for method, ks in chosen.items():
         log.info("%s: %s, %s", method, costs.both(ks), ks)
@@ -30,7 +30,8 @@ def work(arguments: argparse.Namespace) -> None:
         arguments.output,
         [
             {"method": method, "layer": layer, "k": k, "channels": costs.channels[layer]}
-            | {"share_removed": k / costs.channels[layer], "predicted_loss": curves[layer].at(k)}
+            | {"share_removed": k / costs.channels[layer]}
+            | {f"{metric}_loss": of_layer[layer].at(k) for metric, of_layer in curves._asdict().items()}
             for method, ks in chosen.items()
             for layer, k in ks.items()
         ],

@@ -1,4 +1,4 @@
-"""Evaluate the plan of one network, and its controls: remove the channels of all layers from the network, and run it."""
+"""Evaluate the plan of one network and its controls: remove the channels of all layers, and run the networks."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,7 @@ from prunecurve.network.costs import load_costs
 from prunecurve.network.model_file import add_model, model_file
 from prunecurve.network.network_file import load_network, prepare_torch
 from prunecurve.settings import add_fields, fields_of
-from prunecurve.verification.planned import Chosen, planned_rows
+from prunecurve.verification.planned import chosen_by, planned_rows
 
 
 def options() -> argparse.ArgumentParser:
@@ -27,7 +27,9 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--ranking", required=True, help="path of the ranking of a layer, with placeholder {layer}")
     cli.add_argument("--criterion", required=True, help="the criterion of the rankings, value of the column criterion")
     cli.add_argument("--draws", type=int, default=3, help="number of networks without random channels, per method")
-    cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task, whose metrics are computed")
+    cli.add_argument(
+        "--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task, whose metrics are computed"
+    )
     cli.add_argument("--dataset", required=True, help="value of the column dataset")
     cli.add_argument("--seed", type=int, required=True, help="value of the column seed, and seed of the random orders")
     cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
@@ -45,11 +47,19 @@ def work(arguments: argparse.Namespace) -> None:
         layer: read_order(arguments.ranking.replace("{layer}", layer), channels)
         for layer, channels in costs.channels.items()
     }
-    chosen = Chosen.of(read_rows(arguments.choice))
+    chosen = chosen_by(read_rows(arguments.choice))
     identity = {"dataset": arguments.dataset, "seed": arguments.seed}
     rows = []
     for row in planned_rows(
-        model, split, costs, chosen, orders, arguments.criterion, arguments.seed, arguments.draws, arguments.task,
+        model,
+        split,
+        costs,
+        chosen,
+        orders,
+        arguments.criterion,
+        arguments.seed,
+        arguments.draws,
+        arguments.task,
         arguments.batch_size,
     ):
         log.info("%s", row)

@@ -10,7 +10,7 @@ from prunecurve.errors import StudyError
 from prunecurve.network.channels import Group
 from prunecurve.network.costs import SIZES, Costs, Operation, Side
 from prunecurve.network.layer_table import macs_of
-from prunecurve.network.layers import Analysis, NotPrunable, PrunableLayer, example_of
+from prunecurve.network.layers import Analysis, PrunableLayer, example_of
 from prunecurve.seeding import stream
 
 # The cost model is compared with so many smaller networks, with a random number of channels in each layer.
@@ -67,9 +67,7 @@ def _reason(group: Group, others: Mapping[str, Group]) -> str | None:
     return None
 
 
-def _operations(
-    traced: fx.GraphModule, groups: Mapping[str, Group], macs: Mapping[fx.Node, int]
-) -> "list[Operation]":
+def _operations(traced: fx.GraphModule, groups: Mapping[str, Group], macs: Mapping[fx.Node, int]) -> "list[Operation]":
     """Return one operation per weight and per other parameter of each module that belongs to a group."""
     operations = []
     for path in {name: None for group in groups.values() for name in group.modules()}:

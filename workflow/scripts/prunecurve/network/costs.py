@@ -27,7 +27,7 @@ class Side(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """A part of the network: its parameters and MACs (for one input) for each combination of the entries of its sides."""
+    """A part of the network: its parameters and MACs, for one input, for each combination of entries of its sides."""
 
     name: str
     params: int
@@ -53,11 +53,11 @@ class Costs:
         """Return the cost of the network. size: one of SIZES. ks: K of each layer; layers that are missing keep all."""
         return sum(_cost(each, size, ks or {}) for each in self.operations)
 
-    def along(self, size: str, ks: Mapping[str, int], layer: str, candidates: np.ndarray) -> np.ndarray:
-        """Return the cost of the network, int64 (n,), for each of the K in `candidates` (n,) in place of ks[layer]."""
-        others = self.total(size, ks) - sum(_cost(each, size, ks) for each in self._of_layer[layer])
-        changed = {**ks, layer: candidates.astype(np.int64)}
-        return others + sum((_cost(each, size, changed) for each in self._of_layer[layer]), np.zeros_like(candidates))
+    def change(self, size: str, ks: Mapping[str, int], layer: str, candidates: np.ndarray) -> np.ndarray:
+        """Return what each of the K in `candidates`, int64 (n,), in place of ks[layer] adds to the cost: int64 (n,)."""
+        own, others = self._of_layer[layer], {**ks, layer: candidates}
+        added = sum((_cost(each, size, others) for each in own), np.zeros_like(candidates))
+        return added - sum(_cost(each, size, ks) for each in own)
 
     def both(self, ks: Mapping[str, int] | None = None) -> dict[str, int]:
         """Return the parameters and MACs of the network by their names."""

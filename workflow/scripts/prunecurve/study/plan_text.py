@@ -1,4 +1,4 @@
-"""The text of a plan: how many channels each layer keeps, what that costs, and whether it is better than uniform ratios."""
+"""The text of a plan: how many channels each layer keeps, what that costs, and whether it beats uniform ratios."""
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,7 @@ def plan_text(plan: pd.DataFrame, layers: pd.DataFrame, budget: str, value: floa
     seeds = networks["seed"].nunique()
     over = f"Means over {seeds} networks (seeds) [95 % Student t interval]." if seeds > 1 else "One network (seed)."
     criterion = plan.loc[plan["method"] == "plan", "criterion"].iloc[0]
-    title = f"{first['dataset']}, a plan for all layers with plan.{budget}: {value:g}, channels in the order of {criterion}."
+    title = f"{first['dataset']}, a plan for all layers, plan.{budget}: {value:g}, order of {criterion}."
     blocks = [
         wrapped(f"{title} {over}"),
         f"Channels that each layer keeps\n{_layers(layers)}",

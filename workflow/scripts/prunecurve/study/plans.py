@@ -18,6 +18,10 @@ DIGITS = 9
 EXACT = 1e-12
 
 
+# Prices from 10^−PRICES to 10^PRICES times the loss of everything per cost of everything are tried, 10 per decade.
+PRICES = 3
+# In one price's descent, each layer is visited at most so often.
+SWEEPS = 20
 # The keys of the config for a budget.
 BUDGETS = ("macs", "params", "tolerance")
 
@@ -29,21 +33,16 @@ class Curve(NamedTuple):
     losses: np.ndarray
 
     @classmethod
-    def of(cls, ks: Sequence[int], values: Sequence[float]) -> "Curve":
-        """Return the curve of a metric that is high for a good network, given its value at each K.
+    def of(cls, ks: Sequence[int], losses: Sequence[float]) -> "Curve":
+        """Return the curve of the values of a loss at each K, minus that at K = 0.
 
         The loss at K is the largest one up to K: noise must not make the removal of channels look free.
         """
         order = np.argsort(ks)
-        sorted_ks, sorted_values = np.asarray(ks, np.int64)[order], np.asarray(values, np.float64)[order]
-        if len(ks) == 0 or sorted_ks[0] != 0:
+        known, values = np.asarray(ks, np.int64)[order], np.asarray(losses, np.float64)[order]
+        if len(known) == 0 or known[0] != 0:
             raise ValueError("a curve begins with the unpruned network, K = 0")
-        return cls(sorted_ks, np.maximum.accumulate(sorted_values[0] - sorted_values))
-
-    @classmethod
-    def of_rows(cls, rows: Sequence[Mapping[str, str]], metric: str = "balanced_accuracy") -> "Curve":
-        """Return the curve of the rows of an evaluation, one per K."""
-        return cls.of([int(row["k"]) for row in rows], [float(row[metric]) for row in rows])
+        return cls(known, np.maximum.accumulate(values - values[0]))
 
     def at(self, k: int) -> float:
         """Return the loss at any K, between two evaluated ones on the line; NaN beyond the last one."""
@@ -66,12 +65,11 @@ class _Step(NamedTuple):
 
 def _steps(curves: Mapping[str, Curve], costs: Costs, size: str, ks: Mapping[str, int]) -> Iterator[_Step]:
     """Yield all changes of the K of one layer to another evaluated one, in the order of the network."""
-    total = costs.total(size, ks)
     for layer, curve in curves.items():
         here = curve.at(ks[layer])
-        for k, loss, cost in zip(curve.ks, curve.losses, costs.along(size, ks, layer, curve.ks)):
+        for k, loss, added in zip(curve.ks, curve.losses, costs.change(size, ks, layer, curve.ks)):
             if k != ks[layer]:
-                yield _Step(layer, int(k), float(loss - here), int(total - cost))
+                yield _Step(layer, int(k), float(loss - here), -int(added))
 
 
 def _cheapest(steps: Iterator[_Step], costs: Costs) -> _Step | None:
@@ -84,11 +82,15 @@ def _cheapest(steps: Iterator[_Step], costs: Costs) -> _Step | None:
 
 
 def for_budget(curves: Mapping[str, Curve], costs: Costs, size: str, most: int) -> dict[str, int]:
-    """Return K of each layer, so that the network has at most this size, by `greedy` and `refined`.
+    """Return K of each layer, so that the network has at most this size: the best by predicted loss of several.
 
-    curves: of all layers of the costs, in the order of the network. size: params or macs; most: their number.
+    These are the result of the cheapest steps (`greedy`) and of a price per parameter or MAC (`priced`), each without
+    the channels that the budget leaves room for (`refined`). Of equal ones the first counts. curves: of all layers of
+    the costs, in the order of the network. size: params or macs; most: their number.
     """
-    return refined(curves, costs, size, most, greedy(curves, costs, size, most))
+    found = [greedy(curves, costs, size, most), *priced(curves, costs, size, most)]
+    best = [refined(curves, costs, size, most, ks) for ks in found]
+    return min(best, key=lambda ks: round(predicted_loss(curves, ks), DIGITS))
 
 
 def greedy(curves: Mapping[str, Curve], costs: Costs, size: str, most: int) -> dict[str, int]:
@@ -103,6 +105,28 @@ def greedy(curves: Mapping[str, Curve], costs: Costs, size: str, most: int) -> d
             raise ValueError("the budget can't be met")
         ks[step.layer] = step.k
     return ks
+
+
+def priced(curves: Mapping[str, Curve], costs: Costs, size: str, most: int) -> list[dict[str, int]]:
+    """Return different K of all layers that meet a budget, one for each of several prices λ of a parameter or MAC.
+
+    For each price, K minimises predicted loss + λ · cost in one layer after the other, until nothing changes (a
+    Lagrangian relaxation by coordinate descent).
+    """
+    scale = sum(curve.losses[-1] for curve in curves.values()) / costs.total(size)
+    found: dict[tuple[int, ...], dict[str, int]] = {}
+    for price in scale * np.logspace(-PRICES, PRICES, 20 * PRICES + 1):
+        ks = dict.fromkeys(curves, 0)
+        for _ in range(SWEEPS):
+            before = dict(ks)
+            for layer, curve in curves.items():
+                value = curve.losses + price * costs.change(size, ks, layer, curve.ks)
+                ks[layer] = int(curve.ks[value.argmin()])
+            if ks == before:
+                break
+        if costs.total(size, ks) <= most:
+            found.setdefault(tuple(ks.values()), ks)
+    return list(found.values())
 
 
 def refined(curves: Mapping[str, Curve], costs: Costs, size: str, most: int, ks: Mapping[str, int]) -> dict[str, int]:
@@ -168,13 +192,32 @@ def most_of(costs: Costs, size: str, share: float, largest: Mapping[str, int]) -
     return most
 
 
-def choose(curves: Mapping[str, Curve], costs: Costs, budget: str, value: float) -> dict[str, dict[str, int]]:
+class Curves(NamedTuple):
+    """The curves of all layers: of the loss of balanced accuracy, and of the increase of the log loss (in nats)."""
+
+    balanced_accuracy: Mapping[str, Curve]
+    log_loss: Mapping[str, Curve]
+
+    @classmethod
+    def of(cls, rows: Mapping[str, Sequence[Mapping[str, str]]]) -> "Curves":
+        """Return the curves, given the rows of the evaluations of each layer, one per K."""
+        values = {
+            layer: [(int(row["k"]), -float(row["balanced_accuracy"]), float(row["log_loss"])) for row in of_layer]
+            for layer, of_layer in rows.items()
+        }
+        columns = {layer: list(zip(*of_layer)) for layer, of_layer in values.items()}
+        return cls(*({layer: Curve.of(each[0], each[i]) for layer, each in columns.items()} for i in (1, 2)))
+
+
+def choose(curves: Curves, costs: Costs, budget: str, value: float) -> dict[str, dict[str, int]]:
     """Return K of each layer for the methods `plan` and `uniform`.
 
-    budget, value: one of BUDGETS, and the value of its key. With a tolerance, uniform ratios get the MACs of the plan.
+    budget, value: one of BUDGETS, and the value of its key. A budget is met at the least log loss: balanced accuracy
+    ends at that of a constant answer, from where on removing all other channels of a layer would look free. A tolerance
+    is one of balanced accuracy; uniform ratios then get the MACs of the plan.
     """
     if budget == "tolerance":
-        plan = for_tolerance(curves, costs, value)
+        plan = for_tolerance(curves.balanced_accuracy, costs, value)
         return {"plan": plan, "uniform": uniform(costs, "macs", costs.total("macs", plan))}
-    most = most_of(costs, budget, value, {layer: int(curve.ks[-1]) for layer, curve in curves.items()})
-    return {"plan": for_budget(curves, costs, budget, most), "uniform": uniform(costs, budget, most)}
+    most = most_of(costs, budget, value, {layer: int(curve.ks[-1]) for layer, curve in curves.log_loss.items()})
+    return {"plan": for_budget(curves.log_loss, costs, budget, most), "uniform": uniform(costs, budget, most)}

@@ -52,7 +52,7 @@ def _scores(ax: Axes, data: Data) -> None:
         ax.hlines(row, *np.clip(interval(values), 0, 1), color=colour, lw=1)
         ax.plot(values.mean(), row, "o", color=colour, ms=4.5, mew=0.9, **face)
         if method != "unpruned" and rows[PREDICTED].notna().all():
-            predicted = rows[PREDICTED].mean()
+            predicted = max(rows[PREDICTED].mean(), 0)
             ax.plot(predicted, row + 0.25, "v", color=style.GREY, ms=4, label="predicted from single layers")
     name = style.constant_name(METRIC, data.task)
     constant = style.constant_score(data.table, METRIC)
