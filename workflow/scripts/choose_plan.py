@@ -31,7 +31,7 @@ def work(arguments: argparse.Namespace) -> None:
         [
             {"method": method, "layer": layer, "k": k, "channels": costs.channels[layer]}
             | {"share_removed": k / costs.channels[layer]}
-            | {f"{metric}_loss": of_layer[layer].at(k) for metric, of_layer in curves._asdict().items()}
+            | {f"{metric}_cost": of_layer[layer].at(k) for metric, of_layer in curves._asdict().items()}
             for method, ks in chosen.items()
             for layer, k in ks.items()
         ],

@@ -55,15 +55,15 @@ def cost_model(
 
 def _reason(group: Group, others: Mapping[str, Group]) -> str | None:
     """Return why a plan can't prune a group beside the others; None if it can."""
+    for layer, other in others.items():
+        for own, theirs in zip(group[1:], other[1:]):
+            if any(((own[path] >= 0) & (theirs[path] >= 0)).any() for path in own.keys() & theirs.keys()):
+                return f"some of its channels can only be removed together with some of {layer}"
     for part in group[1:]:
         for path, numbers in part.items():
             counts = np.bincount(numbers[numbers >= 0], minlength=group.channels)
             if len(set(counts)) > 1:
                 return f"its channels have different numbers of entries in {path}"
-    for layer, other in others.items():
-        for own, theirs in zip(group[1:], other[1:]):
-            if any(((own[path] >= 0) & (theirs[path] >= 0)).any() for path in own.keys() & theirs.keys()):
-                return f"some of its channels can only be removed together with some of {layer}"
     return None
 
 

@@ -36,7 +36,7 @@ def chosen_by(rows: Iterable[Mapping[str, str]]) -> dict[str, Chosen]:
     return {
         method: Chosen(
             {row["layer"]: int(row["k"]) for row in layers},
-            {metric: sum(float(row[f"{metric}_loss"]) for row in layers) for metric in PREDICTED},
+            {metric: sum(float(row[f"{metric}_cost"]) for row in layers) for metric in PREDICTED},
         )
         for method, layers in of_method.items()
     }
