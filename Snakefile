@@ -25,6 +25,7 @@ include: "workflow/rules/activations.smk"
 include: "workflow/rules/ranking.smk"
 include: "workflow/rules/sweep.smk"
 include: "workflow/rules/verification.smk"
+include: "workflow/rules/plans.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/archive.smk"
@@ -91,6 +92,21 @@ rule sensitivity:
         lambda w: expand(
             rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=studied_layers(), target="_sensitivity"
         ),
+
+
+# How many channels each layer keeps within the budget of `plan` in the config; the smaller networks, evaluated.
+rule plan:
+    input:
+        f"results/{STUDY}/plan.txt",
+        lambda w: expand(rules.plot.output, study=STUDY, figure=figures.of("of_plan")),
+    log:
+        "results/logs/plan.log",
+    localrule: True
+    conda:
+        "workflow/envs/sweep.yaml"
+    shell:
+        # The rule has no output, so it runs each time.
+        "touch {log:q}"
 
 
 # Freeze the study in archive/{study}. `snakemake archive/NAME/manifest.json` gives the archive another name.

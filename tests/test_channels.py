@@ -549,7 +549,9 @@ ALLOWED = {
     ),
     "coordinates": (
         Network(
-            lambda net, x: net.head(pooled(net.last(torch.cat([net.first(x), net.place.expand(x.size(0), 1, 8, 8)], 1)))),
+            lambda net, x: net.head(
+                pooled(net.last(torch.cat([net.first(x), net.place.expand(x.size(0), 1, 8, 8)], 1)))
+            ),
             first=conv(3, 5),
             last=conv(6, 7),
             head=nn.Linear(7, 4),

@@ -85,6 +85,10 @@ INVALID = [
     ({"ranking": {"criteria": ["reversed-random"]}}, "'reversed-random' is unknown; allowed"),
     ({"ranking": {"measure_at": "head"}}, "ranking.measure_at: 'head' is unknown; allowed: conv, bn, relu, pool"),
     ({"sensitivity": {"criteria": ["l3_norm"]}}, "sensitivity.criteria.0: 'l3_norm' is unknown"),
+    ({"plan": {"macs": 0.5, "tolerance": 0.1}}, "plan: macs and tolerance are given; give one of macs, params and"),
+    ({"plan": {"macs": None}}, "plan: no budget is given; give one of macs, params and tolerance"),
+    ({"plan": {"macs": 0}}, "plan.macs: 0 is not allowed; allowed: number > 0 and ≤ 1 or null"),
+    ({"plan": {"criterion": "random"}}, "plan.criterion: 'random' is unknown; allowed: activation_std"),
     ({"network": {"kernel_size": 4}}, "network.kernel_size: 4 is even; allowed: odd numbers"),
     (
         {"training": {"epochs": 10**30}},
@@ -198,6 +202,19 @@ def test_defaults_are_allowed_and_are_the_default_study():
 @pytest.mark.parametrize("study", sorted((PROJECT / "config").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_study_is_allowed(study):
     check(yaml.safe_load((PROJECT / "config.yaml").read_text()) | yaml.safe_load(study.read_text()))
+
+
+def test_another_budget_replaces_the_default_of_a_plan():
+    budgets = ("macs", "params", "tolerance")
+    for given_plan, values in (
+        ({}, (0.5, None, None)),
+        ({"params": "0.3"}, (None, 0.3, None)),
+        ({"tolerance": 0, "macs": "null"}, (None, None, 0)),
+        ({"params": None}, (0.5, None, None)),
+    ):
+        plan = check({"plan": given_plan})["plan"]
+        assert tuple(plan[key] for key in budgets) == values
+        assert check({"plan": plan})["plan"] == plan
 
 
 def test_keys_of_the_task_pairs_have_no_effect_on_images():

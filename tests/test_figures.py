@@ -112,6 +112,28 @@ def ranks_alike() -> pd.DataFrame:
     return agreement(rankings()).assign(dataset="digits", layer="conv3")
 
 
+def planned(seeds: int = 3) -> figures.Data:
+    """The tables of a plan for three layers, with two random orders per network."""
+    rng = np.random.default_rng(0)
+    methods = [("unpruned", 0), ("plan", 0), ("uniform", 0)]
+    methods += [(f"{name}_random", draw) for name in ("plan", "uniform") for draw in (1, 2)]
+    rows = [
+        {"dataset": "digits", "seed": seed, "method": method, "draw": draw}
+        | {"criterion": "random" if draw else "l1_norm", "params_share": 0.6, "macs_share": 0.5}
+        | {"predicted_balanced_accuracy": np.nan if draw else 0.8, "balanced_accuracy": rng.uniform(0.5, 1)}
+        for seed in range(seeds)
+        for method, draw in methods
+    ]
+    layers = [
+        {"dataset": "digits", "seed": seed, "method": method, "layer": f"conv{i}", "channels": 8 * i, "k": k}
+        | {"share_removed": k / (8 * i)}
+        for seed in range(seeds)
+        for method, ks in (("plan", (1, 2 + seed, 9)), ("uniform", (2, 4, 6)))
+        for i, k in enumerate(ks, 1)
+    ]
+    return figures.Data(pd.DataFrame(rows), (), layers=pd.DataFrame(layers))
+
+
 def of(table) -> figures.Data:
     return figures.Data(table, CRITERIA)
 
@@ -125,6 +147,7 @@ DATA = {
     "of_agreement": of(ranks_alike()),
     "of_shape": curve(REMOVALS, orders=("mean_activation",)),
     "of_sensitivity": layers(),
+    "of_plan": planned(),
 }
 
 
@@ -141,6 +164,7 @@ def test_the_expected_figures_exist():
         "rank_agreement",
         "shape",
         "sensitivity",
+        "plan",
     }
     assert set(figures.folders()) == set(DATA)
 
@@ -640,3 +664,18 @@ def test_the_constant_answer_of_classes_is_in_the_legend():
     assert "always the largest class: 0.100" in lines
     lines = lines_of(figures.draw("balanced_accuracy_vs_k", of_classes(10)).axes[0])
     assert "constant answer: 0.100" in lines
+
+
+def test_a_plan_has_a_row_per_method_and_one_per_layer_in_the_order_of_the_network():
+    scores, shares = figures.draw("plan", planned()).axes
+    assert [text.get_text().replace("\n", " ") for text in scores.get_yticklabels()][::-1] == [
+        "unpruned network",
+        "plan",
+        "uniform ratios",
+        "plan, random channels",
+        "uniform, random channels",
+    ]
+    assert [text.get_text() for text in shares.get_yticklabels()][::-1] == ["conv1 (8)", "conv2 (16)", "conv3 (24)"]
+    plan = next(line for line in shares.get_lines() if line.get_label() == "plan")
+    assert plan.get_xdata() == pytest.approx([7 / 8, 13 / 16, 15 / 24])
+    assert len(figures.draw("plan", planned(seeds=1)).axes) == 2

@@ -12,6 +12,7 @@ rule plot:
     input:
         data=lambda w: table(w.study, STUDY_FIGURES[w.figure]),
         recalls=lambda w: recalls_of_classes(w.study, w.figure),
+        layers=lambda w: table(w.study, "plan_layers.csv") if STUDY_FIGURES[w.figure] == "plan.csv" else [],
         # A figure of networks that have learned nothing carries a warning.
         training=lambda w: expand(history(w.study), seed=seeds_of(w.study)),
     output:
@@ -38,14 +39,14 @@ rule plot:
         script=script("plot"),
         code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}", OF_TASK),
         task=config["task"],
-        # In the order of the config. Figures of channels do not depend on criteria; those of sensitivity have their own.
-        criteria=lambda w: [] if STUDY_FIGURES[w.figure] in ("channels.csv", "sensitivity.csv") else CRITERIA,
+        # In the order of the config. Figures of channels do not depend on criteria; those of targets have their own.
+        criteria=lambda w: [] if STUDY_FIGURES[w.figure] in ("channels.csv", *OF_TARGETS) else CRITERIA,
         dpi=config["figures"]["dpi"],
         training=lambda w: placed(history(w.study)),
         seeds=lambda w: seeds_of(w.study),
     shell:
         "python {params.script:q} --figure {wildcards.figure} --data {input.data:q}"
-        " --recalls {input.recalls:q} --criteria {params.criteria:q}"
+        " --recalls {input.recalls:q} --layers {input.layers:q} --criteria {params.criteria:q}"
         " --task {params.task} --training {params.training:q} --seeds {params.seeds}"
         " --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"
 

@@ -19,8 +19,8 @@ def replaced_settings(known):
     # An old table may not have the layer that the config names.
     known = None if known and list(misfits(config, known)) else known
     try:
-        # A study may consist of its sensitivity alone.
-        tables = [placed(f"results/{STUDY}/{name}.csv") for name in ("curve", "sensitivity")]
+        # A study may consist of its sensitivity or its plan alone.
+        tables = [placed(f"results/{STUDY}/{name}.csv") for name in ("curve", "sensitivity", "plan")]
         return replaced(next(filter(None, map(read_settings, tables)), []), config, OF_FILES, known)
     except StudyError:
         # The table was edited by hand, so it does not belong to any settings.
@@ -42,7 +42,8 @@ def former_figures():
         return []
     if not all(map(os.path.exists, current)):
         return []
-    current |= set(map(placed, expand(rules.plot.output, study=DRAWN, figure=figures.of("of_sensitivity"))))
+    of_targets = [*figures.of("of_sensitivity"), *figures.of("of_plan")]
+    current |= set(map(placed, expand(rules.plot.output, study=DRAWN, figure=of_targets)))
     drawn = re.compile(rf"({'|'.join(figures.names())})(_.+_seed\d+)?\.(png|svg)")
     folder = Path(placed(f"results/{DRAWN}/figures"))
     return [
@@ -117,7 +118,7 @@ onsuccess:
     for figure in former_figures() if targets & {"all", "complete", "figures"} else []:
         figure.unlink()
         logger.warning(f"removed {figure}: this config does not draw it (another layer, seed or criterion)")
-    printed = {f"results/{STUDY}/{name}.txt": {name} for name in ("layers", "sensitivity")}
+    printed = {f"results/{STUDY}/{name}.txt": {name} for name in ("layers", "sensitivity", "plan")}
     printed[f"results/{DRAWN}/summary.txt"] = {"all", "complete", "figures", "summary"}
     for name, printed_by in printed.items():
         path = Path(placed(name))

@@ -20,6 +20,7 @@ def options() -> argparse.ArgumentParser:
     add_histories(cli)
     cli.add_argument("--criteria", nargs="*", default=[], help="the study's criteria, in the order of its config")
     cli.add_argument("--recalls", type=Path, nargs="?", help="class_recall.csv, for a figure of all classes")
+    cli.add_argument("--layers", type=Path, nargs="?", help="plan_layers.csv, for the figure of a plan")
     cli.add_argument("--dataset", help="of one network's figures, as --seed and --layer")
     cli.add_argument("--seed", type=int)
     cli.add_argument("--layer")
@@ -52,7 +53,8 @@ def work(arguments: argparse.Namespace) -> None:
         table = of_criteria(table, arguments.criteria)
         recalls = None if recalls is None else of_criteria(recalls, arguments.criteria)
     warning = warning_about(histories(arguments), arguments.task)
-    options = {"task": arguments.task, "recalls": recalls}
+    layers = read_table(arguments.layers) if arguments.layers else None
+    options = {"task": arguments.task, "recalls": recalls, "layers": layers}
     data = figures.Data(table, tuple(arguments.criteria), maps, arguments.maps_order, warning, **options)
     figure = figures.draw(arguments.figure, data)
     figures.save(figure, arguments.dpi, arguments.png, arguments.svg)

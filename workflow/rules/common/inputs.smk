@@ -12,6 +12,7 @@ IN_LAYER = f"{SEED}/{{layer}}"
 LAYER_FILE = f"{IN_LAYER}/layer.npy"
 FEATURES = f"{IN_LAYER}/activations/test/features.npy"
 RANKING = f"{IN_LAYER}/ranking/{{criterion}}.csv"
+VALIDATION = f"{IN_LAYER}/validation/{{criterion}}.csv"
 ROWS = f"{IN_LAYER}/sweep/{{criterion}}/{{removal}}/k{{ks}}.csv"
 
 
@@ -73,6 +74,12 @@ def rows(seeds, orders, removals, layer):
     """Return the files with all rows of these seeds, rankings and removals."""
     ks = k_batches_of(layer)
     return expand(ROWS, seed=seeds, layer=layer, criterion=orders, removal=removals, ks=ks, study=STUDY)
+
+
+def rows_for_plan(seed):
+    """Return the files with the evaluations on the validation inputs of all layers of a plan, for one seed."""
+    criterion = config["plan"]["criterion"]
+    return expand(VALIDATION, study=STUDY, seed=seed, layer=planned_layers(), criterion=criterion)
 
 
 def class_files(study):

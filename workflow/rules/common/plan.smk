@@ -150,6 +150,11 @@ def after_plan(layer=None):
     return []
 
 
+def planned_layers():
+    """Return the layers that the target `plan` prunes, with P: the first convolution of each group."""
+    return plan().convolutions
+
+
 # The names of evaluation jobs of several K.
 KS_OF_JOBS = {name for layer in BUILT_IN.channels for name in k_batches_of(layer) if "-" in name} if BUILT_IN else set()
 

@@ -10,6 +10,10 @@ STUDY_FIGURES = {
 }
 
 
+# In a run, only the targets `sensitivity` and `plan` create these tables. An archive may contain them.
+OF_TARGETS = ("sensitivity.csv", "plan.csv")
+
+
 @functools.cache
 def seeds_of(study):
     """Return the seeds in a study's folder: all, or in its folder `partial` those whose evaluations are finished."""
@@ -90,8 +94,7 @@ def tables(study):
 def study_figures(study):
     """Return the figures that show all networks of a study together."""
     without = set() if has_comparisons(study) else {"comparisons.csv"}
-    # In a run, only the target `sensitivity` creates this table. An archive may contain it.
-    without |= set() if ARCHIVE and archive.held(ARCHIVE, MANIFEST, "sensitivity.csv") else {"sensitivity.csv"}
+    without |= {name for name in OF_TARGETS if not (ARCHIVE and archive.held(ARCHIVE, MANIFEST, name))}
     return expand(
         rules.plot.output, study=study, figure=[f for f, data in STUDY_FIGURES.items() if data not in without]
     )
@@ -122,7 +125,8 @@ def archived():
     data = {*STUDY_FIGURES.values(), "curve.csv", "summary.csv", "shape_table.csv"}
     # This table is large and is computed from the curve within a second.
     data -= {"curve_mean.csv"}
-    data -= set() if os.path.exists(placed(f"results/{STUDY}/sensitivity.csv")) else {"sensitivity.csv"}
+    data -= {name for name in OF_TARGETS if not os.path.exists(placed(f"results/{STUDY}/{name}"))}
+    data |= {"plan_layers.csv"} if "plan.csv" in data else set()
     data -= set() if has_comparisons(STUDY) else {"comparisons.csv"}
     data |= {"shared_images.csv"} if len(SEEDS) > 1 else set()
     data |= {"class_recall.csv"} if TASK.CLASS_COUNTS else set()
@@ -143,13 +147,14 @@ def frozen_config():
 
 def code_lines():
     """Return the settings for the code of all scripts and of the study's criteria."""
-    used = sorted({criterion_of(order).removeprefix(REVERSED) for order in [*ORDERS, *SENSITIVITY_ORDERS]})
+    orders_of_all = [*ORDERS, *SENSITIVITY_ORDERS, config["plan"]["criterion"]]
+    used = sorted({criterion_of(order).removeprefix(REVERSED) for order in orders_of_all})
     lines = [code(path.stem) for path in sorted(SCRIPTS.glob("*.py"))]
     lines += [code(path.stem, OF_TASK) for path in sorted(SCRIPTS.glob("*.py"))]
     lines += CODE_OF_NETWORK
     lines += [code("get_images", READER), code("make_pairs", INPUTS_OF_TASK)]
-    # The table of the target `sensitivity` contains evaluations of other layers.
-    for path in dict.fromkeys([studied_layer(), *studied_layers()]):
+    # The tables of the targets `sensitivity` and `plan` contain evaluations of other layers.
+    for path in dict.fromkeys([studied_layer(), *studied_layers(), *planned_layers()]):
         lines += [code(name, OF_TASK, *backends(path)) for name in ("eval_pruned", "verify_surgery")]
         lines += [code("rank_channels", *modules_of(name, path)) for name in used]
     return list(dict.fromkeys(lines))

@@ -74,6 +74,8 @@ def parsed(schema: Mapping[str, Any], given: Any) -> Any:
         if isinstance(given, list) and "items" in choice:
             return [parsed(choice["items"], value) for value in given]
     kinds = {choice.get("type") for choice in choices}
+    if "null" in kinds and given in ("null", "None"):
+        return None
     if isinstance(given, str) and "boolean" in kinds:
         return {"true": True, "false": False}.get(given.lower(), given)
     if isinstance(given, str) and kinds & {"integer", "number"}:
@@ -125,6 +127,7 @@ def describe(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return _describe_list(schema)
     named = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}
+    named["null"] = "null"
     words = named.get(schema.get("type", ""), "a mapping of keys to values")
     if "minLength" in schema:
         words = f"{words}, not empty"

@@ -18,6 +18,7 @@ MOST_WEIGHTS = 10**9
 def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the errors of a config, one line each; the first key of a line is to be changed."""
     yield from _of_preprocess(config)
+    yield from _of_plan(config)
     if not is_built_in(config):
         # Its layers are known after a job (rules/common/plan.smk).
         yield from _of_users_network(config)
@@ -68,6 +69,13 @@ def _of_layer(config: Mapping[str, Any], plan: Plan) -> Iterator[str]:
         for name in config["ranking"]["criteria"]:
             if "scale" in criteria.reads(name):
                 yield f"ranking.criteria: {name} needs batch normalisation, and {config['layer']} (layer) has none"
+
+
+def _of_plan(config: Mapping[str, Any]) -> Iterator[str]:
+    budgets = [key for key in ("macs", "params", "tolerance") if config["plan"][key] is not None]
+    if len(budgets) != 1:
+        given = f"{' and '.join(budgets)} are given" if budgets else "no budget is given"
+        yield f"plan: {given}; give one of macs, params and tolerance, and null (or nothing) for the others"
 
 
 def _of_preprocess(config: Mapping[str, Any]) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """The config of a study: the sections and single keys that no script imports, and the whole config, `Study`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from prunecurve.data import tasks
 from prunecurve.data.datasets import DATASETS
@@ -16,6 +16,7 @@ from prunecurve.sweep.removal import REMOVALS
 DataSet = Literal[*DATASETS]
 Task = Literal[*tasks.names()]
 Criterion = Literal[*criteria.allowed()]
+OneRanking = Literal[*(name for name in criteria.names() if name != "random")]
 Removal = Literal[*REMOVALS]
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -125,6 +126,35 @@ class Sensitivity(Section):
     removed together (see snakemake layers), the first."""
 
 
+class Planning(Section):
+    """The target `plan`: how many channels each layer keeps, so that the whole network meets a budget. The budget is
+    one of the keys macs, params and tolerance."""
+
+    macs: Annotated[float, Field(gt=0, le=1)] | None = 0.5
+    """Largest share of the MACs of the unpruned network. The default holds if neither params nor tolerance is given."""
+
+    params: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Largest share of the parameters of the unpruned network."""
+
+    tolerance: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Largest predicted loss of balanced accuracy. The prediction is the sum of the losses that the removals in single
+    layers cause on the validation inputs. Within it, as many MACs as possible are removed."""
+
+    criterion: OneRanking = "l1_norm"
+    """The criterion that ranks the channels of every layer."""
+
+    random_draws: int = Field(3, ge=1, le=1000)
+    """Number of networks per seed in which random channels are removed, as many in each layer as the plan (and as
+    uniform ratios) removes. They are the control for the criterion."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_budget(cls, given: Any) -> Any:
+        """Leave out the default budget if another one is given."""
+        others = isinstance(given, dict) and any(given.get(name) is not None for name in ("params", "tolerance"))
+        return {"macs": None, **given} if others else given
+
+
 class Figures(Section):
     """Parameters of the figures."""
 
@@ -211,5 +241,7 @@ class Study(Section):
     verification: Verification = Verification()
 
     sensitivity: Sensitivity = Sensitivity()
+
+    plan: Planning = Planning()
 
     figures: Figures = Figures()

@@ -29,7 +29,8 @@ class Data:
     table: the table of its folder. criteria: the study's, in the config's order. maps: the mean maps (P, M, N) of one
     network. maps_order: how these are arranged, by `channel` number or in the order of `pruning`. warning: a text that
     is written across the figure, see `histories.warning_about`. task: the name of the study's task. recalls:
-    class_recall.csv, for the figure of all classes of a task that has this table.
+    class_recall.csv, for the figure of all classes of a task that has this table. layers: plan_layers.csv, for the
+    figure of a plan.
     """
 
     table: "pd.DataFrame"
@@ -39,6 +40,7 @@ class Data:
     warning: str = ""
     task: str = tasks.DEFAULT
     recalls: "pd.DataFrame | None" = None
+    layers: "pd.DataFrame | None" = None
 
     @property
     def inputs(self) -> str:

@@ -42,6 +42,11 @@ class _Macs(fx.Interpreter):
         return value
 
 
+def macs_of(traced: fx.GraphModule, example: Tensor) -> dict[fx.Node, int]:
+    """Return the MACs of each operation of a network for one input, as PyTorch counts them. example: (1, C, S, S)."""
+    return _Macs(traced, example).of
+
+
 def layer_table(
     model: nn.Module, input_shape: Sequence[int], leaf_modules: Sequence[str] = ()
 ) -> list[dict[str, object]]:
@@ -55,7 +60,7 @@ def layer_table(
     `traced_network`. Raises StudyError if the network can't be analysed.
     """
     analysis = Analysis.of(model, input_shape, leaf_modules)
-    macs = _Macs(analysis.traced, example_of(analysis.traced, input_shape)).of
+    macs = macs_of(analysis.traced, example_of(analysis.traced, input_shape))
     values = values_of(analysis.traced, input_shape)
     rows, groups = [], {}
     for path in layer_nodes(analysis.traced):

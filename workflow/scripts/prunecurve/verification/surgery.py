@@ -5,6 +5,7 @@ analysis that it rests on (network/layers.py), is used here.
 """
 
 import copy
+from collections.abc import Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -38,10 +39,20 @@ def structural(model: nn.Module, layer: str, removed: np.ndarray, example: Tenso
 
     example: any input (n, C, S, S), with which Torch-Pruning traces the network.
     """
+    return structural_all(model, {layer: removed}, example)
+
+
+def structural_all(model: nn.Module, removed: Mapping[str, np.ndarray], example: Tensor) -> nn.Module:
+    """Return a smaller network without these channels of several layers, which must not share channels.
+
+    removed: channel numbers of the whole network, by the module path of the layer. One layer after the other is cut:
+    the numbers of a layer's own channels do not depend on the others. example: as for `structural`.
+    """
     with _gradients():
         small = copy.deepcopy(model).eval().requires_grad_()
-        if len(removed):
-            _group(small, layer, removed, example)[1].prune()
+        for layer, channels in removed.items():
+            if len(channels):
+                _group(small, layer, channels, example)[1].prune()
     return small.to(memory_format=torch.channels_last)
 
 

@@ -1,0 +1,370 @@
+"""Plans for all layers: the cost of networks that lose channels of several layers, the choice of K, a small study."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from conftest import Study
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from prunecurve.errors import StudyError
+from prunecurve.files import read_order, read_rows
+from prunecurve.network.cost_model import cost_model, random_removals, require_counted
+from prunecurve.network.costs import Costs, Operation, Side, load_costs, save_costs
+from prunecurve.network.layer_table import layer_table
+from prunecurve.network.layers import Analysis, PrunableLayer
+from prunecurve.study.plan_text import plan_text
+from prunecurve.study.plans import (
+    Curve,
+    Curves,
+    choose,
+    for_budget,
+    for_tolerance,
+    greedy,
+    most_of,
+    predicted_loss,
+    uniform,
+)
+from prunecurve.study.statistics import read_table
+from prunecurve.verification.surgery import counted, structural, structural_all
+from test_channels import from_torchvision
+from test_figures import planned
+from test_layers import SHAPE, inputs, network
+from torch import nn
+
+# ---- costs of networks
+
+
+def first_of_groups(model: nn.Module, shape) -> list[str]:
+    """Return the first convolution of each group, as the workflow does."""
+    groups: dict[int, str] = {}
+    for row in layer_table(model, shape):
+        if not row["refused"] and row["kind"] == "Conv2d":
+            groups.setdefault(row["group"], row["layer"])
+    return list(groups.values())
+
+
+CASES = ["branches", "functions", "gates", "shared", "siamese", "skips", "norms", "plain", "mobilenet_v3_small"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_costs_are_those_of_smaller_networks(name, tmp_path):
+    """Residual sums, depthwise convolutions, concatenations, a layer that runs twice, flattened maps."""
+    model, shape = (from_torchvision(name), (3, 32, 32)) if "_v3_" in name else (network(name), SHAPE)
+    costs, whole = cost_model(model, shape, first_of_groups(model, shape), counted)
+    assert not whole
+    save_costs(tmp_path / "costs.csv", costs)
+    costs, example = load_costs(tmp_path / "costs.csv"), torch.zeros(1, *shape)
+    for removed in random_removals(costs)[: 2 if "_v3_" in name else 4]:
+        ks = {layer: len(channels) for layer, channels in removed.items()}
+        assert costs.both(ks) == counted(structural_all(model, removed, example), example)
+    assert costs.both() == counted(model, example)
+    # One layer alone is described elsewhere.
+    layer, channels = next(iter(costs.channels.items()))
+    candidates = np.arange(channels)
+    totals = [costs.total("macs", {**ks, layer: k}) for k in candidates]
+    assert (costs.total("macs", ks) + costs.change("macs", ks, layer, candidates)).tolist() == totals
+
+
+def test_a_network_of_another_size_than_predicted_is_an_error():
+    costs = Costs({"a": 4}, [Operation("a.weight", 9, 90, (Side(4, {"a": 1}),))])
+    require_counted(costs, {"a": 1}, {"params": 27, "macs": 270}, "plan")
+    with pytest.raises(StudyError, match="macs: 270 predicted, 271 counted"):
+        require_counted(costs, {"a": 1}, {"params": 27, "macs": 271}, "plan")
+
+
+class Overlapping(nn.Module):
+    """The channels of `both` are those of `one` and of `other`."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other, self.both = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 5, 1)
+        self.last, self.head = nn.Conv2d(5, 4, 1), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = torch.relu(torch.cat([self.one(x), self.other(x)], 1) + self.both(x))
+        return self.head(self.last(x).mean((2, 3)))
+
+
+def test_a_layer_that_shares_channels_with_others_keeps_them():
+    costs, whole = cost_model(Overlapping().eval(), SHAPE, ["one", "other", "both", "last"], counted)
+    assert list(costs.channels) == ["one", "other", "last"]
+    assert [each.layer for each in whole] == ["both"] and "together with some of one" in whole[0].reason
+
+
+@pytest.mark.parametrize("name", ["branches", "gates", "skips"])
+def test_surgery_on_all_layers_is_masking_where_the_channels_are_read(name):
+    model = network(name)
+    layers = first_of_groups(model, SHAPE)
+    rng = np.random.default_rng(0)
+    analysis = Analysis.of(model, SHAPE)
+    groups = {layer: PrunableLayer(model, layer, SHAPE, analysis).group for layer in layers}
+    removed = {
+        layer: np.sort(rng.permutation(group.channels)[: group.channels // 2]) for layer, group in groups.items()
+    }
+    hooks = []
+    for layer, group in groups.items():
+        for reader, numbers in group.readers.items():
+            gone = torch.from_numpy(np.isin(numbers, removed[layer]))
+
+            def masked(module, given, gone=gone):
+                keep = (~gone).float()
+                return (given[0] * (keep[:, None, None] if isinstance(module, nn.Conv2d) else keep),)
+
+            hooks.append(model.get_submodule(reader).register_forward_pre_hook(masked))
+    with torch.inference_mode():
+        expected = model(inputs())
+    for hook in hooks:
+        hook.remove()
+    small = structural_all(model, removed, inputs()[:1])
+    with torch.inference_mode():
+        torch.testing.assert_close(small(inputs()), expected, rtol=1e-4, atol=1e-5)
+        whole = model(inputs())
+    assert not torch.allclose(whole, expected, atol=1e-2), "the removal changes something"
+    one = structural(model, layers[0], removed[layers[0]], inputs()[:1])
+    assert counted(one, inputs()[:1])["params"] > counted(small, inputs()[:1])["params"]
+
+
+# ---- the choice
+
+
+def chain(widths: dict[str, int], unit: int = 3) -> Costs:
+    """Return the costs of convolutions one after the other, each of which loses outputs and inputs."""
+    sides = [Side(2, {}), *(Side(width, {layer: 1}) for layer, width in widths.items()), Side(2, {})]
+    weights = [Operation(f"{i}", unit, unit * (1 + i % 3), pair) for i, pair in enumerate(itertools.pairwise(sides))]
+    return Costs(widths, weights)
+
+
+def additive(widths: dict[str, int]) -> Costs:
+    """Return costs that are a sum over layers, with one MAC per channel."""
+    return Costs(widths, [Operation(layer, 1, 1, (Side(width, {layer: 1}),)) for layer, width in widths.items()])
+
+
+@st.composite
+def cases(draw, layers=3, widest=7):
+    """Costs, and a noisy curve of each layer."""
+    widths = {f"conv{i}": draw(st.integers(2, widest)) for i in range(1, draw(st.integers(1, layers)) + 1)}
+    losses = {
+        layer: draw(st.lists(st.floats(-0.1, 1), min_size=width, max_size=width)) for layer, width in widths.items()
+    }
+    curves = {layer: Curve.of(range(width), losses[layer]) for layer, width in widths.items()}
+    return curves, chain(widths)
+
+
+def least(costs: Costs, size: str = "macs") -> int:
+    return costs.total(size, {layer: channels - 1 for layer, channels in costs.channels.items()})
+
+
+@given(cases(), st.floats(0, 1), st.sampled_from(["params", "macs"]))
+def test_the_budget_is_met_and_one_channel_stays(case, share, size):
+    curves, costs = case
+    most = round(least(costs, size) + share * (costs.total(size) - least(costs, size)))
+    for ks in (for_budget(curves, costs, size, most), uniform(costs, size, most)):
+        assert costs.total(size, ks) <= most
+        assert all(0 <= k < costs.channels[layer] for layer, k in ks.items())
+        assert list(ks) == list(costs.channels)
+
+
+@given(cases(), st.floats(0, 1))
+def test_no_channel_comes_back_within_the_budget_and_the_result_is_no_worse_than_greedy(case, share):
+    curves, costs = case
+    most = round(least(costs) + share * (costs.total("macs") - least(costs)))
+    ks = for_budget(curves, costs, "macs", most)
+    for layer, k in ks.items():
+        assert k == 0 or costs.total("macs", {**ks, layer: k - 1}) > most
+    by_steps = greedy(curves, costs, "macs", most)
+    assert predicted_loss(curves, ks) <= predicted_loss(curves, by_steps) + 1e-8
+
+
+@given(cases(), st.floats(0, 1), st.floats(0, 1))
+def test_the_cheapest_steps_remove_more_from_each_layer_for_a_smaller_budget(case, one, other):
+    curves, costs = case
+    smaller, larger = (
+        greedy(curves, costs, "macs", round(least(costs) + share * (costs.total("macs") - least(costs))))
+        for share in sorted((one, other))
+    )
+    assert all(smaller[layer] >= larger[layer] for layer in curves)
+
+
+@given(cases(layers=1), st.floats(0, 1))
+def test_one_layer_loses_the_fewest_channels_that_meet_the_budget(case, share):
+    curves, costs = case
+    most = round(least(costs) + share * (costs.total("macs") - least(costs)))
+    (k,) = for_budget(curves, costs, "macs", most).values()
+    assert k == next(k for k in range(costs.channels["conv1"]) if costs.total("macs", {"conv1": k}) <= most)
+    assert uniform(costs, "macs", most) == {"conv1": k}
+
+
+@given(st.integers(2, 8), st.integers(2, 4), st.floats(0, 1))
+def test_equal_layers_lose_equal_shares(width, count, share):
+    widths = {f"conv{i}": width for i in range(count)}
+    costs, curve = additive(widths), Curve.of(range(width), [0.1 * k for k in range(width)])
+    most = round(count + share * count * (width - 1))
+    ks = for_budget(dict.fromkeys(widths, curve), costs, "macs", most)
+    assert max(ks.values()) - min(ks.values()) <= 1
+    assert sum(ks.values()) == count * width - most
+
+
+@given(cases(layers=3, widest=5), st.floats(0, 1))
+def test_the_loss_exceeds_the_least_one_by_one_step_at_most(case, share):
+    """All vectors of K are tried. With costs that are a sum, a step is the largest loss between two K of a layer."""
+    curves, _ = case
+    costs = additive({layer: len(curve.ks) for layer, curve in curves.items()})
+    most = round(least(costs) + share * (costs.total("macs") - least(costs)))
+    every = (dict(zip(curves, ks)) for ks in itertools.product(*(range(len(curve.ks)) for curve in curves.values())))
+    best = min(predicted_loss(curves, ks) for ks in every if costs.total("macs", ks) <= most)
+    step = max(curve.losses[-1] for curve in curves.values())
+    assert best - 1e-9 <= predicted_loss(curves, for_budget(curves, costs, "macs", most)) <= best + step + 1e-9
+
+
+@given(cases(), st.floats(0, 1), st.floats(0, 1))
+def test_the_predicted_loss_is_within_the_tolerance(case, one, other):
+    curves, costs = case
+    small, large = sorted((one, other))
+    plans = [for_tolerance(curves, costs, tolerance) for tolerance in (small, large)]
+    for ks, tolerance in zip(plans, (small, large)):
+        assert predicted_loss(curves, ks) <= tolerance + 1e-9
+        for layer, k in ks.items():
+            more = {**ks, layer: k + 1}
+            assert k + 1 == costs.channels[layer] or predicted_loss(curves, more) > tolerance - 1e-9
+
+
+def test_a_step_passes_a_stair_of_the_curve():
+    """The first channel of `a` costs all that six of them cost; one of `b` is cheaper than one of `a`."""
+    curves = {"a": Curve.of(range(8), [0, *[0.3] * 6, 1]), "b": Curve.of(range(8), [0.2 * k for k in range(8)])}
+    assert for_budget(curves, additive({"a": 8, "b": 8}), "macs", 10) == {"a": 6, "b": 0}
+
+
+def test_noise_does_not_make_a_removal_free():
+    curve = Curve.of([4, 0, 2, 1], [0.1, 0.5, 0.6, 0.4])
+    assert curve.ks.tolist() == [0, 1, 2, 4]
+    assert curve.losses == pytest.approx([0, 0, 0.1, 0.1])
+    assert curve.at(3) == pytest.approx(0.1) and np.isnan(curve.at(5))
+    with pytest.raises(ValueError, match="K = 0"):
+        Curve.of([1, 2], [0, 0])
+
+
+def test_a_budget_that_cannot_be_met_names_the_key_and_the_smallest_value():
+    costs = additive({"a": 4, "b": 4})
+    with pytest.raises(StudyError, match=r"plan\.macs: 0\.2 can't be met: .* allowed: at least 0\.25"):
+        most_of(costs, "macs", 0.2, {"a": 3, "b": 3})
+    assert most_of(costs, "macs", 0.25, {"a": 3, "b": 3}) == 2
+    # The product of floats is not below the number that it stands for.
+    assert 0.29 * 100 < 29 == most_of(additive({"a": 100}), "params", 0.29, {"a": 99})
+
+
+@given(cases(), st.floats(0, 0.5))
+def test_with_a_tolerance_uniform_ratios_have_the_macs_of_the_plan(case, tolerance):
+    curves, costs = case
+    rows = {
+        layer: [
+            {"k": str(k), "balanced_accuracy": str(1 - loss), "log_loss": str(loss)}
+            for k, loss in zip(curve.ks, curve.losses)
+        ]
+        for layer, curve in curves.items()
+    }
+    chosen = choose(Curves.of(rows), costs, "tolerance", tolerance)
+    assert list(chosen) == ["plan", "uniform"]
+    assert costs.total("macs", chosen["uniform"]) <= costs.total("macs", chosen["plan"])
+    assume(len(costs.channels) == 1)
+    assert chosen["uniform"] == chosen["plan"]
+
+
+# ---- the text
+
+
+def test_the_text_says_whether_the_plan_is_better_than_uniform_ratios():
+    data = planned()
+    table = data.table.copy()
+    text = plan_text(table, data.layers, "macs", 0.5)
+    assert max(map(len, text.splitlines())) <= 100
+    assert "plan.macs: 0.5, order of l1_norm. Means over 3 networks" in " ".join(text.split())
+    assert "conv2 16 12 to 14 12" in " ".join(text.split())
+    better = table["method"].map({"plan": 0.9, "uniform": 0.5}).fillna(0.2) + 0.01 * table["seed"] * (table["draw"] + 1)
+    text = " ".join(plan_text(table.assign(balanced_accuracy=better), data.layers, "macs", 0.5).split())
+    assert "The plan minus uniform ratios, on the same networks: +0.400 [+0.400, +0.400]: better" in text
+    noisy = table["seed"].map({0: 0.1, 1: 0.9, 2: 0.2}).where(table["method"] == "plan", 0.4)
+    text = " ".join(plan_text(table.assign(balanced_accuracy=noisy), data.layers, "macs", 0.5).split())
+    assert "not a clear lead" in text
+    one = planned(seeds=1)
+    assert "One network cannot show" in " ".join(plan_text(one.table, one.layers, "macs", 0.5).split())
+
+
+# ---- a study
+
+CONFIG = """
+task: classes
+seeds: [0, 1]
+images: {train: 300, val: 150, test: 100}
+network: {factory: 'net.py:net', arguments: {width: 4}}
+training: {epochs: 3, batch_size: 32, learning_rate: 0.02, require: 0}
+ranking: {criteria: [l1_norm]}
+plan: {macs: 0.7, random_draws: 2}
+figures: {dpi: 80}
+"""
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(1, width, 5, 3), nn.BatchNorm2d(width)
+        self.inner, self.outer = nn.Conv2d(width, 2 * width, 3, 1, 1), nn.Conv2d(2 * width, width, 3, 1, 1)
+        self.last, self.head = nn.Conv2d(width, 2 * width, 3), nn.Linear(2 * width, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.stem(x)))
+        x = torch.relu(x + self.outer(torch.relu(self.inner(x))))
+        return self.head(torch.relu(self.last(x)).mean((2, 3)))
+
+
+def net(width):
+    return Net(width)
+"""
+
+
+@pytest.mark.snakemake
+def test_a_plan_of_a_residual_network(tmp_path):
+    study = Study(tmp_path / "study", CONFIG)
+    (study.folder / "net.py").write_text(NET)
+    output = study.run("plan").stdout
+    text = study.path("plan.txt").read_text()
+    assert all(line in output for line in text.splitlines())
+    assert "The plan minus uniform ratios, on the same networks:" in " ".join(text.split())
+
+    plan, layers = read_table(study.path("plan.csv")), read_table(study.path("plan_layers.csv"))
+    # Stem and outer are one group.
+    assert layers["layer"].unique().tolist() == ["stem", "inner", "last"]
+    methods = ["unpruned", "plan", "uniform", *["plan_random"] * 2, *["uniform_random"] * 2]
+    assert plan["method"].tolist() == methods * 2
+    assert (plan.loc[plan["method"] != "unpruned", "macs_share"] <= 0.7).all()
+    assert plan["predicted_log_loss"].notna().tolist() == [not name.endswith("_random") for name in methods] * 2
+    same = plan.groupby(["seed", "method"])[["params", "macs"]].nunique()
+    assert (same == 1).all(axis=None)
+    unpruned = plan[plan["method"] == "unpruned"]
+    assert unpruned["predicted_balanced_accuracy"].tolist() == unpruned["balanced_accuracy"].tolist()
+    assert not [name for name in plan if name.startswith(("correct_", "predicted_0"))]
+
+    # K comes from the validation inputs: their labels, and not those of the test inputs.
+    rows = read_rows(study.path("seed0/inner/validation/l1_norm.csv"))
+    assert [int(row["k"]) for row in rows] == list(range(8))
+    assert sum(int(rows[0][f"correct_{c}"]) for c in range(10)) <= 150
+    for seed in ("seed0", "seed1"):
+        assert len(read_order(study.path(f"{seed}/stem/ranking/l1_norm.csv"), 4)) == 4
+        assert not (study.path(seed) / "outer").exists()
+    assert study.path("figures/plan.png").exists() and not study.path("curve.csv").exists()
+    assert study.plan("plan") == {"plan": 1}
+
+    # A study may have its plan alone. It is not replaced.
+    output = study.run("plan", "--config", "plan={macs: 0.8}", succeed=False).stdout
+    assert "plan.macs: 0.7; asked for: 0.8" in output
+    output = study.run("plan", "--config", "plan={macs: 0.01}", "overwrite=true", succeed=False).stdout
+    assert "plan.macs: 0.01 can't be met" in output
+    planned = study.plan("plan", "--config", "plan={macs: null, tolerance: 0.1}", "overwrite=true")
+    assert planned["choose_plan"] == planned["evaluate_plan"] == 2 and "eval_validation" not in planned
+    study.run("plan", "--config", "plan={macs: null, tolerance: 0.1}", "overwrite=true")
+    tolerant = read_table(study.path("plan_layers.csv")).query("method == 'plan'")
+    assert (tolerant.groupby("seed")["balanced_accuracy_cost"].sum() <= 0.1 + 1e-9).all()

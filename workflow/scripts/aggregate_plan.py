@@ -1,0 +1,44 @@
+"""Collect the plans of all networks and their evaluations in two tables, and summarise them in a text."""
+
+import argparse
+from pathlib import Path
+
+from prunecurve.commandline import parser, run
+from prunecurve.data import tasks
+from prunecurve.files import atomic, read_rows, write_rows
+from prunecurve.study.curves import without_class_counts
+from prunecurve.study.plan_text import plan_text
+from prunecurve.study.plans import BUDGETS
+from prunecurve.study.statistics import read_table
+
+
+def options() -> argparse.ArgumentParser:
+    cli = parser(__doc__)
+    cli.add_argument("--choices", required=True, help="path of a file of choose_plan, with placeholder {seed}")
+    cli.add_argument("--evaluations", required=True, help="path of a file of evaluate_plan, with placeholder {seed}")
+    cli.add_argument("--seeds", nargs="+", required=True)
+    cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task of the study")
+    cli.add_argument("--budget", choices=BUDGETS, required=True, help="the key of the budget, for the text")
+    cli.add_argument("--value", type=float, required=True, help="its value")
+    cli.add_argument("--table", type=Path, required=True, help="output: one row per seed and pruned network")
+    cli.add_argument("--layers", type=Path, required=True, help="output: one row per seed, method and layer")
+    cli.add_argument("--text", type=Path, required=True, help="output: the text that is printed")
+    return cli
+
+
+def work(arguments: argparse.Namespace) -> None:
+    evaluated = [row for seed in arguments.seeds for row in read_rows(arguments.evaluations.format(seed=seed))]
+    chosen = [
+        {"seed": seed, **row} for seed in arguments.seeds for row in read_rows(arguments.choices.format(seed=seed))
+    ]
+    dataset = {"dataset": evaluated[0]["dataset"]}
+    write_rows(arguments.table, without_class_counts(evaluated), sealed=False)
+    write_rows(arguments.layers, [dataset | row for row in chosen], sealed=False)
+    tables = read_table(arguments.table), read_table(arguments.layers)
+    with atomic(arguments.text) as temporary:
+        text = plan_text(*tables, arguments.budget, arguments.value, arguments.task)
+        Path(temporary).write_text(text, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    run(work, options().parse_args())

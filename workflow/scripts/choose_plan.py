@@ -1,0 +1,42 @@
+"""Choose how many channels each layer of one network loses, for a budget, from its curves on the validation inputs."""
+
+import argparse
+from pathlib import Path
+
+from prunecurve.commandline import log, parser, run
+from prunecurve.files import read_rows, write_rows
+from prunecurve.network.costs import load_costs
+from prunecurve.study.plans import BUDGETS, Curves, choose
+
+
+def options() -> argparse.ArgumentParser:
+    cli = parser(__doc__)
+    cli.add_argument("--costs", type=Path, required=True, help="a file of plan_costs")
+    cli.add_argument("--rows", required=True, help="path of the rows of a layer, with placeholder {layer}")
+    cli.add_argument("--budget", choices=BUDGETS, required=True, help="what the value limits")
+    cli.add_argument("--value", type=float, required=True, help="see plan.macs, plan.params and plan.tolerance")
+    cli.add_argument("--output", type=Path, required=True, help="output: one row per method and layer, with its K")
+    return cli
+
+
+def work(arguments: argparse.Namespace) -> None:
+    costs = load_costs(arguments.costs)
+    rows = {layer: read_rows(arguments.rows.replace("{layer}", layer)) for layer in costs.channels}
+    curves = Curves.of(rows)
+    chosen = choose(curves, costs, arguments.budget, arguments.value)
+    for method, ks in chosen.items():
+        log.info("%s: %s, %s", method, costs.both(ks), ks)
+    write_rows(
+        arguments.output,
+        [
+            {"method": method, "layer": layer, "k": k, "channels": costs.channels[layer]}
+            | {"share_removed": k / costs.channels[layer]}
+            | {f"{metric}_cost": of_layer[layer].at(k) for metric, of_layer in curves._asdict().items()}
+            for method, ks in chosen.items()
+            for layer, k in ks.items()
+        ],
+    )
+
+
+if __name__ == "__main__":
+    run(work, options().parse_args())

@@ -1,0 +1,71 @@
+"""Evaluate the plan of one network and its controls: remove the channels of all layers, and run the networks."""
+
+import argparse
+from pathlib import Path
+
+from prunecurve.commandline import log, parser, run
+from prunecurve.data import tasks
+from prunecurve.data.batches import Normalisation, Split
+from prunecurve.files import load_array, read_order, read_rows, write_rows
+from prunecurve.network.costs import load_costs
+from prunecurve.network.model_file import add_model, model_file
+from prunecurve.network.network_file import load_network, prepare_torch
+from prunecurve.settings import add_fields, fields_of
+from prunecurve.verification.planned import chosen_by, planned_rows
+
+
+def options() -> argparse.ArgumentParser:
+    cli = parser(__doc__)
+    add_model(cli)
+    cli.add_argument("--images", type=Path, required=True, help="images of the test split")
+    cli.add_argument("--inputs", type=Path, required=True, help="the images of each input of the test split")
+    cli.add_argument("--labels", type=Path, required=True, help="labels of the test split")
+    add_fields(cli, Normalisation)
+    cli.add_argument("--batch-size", type=int, default=250, help="inputs per forward pass")
+    cli.add_argument("--costs", type=Path, required=True, help="a file of plan_costs")
+    cli.add_argument("--choice", type=Path, required=True, help="a file of choose_plan")
+    cli.add_argument("--ranking", required=True, help="path of the ranking of a layer, with placeholder {layer}")
+    cli.add_argument("--criterion", required=True, help="the criterion of the rankings, value of the column criterion")
+    cli.add_argument("--draws", type=int, default=3, help="number of networks without random channels, per method")
+    cli.add_argument(
+        "--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task, whose metrics are computed"
+    )
+    cli.add_argument("--dataset", required=True, help="value of the column dataset")
+    cli.add_argument("--seed", type=int, required=True, help="value of the column seed, and seed of the random orders")
+    cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
+    cli.add_argument("--output", type=Path, required=True, help="output: one row per pruned network")
+    return cli
+
+
+def work(arguments: argparse.Namespace) -> None:
+    # On the CPU, as the verification.
+    prepare_torch("cpu", arguments.threads)
+    model, costs = load_network(model_file(arguments)).module, load_costs(arguments.costs)
+    arrays = [load_array(path) for path in (arguments.images, arguments.inputs, arguments.labels)]
+    split = Split.of(*arrays, "cpu", fields_of(Normalisation, arguments))
+    orders = {
+        layer: read_order(arguments.ranking.replace("{layer}", layer), channels)
+        for layer, channels in costs.channels.items()
+    }
+    chosen = chosen_by(read_rows(arguments.choice))
+    identity = {"dataset": arguments.dataset, "seed": arguments.seed}
+    rows = []
+    for row in planned_rows(
+        model,
+        split,
+        costs,
+        chosen,
+        orders,
+        arguments.criterion,
+        arguments.seed,
+        arguments.draws,
+        arguments.task,
+        arguments.batch_size,
+    ):
+        log.info("%s", row)
+        rows.append(identity | row)
+    write_rows(arguments.output, rows)
+
+
+if __name__ == "__main__":
+    run(work, options().parse_args())

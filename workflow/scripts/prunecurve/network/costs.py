@@ -1,0 +1,95 @@
+"""Parameters and MACs of a network without some channels of several layers at once.
+
+They are no sum over layers: a convolution between two layers loses outputs to one and inputs to the other. Every weight
+of the network is an operation with sides, its outputs and its inputs, and its number of parameters and MACs is
+proportional to the product of what is left of its sides. Imports only numpy.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from prunecurve.errors import StudyError
+from prunecurve.files import read_rows, remedy, write_rows
+
+SIZES = ("params", "macs")
+
+
+class Side(NamedTuple):
+    """The outputs or inputs of an operation: their number, and how many of them each channel of a layer has."""
+
+    size: int
+    entries: Mapping[str, int]
+
+
+class Operation(NamedTuple):
+    """A part of the network: its parameters and MACs, for one input, for each combination of entries of its sides."""
+
+    name: str
+    params: int
+    macs: int
+    sides: tuple[Side, ...] = ()
+
+
+class Costs:
+    """The cost of a network, as a function of the number K of removed channels of each layer.
+
+    channels: P of each layer, in the order of the network. operations: all parts of the network; one without sides does
+    not depend on the layers.
+    """
+
+    def __init__(self, channels: Mapping[str, int], operations: Sequence[Operation]) -> None:
+        self.channels, self.operations = dict(channels), list(operations)
+        self._of_layer = {
+            layer: [each for each in self.operations if any(layer in side.entries for side in each.sides)]
+            for layer in self.channels
+        }
+
+    def total(self, size: str, ks: Mapping[str, int] | None = None) -> int:
+        """Return the cost of the network. size: one of SIZES. ks: K of each layer; layers that are missing keep all."""
+        return sum(_cost(each, size, ks or {}) for each in self.operations)
+
+    def change(self, size: str, ks: Mapping[str, int], layer: str, candidates: np.ndarray) -> np.ndarray:
+        """Return what each of the K in `candidates`, int64 (n,), in place of ks[layer] adds to the cost: int64 (n,)."""
+        own, others = self._of_layer[layer], {**ks, layer: candidates}
+        added = sum((_cost(each, size, others) for each in own), np.zeros_like(candidates))
+        return added - sum(_cost(each, size, ks) for each in own)
+
+    def both(self, ks: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Return the parameters and MACs of the network by their names."""
+        return {size: int(self.total(size, ks)) for size in SIZES}
+
+
+def _cost(operation: Operation, size: str, ks: Mapping[str, int]) -> int:
+    left = (side.size - sum(n * ks.get(layer, 0) for layer, n in side.entries.items()) for side in operation.sides)
+    return getattr(operation, size) * math.prod(left)
+
+
+def save_costs(path: str | os.PathLike[str], costs: Costs) -> None:
+    """Write the costs as a CSV file: one row per layer with its channels, and one per operation."""
+    rows = [_row(f"channels of {layer}", channels, 0, ()) for layer, channels in costs.channels.items()]
+    write_rows(path, rows + [_row(*each) for each in costs.operations])
+
+
+def _row(name: str, params: int, macs: int, sides: Sequence[Side]) -> dict[str, object]:
+    return {"operation": name, "params": params, "macs": macs, "sides": json.dumps(sides)}
+
+
+def load_costs(path: str | os.PathLike[str]) -> Costs:
+    """Read the file of `save_costs`. Raises StudyError, naming the file, if it is damaged."""
+    channels, operations = {}, []
+    try:
+        for row in read_rows(path):
+            name, params, macs = row["operation"], int(row["params"]), int(row["macs"])
+            if name.startswith("channels of "):
+                channels[name.removeprefix("channels of ")] = params
+            else:
+                sides = tuple(Side(int(size), entries) for size, entries in json.loads(row["sides"]))
+                operations.append(Operation(name, params, macs, sides))
+    except (KeyError, ValueError, TypeError) as error:
+        raise StudyError(f"{path} is not a file of costs ({error}); {remedy(path)}") from error
+    return Costs(channels, operations)
