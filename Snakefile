@@ -83,12 +83,13 @@ rule partial:
         lambda w: tables(f"{STUDY}/partial") + study_figures(f"{STUDY}/partial"),
 
 
-# Accuracy as a function of the share of channels removed, for each convolution, with its verification.
+# Accuracy as a function of the share of channels removed, for each layer, with its verification.
 rule sensitivity:
     input:
         expand(rules.plot.output, study=STUDY, figure=figures.of("of_sensitivity")),
+        expand(rules.summarise_sensitivity.output, study=STUDY),
         lambda w: expand(
-            rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=plan().convolutions, target="_sensitivity"
+            rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=studied_layers(), target="_sensitivity"
         ),
 
 

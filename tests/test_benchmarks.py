@@ -11,7 +11,7 @@ from PIL import Image
 
 BENCHMARKS = PROJECT / "benchmarks"
 COLUMNS = ["name", "ours_seconds", "other", "other_seconds", "ratio", "target", "met", "machine", "date"]
-PARTS = ["sweep", "peers", "jobs", "scale", "training", "shared", "activations", "greedy", "memory"]
+PARTS = ["sweep", "peers", "jobs", "scale", "training", "shared", "activations", "greedy", "network", "memory"]
 
 
 def from_benchmarks(name: str):

@@ -413,9 +413,23 @@ def dropped(net, x):
     return net.head(pooled(functional.dropout(net.first(x))))
 
 
+def standardised(net, x):
+    x = net.first(x)
+    return net.head(pooled(x - x.mean(0, keepdim=True)))
+
+
+def fixed_batch(net, x):
+    return net.head(pooled(net.first(x)).view(2, 6))
+
+
 @pytest.mark.parametrize(
     ("forward", "message"),
-    [(other_name, "network: its graph gives other results .* x = x \\+ y"), (dropped, "when it runs again .dropout")],
+    [
+        (other_name, "network: its graph gives other results .* x = x \\+ y"),
+        (dropped, "when it runs again .dropout"),
+        (standardised, "for an input alone than together with others .batch normalisation without running"),
+        (fixed_batch, r"can't read a single input .*; the number of inputs must not be fixed, as in x.view\(64"),
+    ],
 )
 def test_a_graph_that_is_not_the_network_is_refused(forward, message):
     with pytest.raises(StudyError, match=message):
@@ -480,7 +494,7 @@ MISLEADING = {
         "first",
         "it has hooks",
     ),
-    "scalar": (through(lambda net, x: x / x.max()), "first", f"max {MIXES}"),
+    "scalar": (through(lambda net, x: x / x.flatten(1).max(1)[0][:, None, None, None]), "first", f"max {MIXES}"),
 }
 
 
@@ -535,7 +549,7 @@ ALLOWED = {
     ),
     "coordinates": (
         Network(
-            lambda net, x: net.head(pooled(net.last(torch.cat([net.first(x), net.place.expand(2, 1, 8, 8)], 1)))),
+            lambda net, x: net.head(pooled(net.last(torch.cat([net.first(x), net.place.expand(x.size(0), 1, 8, 8)], 1)))),
             first=conv(3, 5),
             last=conv(6, 7),
             head=nn.Linear(7, 4),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunecurve.ranking import criteria
 from prunecurve import config as config_module
-from prunecurve.config import Plan, check, k_batches, keys, ks, of_archive, original_text, pruned_layer
+from prunecurve.config import Plan, check, k_batches, keys, ks, of_archive, original_text, pruned_layer, resolved
 from prunecurve.data.datasets import DATASETS
 from prunecurve.data.planning import asked_sizes
 from prunecurve.errors import StudyError
@@ -42,7 +42,8 @@ INVALID = [
     ({"sweep": {"removals": ["zero"]}}, "sweep.removals.0: 'zero' is unknown; allowed: structural, zero_weights"),
     ({"sweep": {"ks": [3, 64]}}, "sweep.ks: K = 64 is out of range; allowed: 0 to 63"),
     ({"sweep": {"ks": [-1]}}, "sweep.ks"),
-    ({"sweep": {"ks": "every"}}, "sweep.ks: 'every' is not allowed; allowed: all or a list of: whole number ≥ 0"),
+    ({"sweep": {"ks": "every"}}, "sweep.ks: 'every' is not allowed; allowed: all or whole number ≥ 2"),
+    ({"sensitivity": {"layers": ["conv4"]}}, "sensitivity.layers: conv4 is not in the network; allowed: last, conv1"),
     ({"seeds": 3}, "seeds: 3 is not allowed; allowed: a list, such as [0, 1, 2], of: whole number ≥ 0"),
     ({"seeds": [1, 1]}, "seeds: [1, 1] is not allowed; allowed: a list, such as [0, 1, 2], of: whole number"),
     ({"seeds": []}, "seeds: [] is not allowed"),
@@ -222,6 +223,15 @@ def test_ks_always_hold_the_control():
     assert ks(config, "conv3", plan) == [0, 3, 9, 20]
     assert ks(config, "conv1", plan) == [0, 3, 9], "a smaller layer has fewer values of K"
     assert ks(check({}), "conv3", plan) == list(range(64))
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(2, [0, 63]), (5, [0, 16, 32, 47, 63]), (64, [*range(64)]), (999, [*range(64)])]
+)
+def test_a_number_of_ks_are_evenly_spread(count, expected):
+    config = check({"sweep": {"ks": count}})
+    assert ks(config, "conv3", Plan.of(config)) == expected
+    assert resolved(config)["sweep.ks"] == (expected if count < 64 else "all")
 
 
 def test_layers_and_their_jobs():

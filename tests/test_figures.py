@@ -21,6 +21,7 @@ from prunecurve.figures import style
 from prunecurve.figures.of_agreement.rank_agreement import similar_together
 from prunecurve.figures.of_network.mean_feature_maps import grid_of
 from prunecurve.files import save_array, write_rows, write_table
+from prunecurve.study.sensitivity import losses
 from prunecurve.study.statistics import mean_curves, summarise
 from invented import names_of, study
 from prunecurve.data.tasks import classes
@@ -522,6 +523,26 @@ def test_sensitivity_has_a_line_per_layer_over_the_share_removed():
         ]
         lines = lines[:3]
         assert [line.get_xdata()[-1] for line in lines] == pytest.approx([2 / 3, 4 / 5, 8 / 9])
+
+
+def test_sensitivity_of_many_layers_is_a_heat_map():
+    """One row per layer in the order of the network; the colour is the accuracy of the last evaluated K up to there."""
+    names = [f"layer{i}" for i in range(11, 0, -1)]
+    few, table = layers().table.query("layer == 'conv3'"), []
+    for name in names:
+        table.append(few.assign(layer=name))
+    table = pd.concat(table)
+    axes = figures.draw("sensitivity", figures.Data(table, CRITERIA)).axes
+    assert [ax.get_title(loc="left") for ax in axes] == [f"order of {style.label(name)}" for name in CRITERIA]
+    assert [text.get_text() for text in axes[0].get_yticklabels()] == [f"{name} (9)" for name in names]
+    (mesh,) = axes[0].collections
+    shown = np.asarray(mesh.get_array()).reshape(len(names), -1)
+    means = mean_curves(few).query("criterion == 'mean_activation'")["balanced_accuracy_mean"].to_numpy()
+    middles = (np.arange(200) + 0.5) / 200
+    assert shown[3] == pytest.approx(means[np.minimum((middles * 9).astype(int), 8)])
+    marks = axes[0].lines[0].get_xdata()
+    expected = losses(table).query("criterion == 'mean_activation'")["share_removed_mean"]
+    assert list(marks) == pytest.approx(list(expected))
 
 
 def test_plot_numbers_tiles_as_in_the_ranking(tmp_path, monkeypatch):

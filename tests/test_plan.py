@@ -6,7 +6,18 @@ import re
 
 import pytest
 from conftest import TINY, Study, random_network
-from prunecurve.config import Plan, check, k_batches, ks, misfits, pruned_layer, replaced, resolved, settings
+from prunecurve.config import (
+    Plan,
+    check,
+    k_batches,
+    ks,
+    misfits,
+    pruned_layer,
+    replaced,
+    resolved,
+    sensitivity_layers,
+    settings,
+)
 from prunecurve.files import as_text, load_array, read_rows, settings_of
 from prunecurve.network.conv_net import Architecture
 from prunecurve.network.layer_table import layer_table
@@ -21,7 +32,14 @@ def table(**replacing) -> list[dict[str, str]]:
     rows = [{"layer": name, "kind": kind, "channels": str(p), "refused": ""} for name, kind, p in layers]
     backends = {"conv1": "torch", "block.0": "torch", "block.1.conv": "numpy", "fc": ""}
     refused = {"fc": "its channels reach the output of the network", **replacing}
-    return [row | {"backend": backends[row["layer"]], "refused": refused.get(row["layer"], "")} for row in rows]
+    # conv1 and block.0 compute the same channels.
+    groups = {"conv1": "1", "block.0": "1", "block.1.conv": "2"}
+    return [
+        row
+        | {"backend": backends[row["layer"]], "refused": refused.get(row["layer"], "")}
+        | {"group": groups.get(row["layer"], "")}
+        for row in rows
+    ]
 
 
 def messages(config: dict, rows: list[dict[str, str]]) -> list[str]:
@@ -50,12 +68,24 @@ def test_the_plan_of_the_config_and_of_the_table_are_the_same():
 def test_layers_of_a_table():
     plan, config = Plan.read(table()), check({"network": OUTSIDE, "sweep": {"ks": [2, 7]}})
     assert plan.channels == {"conv1": 8, "block.0": 8, "block.1.conv": 6}
-    assert plan.convolutions == plan.channels
+    assert plan.convolutions == {"conv1": 8, "block.1.conv": 6}, "the first of each group"
     assert pruned_layer(config, plan) == "block.1.conv"
     assert pruned_layer(check({"network": OUTSIDE, "layer": "block.0"}), plan) == "block.0"
     assert ks(check({"network": OUTSIDE}), "block.1.conv", plan) == list(range(6))
     assert k_batches(config, "block.0", plan) == {"0-7": [0, 2, 7]}, "in torch, all K are one job"
     assert Plan.read(table(conv1="frozen")).convolutions == {"block.0": 8, "block.1.conv": 6}
+
+
+def test_the_layers_of_the_sensitivity_are_in_the_order_of_the_network():
+    plan = Plan.read(table())
+    assert sensitivity_layers(check({"network": OUTSIDE}), plan) == ["conv1", "block.1.conv"]
+    chosen = {"network": OUTSIDE, "sensitivity": {"layers": ["block.1.conv", "block.0"]}}
+    assert sensitivity_layers(check(chosen), plan) == ["block.0", "block.1.conv"]
+    wrong = messages({"sensitivity": {"layers": ["block.0", "fc"]}}, table())
+    assert wrong == [
+        "sensitivity.layers: fc can't be pruned: its channels reach the output of the network; "
+        "allowed: last, conv1, block.0, block.1.conv"
+    ]
 
 
 def test_the_layers_of_a_network_from_outside_are_not_in_the_config():

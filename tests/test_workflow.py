@@ -437,9 +437,10 @@ def test_partial_includes_finished_seeds_and_reports_missing_ones(copied):
 
 
 def test_sensitivity_and_an_earlier_layer(copied):
-    """First the curves of all convolutions, with verification; then the study of conv2, which reads the same files."""
+    """First the curves of all layers, with verification; then the study of conv2, which reads the same files."""
     replace(copied, "threads: 2", "threads: 2\nsensitivity: {criteria: [loss_oracle]}")
-    jobs = jobs_of_run(copied.run("sensitivity").stdout)
+    output = copied.run("sensitivity").stdout
+    jobs = jobs_of_run(output)
     # Only the criterion of the sensitivity: three layers; for the last one also the K of the verification.
     assert (jobs["rank_channels"], jobs["eval_pruned"]) == (3, P + CHECKED + 4)
     table = rows(copied.path("sensitivity.csv"))
@@ -458,6 +459,9 @@ def test_sensitivity_and_an_earlier_layer(copied):
         assert {row["removal"] for row in verified} == {"structural", "zero_weights"}
         assert all(row["agrees"] == "True" for row in verified)
     assert copied.path("figures/sensitivity.png").exists()
+    table = rows(copied.path("sensitivity_table.csv"))
+    assert [(row["layer"], row["channels"]) for row in table] == [("conv1", "4"), ("conv2", "6"), ("conv3", "8")]
+    assert all(line in output for line in copied.path("sensitivity.txt").read_text().splitlines())
     # It is frozen with the study, although other code ranks and evaluates the earlier convolutions than the last one.
     copied.run("archive/with_sensitivity/manifest.json")
     manifest = json.loads((copied.folder / "archive" / "with_sensitivity" / "manifest.json").read_text())

@@ -117,7 +117,7 @@ onsuccess:
     for figure in former_figures() if targets & {"all", "complete", "figures"} else []:
         figure.unlink()
         logger.warning(f"removed {figure}: this config does not draw it (another layer, seed or criterion)")
-    printed = {f"results/{STUDY}/layers.txt": {"layers"}}
+    printed = {f"results/{STUDY}/{name}.txt": {name} for name in ("layers", "sensitivity")}
     printed[f"results/{DRAWN}/summary.txt"] = {"all", "complete", "figures", "summary"}
     for name, printed_by in printed.items():
         path = Path(placed(name))

@@ -294,7 +294,7 @@ rule aggregate_sensitivity:
     input:
         rows=lambda w: [
             row
-            for layer in plan().convolutions
+            for layer in studied_layers()
             for row in rows(seeds_of(w.study), SENSITIVITY_ORDERS, ["structural"], layer)
         ],
     output:
@@ -318,11 +318,47 @@ rule aggregate_sensitivity:
         rows=lambda w: template(ROWS),
         seeds=lambda w: seeds_of(w.study),
         criteria=SENSITIVITY_ORDERS,
-        layers=lambda w: list(plan().convolutions),
-        channels=lambda w: list(plan().convolutions.values()),
-        k_batches=lambda w: [",".join(k_batches_of(layer)) for layer in plan().convolutions],
-        ks=lambda w: [",".join(map(str, sum(k_batches_of(layer).values(), []))) for layer in plan().convolutions],
+        layers=lambda w: studied_layers(),
+        channels=lambda w: [channels_of(layer) for layer in studied_layers()],
+        k_batches=lambda w: [",".join(k_batches_of(layer)) for layer in studied_layers()],
+        ks=lambda w: [",".join(map(str, sum(k_batches_of(layer).values(), []))) for layer in studied_layers()],
     shell:
         "python {params.script:q} --rows {params.rows:q} --seeds {params.seeds:q} --criteria {params.criteria:q}"
         " --removal structural --layers {params.layers:q} --channels {params.channels:q} --k-batches {params.k_batches:q}"
         " --ks {params.ks:q} --output {output.table:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
+
+
+# What each layer can lose within one percentage point.
+rule summarise_sensitivity:
+    input:
+        sensitivity=rules.aggregate_sensitivity.output.table,
+        training=lambda w: expand(history(w.study), seed=seeds_of(w.study)),
+    output:
+        table=report(
+            "results/{study}/sensitivity_table.csv",
+            category="Tables",
+            labels={"table": "sensitivity, one row per layer and criterion"},
+            caption="../report/sensitivity.rst",
+        ),
+        settings="results/{study}/sensitivity_table.csv.settings",
+        text="results/{study}/sensitivity.txt",
+    log:
+        "results/{study}/logs/summarise_sensitivity.log",
+    group:
+        "tables"
+    conda:
+        "../envs/figures.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(10),
+    params:
+        script=script("summarise_sensitivity"),
+        code=code("summarise_sensitivity", OF_TASK),
+        task=config["task"],
+        training=lambda w: placed(history(w.study)),
+        seeds=lambda w: seeds_of(w.study),
+        figures=lambda w: placed(f"results/{w.study}/figures/"),
+    shell:
+        "python {params.script:q} --sensitivity {input.sensitivity:q} --figures {params.figures:q}"
+        " --task {params.task} --training {params.training:q} --seeds {params.seeds}"
+        " --table {output.table:q} --text {output.text:q} --log {log:q} --settings {params.code:q}"

@@ -1,4 +1,4 @@
-"""Collect the curves of all convolutions: accuracy as a function of the share of channels removed."""
+"""Collect the curves of several layers: accuracy as a function of the share of channels removed."""
 
 import argparse
 from pathlib import Path

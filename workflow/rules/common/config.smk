@@ -42,6 +42,7 @@ from prunecurve.config import (
     pruned_layer,
     replaced,
     resolved,
+    sensitivity_layers,
     settings,
     weights_settings,
     wrong_layer,

@@ -97,6 +97,11 @@ def studied_layer():
     return pruned_layer(config, plan())
 
 
+def studied_layers():
+    """Return the layers of the target `sensitivity`."""
+    return sensitivity_layers(config, plan())
+
+
 def channels_of(layer):
     """Return the number of channels of a layer."""
     return of_layer(plan().channels, layer)

@@ -148,8 +148,8 @@ def code_lines():
     lines += [code(path.stem, OF_TASK) for path in sorted(SCRIPTS.glob("*.py"))]
     lines += CODE_OF_NETWORK
     lines += [code("get_images", READER), code("make_pairs", INPUTS_OF_TASK)]
-    # The table of the target `sensitivity` contains evaluations of all convolutions.
-    for path in dict.fromkeys([studied_layer(), *plan().convolutions]):
+    # The table of the target `sensitivity` contains evaluations of other layers.
+    for path in dict.fromkeys([studied_layer(), *studied_layers()]):
         lines += [code(name, OF_TASK, *backends(path)) for name in ("eval_pruned", "verify_surgery")]
         lines += [code("rank_channels", *modules_of(name, path)) for name in used]
     return list(dict.fromkeys(lines))

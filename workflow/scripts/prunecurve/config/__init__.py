@@ -5,7 +5,7 @@ from prunecurve.config.check import check, keys
 from prunecurve.config.finished import data_settings, replaced, settings, weights_settings
 from prunecurve.config.original import original_text
 from prunecurve.config.plan import Plan
-from prunecurve.config.resolved import k_batches, ks, misfits, pruned_layer, resolved, wrong_layer
+from prunecurve.config.resolved import k_batches, ks, misfits, pruned_layer, resolved, sensitivity_layers, wrong_layer
 
 __all__ = [
     "Plan",
@@ -20,6 +20,7 @@ __all__ = [
     "pruned_layer",
     "replaced",
     "resolved",
+    "sensitivity_layers",
     "settings",
     "weights_settings",
     "wrong_layer",

@@ -7,7 +7,7 @@ from pydantic import Field
 from prunecurve.data import tasks
 from prunecurve.data.datasets import DATASETS
 from prunecurve.data.parameters import Images, PairsPerImage, Preprocess
-from prunecurve.network.parameters import Network, Training
+from prunecurve.network.parameters import ModulePath, Network, Training
 from prunecurve.ranking import criteria
 from prunecurve.sections import Different, Section
 from prunecurve.sweep.removal import REMOVALS
@@ -78,8 +78,13 @@ class Sweep(Section):
     keeps bias and batch normalisation, as in the reference experiment's code; mean_replacement replaces them by their
     mean map."""
 
-    ks: Literal["all"] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=65536)] = "all"
-    """The numbers K of removed channels. all means 0 to P−1. K = 0, the unpruned network, is always evaluated."""
+    ks: (
+        Literal["all"]
+        | Annotated[int, Field(ge=2, le=65536)]
+        | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=65536)]
+    ) = "all"
+    """The numbers K of removed channels. all means 0 to P−1; a number means so many evenly spread values from 0 to P−1.
+    K = 0, the unpruned network, is always evaluated."""
 
     ks_per_job: int = Field(1, ge=1, le=65536)
     """Number of consecutive K that one job evaluates. It does not change the results; fewer jobs need less time in
@@ -110,10 +115,14 @@ class Verification(Section):
 
 
 class Sensitivity(Section):
-    """The target `sensitivity`: accuracy as a function of the share of removed channels, for each convolution."""
+    """The target `sensitivity`: accuracy as a function of the share of removed channels, for each layer."""
 
     criteria: Different[Criterion] = Field(["mean_activation", "l1_norm"], min_length=1)
-    """The criteria that rank the channels of every convolution."""
+    """The criteria that rank the channels of every layer."""
+
+    layers: Literal["all"] | Annotated[Different[ModulePath], Field(min_length=1)] = "all"
+    """The layers, by their names in the network. all means the convolutions; of those whose channels can only be
+    removed together (see snakemake layers), the first."""
 
 
 class Figures(Section):
@@ -177,11 +186,11 @@ class Study(Section):
     network: Network = Network()
 
     layer: str = Field(
-        "last", pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*(?![\s\S])", examples=["last", "conv1", "conv2"]
+        "last", pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(?![\s\S])", examples=["last", "conv1", "layer1.0.conv2"]
     )
     """The layer whose channels are removed, by its name in the network: a convolution (conv1, conv2, …), a hidden
-    linear layer (linear1, …; its outputs are the channels), or last, the last convolution. If other convolutions follow
-    it, the sweep runs the rest of the network for every K (in torch, from stored maps)."""
+    linear layer (linear1, …; its outputs are the channels), or last, the last convolution. snakemake layers lists the
+    layers. If more than linear layers follow it, the sweep runs the rest of the network for every K (in torch)."""
 
     training: Training = Training()
 

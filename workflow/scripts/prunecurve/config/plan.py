@@ -18,7 +18,8 @@ class Plan:
     """How the network behind each of them is evaluated: numpy or torch."""
 
     convolutions: Mapping[str, int]
-    """P of each convolution that can be pruned: the layers of the target `sensitivity`."""
+    """P of one convolution of each group of channels, the first: the layers of the target `sensitivity`, unless the
+    config names others."""
 
     last: str | None
     """The last convolution of the network, even if it can't be pruned."""
@@ -59,10 +60,12 @@ class Plan:
         kept = [row for row in rows if not row["refused"]]
         convolutions = [row["layer"] for row in rows if row["kind"] == "Conv2d"]
         channels = {row["layer"]: int(row["channels"]) for row in kept}
+        # The last one of a dictionary counts.
+        first = {row["group"]: row["layer"] for row in reversed(kept) if row["kind"] == "Conv2d"}
         return cls(
             channels=channels,
             backends={row["layer"]: row["backend"] for row in kept},
-            convolutions={layer: channels[layer] for layer in convolutions if layer in channels},
+            convolutions={layer: channels[layer] for layer in channels if layer in first.values()},
             last=convolutions[-1] if convolutions else None,
             refused={row["layer"]: f"can't be pruned: {row['refused']}" for row in rows if row["refused"]},
             absent="is not a convolution or linear layer of the network",

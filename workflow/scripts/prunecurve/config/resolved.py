@@ -26,9 +26,18 @@ def pruned_layer(config: Mapping[str, Any], plan: Plan) -> str:
     return plan.last if config["layer"] == "last" and plan.last else config["layer"]
 
 
+def sensitivity_layers(config: Mapping[str, Any], plan: Plan) -> list[str]:
+    """Return the layers of the target `sensitivity`, in the order of the network."""
+    asked = config["sensitivity"]["layers"]
+    return list(plan.convolutions) if asked == "all" else [layer for layer in plan.channels if layer in asked]
+
+
 def ks(config: Mapping[str, Any], layer: str, plan: Plan) -> list[int]:
     """Return the values of K that a layer's sweep evaluates, ascending: those of the config, and 0 (unpruned)."""
     channels, chosen = plan.channels[layer], config["sweep"]["ks"]
+    if isinstance(chosen, int):
+        # The first and the last are 0 and P − 1.
+        return sorted({round(place * (channels - 1) / (chosen - 1)) for place in range(chosen)})
     # Values of K are left out if the layer has too few channels.
     return list(range(channels)) if chosen == "all" else sorted({0, *(k for k in chosen if k < channels)})
 
@@ -80,8 +89,11 @@ def misfits(config: Mapping[str, Any], plan: Plan) -> Iterator[str]:
     if channels < 2:
         yield f"layer: {layer} has {channels} channel{of_key}; allowed: at least 2"
         return
+    for name in [] if config["sensitivity"]["layers"] == "all" else config["sensitivity"]["layers"]:
+        if name not in plan.channels:
+            yield wrong_layer(name, plan).replace("layer: ", "sensitivity.layers: ", 1)
     asked = config["sweep"]["ks"]
-    for k in [] if asked == "all" else asked:
+    for k in asked if isinstance(asked, list) else []:
         if not 0 <= k < channels:
             yield (
                 f"sweep.ks: K = {k} is out of range; allowed: 0 to {channels - 1}, "

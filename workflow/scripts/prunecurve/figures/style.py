@@ -138,9 +138,9 @@ def label(name: str) -> str:
 
 
 def where(table: pd.DataFrame) -> str:
-    """The data set and the pruned layer (or that all convolutions are shown)."""
+    """The data set and the pruned layer, or the number of layers."""
     layers = table["layer"].unique()
-    return f"{table['dataset'].iloc[0]}, {layers[0] if len(layers) == 1 else 'all convolutions'}"
+    return f"{table['dataset'].iloc[0]}, {layers[0] if len(layers) == 1 else f'{len(layers)} layers'}"
 
 
 def heading(table: pd.DataFrame, interval: str = "band") -> str:

@@ -40,7 +40,8 @@ class Rest(fx.Interpreter):
     """What runs again when channels of a group are removed.
 
     crossing: the values that it reads from the part before, tensors; some contain channels of the group. readings: the
-    calls that read the channels. again: all operations that run again, readings included.
+    calls that read the channels. again: all operations that run again, readings included. belonging: the paths of the
+    modules of the group that run again.
     """
 
     def __init__(self, traced: fx.GraphModule, group: Group, carried: Callable[[fx.Node], Carried | None]) -> None:
@@ -85,7 +86,7 @@ class Rest(fx.Interpreter):
             )
             place = self.readings[-1].place.stop
         called = {node.target for node in self.again if node.op == "call_module"}
-        self._belonging = [path for path in group.modules() if path in called]
+        self.belonging = [path for path in group.modules() if path in called]
         self._reading_of = {copies[node]: reading for node, reading in zip(calls, self.readings)}
         self._sizes: Callable[[int], list[object]] = lambda count: []
         self._removed = self._none = np.zeros(0, np.int64)
@@ -129,12 +130,19 @@ class Rest(fx.Interpreter):
         cut = 0 < len(self._removed) < self.group.channels
         if cut:
             kept = np.setdiff1d(np.arange(self.group.channels), self._removed)
-            self._modules = smaller_modules(self.module, self._belonging, self.group, kept)
-            values = [_without(value, carried, self._removed) for value, carried in zip(values, self._carried)]
+            self._modules = smaller_modules(self.module, self.belonging, self.group, kept)
+            values = self.without(values, self._removed)
         try:
             return self.run(*values, *self._sizes(count))
         finally:
             self._modules = {}
+
+    def without(self, values: Sequence[Tensor], removed: np.ndarray) -> list[Tensor]:
+        """Return the crossing values without removed channels."""
+        return [
+            value if carried is None else _chosen(value, carried.dim, carried.without(removed))
+            for value, carried in zip(values, self._carried)
+        ]
 
     def masked(self, values: Sequence[Tensor], removed: np.ndarray) -> Tensor:
         """Return the logits (n, C) with zeros in place of removed channels where they are read, by whole layers.
@@ -209,10 +217,6 @@ class Rest(fx.Interpreter):
             # The method that the module itself calls: padding, stride and dilation are those of the module.
             return module._conv_forward(constant, weight[:, entries], None)
         return linear(constant, weight[:, entries])
-
-
-def _without(value: Tensor, carried: Carried | None, removed: np.ndarray) -> Tensor:
-    return value if carried is None else _chosen(value, carried.dim, carried.without(removed))
 
 
 def _chosen(value: Tensor, dim: int, entries: np.ndarray) -> Tensor:

@@ -150,6 +150,19 @@ def _require_the_same(model: nn.Module, traced: fx.GraphModule, input_shape: Seq
             "network: in evaluation mode it gives other results for the same inputs when it runs again (dropout that "
             "is not a module, random numbers, or a state that it changes)"
         )
+    try:
+        alone = model(images[:1].clone()).double()
+    # The network's code can raise anything.
+    except Exception as error:
+        raise StudyError(
+            f"network: it can't read a single input ({one_line(error)}); the number of inputs must not be fixed, as in "
+            "x.view(64, -1)"
+        ) from error
+    if not torch.allclose(once[:1], alone, rtol=1e-3, atol=1e-4 * float(once.abs().max()), equal_nan=True):
+        raise StudyError(
+            "network: in evaluation mode it gives other results for an input alone than together with others (batch "
+            "normalisation without running statistics, for example)"
+        )
     if not torch.allclose(once, by_graph, rtol=1e-4, atol=1e-5 * float(once.abs().max()), equal_nan=True):
         raise StudyError(
             "network: its graph gives other results than the network itself; torch.fx does not follow operations in "

@@ -37,15 +37,15 @@ def summary_text(
     areas = networks(curve).pivot(index=["removal", "seed"], columns="criterion", values=AREA)
     first, seeds = summary.iloc[0], int(summary["seeds"].max())
     over = f"Means over {seeds} networks (seeds) [95 % Student t interval]." if seeds > 1 else "One network (seed)."
-    blocks = [_wrapped(warning)] if warning else []
-    blocks += [_wrapped(f"{first['dataset']}, {first['layer']}, test {of_task.INPUTS}, {_ks(curve)}. {over}")]
+    blocks = [wrapped(warning)] if warning else []
+    blocks += [wrapped(f"{first['dataset']}, {first['layer']}, test {of_task.INPUTS}, {_ks(curve)}. {over}")]
     for removal, rows in summary.groupby("removal", sort=False):
         rows = rows.sort_values(f"{AREA}_mean", ascending=False, kind="stable")
         minus_random = _minus_random(differences, removal)
         sentences = (_best(rows["criterion"].tolist(), areas.loc[removal]), _against_random(rows, minus_random))
-        blocks += [f"Removal: {removal}\n{_table(rows, minus_random)}", "\n".join(map(_wrapped, sentences))]
+        blocks += [f"Removal: {removal}\n{_table(rows, minus_random)}", "\n".join(map(wrapped, sentences))]
     blocks += [_notes(differences), _unpruned(first, of_task.CONSTANT_ANSWER[0])]
-    blocks += [] if shared is None else [_wrapped(_shared(shared))]
+    blocks += [] if shared is None else [wrapped(_shared(shared))]
     blocks += [f"Figures: {figures}"]
     return "\n\n".join(blocks) + "\n"
 
@@ -72,7 +72,7 @@ def _table(rows: pd.DataFrame, minus_random: pd.DataFrame) -> str:
         name, against = row["criterion"], "-"
         if name in minus_random.index:
             other = minus_random.loc[name]
-            against = _number(other, digits=3, sign="+") + (" *" if other["p_holm"] < LEVEL else "")
+            against = number(other, digits=3, sign="+") + (" *" if other["p_holm"] < LEVEL else "")
         lines.append((_cut(name), _mean(row, AREA, 3), against, _mean(row, LARGEST, 1)))
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths)).rstrip() for line in lines)
@@ -84,7 +84,7 @@ def _best(names: list[str], areas: pd.DataFrame) -> str:
         return f"{names[0]} is the only criterion."
     best, second = names[:2]
     lead = difference(areas[best] - areas[second])
-    text = f"Largest area: {best}; its lead over {second} is {_number(lead, digits=3, sign='+')}"
+    text = f"Largest area: {best}; its lead over {second} is {number(lead, digits=3, sign='+')}"
     if lead["seeds"] < 2:
         return f"{text}. One network cannot show whether a lead is more than chance."
     if lead["low"] > 0:
@@ -102,8 +102,8 @@ def _against_random(rows: pd.DataFrame, minus_random: pd.DataFrame) -> str:
         return f"{question}: the study lacks {' and '.join(missing)}."
     row = minus_random.loc[REFERENCE]
     if row["seeds"] < 2:
-        return f"{question} from one network (difference {_number(row, digits=3, sign='+')})."
-    area = f"area {_number(row, digits=3, sign='+')} on the same networks"
+        return f"{question} from one network (difference {number(row, digits=3, sign='+')})."
+    area = f"area {number(row, digits=3, sign='+')} on the same networks"
     if np.isnan(row["p_holm"]):
         return f"{question}: {area}, equal on all of them, so p is not defined."
     holm = f"Holm's correction (p = {row['p_holm']:.2g}, {row['comparisons']} comparisons)"
@@ -126,7 +126,7 @@ def _notes(differences: pd.DataFrame) -> str:
     if not areas.empty and (areas.loc[areas["baseline"] == "random", "p_holm"] < LEVEL).any():
         family = areas["comparisons"].max()
         notes.append(f"*: differs from random, p < {LEVEL} after Holm's correction for {family} comparisons.")
-    return "\n".join(map(_wrapped, notes))
+    return "\n".join(map(wrapped, notes))
 
 
 def _shared(shared: pd.DataFrame) -> str:
@@ -155,10 +155,10 @@ def _unpruned(row: pd.Series, constant_answer: str) -> str:
 
 def _mean(row: pd.Series, quantity: str, digits: int) -> str:
     """A quantity of summary.csv with its interval."""
-    return _number({part: row[f"{quantity}_{part}"] for part in ("mean", "low", "high")}, digits)
+    return number({part: row[f"{quantity}_{part}"] for part in ("mean", "low", "high")}, digits)
 
 
-def _number(row: dict[str, float] | pd.Series, digits: int, sign: str = "") -> str:
+def number(row: dict[str, float] | pd.Series, digits: int, sign: str = "") -> str:
     """`mean [low, high]`; without the interval of one network."""
     mean, low, high = (f"{row[part]:{sign}.{digits}f}".replace("-", "−") for part in ("mean", "low", "high"))
     return mean if np.isnan(row["low"]) else f"{mean} [{low}, {high}]"
@@ -168,5 +168,5 @@ def _cut(name: str) -> str:
     return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 3]}..."
 
 
-def _wrapped(text: str) -> str:
+def wrapped(text: str) -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)

@@ -1,0 +1,200 @@
+"""All K of all groups of ResNet-20: against whole passes with masks, surgery, and the arithmetic alone."""
+
+import importlib.util
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch_pruning
+from torch import Tensor, nn
+
+from measuring import Row, alternating, at_least, at_most, compared, cores
+from prunecurve.network.layers import Analysis, PrunableLayer, layer_nodes
+from prunecurve.network.network_file import prepare_torch
+from prunecurve.network.rest import Rest
+from prunecurve.network.smaller import smaller_modules
+from prunecurve.verification.surgery import structural
+from study import Study
+
+SHAPE, INPUTS, BATCH = (3, 32, 32), 1000, 250
+# K per group in each round.
+SAMPLE = 2
+LEAST_MASKS, LEAST_LAST, LEAST_SURGERY, MOST_ARITHMETIC = 3, 10, 4, 1.15
+NETWORK = Path(__file__).resolve().parents[2] / "examples" / "my_network.py"
+
+
+def network(quick: bool) -> nn.Module:
+    """Return ResNet-20 with random weights, in the layout that is fastest; a small one for a quick run."""
+    spec = importlib.util.spec_from_file_location("my_network", NETWORK)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    torch.manual_seed(0)
+    model = module.resnet(depth=8, width=4) if quick else module.resnet()
+    return model.eval().to(memory_format=torch.channels_last)
+
+
+def groups_of(model: nn.Module) -> list[PrunableLayer]:
+    """Return one layer of each group of convolutions, in the order of the network."""
+    analysis, found = Analysis.of(model, SHAPE), {}
+    for path in layer_nodes(analysis.traced):
+        if isinstance(analysis.traced.get_submodule(path), nn.Conv2d):
+            layer = PrunableLayer(model, path, SHAPE, analysis)
+            found.setdefault(tuple(layer.group.makers), layer)
+    return list(found.values())
+
+
+class Arithmetic:
+    """The rest of a network without some channels: only its operations, on values that are prepared before."""
+
+    def __init__(self, rest: Rest, removed: np.ndarray, values: list[list[Tensor]]) -> None:
+        kept = np.setdiff1d(np.arange(rest.group.channels), removed)
+        self.module = torch.fx.GraphModule(rest.module, rest.module.graph)
+        for path, module in smaller_modules(rest.module, rest.belonging, rest.group, kept).items():
+            self.module.set_submodule(path, module)
+        self.values = [
+            [value.contiguous(memory_format=layout(value)) for value in rest.without(v, removed)] for v in values
+        ]
+
+    def run(self) -> Tensor:
+        """Return the logits of all inputs."""
+        return torch.cat([self.module(*values) for values in self.values])
+
+
+def layout(value: Tensor) -> torch.memory_format:
+    """Return the fastest memory format of a value."""
+    return torch.channels_last if value.ndim == 4 else torch.contiguous_format
+
+
+class Masks:
+    """A whole pass of the network, with zeros where the layers that read the channels get removed ones."""
+
+    def __init__(self, model: nn.Module, layer: PrunableLayer) -> None:
+        self.model, self.layer, self.removed, self.calls = model, layer, np.zeros(0, np.int64), 0
+        self.entries = [reading.carried for reading in layer.rest.readings]
+
+    def run(self, batches: list[Tensor]) -> Tensor:
+        """Return the logits of all batches without the channels in `removed`."""
+        hooks = [self.model.get_submodule(path).register_forward_pre_hook(self._hook) for path in self.layer.readers]
+        result = torch.cat([self.model(inputs) for inputs in batches])
+        for hook in hooks:
+            hook.remove()
+        return result
+
+    def _hook(self, module: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
+        carried = self.entries[self.calls % len(self.entries)]
+        self.calls += 1
+        return (given[0].index_fill(carried.dim, torch.from_numpy(carried.entries(self.removed)), 0.0),)
+
+
+def rows(study: Study) -> list[Row]:
+    """Time SAMPLE values of K per group and round with each method, in turn, and scale them to all K."""
+    prepare_torch("cpu", cores())
+    quick = study.channels < 64
+    model, count = network(quick), 100 if quick else INPUTS
+    inputs = torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(1))
+    batches = [part.contiguous(memory_format=torch.channels_last) for part in inputs.split(BATCH)]
+    layers, random = groups_of(model), np.random.default_rng(0)
+    last = max(layer.channels for layer in layers)
+    orders = {layer.path: random.permutation(layer.channels) for layer in layers}
+    wrong: set[tuple[str, int]] = set()
+    timed_ks: set[tuple[str, int]] = set()
+
+    def over_groups(turn: int, method: Callable[[PrunableLayer, list[np.ndarray]], tuple[float, float]]) -> list[float]:
+        """Return the seconds of all K of each group. method: seconds for what is done once, and for the K."""
+        found = []
+        for layer in layers:
+            ks = [1 + (turn * SAMPLE + i) * 7919 % (layer.channels - 1) for i in range(SAMPLE)]
+            timed_ks.update((layer.path, k) for k in ks)
+            sets = [np.sort(orders[layer.path][:k]) for k in ks]
+            with torch.inference_mode():
+                once, each = method(layer, sets)
+            found.append(once + each / len(ks) * (layer.channels - 1))
+        return found
+
+    def crossing(layer: PrunableLayer) -> list[list[Tensor]]:
+        return [[v.contiguous(memory_format=layout(v)) for v in layer.crossing(batch)] for batch in batches]
+
+    results: dict[tuple[str, int], Tensor] = {}
+
+    def ours(layer: PrunableLayer, sets: list[np.ndarray]) -> tuple[float, float]:
+        started = time.perf_counter()
+        values = crossing(layer)
+        between = time.perf_counter()
+        for removed in sets:
+            results[layer.path, len(removed)] = torch.cat([layer.rest.logits(v, removed) for v in values])
+        return between - started, time.perf_counter() - between
+
+    def compare(layer: PrunableLayer, removed: np.ndarray, logits: Tensor) -> None:
+        if not torch.equal(logits.argmax(1), results[layer.path, len(removed)].argmax(1)):
+            wrong.add((layer.path, len(removed)))
+
+    def masks(layer: PrunableLayer, sets: list[np.ndarray]) -> tuple[float, float]:
+        masked, seconds = Masks(model, layer), 0.0
+        for masked.removed in sets:
+            started = time.perf_counter()
+            logits = masked.run(batches)
+            seconds += time.perf_counter() - started
+            compare(layer, masked.removed, logits)
+        return 0.0, seconds
+
+    def surgery(layer: PrunableLayer, sets: list[np.ndarray]) -> tuple[float, float]:
+        seconds = 0.0
+        for removed in sets:
+            started = time.perf_counter()
+            cut = structural(model, layer.path, removed, batches[0][:1])
+            logits = torch.cat([cut(batch) for batch in batches])
+            seconds += time.perf_counter() - started
+            compare(layer, removed, logits)
+        return 0.0, seconds
+
+    def arithmetic(layer: PrunableLayer, sets: list[np.ndarray]) -> tuple[float, float]:
+        values, seconds = crossing(layer), 0.0
+        for removed in sets:
+            alone = Arithmetic(layer.rest, removed, values)
+            started = time.perf_counter()
+            alone.run()
+            seconds += time.perf_counter() - started
+        return 0.0, seconds
+
+    seconds: dict[str, list[list[float]]] = {}
+
+    def way(name: str, method) -> Callable[[int], float]:
+        def run(turn: int) -> float:
+            found = over_groups(turn, method)
+            seconds.setdefault(name, []).append(found)
+            return sum(found)
+
+        return run
+
+    rounds = min(study.rounds, 3)
+    alternating(rounds, **{each.__name__: way(each.__name__, each) for each in (ours, masks, surgery, arithmetic)})
+    every = sum(layer.channels - 1 for layer in layers)
+
+    def total(name: str, chosen: Callable[[PrunableLayer], bool] = lambda layer: True) -> list[float]:
+        return [sum(s for s, layer in zip(found, layers) if chosen(layer)) for found in seconds[name]]
+
+    def of_last(layer: PrunableLayer) -> bool:
+        return layer.channels == last
+
+    what = f"network: all {every} K of the {len(layers)} groups of {'a small network' if quick else 'ResNet-20'}"
+    name = f"{what}, {count:,} images, {cores()} threads"
+    same = f"the same predictions at {len(timed_ks) - len(wrong)} of {len(timed_ks)} K"
+    by_masks = f"whole forward passes with masks where the channels are read; {same}"
+    by_surgery = f"Torch-Pruning {torch_pruning.__version__} on a copy for every K, whole passes; {same}"
+    in_last = f"{what}, those of {last} channels alone"
+    return [
+        at_least(compared(f"{name}, masks", total("ours"), by_masks, total("masks")), LEAST_MASKS),
+        at_least(compared(f"{in_last}, masks", total("ours", of_last), by_masks, total("masks", of_last)), LEAST_LAST),
+        at_least(compared(f"{name}, surgery", total("ours"), by_surgery, total("surgery")), LEAST_SURGERY),
+        at_most(
+            compared(
+                f"{name}, arithmetic",
+                total("ours"),
+                "the operations of the rest of the network alone, on prepared weights and values",
+                total("arithmetic"),
+            ),
+            MOST_ARITHMETIC,
+        ),
+    ]
