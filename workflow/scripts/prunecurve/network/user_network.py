@@ -177,7 +177,7 @@ class _Contiguous(nn.Module):
     """A network whose code needs contiguous values (`x.view(n, -1)`): its inputs become so, and its weights stay so."""
 
     def forward(self, x: Tensor) -> Tensor:
-        # Images of one channel are contiguous in both layouts, so `contiguous()` would keep the strides of the other one.
+        # Images of one channel are contiguous in both layouts; `contiguous()` would keep the strides of the other one.
         return super().forward(x.clone(memory_format=torch.contiguous_format))
 
     def to(self, *arguments: Any, memory_format: torch.memory_format | None = None, **options: Any) -> nn.Module:
