@@ -640,6 +640,8 @@ def test_many_classes_are_a_heat_map_with_one_row_each(count, named):
     assert colours == pytest.approx(recall[order])
     labels = [text.get_text() for text in axes[0].get_yticklabels()]
     assert labels == ([name if len(name) <= 12 else f"{name[:11]}…" for name in names_of(count)] if named else [])
+    # The columns of the first and the last K are whole.
+    assert [ax.get_xlim() for ax in axes] == [(-0.5, 8.5)] * len(axes)
 
 
 def test_dots_mark_the_answer_of_the_majority():

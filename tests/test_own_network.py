@@ -130,7 +130,7 @@ def test_the_files_that_the_page_names_are_written(tutorial):
 
 def test_the_config_of_the_page_is_the_study_in_config():
     own, other = config_of_page(), yaml.safe_load((PROJECT / "config" / "resnet20.yaml").read_text())
-    names = {"study": "my_study", "data_dir": "photos"}
+    names = {"study": "my_study", "data_dir": "photos", "seeds": [0]}
     factory = {"factory": "my_network.py:resnet"}
     assert own == other | names | {"network": other["network"] | factory}
     assert check(own)["network"]["factory"] == "my_network.py:resnet"

@@ -42,15 +42,15 @@ def draw(data: Data) -> Figure:
     shown = [(removal, criterion) for removal in removals for criterion in data.criteria]
     many = len(shown) > 8
     figure, axes = style.grid(len(shown), columns=4 if many else 2, height=1.6 if many else 2.3)
+    for ax, (removal, criterion) in zip(axes, shown):
+        several = f", {style.label(removal)}" if len(removals) > 1 else ""
+        ax.set_title(style.label(criterion) + several, loc="left", fontsize=7)
+        style.k_axis(ax, int(table["k"].max()), ticks=4 if many else 8, named=False)
     if data.recalls is None:
         _pairs(axes, shown, table)
         named = "recall: share of the class; others: share of all test pairs"
     else:
         named = _classes(axes, shown, means_of_classes(data.recalls))
-    for ax, (removal, criterion) in zip(axes, shown):
-        several = f", {style.label(removal)}" if len(removals) > 1 else ""
-        ax.set_title(style.label(criterion) + several, loc="left", fontsize=7)
-        style.k_axis(ax, int(table["k"].max()), ticks=4 if many else 8, named=False)
     alone = f" (removal: {style.label(removals[0])})" if len(removals) == 1 else ""
     figure.supxlabel(f"K, channels removed{alone}", fontsize=8)
     figure.supylabel(named, fontsize=8)
@@ -127,7 +127,8 @@ def _heat_map(ax: Axes, panel: pd.DataFrame, order: list[int]) -> None:
     row, column = np.nonzero(answers.to_numpy() >= MAJORITY)
     # Without dots, the line has no extent, for which the layout would leave half of the figure empty.
     ax.plot(k[column], row, ".", color=style.COLOURS[1], ms=3, clip_on=False, in_layout=False)
-    ax.set_ylim(len(order) - 0.5, -0.5)
+    # The first and the last column are whole, too.
+    ax.set(xlim=edges[[0, -1]], ylim=(len(order) - 0.5, -0.5))
     ax.spines[:].set_visible(False)
 
 
