@@ -75,7 +75,7 @@ INVALID = [
     ),
     (
         {"layer": "conv 1"},
-        "layer: 'conv 1' is not allowed; allowed: last or conv1 or conv2, …",
+        "layer: 'conv 1' is not allowed; allowed: last or conv1 or layer1.0.conv2, …",
     ),
     ({"layer": "conv1", "network": {"channels": [1, 4]}}, "layer: conv1 has 1 channel (network.channels)"),
     (

@@ -71,7 +71,7 @@ rule choose_plan:
     params:
         script=script("choose_plan"),
         code=code("choose_plan"),
-        settings=settings_of(*(f"plan.{key}" for key in ("macs", "params", "tolerance", "criterion"))),
+        settings=settings_of("plan.macs", "plan.params", "plan.tolerance", "plan.criterion"),
         # A pattern, because a network can have hundreds of layers.
         rows=lambda w: template(VALIDATION, seed=w.seed, criterion=config["plan"]["criterion"]),
         budget=BUDGET,

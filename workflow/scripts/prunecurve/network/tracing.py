@@ -151,14 +151,14 @@ def _require_the_same(model: nn.Module, traced: fx.GraphModule, input_shape: Seq
             "is not a module, random numbers, or a state that it changes)"
         )
     try:
-        alone = model(images[:1].clone()).double()
+        together, alone = _precisely(model, images), _precisely(model, images[:1])
     # The network's code can raise anything.
     except Exception as error:
         raise StudyError(
             f"network: it can't read a single input ({one_line(error)}); the number of inputs must not be fixed, as in "
             "x.view(64, -1)"
         ) from error
-    if not torch.allclose(once[:1], alone, rtol=1e-3, atol=1e-4 * float(once.abs().max()), equal_nan=True):
+    if not torch.allclose(together[:1], alone, rtol=1e-3, atol=1e-4 * float(once.abs().max()), equal_nan=True):
         raise StudyError(
             "network: in evaluation mode it gives other results for an input alone than together with others (batch "
             "normalisation without running statistics, for example)"
@@ -168,6 +168,15 @@ def _require_the_same(model: nn.Module, traced: fx.GraphModule, input_shape: Seq
             "network: its graph gives other results than the network itself; torch.fx does not follow operations in "
             "place (`x += y`) if the value is also used under another name or shape, so write x = x + y"
         )
+
+
+def _precisely(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits in float64, in which the order of sums does not matter; in float32 if the network needs it."""
+    try:
+        return copy.deepcopy(model).double()(images.double())
+    # The network's code can raise anything.
+    except Exception:
+        return model(images.clone()).double()
 
 
 def without_overwriting(traced: fx.GraphModule) -> None:
