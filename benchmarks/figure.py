@@ -22,7 +22,7 @@ def draw(results: Path, scale: Path, output: Path) -> None:
     """Draw the figure from results.csv and, if it exists, scale.csv; write it to `output`."""
     table = pd.read_csv(results, keep_default_na=False)
     with style.applied():
-        figure = Figure(figsize=(style.PAGE_WIDTH, 4.2))
+        figure = Figure(figsize=(style.PAGE_WIDTH, max(4.2, 0.24 * len(table))))
         left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
         _ratios(left, table)
         if scale.exists():
