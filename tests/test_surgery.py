@@ -217,6 +217,15 @@ def test_the_network_is_asked_for_where_it_is_needed(tmp_path):
         Evaluator(*files)
 
 
+def test_features_of_another_layer_are_refused(tmp_path):
+    architecture = Architecture(in_channels=2, image_size=12, channels=[5, 4], kernel_size=3, hidden=[9], dropout=0.5)
+    model, split = random_network(architecture, 6), random_split(architecture, 6)
+    files = written(tmp_path, model, split, "conv1")
+    save_array(files[0], np.zeros((len(split), 7), np.float32))
+    with pytest.raises(StudyError, match=r"features.npy is not of the layer conv1 \(its shape is \(12, 7\)\)"):
+        Evaluator(*files, model=ModelFile(tmp_path / "model.pt"))
+
+
 def test_stored_sums_of_a_layer_before_a_convolution_are_refused(tmp_path):
     architecture = Architecture(in_channels=2, image_size=12, channels=[3, 4], kernel_size=3, hidden=[5], dropout=0.5)
     files = written(tmp_path, random_network(architecture, 0), random_split(architecture, 0), "conv1")

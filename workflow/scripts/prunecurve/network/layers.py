@@ -78,8 +78,8 @@ class PrunableLayer:
         """Find the layer `path` in a network that reads inputs of this shape (C, S, S).
 
         path: a module path such as `conv2` or `layer1.0.conv2`; `last` means the last Conv2d. analysis: that of the
-        network, if there is one already. leaf_modules: see `traced_network`. Raises
-        StudyError if there is no such layer or if it can't be pruned; the message names the operation that prevents it.
+        network, if there is one already. leaf_modules: see `traced_network`. Raises StudyError if there is no such
+        layer or if it can't be pruned; the message names the operation that prevents it.
         """
         self.input_shape = tuple(input_shape)
         self.traced, self._labels, self.classes = analysis or Analysis.of(model, input_shape, leaf_modules)
@@ -89,6 +89,7 @@ class PrunableLayer:
         if reason := self._labels.refusal(self.path):
             raise self._refuse(reason)
         self.group = self._labels.group(self.path)
+        self._known: dict[fx.Node, Carried | None] = {}
         try:
             self.rest = Rest(self.traced, self.group, self._carried)
             if self.rest.sizes:
@@ -108,7 +109,10 @@ class PrunableLayer:
         return NotPrunable(self.path, reason)
 
     def _carried(self, node: fx.Node) -> Carried | None:
-        return self._labels.carried(self.path, node)
+        # Asked for again for each batch of inputs.
+        if node not in self._known:
+            self._known[node] = self._labels.carried(self.path, node)
+        return self._known[node]
 
     def _sizes(self) -> Callable[[int], list[object]]:
         """Return a function that computes the sizes that the rest of the network reads, for some number of inputs."""

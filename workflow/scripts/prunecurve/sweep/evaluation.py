@@ -6,7 +6,7 @@ import numpy as np
 
 from prunecurve.data import tasks
 from prunecurve.errors import StudyError
-from prunecurve.files import load_array
+from prunecurve.files import load_array, remedy
 from prunecurve.network.layer_file import LayerFile, load_layer
 from prunecurve.network.model_file import ModelFile
 from prunecurve.sweep.backends import backend_of
@@ -17,10 +17,12 @@ from prunecurve.sweep.threads import in_threads
 
 def load_features(path: str, layer: LayerFile) -> np.ndarray:
     """Read the features of a split, memory-mapped: `LayerFile.features` for each input, or (N, 0), not stored."""
-    features = load_array(path, shape=(None,) * (1 + len(layer.features)), mapped=True)
-    if layer.backend == "torch" and features.shape[1] == 0:
-        return features
-    return load_array(path, shape=(None, *layer.features), mapped=True)
+    # Read once: the checksum of a large file takes as long as the rest of an evaluation.
+    stored = layer.backend == "numpy"
+    features = load_array(path, shape=(None, *layer.features) if stored else (None, None), mapped=True)
+    if not stored and features.shape[1] not in (0, *layer.features):
+        raise StudyError(f"{path} is not of the layer {layer.name} (its shape is {features.shape}); {remedy(path)}")
+    return features
 
 
 class Evaluator:
