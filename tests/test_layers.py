@@ -12,6 +12,7 @@ from prunecurve.network.description import counted, describe
 from prunecurve.network.layer_file import load_layer, save_layer
 from prunecurve.files import load_array
 from prunecurve.network.layers import POINTS, PrunableLayer
+from prunecurve.ranking import criteria
 from prunecurve.ranking.activations import collect
 from prunecurve.ranking.numpy_losses import Losses
 from prunecurve.ranking.validation_set import ValidationSet
@@ -401,6 +402,34 @@ def test_effects_in_torch_are_autograds_on_gates(name, path):
         values = layer.crossing(x)
     layer.traced.requires_grad_(False)
     assert layer.rest.effects(values, labels) == pytest.approx(gates.grad.numpy(), abs=1e-5)
+
+
+class Sum(nn.Module):
+    """A sum of two convolutions, one of them normalised, that is normalised again."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(3, 6, 1)
+        self.norm, self.last, self.head = nn.BatchNorm2d(6), nn.BatchNorm2d(6), nn.Linear(6, 2)
+
+    def forward(self, x):
+        return self.head(self.last(self.norm(self.one(x)) + self.other(x)).mean((2, 3)))
+
+
+def test_criteria_read_the_weights_and_scales_of_all_layers_of_a_group():
+    torch.manual_seed(0)
+    model = Sum().eval()
+    for norm in (model.norm, model.last):
+        nn.init.normal_(norm.weight)
+    described = describe(PrunableLayer(model, "other", SHAPE))
+    layer = criteria.Layer(described.filters, described.scale, np.random.default_rng(0))
+    filters = torch.cat([model.one.weight.flatten(1), model.other.weight.flatten(1)], 1).detach().numpy()
+    assert criteria.scores("l1_norm", layer) == pytest.approx(np.abs(filters).sum(1), rel=1e-5)
+    assert criteria.scores("l2_norm", layer) == pytest.approx(np.linalg.norm(filters, axis=1), rel=1e-5)
+    distances = [np.linalg.norm(filters - one, axis=1).sum() for one in filters]
+    assert criteria.scores("fpgm", layer) == pytest.approx(distances, rel=1e-5)
+    scale = model.norm.weight.abs() + model.last.weight.abs()
+    assert criteria.scores("bn_scale", layer) == pytest.approx(scale.detach().numpy(), rel=1e-6)
 
 
 @given(st.sampled_from(sorted(ACTIVATIONS)), st.integers(0, 2**31), st.sampled_from([0.01, 0.3]))
