@@ -55,6 +55,13 @@ def test_where_surgery_changes_little_less_is_allowed():
     assert large["agrees"] and large["allowed_difference"] == 1e-4 and not verification.unproven([large])
 
 
+def test_float32_can_hold_large_logits_less_precisely_than_the_tolerance():
+    logits = LOGITS * 1000 / np.abs(LOGITS).max()
+    assert verification.allowed_difference(1e-4, 500.0, logits) == pytest.approx(2e-3)
+    assert compare(row_of(logits), logits, logits + np.float32(1e-3), LABELS, 1e-4)["agrees"]
+    assert not compare(row_of(logits), logits, logits + np.float32(5e-3), LABELS, 1e-4)["agrees"]
+
+
 def test_a_row_with_other_counts_disagrees():
     assert not compare(ROW | {"tp": "2", "fn": "0"}, LOGITS, LOGITS, LABELS, 1e-4)["agrees"]
 

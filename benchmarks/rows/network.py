@@ -9,8 +9,9 @@ import numpy as np
 import torch
 import torch_pruning
 from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
 
-from measuring import Row, alternating, at_least, at_most, compared, cores
+from measuring import Row, at_least, at_most, compared, cores
 from prunecurve.network.layers import Analysis, PrunableLayer, layer_nodes
 from prunecurve.network.network_file import prepare_torch
 from prunecurve.network.rest import Rest
@@ -18,9 +19,9 @@ from prunecurve.network.smaller import smaller_modules
 from prunecurve.verification.surgery import structural
 from study import Study
 
-SHAPE, INPUTS, BATCH = (3, 32, 32), 1000, 250
-# K per group in each round.
-SAMPLE = 2
+SHAPE, INPUTS = (3, 32, 32), 1000
+# Inputs at once: as in the workflow, and the number with which whole passes are fastest.
+BATCH, OF_OTHERS = 250, 125
 LEAST_MASKS, LEAST_LAST, LEAST_SURGERY, MOST_ARITHMETIC = 3, 10, 4, 1.15
 NETWORK = Path(__file__).resolve().parents[2] / "examples" / "my_network.py"
 
@@ -46,29 +47,25 @@ def groups_of(model: nn.Module) -> list[PrunableLayer]:
 
 
 class Arithmetic:
-    """The rest of a network without some channels: only its operations, on values that are prepared before."""
+    """The rest of a network without some channels: only its operations, on values that are prepared before.
+
+    rest: after `Rest.simplify`, which joins operations.
+    """
 
     def __init__(self, rest: Rest, removed: np.ndarray, values: list[list[Tensor]]) -> None:
         kept = np.setdiff1d(np.arange(rest.group.channels), removed)
         self.module = torch.fx.GraphModule(rest.module, rest.module.graph)
         for path, module in smaller_modules(rest.module, rest.belonging, rest.group, kept).items():
             self.module.set_submodule(path, module)
-        self.values = [
-            [value.contiguous(memory_format=layout(value)) for value in rest.without(v, removed)] for v in values
-        ]
+        self.values = [rest.without(v, removed) for v in values]
 
     def run(self) -> Tensor:
         """Return the logits of all inputs."""
         return torch.cat([self.module(*values) for values in self.values])
 
 
-def layout(value: Tensor) -> torch.memory_format:
-    """Return the fastest memory format of a value."""
-    return torch.channels_last if value.ndim == 4 else torch.contiguous_format
-
-
 class Masks:
-    """A whole pass of the network, with zeros where the layers that read the channels get removed ones."""
+    """A whole pass of a network, with zeros where the layers that read the channels get removed ones."""
 
     def __init__(self, model: nn.Module, layer: PrunableLayer) -> None:
         self.model, self.layer, self.removed, self.calls = model, layer, np.zeros(0, np.int64), 0
@@ -89,32 +86,24 @@ class Masks:
 
 
 def rows(study: Study) -> list[Row]:
-    """Time SAMPLE values of K per group and round with each method, in turn, and scale them to all K."""
+    """Time two values of K per group and round with each method, in turn, and scale them to all K."""
     prepare_torch("cpu", cores())
     quick = study.channels < 64
     model, count = network(quick), 100 if quick else INPUTS
     inputs = torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(1))
-    batches = [part.contiguous(memory_format=torch.channels_last) for part in inputs.split(BATCH)]
+    inputs = inputs.contiguous(memory_format=torch.channels_last)
+    batches, of_others = inputs.split(BATCH), inputs.split(OF_OTHERS)
+    fused = fuse(model).to(memory_format=torch.channels_last)
     layers, random = groups_of(model), np.random.default_rng(0)
+    for layer in layers:
+        layer.rest.simplify()
     last = max(layer.channels for layer in layers)
     orders = {layer.path: random.permutation(layer.channels) for layer in layers}
     wrong: set[tuple[str, int]] = set()
     timed_ks: set[tuple[str, int]] = set()
 
-    def over_groups(turn: int, method: Callable[[PrunableLayer, list[np.ndarray]], tuple[float, float]]) -> list[float]:
-        """Return the seconds of all K of each group. method: seconds for what is done once, and for the K."""
-        found = []
-        for layer in layers:
-            ks = [1 + (turn * SAMPLE + i) * 7919 % (layer.channels - 1) for i in range(SAMPLE)]
-            timed_ks.update((layer.path, k) for k in ks)
-            sets = [np.sort(orders[layer.path][:k]) for k in ks]
-            with torch.inference_mode():
-                once, each = method(layer, sets)
-            found.append(once + each / len(ks) * (layer.channels - 1))
-        return found
-
     def crossing(layer: PrunableLayer) -> list[list[Tensor]]:
-        return [[v.contiguous(memory_format=layout(v)) for v in layer.crossing(batch)] for batch in batches]
+        return [layer.rest.prepared(layer.crossing(batch)) for batch in batches]
 
     results: dict[tuple[str, int], Tensor] = {}
 
@@ -130,21 +119,27 @@ def rows(study: Study) -> list[Row]:
         if not torch.equal(logits.argmax(1), results[layer.path, len(removed)].argmax(1)):
             wrong.add((layer.path, len(removed)))
 
-    def masks(layer: PrunableLayer, sets: list[np.ndarray]) -> tuple[float, float]:
+    def by_masks(model: nn.Module, layer: PrunableLayer, sets: list[np.ndarray]) -> tuple[float, float]:
         masked, seconds = Masks(model, layer), 0.0
         for masked.removed in sets:
             started = time.perf_counter()
-            logits = masked.run(batches)
+            logits = masked.run(of_others)
             seconds += time.perf_counter() - started
             compare(layer, masked.removed, logits)
         return 0.0, seconds
+
+    def masks(layer: PrunableLayer, sets: list[np.ndarray]) -> tuple[float, float]:
+        return by_masks(model, layer, sets)
+
+    def fused_masks(layer: PrunableLayer, sets: list[np.ndarray]) -> tuple[float, float]:
+        return by_masks(fused, layer, sets)
 
     def surgery(layer: PrunableLayer, sets: list[np.ndarray]) -> tuple[float, float]:
         seconds = 0.0
         for removed in sets:
             started = time.perf_counter()
-            cut = structural(model, layer.path, removed, batches[0][:1])
-            logits = torch.cat([cut(batch) for batch in batches])
+            cut = structural(model, layer.path, removed, inputs[:1])
+            logits = torch.cat([cut(batch) for batch in of_others])
             seconds += time.perf_counter() - started
             compare(layer, removed, logits)
         return 0.0, seconds
@@ -158,18 +153,25 @@ def rows(study: Study) -> list[Row]:
             seconds += time.perf_counter() - started
         return 0.0, seconds
 
-    seconds: dict[str, list[list[float]]] = {}
-
-    def way(name: str, method) -> Callable[[int], float]:
-        def run(turn: int) -> float:
-            found = over_groups(turn, method)
-            seconds.setdefault(name, []).append(found)
-            return sum(found)
-
-        return run
-
-    rounds = min(study.rounds, 3)
-    alternating(rounds, **{each.__name__: way(each.__name__, each) for each in (ours, masks, surgery, arithmetic)})
+    methods = {each.__name__: each for each in (ours, masks, fused_masks, surgery, arithmetic)}
+    # By method: the seconds of all K of each group, round by round. The methods take turns in each group, so that a
+    # busy machine slows all of them down.
+    seconds: dict[str, list[list[float]]] = {name: [] for name in methods}
+    for turn in range(min(study.rounds, 3)):
+        for times in seconds.values():
+            times.append([])
+        for layer in layers:
+            # As many channels below half of them as above it, because the time depends on K.
+            least = 1 + turn * 7919 % (layer.channels // 2)
+            ks = [least, layer.channels - least]
+            timed_ks.update((layer.path, k) for k in ks)
+            sets = [np.sort(orders[layer.path][:k]) for k in ks]
+            for name, method in methods.items():
+                with torch.inference_mode():
+                    once, each = method(layer, sets)
+                seconds[name][turn].append(once + each / len(ks) * (layer.channels - 1))
+        for name, times in seconds.items():
+            print(f"  round {turn + 1}  {name}: {sum(times[turn]):.3f} s", flush=True)
     every = sum(layer.channels - 1 for layer in layers)
 
     def total(name: str, chosen: Callable[[PrunableLayer], bool] = lambda layer: True) -> list[float]:
@@ -181,12 +183,14 @@ def rows(study: Study) -> list[Row]:
     what = f"network: all {every} K of the {len(layers)} groups of {'a small network' if quick else 'ResNet-20'}"
     name = f"{what}, {count:,} images, {cores()} threads"
     same = f"the same predictions at {len(timed_ks) - len(wrong)} of {len(timed_ks)} K"
-    by_masks = f"whole forward passes with masks where the channels are read; {same}"
+    masking = f"whole forward passes with masks where the channels are read; {same}"
+    joined = "the same, with batch normalisation joined with the convolutions by torch.fx, as in ours"
     by_surgery = f"Torch-Pruning {torch_pruning.__version__} on a copy for every K, whole passes; {same}"
     in_last = f"{what}, those of {last} channels alone"
     return [
-        at_least(compared(f"{name}, masks", total("ours"), by_masks, total("masks")), LEAST_MASKS),
-        at_least(compared(f"{in_last}, masks", total("ours", of_last), by_masks, total("masks", of_last)), LEAST_LAST),
+        at_least(compared(f"{name}, masks", total("ours"), masking, total("masks")), LEAST_MASKS),
+        at_least(compared(f"{in_last}, masks", total("ours", of_last), masking, total("masks", of_last)), LEAST_LAST),
+        compared(f"{name}, fused masks", total("ours"), joined, total("fused_masks")),
         at_least(compared(f"{name}, surgery", total("ours"), by_surgery, total("surgery")), LEAST_SURGERY),
         at_most(
             compared(

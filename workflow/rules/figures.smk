@@ -84,13 +84,13 @@ rule plot_network:
         task=config["task"],
         criterion=ORDERS[0],
         maps_order=config["figures"]["maps_order"],
-        dataset=DATASET,
+        dataset=DATASET_NAME,
         dpi=config["figures"]["dpi"],
         training=lambda w: placed(history(w.study)),
         seed="{seed}",
         layer="{layer}",
     shell:
-        "python {params.script:q} --figure {wildcards.figure} --dataset {params.dataset} --seed {params.seed}"
+        "python {params.script:q} --figure {wildcards.figure} --dataset {params.dataset:q} --seed {params.seed}"
         " --layer {params.layer} --task {params.task} --training {params.training:q} --seeds {params.seed}"
         " --data {input.data:q} --mean-maps {input.mean_maps:q} --ranking {input.ranking:q}"
         " --criteria {params.criterion} --maps-order {params.maps_order} --dpi {params.dpi}"

@@ -112,14 +112,14 @@ rule evaluate_plan:
         criterion=config["plan"]["criterion"],
         draws=config["plan"]["random_draws"],
         task=config["task"],
-        dataset=DATASET,
+        dataset=DATASET_NAME,
         seed="{seed}",
         torch_threads=config["threads"],
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
         " --labels {input.labels:q} {params.preprocess:q} {params.batch:q} {params.network:q}"
         " --costs {input.costs:q} --choice {input.choice:q} --ranking {params.ranking:q}"
-        " --criterion {params.criterion} --draws {params.draws} --task {params.task} --dataset {params.dataset}"
+        " --criterion {params.criterion} --draws {params.draws} --task {params.task} --dataset {params.dataset:q}"
         " --seed {params.seed} --threads {params.torch_threads} --output {output:q} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"
 

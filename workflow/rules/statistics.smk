@@ -173,10 +173,10 @@ rule compare_images:
         code=code("compare_images"),
         settings=lambda w: setting_of_seeds(w.study),
         index=lambda w: template(f"{SEED}/images/index.npy"),
-        dataset=DATASET,
+        dataset=DATASET_NAME,
         seeds=lambda w: seeds_of(w.study),
     shell:
-        "python {params.script:q} --index {params.index:q} --dataset {params.dataset} --seeds {params.seeds:q}"
+        "python {params.script:q} --index {params.index:q} --dataset {params.dataset:q} --seeds {params.seeds:q}"
         " --output {output.table:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 
 
@@ -204,12 +204,12 @@ rule compare_rankings:
             *settings_of_rankings(CRITERIA),
         ],
         rankings=lambda w: template(RANKING, layer=studied_layer()),
-        dataset=DATASET,
+        dataset=DATASET_NAME,
         layer=lambda w: studied_layer(),
         seeds=lambda w: seeds_of(w.study),
         criteria=ORDERS,
     shell:
-        "python {params.script:q} --rankings {params.rankings:q} --dataset {params.dataset} --layer {params.layer}"
+        "python {params.script:q} --rankings {params.rankings:q} --dataset {params.dataset:q} --layer {params.layer}"
         " --seeds {params.seeds:q} --criteria {params.criteria:q}"
         " --output {output.table:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 
@@ -281,11 +281,11 @@ rule aggregate_channels:
         code=code("aggregate_channels"),
         settings=lambda w: setting_of_seeds(w.study) + settings_of("layer"),
         channels=lambda w: template(f"{IN_LAYER}/activations/test/channels.csv", layer=studied_layer()),
-        dataset=DATASET,
+        dataset=DATASET_NAME,
         layer=lambda w: studied_layer(),
         seeds=lambda w: seeds_of(w.study),
     shell:
-        "python {params.script:q} --channels {params.channels:q} --dataset {params.dataset} --layer {params.layer}"
+        "python {params.script:q} --channels {params.channels:q} --dataset {params.dataset:q} --layer {params.layer}"
         " --seeds {params.seeds:q}"
         " --output {output.table:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 

@@ -63,7 +63,7 @@ rule eval_pruned:
         network=lambda w: torch_options(w.layer),
         # Two evaluations can have the same input files. These parameters distinguish them.
         task=config["task"],
-        dataset=DATASET,
+        dataset=DATASET_NAME,
         seed="{seed}",
         criterion="{criterion}",
         removal="{removal}",
@@ -71,6 +71,6 @@ rule eval_pruned:
     shell:
         "python {params.script:q} --features {input.features:q} --labels {input.labels:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"
-        " --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q} {params.network:q} --task {params.task} --dataset {params.dataset}"
+        " --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q} {params.network:q} --task {params.task} --dataset {params.dataset:q}"
         " --seed {params.seed} --criterion {params.criterion} --removal {params.removal} --k {params.ks}"
         " --output {output:q} --log {log:q} {params.backend:q} {params.code:q}"

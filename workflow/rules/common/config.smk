@@ -117,6 +117,8 @@ except StudyError as error:
     raise WorkflowError(str(error)) from None
 
 DATASET, SEEDS = config["dataset"], config["seeds"]
+# The data set in titles and in the column `dataset` of tables.
+DATASET_NAME = config["dataset_name"] or DATASET
 # A run writes to results/{STUDY}; the figures of an archive go to results/archive/NAME.
 STUDY = config["study"]
 DRAWN = f"archive/{ARCHIVE.name}" if ARCHIVE else STUDY

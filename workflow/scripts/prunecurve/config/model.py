@@ -182,6 +182,10 @@ class Study(Section):
     folders train, test and optionally val with one folder per class in each. For arrays it contains images.npy and
     labels.npy, or the folders train, test and optionally val with these two files in each. digits does not use it."""
 
+    dataset_name: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9 ._+-]{0,59})?(?![\s\S])", examples=["CIFAR-10"])
+    """Name of the data set in the titles of figures and in tables; left empty, it is the value of dataset. Useful for
+    image_folder and arrays."""
+
     task: Task = "pairs"
     """What an input of the network is, and its label. pairs stacks two images into one input; the label says whether
     they are of the same class. classes takes single images; the label is the class."""

@@ -70,10 +70,10 @@ def allowed_difference(tolerance: float, effect: float, logits: np.ndarray) -> f
     """Return the largest difference between logits that is accepted: the tolerance, or less if surgery changes less.
 
     effect: the largest change of a logit by the removals of this ranking that are checked. Where it is small, a wrong
-    sweep could pass the tolerance. A hundredth of it is allowed, but not less than float32 can hold for logits of this
-    size.
+    sweep could pass the tolerance, so a hundredth of it is allowed. What float32 can't hold for logits (N, C) of this
+    size is always allowed.
     """
-    return min(tolerance, max(SHARE * effect, ROUNDING * float(np.abs(logits).max())))
+    return max(min(tolerance, SHARE * effect), ROUNDING * float(np.abs(logits).max()))
 
 
 def verify(

@@ -37,6 +37,7 @@ class Backend:
         self.network = PrunableLayer(network, layer.name, shape, leaf_modules=leaf_modules)
         # Gradients are computed for maps alone.
         self.network.traced.requires_grad_(False)
+        self.network.rest.simplify()
         self.inputs, self.batch = inputs, BATCH if inputs is None else inputs.batch
         self._split: Split | None = None
 
@@ -75,9 +76,7 @@ class Backend:
             else:
                 with torch.no_grad():
                     values = self.network.crossing(self._inputs(rows, chosen))
-            # The layout that is fastest on CPUs, and the same for both: torch sums in another order in another one.
-            values = [each.to(memory_format=torch.channels_last) if each.ndim == 4 else each for each in values]
-            yield rows, values
+            yield rows, self.network.rest.prepared(values)
 
     def _inputs(self, rows: slice, chosen: np.ndarray | None) -> Tensor:
         """Return inputs (n, C, S, S) of the network."""

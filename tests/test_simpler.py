@@ -1,0 +1,78 @@
+"""Evaluations in torch run a simpler graph, with the results of the network's own operations."""
+
+import numpy as np
+import pytest
+import torch
+from prunecurve.network.layers import PrunableLayer
+from torch import nn
+from torch.nn import functional
+
+SHAPE = (3, 8, 8)
+
+
+class Block(nn.Module):
+    """Batch normalisation after a convolution, after a sum, after a convolution that runs twice, and after ReLU."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.shared = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1, bias=False)
+        self.depth, self.last = nn.Conv2d(6, 6, 3, groups=6), nn.Conv2d(6, 5, 1)
+        self.after_depth, self.after_last = nn.BatchNorm2d(6, affine=False), nn.BatchNorm2d(5)
+        self.after_sum, self.after_shared, self.after_relu = nn.BatchNorm2d(6), nn.BatchNorm2d(6), nn.BatchNorm2d(5)
+        self.relu, self.head = nn.ReLU(), nn.Linear(5, 3)
+
+    def forward(self, x):
+        x = self.first(x)
+        y = self.relu(self.after_shared(self.shared(x)))
+        x = functional.relu(self.after_sum(self.shared(y) + x))
+        x = torch.relu(self.after_depth(self.depth(x)))
+        # Both the outputs of the convolution and their ReLU are read, so it must not overwrite them.
+        x = self.after_last(self.last(x))
+        return self.head(self.after_relu(x.relu() - x).mean((2, 3)))
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    network = Block()
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.normal_(norm.running_mean)
+            nn.init.uniform_(norm.running_var, 0.1, 2)
+            if norm.affine:
+                nn.init.normal_(norm.weight)
+                nn.init.normal_(norm.bias)
+    return network.eval()
+
+
+@pytest.mark.parametrize("path", ["first", "last"])
+def test_a_simpler_graph_gives_the_same_logits(model, path):
+    x, order = torch.randn(7, *SHAPE), np.random.default_rng(0)
+    with torch.no_grad():
+        layer, simpler = PrunableLayer(model, path, SHAPE), PrunableLayer(model, path, SHAPE)
+        simpler.rest.simplify()
+        values = layer.crossing(x)
+        copies = [value.clone() for value in values]
+        constant = torch.randn(layer.rest.readings[-1].place.stop)
+        for k in range(layer.channels):
+            removed = order.permutation(layer.channels)[:k]
+            for replacement in (None, constant):
+                expected = layer.rest.logits(values, removed, replacement)
+                assert torch.allclose(simpler.rest.logits(values, removed, replacement), expected, atol=1e-5)
+        assert all(map(torch.equal, values, copies))
+        # The layers of the network itself are as before.
+        assert torch.equal(simpler.traced(x), layer.traced(x))
+    labels = torch.arange(7) % 3
+    assert simpler.rest.effects(values, labels) == pytest.approx(layer.rest.effects(values, labels), abs=1e-5)
+
+
+def test_what_a_simpler_graph_leaves_out(model):
+    """Only a convolution that runs once can take up the batch normalisation of its outputs."""
+    layer = PrunableLayer(model, "first", SHAPE)
+    layer.rest.simplify()
+    nodes = layer.rest.module.graph.nodes
+    called = [node.target for node in nodes if node.op == "call_module"]
+    assert called == ["shared", "after_shared", "shared", "after_sum", "depth", "last", "after_relu", "head"]
+    # The last of the four is read together with what it reads.
+    assert [node.target for node in nodes if node.op == "call_method"].count("relu_") == 3
+    assert "after_depth" not in layer.rest.belonging and {"depth", "after_sum"} <= set(layer.rest.belonging)

@@ -1,0 +1,55 @@
+"""A graph with fewer operations and the same results but for rounding, for evaluations."""
+
+from collections import Counter
+
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from prunecurve.network.operations import name_of
+from prunecurve.network.tracing import is_as_torch_runs_it
+
+# Modules that return a new tensor and whose derivatives don't need it: what follows can overwrite it.
+OVERWRITABLE = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def simplify(traced: fx.GraphModule) -> None:
+    """Join each batch normalisation with the convolution before it, and let ReLU overwrite what it reads.
+
+    On CPUs, both mostly move memory. Replaces modules of `traced`, which must not be in training mode, and nodes of
+    batch normalisation; all other nodes stay the same objects.
+    """
+    _join_batch_normalisation(traced)
+    _overwrite(traced)
+    traced.recompile()
+
+
+def _join_batch_normalisation(traced: fx.GraphModule) -> None:
+    """Replace a convolution and a batch normalisation of its outputs by one convolution."""
+    calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
+    for node in list(traced.graph.nodes):
+        norm = _module(traced, node, nn.BatchNorm2d)
+        if norm is None or norm.running_mean is None or len(node.all_input_nodes) != 1:
+            continue
+        (given,) = node.all_input_nodes
+        convolution = _module(traced, given, nn.Conv2d)
+        # A module that runs several times has one weight for all calls.
+        once = calls[node.target] == calls[given.target] == 1
+        if convolution is not None and once and len(given.users) == 1:
+            traced.set_submodule(given.target, fuse_conv_bn_eval(convolution, norm))
+            node.replace_all_uses_with(given)
+            traced.graph.erase_node(node)
+
+
+def _overwrite(traced: fx.GraphModule) -> None:
+    """Let ReLU overwrite a new tensor that nothing else reads."""
+    for node in traced.graph.nodes:
+        if _module(traced, node, nn.ReLU) is not None or (node.op != "call_module" and name_of(node) == "relu"):
+            given = node.all_input_nodes[0]
+            if len(given.users) == 1 and (_module(traced, given, OVERWRITABLE) is not None or name_of(given) == "add"):
+                node.op, node.target, node.args, node.kwargs = "call_method", "relu_", (given,), {}
+
+
+def _module(traced: fx.GraphModule, node: fx.Node, kinds: type[nn.Module] | tuple) -> nn.Module | None:
+    """Return the module that a node calls, if it runs as one of these classes does."""
+    module = traced.get_submodule(node.target) if node.op == "call_module" else None
+    return module if isinstance(module, kinds) and is_as_torch_runs_it(module) else None
