@@ -358,7 +358,19 @@ def test_a_plan_of_a_residual_network(tmp_path):
     assert study.path("figures/plan.png").exists() and not study.path("curve.csv").exists()
     assert study.plan("plan") == {"plan": 1}
 
-    # A study may have its plan alone. It is not replaced.
+    # A finished plan is not replaced, whether the study has other tables or not.
+    study.run("sensitivity")
+    before = study.path("plan.csv").read_bytes()
+    output = study.run("plan", "--config", "plan={macs: 0.8}", succeed=False).stdout
+    assert "plan.macs: 0.7; asked for: 0.8" in output and "Nothing was changed" in output
+    assert study.path("plan.csv").read_bytes() == before
+    # It does not stop a run that leaves it alone.
+    assert study.plan("sensitivity", "--config", "plan={macs: 0.8}") == {}
+    study.run("sensitivity", "--config", "plan={macs: 0.8}")
+    output = study.run("sensitivity", "--config", "sensitivity={layers: [stem]}", succeed=False).stdout
+    assert "sensitivity.layers: all; asked for: [stem]" in output
+    for path in study.path("").glob("sensitivity*"):
+        path.unlink()
     output = study.run("plan", "--config", "plan={macs: 0.8}", succeed=False).stdout
     assert "plan.macs: 0.7; asked for: 0.8" in output
     output = study.run("plan", "--config", "plan={macs: 0.01}", "overwrite=true", succeed=False).stdout

@@ -27,6 +27,18 @@ def replaced_settings(known):
         return []
 
 
+def replaced_in_targets():
+    """Return what this run would replace in the tables of `sensitivity` and `plan`: their settings, one line each."""
+    written, lines = {file for job in workflow.dag.needrun_jobs() for file in job.output}, []
+    for table in () if config["overwrite"] else OF_TARGETS:
+        path = placed(f"results/{STUDY}/{table}")
+        if path in written:
+            with suppress(StudyError):
+                found = replaced(read_settings(path), config, OF_FILES, BUILT_IN or table_of_layers())
+                lines += [line for line in found if line.startswith(f"{Path(table).stem}.")]
+    return lines
+
+
 def writes_to_study():
     """Return whether a job of the run writes to results/{STUDY}; a run that draws an archive does not."""
     files = (file for job in workflow.dag.needrun_jobs() for file in job.output)
@@ -101,6 +113,8 @@ onstart:
             f"stopped: {placed(f'results/{STUDY}')} would be replaced. Nothing was changed.",
             REPLACES,
         )
+    if lines := replaced_in_targets():
+        raise WorkflowError("stopped. Nothing was changed.", replaces(lines))
     if lines := below_requirement(
         {job.wildcards.seed for job in workflow.dag.needrun_jobs() if job.rule.name in ("train", "load_weights")}
     ):

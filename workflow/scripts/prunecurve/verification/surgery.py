@@ -24,14 +24,17 @@ def _gradients():
         yield
 
 
-def _group(model: nn.Module, layer: str, removed: np.ndarray, example: Tensor):
-    """Return Torch-Pruning's graph and group: the modules that depend on these channels, with the entries concerned."""
-    module = model.get_submodule(layer)
-    graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
+def _graph(model: nn.Module, example: Tensor) -> torch_pruning.DependencyGraph:
+    """Return Torch-Pruning's graph of a network, traced with an input (n, C, S, S)."""
+    return torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
+
+
+def _group(graph: torch_pruning.DependencyGraph, module: nn.Module, removed: np.ndarray):
+    """Return Torch-Pruning's group: the modules that depend on these channels of a module, with their entries."""
     prune = torch_pruning.prune_conv_out_channels
     if isinstance(module, nn.Linear):
         prune = torch_pruning.prune_linear_out_channels
-    return graph, graph.get_pruning_group(module, prune, idxs=[int(channel) for channel in removed])
+    return graph.get_pruning_group(module, prune, idxs=[int(channel) for channel in removed])
 
 
 def structural(model: nn.Module, layer: str, removed: np.ndarray, example: Tensor) -> nn.Module:
@@ -50,19 +53,24 @@ def structural_all(model: nn.Module, removed: Mapping[str, np.ndarray], example:
     """
     with _gradients():
         small = copy.deepcopy(model).eval().requires_grad_()
+        # The graph knows the modules and how they are connected, which the removal does not change.
+        graph = _graph(small, example)
         for layer, channels in removed.items():
             if len(channels):
-                _group(small, layer, channels, example)[1].prune()
+                _group(graph, small.get_submodule(layer), channels).prune()
     return small.to(memory_format=torch.channels_last)
 
 
-def _items(graph, group) -> list[tuple[nn.Conv2d | nn.Linear, bool, list[int]]]:
+def _items(
+    model: nn.Module, layer: str, removed: np.ndarray, example: Tensor
+) -> list[tuple[nn.Conv2d | nn.Linear, bool, list[int]]]:
     """Return the convolutions and linear layers of a group: module, whether it reads the channels, entries concerned.
 
     A depthwise convolution is left out: it neither computes channels from others nor mixes them.
     """
     found = []
-    for item in group:
+    graph = _graph(model, example)
+    for item in _group(graph, model.get_submodule(layer), removed) if len(removed) else ():
         module = item.dep.target.module
         depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
         if isinstance(module, nn.Conv2d | nn.Linear) and not depthwise:
@@ -77,7 +85,7 @@ def zeroed(model: nn.Module, layer: str, removed: np.ndarray, example: Tensor) -
     """
     with _gradients():
         copied = copy.deepcopy(model).eval().requires_grad_()
-        items = _items(*_group(copied, layer, removed, example)) if len(removed) else []
+        items = _items(copied, layer, removed, example)
     with torch.no_grad():
         for module, reads, entries in items:
             if not reads:
@@ -95,7 +103,7 @@ def mean_replaced(
     """
     with _gradients():
         copied = copy.deepcopy(model).eval().requires_grad_()
-        items = _items(*_group(copied, layer, removed, example)) if len(removed) else []
+        items = _items(copied, layer, removed, example)
     entries: dict[nn.Module, list[int]] = {}
     for module, reads, indices in items:
         if reads:
