@@ -8,21 +8,23 @@ import types
 import numpy as np
 import pytest
 import torch
-from conftest import layer_of, random_network, random_split
+from conftest import Study, layer_of, random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.ranking import criteria
 from prunecurve.ranking.activations import collect, single_maps
 from prunecurve.errors import StudyError
 from prunecurve.ranking.validation_set import ValidationSet
-from prunecurve.files import read_columns, read_rows
+from prunecurve.files import read_columns, read_order, read_rows
 from prunecurve.naming import criterion_of, orders
 from prunecurve.network.description import describe
 from prunecurve.network.layers import POINTS
 from prunecurve.network.conv_net import Architecture
 from prunecurve.network.model_file import ModelFile
-from prunecurve.network.network_file import save_model
+from prunecurve.network.network_file import load_network, save_model
 from prunecurve.seeding import stream
+from sklearn.metrics import log_loss
+from test_plans import NET
 from torch.nn.functional import cross_entropy
 
 ARCHITECTURE = Architecture(in_channels=2, image_size=14, channels=[4, 9], kernel_size=3, hidden=[8, 5], dropout=0.5)
@@ -466,3 +468,63 @@ def test_a_criterion_that_returns_another_shape_is_told_both_shapes(layer, monke
     monkeypatch.setattr(criteria, "_module", lambda name: own)
     with pytest.raises(StudyError, match=rf"ranking\.criteria: {message}"):
         criteria.scores("own", layer())
+
+
+# ---- a group of several layers, through the workflow
+
+OF_GROUP = """
+task: classes
+seeds: [0]
+images: {train: 300, val: 150, test: 60}
+network: {factory: 'net.py:net', arguments: {width: 5}}
+layer: stem
+training: {epochs: 3, batch_size: 32, learning_rate: 0.02, require: 0}
+ranking: {criteria: %s, random_draws: 1, sampled_pairs: 40, split: val}
+verification: {rankings: all, drawn_ks: 0}
+figures: {dpi: 50}
+"""
+
+
+@pytest.mark.snakemake
+def test_every_criterion_ranks_a_group_of_several_layers(tmp_path):
+    """The stem and a layer behind it are one group. Each kind of criterion is computed by torch and scikit-learn."""
+    study = Study(tmp_path / "study", OF_GROUP % criteria.names())
+    (study.folder / "net.py").write_text(NET)
+    study.run("results/digits/curve.csv", "results/digits/seed0/stem/verification.csv")
+    order = {name: read_order(study.path(f"seed0/stem/ranking/{name}.csv"), 5) for name in orders(criteria.names(), 1)}
+    assert set(order) == set(orders(criteria.names(), 1)) and len(criteria.names()) == 18
+    checked = read_rows(study.path("seed0/stem/verification.csv"))
+    assert {row["criterion"] for row in checked} == set(order) and {row["agrees"] for row in checked} == {"True"}
+
+    factory = str(study.folder / "net.py:net")
+    model = load_network(ModelFile(str(study.path("seed0/model.pt")), factory, {"width": 5}))[0].eval()
+    kinds = ("images", "inputs", "labels")
+    images, index, labels = (np.load(study.path(f"seed0/{kind}/val.npy")) for kind in kinds)
+    x = torch.from_numpy(images[index[:, 0]]).float() / 255
+    # Weights: those of all layers of the group. Batch normalisation: the stem alone has one.
+    filters = torch.cat([model.stem.weight.flatten(1), model.outer.weight.flatten(1)], 1).detach().numpy()
+    assert order["l1_norm"].tolist() == np.argsort(np.abs(filters).sum(1)).tolist()
+    assert order["bn_scale"].tolist() == np.argsort(model.norm.weight.detach().abs().numpy()).tolist()
+    # Activations: behind the studied layer itself.
+    with torch.inference_mode():
+        maps = torch.relu(model.norm(model.stem(x)))
+    assert order["mean_activation"].tolist() == np.argsort(maps.mean((0, 2, 3)).numpy()).tolist()
+    # Losses: without the channel wherever a layer reads it.
+    weights = 1 / np.bincount(labels)[labels]
+
+    def loss(removed: list[int]) -> float:
+        def hook(module, given):
+            return (given[0].index_fill(1, torch.tensor(removed), 0.0),)
+
+        hooks = [each.register_forward_pre_hook(hook) for each in (model.inner, model.last) if removed]
+        with torch.inference_mode():
+            probability = torch.softmax(model(x).double(), 1).numpy()
+        for each in hooks:
+            each.remove()
+        return log_loss(labels, probability, sample_weight=weights, labels=range(10))
+
+    assert order["loss_oracle"].tolist() == np.argsort([loss([c]) for c in range(5)]).tolist()
+    gone: list[int] = []
+    while len(gone) < 5:
+        gone.append(min(set(range(5)) - set(gone), key=lambda c: loss([*gone, c])))
+    assert order["greedy"].tolist() == gone
