@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
+from conftest import random_split
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.verification import agreement as verification
 from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.errors import StudyError
 from prunecurve.data.tasks.pairs import COUNTS, measure, within
-from prunecurve.verification.agreement import SIZES, require_agreement
+from prunecurve.data.batches import all_logits
+from prunecurve.network.conv_net import Architecture
+from prunecurve.verification.agreement import SIZES, require_agreement, rounding_error
 
 METRICS = ("auroc", "average_precision", "log_loss")
 LABELS = np.array([1, 1, 0, 0, 0, 0])
@@ -60,6 +64,33 @@ def test_float32_can_hold_large_logits_less_precisely_than_the_tolerance():
     assert verification.allowed_difference(1e-4, 500.0, logits) == pytest.approx(2e-3)
     assert compare(row_of(logits), logits, logits + np.float32(1e-3), LABELS, 1e-4)["agrees"]
     assert not compare(row_of(logits), logits, logits + np.float32(5e-3), LABELS, 1e-4)["agrees"]
+
+
+class Amplifying(torch.nn.Module):
+    """Rounding errors of its logits are those of numbers around 10⁵: 0.004."""
+
+    def forward(self, x):
+        return (x.flatten(1)[:, :2] + 1e5) - 1e5
+
+
+class InFloat32(torch.nn.Module):
+    def forward(self, x):
+        return x.flatten(1)[:, :2] @ torch.ones(2, 2)
+
+
+def test_a_network_that_amplifies_rounding_is_compared_by_its_own_rounding_error():
+    split = random_split(Architecture(in_channels=2, image_size=8), 0)
+    by_network = {name: all_logits(name(), split) for name in (Amplifying, InFloat32)}
+    error = rounding_error(Amplifying(), split, by_network[Amplifying])
+    assert 1e-3 < error <= 2**-8
+    assert rounding_error(InFloat32(), split, by_network[InFloat32]) == 0
+    swept = LOGITS + np.float32(3e-3)
+    assert not compare(row_of(swept), swept, LOGITS, LABELS, 1e-4)["agrees"]
+    found = compare(row_of(swept), swept, LOGITS, LABELS, 1e-4, error=error)
+    assert found["agrees"] and found["allowed_difference"] == 4 * error
+    # What the error explains is allowed, and no more.
+    wrong = LOGITS + np.float32(5 * error)
+    assert not compare(row_of(wrong), wrong, LOGITS, LABELS, 1e-4, error=error)["agrees"]
 
 
 def test_a_row_with_other_counts_disagrees():

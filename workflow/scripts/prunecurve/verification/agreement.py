@@ -1,8 +1,10 @@
 """Verification: compare the rows of the sweep with torch networks from which the channels were really removed."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import torch
 from torch import nn
 
 from prunecurve.data import tasks
@@ -21,6 +23,8 @@ MOST_COUNTS = 8
 # The share of surgery's own effect that is accepted as a difference, and the rounding errors of float32 logits,
 # relative to the largest one: sums of thousands of products in another order.
 SHARE, ROUNDING = 0.01, 2e-6
+# The difference between two float32 results of a network that is accepted, in its measured rounding errors.
+TIMES = 4
 
 
 def compare(
@@ -32,26 +36,27 @@ def compare(
     size: Mapping[str, int],
     task: str = tasks.DEFAULT,
     effect: float = np.inf,
+    error: float = 0.0,
 ) -> dict[str, object]:
     """Compare a stored row and the sweep's logits with the logits of the pruned torch network, both (N, C).
 
-    size: the parameters and MACs of the pruned torch network. effect: see `allowed_difference`. They agree if no logit
-    differs by more than that, all columns of the row that are computed from logits are those of the sweep's logits,
-    both networks predict the same, the row's sizes are `size`, and its metrics are those of the torch network except
-    for what the difference between the logits can change (see `within` of the task). There is one exception for
+    size: the parameters and MACs of the pruned torch network. effect, error: see `allowed_difference`. They agree if no
+    logit differs by more than that, all columns of the row that are computed from logits are those of the sweep's
+    logits, both networks predict the same, the row's sizes are `size`, and its metrics are those of the torch network
+    except for what the difference between the logits can change (see `within` of the task). There is one exception for
     predictions. If the two largest logits of an input are almost equal, rounding can change its prediction. A changed
-    prediction is accepted if the logits of both predictions differ by at most a tenth of the allowed difference, and
-    the input is counted in `rounding_flips`.
+    prediction is accepted if the logits of both predictions differ by at most a tenth of the allowed difference, or
+    what the error can change, and the input is counted in `rounding_flips`.
     """
     of_task, difference = tasks.load(task), float(np.abs(by_sweep - by_surgery).max())
-    tolerance = allowed_difference(tolerance, effect, by_surgery)
+    tolerance = allowed_difference(tolerance, effect, by_surgery, error)
     exact, allowed = of_task.counts(by_sweep.shape[1]), of_task.within(by_sweep, by_surgery, labels)
     names = (*exact, *allowed, *SIZES)
     row = {name: float(stored[name]) if name in allowed else int(stored[name]) for name in names}
     swept, cut = of_task.measure(by_sweep, labels) | size, of_task.measure(by_surgery, labels) | size
     here, there, inputs = predict(by_sweep), predict(by_surgery), np.arange(len(labels))
     margin = np.abs(by_surgery[inputs, here] - by_surgery[inputs, there])
-    rounding = (here != there) & (margin <= tolerance / 10)
+    rounding = (here != there) & (margin <= max(tolerance / 10, 2 * TIMES * error))
     return {
         "max_logit_difference": difference,
         "allowed_difference": tolerance,
@@ -66,14 +71,29 @@ def compare(
     }
 
 
-def allowed_difference(tolerance: float, effect: float, logits: np.ndarray) -> float:
+def allowed_difference(tolerance: float, effect: float, logits: np.ndarray, error: float = 0.0) -> float:
     """Return the largest difference between logits that is accepted: the tolerance, or less if surgery changes less.
 
     effect: the largest change of a logit by the removals of this ranking that are checked. Where it is small, a wrong
-    sweep could pass the tolerance, so a hundredth of it is allowed. What float32 can't hold for logits (N, C) of this
-    size is always allowed.
+    sweep could pass the tolerance, so a hundredth of it is allowed. What float32 can't hold is always allowed: for
+    logits (N, C) of this size, and for a network that amplifies rounding, whose `rounding_error` is given as `error`.
     """
-    return max(min(tolerance, SHARE * effect), ROUNDING * float(np.abs(logits).max()))
+    return max(min(tolerance, SHARE * effect), ROUNDING * float(np.abs(logits).max()), TIMES * error)
+
+
+@torch.inference_mode()
+def rounding_error(model: nn.Module, split: Split, logits: np.ndarray) -> float:
+    """Return the largest difference between a network's float32 logits (N, C) and its logits in float64.
+
+    0 if it can't run in float64.
+    """
+    try:
+        precise = copy.deepcopy(model).double().eval()
+        exact = torch.cat([precise(inputs.double()) for inputs, _ in split.batches(500)]).numpy()
+    # The network's code can raise anything, such as for a constant of float32.
+    except Exception:
+        return 0.0
+    return float(np.abs(exact - logits).max())
 
 
 def verify(
@@ -92,6 +112,10 @@ def verify(
     """
     layer = evaluator.layer.name
     example = next(split.batches(1))[0]
+
+    def cut(removal: str, channels: np.ndarray) -> nn.Module:
+        return operated(model, layer, np.sort(channels), removal, example, evaluator.mean_features)
+
     unpruned = all_logits(model, split)
     surgical: dict[tuple[str, bytes], np.ndarray] = {}
     sizes: dict[tuple[str, int], dict[str, int]] = {}
@@ -100,17 +124,17 @@ def verify(
         ks = [k for c, r, k in rows if (c, r) == (criterion, removal)]
         keys = {k: (removal, np.sort(order[:k]).tobytes()) for k in ks}
         for k, key in keys.items():
-            removed = np.sort(order[:k])
             if key not in surgical:
-                cut = operated(model, layer, removed, removal, example, evaluator.mean_features)
-                surgical[key] = all_logits(cut, split)
+                surgical[key] = all_logits(cut(removal, order[:k]), split)
             if (removal, k) not in sizes:
-                sizes[removal, k] = size_of(model, layer, removed, removal, example)
+                sizes[removal, k] = size_of(model, layer, np.sort(order[:k]), removal, example)
         effect = max(float(np.abs(surgical[key] - unpruned).max()) for key in keys.values())
         for k, swept in zip(ks, evaluator.logits(order, ks, removal)):
-            stored = _row_of(k, rows[criterion, removal, k])
+            stored, by_surgery, error = _row_of(k, rows[criterion, removal, k]), surgical[keys[k]], 0.0
+            if np.abs(swept - by_surgery).max() > allowed_difference(tolerance, effect, by_surgery):
+                error = rounding_error(cut(removal, order[:k]), split, by_surgery)
             yield {"criterion": criterion, "removal": removal, "k": k} | compare(
-                stored, swept, surgical[keys[k]], evaluator.labels, tolerance, sizes[removal, k], task, effect
+                stored, swept, by_surgery, evaluator.labels, tolerance, sizes[removal, k], task, effect, error
             )
 
 

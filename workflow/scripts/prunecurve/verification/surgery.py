@@ -126,7 +126,7 @@ class _Overwriting:
     def __call__(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
         given = inputs[0].clone()
         dim, count = 1 if isinstance(module, nn.Conv2d) else -1, given[0].numel()
-        maps = self.values[self.place : self.place + count].reshape(1, *given.shape[1:])
+        maps = self.values[self.place : self.place + count].reshape(1, *given.shape[1:]).to(given.dtype)
         self.place = (self.place + count) % len(self.values)
         chosen = torch.tensor(self.entries[module])
         given.index_copy_(dim, chosen, maps.expand(given.shape).index_select(dim, chosen))
