@@ -345,6 +345,10 @@ REFUSED = {
         through(lambda net, x: x * torch.sigmoid(net.attention(x)), attention=conv(8, 1)),
         "several of its channels can only be removed together",
     ),
+    "expanded": (
+        through(lambda net, x: x * net.gate(x.mean((2, 3), keepdim=True)).expand(-1, 8, 8, 8), gate=conv(8, 8)),
+        f"expand {DIVIDES}",
+    ),
     "positions": (
         through(lambda net, x: net.rows(x), rows=nn.Linear(8, 8)),
         "rows (Linear) works on positions of the maps and not on channels",

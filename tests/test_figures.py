@@ -549,6 +549,16 @@ def test_sensitivity_has_a_line_per_layer_over_the_share_removed():
         assert [line.get_xdata()[-1] for line in lines] == pytest.approx([2 / 3, 4 / 5, 8 / 9])
 
 
+def test_the_lines_of_several_layers_have_no_bands():
+    """The bands of more than four would cover each other and the lines."""
+    assert all(ax.collections for ax in figures.draw("sensitivity", layers()).axes)
+    one = layers().table.query("layer == 'conv3'")
+    table = pd.concat([one.assign(layer=f"layer{i}") for i in range(5)])
+    figure = figures.draw("sensitivity", figures.Data(table, CRITERIA))
+    assert not any(ax.collections for ax in figure.axes)
+    assert "interval" not in figure.legends[0].get_title().get_text()
+
+
 def test_sensitivity_of_many_layers_is_a_heat_map():
     """One row per layer in the order of the network; the colour is the accuracy of the last evaluated K up to there."""
     names = [f"layer{i}" for i in range(11, 0, -1)]

@@ -237,6 +237,12 @@ def test_names_of_modules_that_are_imported_already_are_refused(file):
             "(RuntimeError: Given groups=1, weight of size [4, 5, 3, 3]",
         ),
         (
+            PLAIN.replace("def forward(self, x)", "def forward(self, x, y)"),
+            "make",
+            {},
+            "; its forward method must need one argument, the images",
+        ),
+        (
             PLAIN.replace("36", "35"),
             "make",
             {},
@@ -252,6 +258,10 @@ def test_a_wrong_function_is_refused_in_one_line_with_its_key(file, text, functi
 def test_a_wrong_module_is_refused(monkeypatch, tmp_path):
     refused("network.factory: there is no module no_such_package; is it installed?", made, "no_such_package.models:f")
     refused("network.factory: there is no module torch.no_such; is it installed?", made, "torch.no_such:f")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "beside.py").write_text(PLAIN)
+    message = "network.factory: there is no module beside; did you mean beside.py:make?"
+    refused(message, made, "beside:make")
     refused(
         "network.factory: torchvision.models has no function resnet81; it has resnet18",
         made,
@@ -476,6 +486,7 @@ def of_torchs_wrappers(state):
         lambda state: state,
         lambda state: {"state_dict": state, "epoch": 3},
         lambda state: {"model": state, "optimizer": {"lr": 0.1}},
+        lambda state: {"model_state_dict": {f"net.{name}": value for name, value in state.items()}, "epoch": 3},
         lambda state: {"state_dict": {f"module.{name}": value for name, value in state.items()}},
         of_torchs_wrappers,
         lambda state: {f"module._orig_mod.{name}": value for name, value in state.items()},

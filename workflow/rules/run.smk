@@ -9,6 +9,13 @@ FOLLOWER = Follower(
 )
 
 
+# By default Snakemake (9.27) starts at most 100 jobs a second and looks for further ones each second anew, once more for
+# each job that has ended: after some hundred jobs this takes a core. Jobs of one machine need no such limit.
+if workflow.local_exec and (limit := getattr(workflow.scheduling_settings, "max_jobs_per_timespan", None)):
+    if (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduling_settings.max_jobs_per_timespan = None
+
+
 def replaced_settings(known):
     """Return what this run would replace in a finished study of the same name: one line per setting.
 
@@ -107,6 +114,14 @@ if lines := below_requirement() if workflow.is_main_process else []:
     logger.warning(f"networks of this study do not reach training.require:\n  {differences}")
 
 
+def in_words():
+    """Return the study in a line: a command without its config file would run another one."""
+    network = config["network"]["factory"] or "built-in network"
+    name = DATASET if DATASET_NAME == DATASET else f"{DATASET_NAME} ({DATASET})"
+    seeds = f"{len(SEEDS)} networks" if len(SEEDS) > 1 else "one network"
+    return f"study {STUDY}: {name}, {config['task']}, {network}, layer {config['layer']}, {seeds}"
+
+
 onstart:
     if REPLACED and (not ARCHIVE or writes_to_study()):
         raise WorkflowError(
@@ -123,6 +138,8 @@ onstart:
             *lines,
             "Train them with another recipe (training), or accept them with training.require: 0.",
         )
+    if not ARCHIVE:
+        logger.info(in_words())
     FOLLOWER.start()
 
 

@@ -67,7 +67,7 @@ rule eval_pruned:
         seed="{seed}",
         criterion="{criterion}",
         removal="{removal}",
-        ks=lambda w: ks_of(w.layer, w.ks),
+        ks=ks_of,
     shell:
         "python {params.script:q} --features {input.features:q} --labels {input.labels:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.partial_sums:q}"

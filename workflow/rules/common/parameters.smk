@@ -143,11 +143,26 @@ def parameters(criterion):
     return [f"{key}={config['ranking'][key]}" for key in criteria.parameters(criterion)]
 
 
-def ks_of(layer, name):
+def ks_of(wildcards):
     """Return the values of K of an evaluation job. A K that is not in the study is evaluated only for the verification."""
+    layer, name = wildcards.layer, wildcards.ks
+    if name == ONLY_VERIFIED:
+        return ks_only_verified(wildcards.seed, layer, wildcards.criterion)
     if "-" in name and name not in k_batches_of(layer):
         raise WorkflowError(f"k{name}: the study has no evaluation job of {layer} with these values of K")
     return k_batches_of(layer).get(name) or [int(name)]
+
+
+def verified_ks(seed, layer, order):
+    """Return the K that the verification checks in a ranking of one network."""
+    channels, count = channels_of(layer), config["verification"]["drawn_ks"]
+    return [*checked_ks(channels), *drawn_ks(channels, count, int(seed), layer, order)]
+
+
+def ks_only_verified(seed, layer, order):
+    """Return the K of `verified_ks` that the study does not evaluate."""
+    evaluated = {k for several in k_batches_of(layer).values() for k in several}
+    return [k for k in verified_ks(seed, layer, order) if k not in evaluated]
 
 
 def verified_orders(target):
@@ -157,11 +172,13 @@ def verified_orders(target):
 
 
 def verified_k_batches(seed, layer, order):
-    """Return the evaluation job of each K that the verification checks in a ranking of one network, by K."""
+    """Return the evaluation job of each K that the verification checks in a ranking of one network, by K.
+
+    In numpy, a K that the study does not evaluate is a job of its own. In torch, one job evaluates all of them.
+    """
     job_of = {k: name for name, several in k_batches_of(layer).items() for k in several}
-    channels, count = channels_of(layer), config["verification"]["drawn_ks"]
-    ks = [*checked_ks(channels), *drawn_ks(channels, count, int(seed), layer, order)]
-    return {k: job_of.get(k, str(k)) for k in ks}
+    alone = {k: ONLY_VERIFIED if backend_of(layer) == "torch" else str(k) for k in ks_only_verified(seed, layer, order)}
+    return {k: (job_of | alone)[k] for k in verified_ks(seed, layer, order)}
 
 
 def verified_words(wildcards, part):

@@ -167,6 +167,14 @@ def integer_ticks(ax: Axes, ticks: int = 8) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(ticks, integer=True))
 
 
+def at_least(ax: Axes, width: float) -> None:
+    """Widen the range of the x axis to at least this width: without it, the smallest differences would look large."""
+    low, high = ax.get_xlim()
+    if high - low < width:
+        middle = (low + high) / 2
+        ax.set_xlim(middle - width / 2, middle + width / 2)
+
+
 def grid(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     """A page-wide figure of `count` panels of a height in inches, axes shared, in rows of at most `columns`."""
     figure = Figure(figsize=(PAGE_WIDTH, -(-count // min(count, columns)) * height))

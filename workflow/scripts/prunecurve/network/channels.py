@@ -335,6 +335,8 @@ class Channels(fx.Interpreter):
         moved = self._moved(node)
         if not isinstance(moved, Tensor):
             return moved
+        if name == "expand_as" and any(_varies(given, dim) for dim in range(given.ndim)):
+            self._unite(moved, labels[-1])
         # The first dimension stays that of the inputs.
         if _distinct(moved) != _distinct(given) or _varies(moved, 0):
             return None
@@ -426,8 +428,8 @@ def _whole_channels(labels: Tensor, index: object) -> bool:
 
 
 def _sizes(node: fx.Node) -> list[object] | None:
-    """Return the sizes in a call of `view` or `reshape`; None for other operations."""
-    if node.target not in ("view", "reshape") and node.target is not torch.reshape:
+    """Return the sizes in a call of `view`, `reshape` or `expand`; None for other operations."""
+    if node.target not in ("view", "reshape", "expand") and node.target is not torch.reshape:
         return None
     sizes = node.args[1:] if len(node.args) > 1 else [node.kwargs.get("shape", node.kwargs.get("size"))]
     return list(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], list | tuple) else list(sizes)

@@ -15,7 +15,7 @@ from prunecurve.errors import StudyError
 from prunecurve.network.channels import Carried, Channels
 from prunecurve.network.operations import MODULES, kind_of
 from prunecurve.network.rest import Rest
-from prunecurve.network.smaller import run_smaller, smaller
+from prunecurve.network.smaller import run_part, run_smaller, smaller
 from prunecurve.network.tracing import CLASSES, is_tensor, one_line, shape_of, traced_network
 
 # The points where activations can be measured, in the order of the data flow: the layer's output, after batch
@@ -114,13 +114,17 @@ class PrunableLayer:
             self._known[node] = self._labels.carried(self.path, node)
         return self._known[node]
 
-    def _sizes(self) -> Callable[[int], list[object]]:
-        """Return a function that computes the sizes that the rest of the network reads, for some number of inputs."""
+    def _sizes(self) -> Callable[[int, int], list[object]]:
+        """Return a function that computes the sizes that the rest of the network reads.
+
+        Its arguments are a number of inputs, and how many channels of the group are left.
+        """
         part = self._before(_numbered("size", self.rest.sizes))
 
         @torch.no_grad()
-        def sizes(count: int) -> list[object]:
-            return list(part(self.example().expand(count, *self.input_shape)).values())
+        def sizes(count: int, left: int) -> list[object]:
+            inputs = self.example().expand(count, *self.input_shape)
+            return list(run_part(part, self.traced, self.group, np.arange(left), inputs).values())
 
         return sizes
 

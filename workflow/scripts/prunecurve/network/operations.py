@@ -44,7 +44,10 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "softmax": ("softmax", "log_softmax"),
     "pairwise": ("add", "sub", "mul", "truediv", "div", "maximum", "minimum"),
     "concatenation": ("cat", "concat"),
-    "shape": ("view", "reshape", "permute", "transpose", "swapaxes", "squeeze", "unsqueeze", "chunk", "split"),
+    "shape": (
+        *("view", "reshape", "permute", "transpose", "swapaxes", "squeeze", "unsqueeze", "chunk", "split"),
+        *("expand", "expand_as"),
+    ),
     "item": ("getitem",),
 }
 

@@ -92,5 +92,5 @@ class Training(Recipe):
     """Least balanced accuracy of a network on the validation inputs, for two classes, where a constant answer has 0.5.
     For C classes, where it has 1/C, the same share of the way to 1 is required: with 0.55 a tenth of it, which is 0.19
     for 10 classes. The balanced accuracy must also be three standard errors above that of a constant answer. A network
-    below it stops the run, because its curve says nothing about pruning. 0 accepts every network; the summary and the
-    figures then carry a warning."""
+    below it stops the run, because its curve says nothing about pruning. 0 accepts every network; if it is not three
+    standard errors above a constant answer, the summary and the figures carry a warning."""

@@ -8,6 +8,7 @@ removed channel, the layers that read it add their response to the map. (They ar
 the same for all inputs, but at the border of a padded convolution it is another one than inside.)
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -88,7 +89,7 @@ class Rest(fx.Interpreter):
             place = self.readings[-1].place.stop
         self.belonging = self._belonging()
         self._reading_of = {copies[node]: reading for node, reading in zip(calls, self.readings)}
-        self._sizes: Callable[[int], list[object]] = lambda count: []
+        self._sizes: Callable[[int, int], list[object]] = lambda count, left: []
         self._removed = self._none = np.zeros(0, np.int64)
         self._replacement: Tensor | None = None
         self._modules: dict[str, nn.Module] = {}
@@ -120,13 +121,18 @@ class Rest(fx.Interpreter):
         """Return whether the crossing values can be stored: tensors of float32 with one entry per input."""
         return all(shape_of(node)[0] == 2 and node.meta["tensor_meta"].dtype == torch.float32 for node in self.crossing)
 
-    def know_sizes(self, sizes: Callable[[int], Sequence[object]]) -> None:
-        """Learn the values of `self.sizes`, given a function that computes them for some number of inputs.
+    def know_sizes(self, sizes: Callable[[int, int], Sequence[object]]) -> None:
+        """Learn the values of `self.sizes`, given a function of the number of inputs and of channels that are left.
 
         Raises ValueError if one depends on the number of inputs and is not this number.
         """
-        patterns = list(map(_pattern, sizes(2), sizes(3)))
-        self._sizes = lambda count: [_filled(pattern, count) for pattern in patterns]
+
+        @functools.lru_cache(maxsize=self.group.channels)
+        def patterns(left: int) -> list[object]:
+            return list(map(_pattern, sizes(2, left), sizes(3, left)))
+
+        patterns(self.group.channels)
+        self._sizes = lambda count, left: [_filled(pattern, count) for pattern in patterns(left)]
 
     # ---- one evaluation
 
@@ -142,8 +148,9 @@ class Rest(fx.Interpreter):
         if cut:
             kept = np.setdiff1d(np.arange(self.group.channels), self._removed)
             self._modules = smaller_modules(self.module, self.belonging, self.group, kept)
+        removed = self._removed if cut else self._none
         try:
-            return self.run(*self.without(values, self._removed if cut else self._none), *self._sizes(count))
+            return self.run(*self.without(values, removed), *self._sizes(count, self.group.channels - len(removed)))
         finally:
             self._modules = {}
 
@@ -172,7 +179,7 @@ class Rest(fx.Interpreter):
         """
         self._removed, self._replacement = np.asarray(removed, np.int64), None
         count = len(values[0]) * 2 // shape_of(self.crossing[0])[0]
-        return self.run(*values, *self._sizes(count))
+        return self.run(*values, *self._sizes(count, self.group.channels))
 
     def effects(self, values: Sequence[Tensor], labels: Tensor) -> np.ndarray:
         """Return the derivative (n, P), float64, of each input's loss with respect to a factor 1 on each channel.

@@ -42,6 +42,12 @@ class _Smaller(fx.Interpreter):
         return super().call_module(target, args, kwargs) if module is None else module(*args, **kwargs)
 
 
+def run_part(part: fx.GraphModule, traced: fx.GraphModule, group: Group, kept: np.ndarray, inputs: Tensor) -> object:
+    """Return what a part of a network, from its inputs on, gives if the network has only these channels of a group."""
+    modules = {} if len(kept) == group.channels else smaller_modules(traced, group.modules(), group, kept)
+    return _Smaller(part, modules).run(inputs)
+
+
 def run_smaller(traced: fx.GraphModule, group: Group, kept: np.ndarray, values: Mapping[fx.Node, object]) -> Tensor:
     """Return the logits of a network that has only these channels of a group, from its inputs on.
 

@@ -30,9 +30,8 @@ from prunecurve.network.tracing import named, one_line, place_of, times
 
 # The package of a user's file, so that `from .blocks import Block` finds the file beside it.
 PACKAGE = "users_network"
-# Keys under which a checkpoint holds a state dict, and prefixes of names that torch's wrappers of a network add.
-HOLDERS = ("state_dict", "model")
-PREFIXES = ("module.", "_orig_mod.")
+# Keys under which a checkpoint holds a state dict.
+HOLDERS = ("state_dict", "model_state_dict", "model")
 # Of each kind of key that does not fit, this many are named.
 NAMED = 5
 
@@ -149,7 +148,9 @@ def _module_of_package(factory: Factory) -> types.ModuleType:
     except ModuleNotFoundError as error:
         # Not one that the module itself imports.
         if error.name and f"{factory.module}.".startswith(f"{error.name}."):
-            raise StudyError(f"network.factory: there is no module {error.name}; is it installed?") from error
+            file = f"{factory.module.replace('.', '/')}.py"
+            advice = f"did you mean {file}:{factory.function}" if os.path.exists(file) else "is it installed"
+            raise StudyError(f"network.factory: there is no module {error.name}; {advice}?") from error
         raise
 
 
@@ -213,6 +214,8 @@ def _unreadable(input_shape: Sequence[int], error: BaseException) -> StudyError:
     choice = "check network.arguments and image_size"
     if "is invalid for input of size" in str(error):
         choice += "; a number of inputs must not be written into the network: x.flatten(1) works for any"
+    if "forward() missing" in str(error):
+        choice = "its forward method must need one argument, the images"
     return StudyError(
         f"network.factory: the network can't read inputs of the shape {times(input_shape)} "
         f"({named(error)}{place_of(error)}); {choice}"
@@ -339,9 +342,13 @@ def _state_in(content: Any, path: str) -> dict[str, Any]:
 
 
 def _without_prefixes(state: dict[str, Any], own: set[str]) -> dict[str, Any]:
-    """Return a state dict without the prefixes that all its names have and the network's own names do not have."""
-    while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None):
-        if any(name.startswith(prefix) for name in own):
+    """Return a state dict without prefixes that all its names have and the network's own names don't have.
+
+    Wrappers add them, such as `module.` of DataParallel or the name of a network inside a larger module.
+    """
+    while len(prefixes := {name.partition(".")[0] + "." for name in state}) == 1:
+        (prefix,) = prefixes
+        if any(name.startswith(prefix) for name in own) or not all("." in name for name in state):
             break
         state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state

@@ -8,6 +8,8 @@ from prunecurve.study.comparisons import difference
 from prunecurve.study.statistics import interval
 from prunecurve.study.summary_text import number, wrapped
 
+# From this difference between shares of the MACs on, two smaller networks are not of equal size.
+UNEQUAL = 0.02
 METRIC, PREDICTED = "balanced_accuracy", "predicted_balanced_accuracy"
 # The methods, in the order in which they are shown.
 METHODS = {
@@ -83,6 +85,13 @@ def _sentences(networks: pd.DataFrame) -> list[str]:
     values = networks.pivot(index="seed", columns="method", values=METRIC)
     predicted = networks.pivot(index="seed", columns="method", values=PREDICTED)["plan"]
     lines = [_compared(values["plan"] - values["uniform"], "The plan", "uniform ratios")]
+    plan, uniform = networks.groupby("method")["macs_share"].mean()[["plan", "uniform"]]
+    if abs(plan - uniform) >= UNEQUAL:
+        more = "more" if uniform < plan else "fewer"
+        lines.append(
+            f"Uniform ratios remove {abs(plan - uniform):.1%} of the network's MACs {more} than the plan, because a "
+            "ratio is rounded to whole channels and to the K that were evaluated; this is part of the difference."
+        )
     if "plan_random" in values:
         lines.append(_compared(values["plan"] - values["plan_random"], "The plan", "random channels at the same K"))
     error = values["plan"] - predicted

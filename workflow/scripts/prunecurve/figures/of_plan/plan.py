@@ -31,7 +31,11 @@ def _heading(table: pd.DataFrame) -> str:
     criterion = style.label(table.loc[table["method"] == "plan", "criterion"].iloc[0])
     shares = table.groupby("method")["macs_share"].mean()
     draws = int(table["draw"].max())
-    over = f"{seeds} networks (seeds); bar: mean and 95 % Student t interval" if seeds > 1 else "one network (seed)"
+    over = (
+        f"{seeds} networks (seeds), small points; large point and bar: mean and 95 % Student t interval"
+        if seeds > 1
+        else "one network (seed)"
+    )
     return (
         f"{table['dataset'].iloc[0]}, a plan for all layers, order of {criterion}: {over}\n"
         f"MACs left: plan {shares['plan']:.1%}, uniform ratios {shares['uniform']:.1%}; "
@@ -48,7 +52,8 @@ def _scores(ax: Axes, data: Data) -> None:
         rows, colour = networks[networks["method"] == method], COLOURS[method]
         face = {"markerfacecolor": "white"} if method.endswith("_random") else {}
         values = rows[METRIC]
-        ax.plot(values, _spread(row, len(values)), ".", color=colour, ms=4, alpha=0.5, mew=0)
+        if len(values) > 1:
+            ax.plot(values, _spread(row, len(values)), ".", color=colour, ms=4, alpha=0.5, mew=0)
         ax.hlines(row, *np.clip(interval(values), 0, 1), color=colour, lw=1)
         ax.plot(values.mean(), row, "o", color=colour, ms=4.5, mew=0.9, **face)
         if method != "unpruned" and rows[PREDICTED].notna().all():

@@ -1,7 +1,7 @@
 """How many channels each layer can lose: accuracy over the share of its channels removed.
 
-A few layers are lines with their intervals. The accuracies of more are the colours of a heat map, with one row per
-layer in the order of the network.
+A few layers are lines, the fewest with their intervals. The accuracies of more are the colours of a heat map, with one
+row per layer in the order of the network.
 """
 
 import matplotlib
@@ -16,8 +16,8 @@ from prunecurve.study.sensitivity import losses
 from prunecurve.study.statistics import mean_curves
 
 METRICS = ("accuracy", "balanced_accuracy")
-# More layers than this are a heat map.
-MOST_LINES = 8
+# More layers than this are a heat map, and the lines of more than this have no bands, which would cover each other.
+MOST_LINES, MOST_BANDS = 8, 4
 # Columns of the heat map, and panels in one of its rows.
 STEPS, PANELS = 200, 2
 COLOURMAP = "viridis"
@@ -33,6 +33,7 @@ def draw(data: Data) -> Figure:
 
 def _lines(table: pd.DataFrame, task: str) -> Figure:
     """Accuracy and balanced accuracy; each line is a mean over networks, its band the interval."""
+    bands = table["layer"].nunique() <= MOST_BANDS
     looks = style.line_looks(table["layer"].unique())
     criteria = list(table["criterion"].unique())
     figure = Figure(figsize=(style.PAGE_WIDTH, 2.6 * len(criteria) + 0.4))
@@ -43,14 +44,17 @@ def _lines(table: pd.DataFrame, task: str) -> Figure:
                 curve = table[(table["layer"] == layer) & (table["criterion"] == criterion)]
                 channels = curve["channels_left"].max()
                 label = f"{layer} ({channels} channels)"
-                style.line_with_band(ax, curve.set_index("share_removed"), metric, label=label, **look)
+                if bands:
+                    style.line_with_band(ax, curve.set_index("share_removed"), metric, label=label, **look)
+                else:
+                    ax.plot(curve["share_removed"], curve[f"{metric}_mean"], label=label, **look)
             name = style.constant_name("accuracy", task)
             style.constant_answer(ax, style.constant_score(table, metric), label=name)
             ax.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel=style.label(metric))
             ax.set_title(f"order of {style.label(criterion)}", loc="left")
     for ax in grid[-1]:
         ax.set_xlabel("share of the layer’s channels removed")
-    style.legend(figure, grid[0][0], style.heading(table))
+    style.legend(figure, grid[0][0], style.heading(table, interval="band" if bands else ""))
     return figure
 
 

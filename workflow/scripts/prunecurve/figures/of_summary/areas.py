@@ -27,6 +27,9 @@ def draw(data: Data) -> Figure:
         ax.set_title(title, fontsize=style.SMALL)
         if quantity.startswith("largest_k"):
             style.integer_ticks(ax, 5)
+            style.at_least(ax, 2)
+        else:
+            style.at_least(ax, 0.1)
     style.legend_of_shapes(
         figure,
         removals,
