@@ -287,6 +287,11 @@ def test_the_text_says_whether_the_plan_is_better_than_uniform_ratios():
     noisy = table["seed"].map({0: 0.1, 1: 0.9, 2: 0.2}).where(table["method"] == "plan", 0.4)
     text = " ".join(plan_text(table.assign(balanced_accuracy=noisy), data.layers, "macs", 0.5).split())
     assert "not a clear lead" in text
+    shares = table["method"].map({"plan": 0.5, "uniform": 0.45}).fillna(1.0)
+    text = " ".join(plan_text(table.assign(macs_share=shares), data.layers, "macs", 0.5).split())
+    assert "Uniform ratios remove 5.0 percentage points more of the MACs than the plan" in text
+    shares = table["method"].map({"plan": 0.5, "uniform": 0.49}).fillna(1.0)
+    assert "percentage points more" not in plan_text(table.assign(macs_share=shares), data.layers, "macs", 0.5)
     one = planned(seeds=1)
     assert "One network cannot show" in " ".join(plan_text(one.table, one.layers, "macs", 0.5).split())
 

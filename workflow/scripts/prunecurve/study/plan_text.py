@@ -30,8 +30,10 @@ def by_network(plan: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread(values: pd.Series, digits: int = 3, sign: str = "") -> str:
-    """Return the mean over networks as text, with its interval if there are several."""
+    """Return the mean over networks as text, with its interval if there are several; between 0 and 1 without a sign."""
     low, high = interval(values)
+    if not sign:
+        low, high = np.clip((low, high), 0, 1)
     return number({"mean": values.mean(), "low": low, "high": high}, digits, sign)
 
 
@@ -69,7 +71,9 @@ def _methods(networks: pd.DataFrame) -> str:
     for method, rows in networks.groupby("method", sort=False):
         shares = [f"{rows[name].mean():.3f}" for name in ("macs_share", "params_share")]
         known = rows[PREDICTED].notna().all() and method != "unpruned"
-        lines.append((METHODS[method], *shares, spread(rows[METRIC]), spread(rows[PREDICTED]) if known else "-"))
+        # A sum of losses can be larger than what there is to lose.
+        predicted = spread(rows[PREDICTED].clip(0, 1)) if known else "-"
+        lines.append((METHODS[method], *shares, spread(rows[METRIC]), predicted))
     return _aligned(lines)
 
 
@@ -83,14 +87,14 @@ def _aligned(lines: list[tuple[str, ...]]) -> str:
 def _sentences(networks: pd.DataFrame) -> list[str]:
     """Return whether the plan is better than its controls, and how far the prediction is from the measurement."""
     values = networks.pivot(index="seed", columns="method", values=METRIC)
-    predicted = networks.pivot(index="seed", columns="method", values=PREDICTED)["plan"]
+    predicted = networks.pivot(index="seed", columns="method", values=PREDICTED)["plan"].clip(0, 1)
     lines = [_compared(values["plan"] - values["uniform"], "The plan", "uniform ratios")]
     plan, uniform = networks.groupby("method")["macs_share"].mean()[["plan", "uniform"]]
     if abs(plan - uniform) >= UNEQUAL:
         more = "more" if uniform < plan else "fewer"
         lines.append(
-            f"Uniform ratios remove {abs(plan - uniform):.1%} of the network's MACs {more} than the plan, because a "
-            "ratio is rounded to whole channels and to the K that were evaluated; this is part of the difference."
+            f"Uniform ratios remove {100 * abs(plan - uniform):.1f} percentage points {more} of the MACs than the plan, "
+            "because a ratio is rounded to whole channels and to evaluated K; this is part of the difference."
         )
     if "plan_random" in values:
         lines.append(_compared(values["plan"] - values["plan_random"], "The plan", "random channels at the same K"))
