@@ -93,8 +93,8 @@ def _sentences(networks: pd.DataFrame) -> list[str]:
     if abs(plan - uniform) >= UNEQUAL:
         more = "more" if uniform < plan else "fewer"
         lines.append(
-            f"Uniform ratios remove {100 * abs(plan - uniform):.1f} percentage points {more} of the MACs than the plan, "
-            "because a ratio is rounded to whole channels and to evaluated K; this is part of the difference."
+            f"Uniform ratios remove {100 * abs(plan - uniform):.1f} percentage points {more} of the MACs than the "
+            "plan, because a ratio is rounded to whole channels and to evaluated K; this is part of the difference."
         )
     if "plan_random" in values:
         lines.append(_compared(values["plan"] - values["plan_random"], "The plan", "random channels at the same K"))
