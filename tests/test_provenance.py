@@ -189,8 +189,17 @@ def test_other_images_replace_a_finished_study():
     assert replaced([], config, data_settings("ab")) == [], "there is no finished study"
 
 
-# How a study is run, named and drawn, not what its results are.
-NOT_CARRIED = {"study", "overwrite", "archive", "data_dir", "training.require", "sweep.ks_per_job", "sweep.stored_mb"}
+# How a study is run, named and drawn, not what its results are. The column `dataset` has the name of the data set.
+NOT_CARRIED = {
+    "dataset_name",
+    "study",
+    "overwrite",
+    "archive",
+    "data_dir",
+    "training.require",
+    "sweep.ks_per_job",
+    "sweep.stored_mb",
+}
 
 
 def test_every_key_that_changes_a_result_is_carried_by_it():

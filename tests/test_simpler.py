@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from prunecurve.network.layers import PrunableLayer
-from torch import nn
+from torch import fx, nn
 from torch.nn import functional
 
 SHAPE = (3, 8, 8)
@@ -76,3 +76,56 @@ def test_what_a_simpler_graph_leaves_out(model):
     # The last of the four is read together with what it reads.
     assert [node.target for node in nodes if node.op == "call_method"].count("relu_") == 3
     assert "after_depth" not in layer.rest.belonging and {"depth", "after_sum"} <= set(layer.rest.belonging)
+
+
+class Leaf(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(6, 6, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(x) if x.sum() > 0 else self.conv(x) + 1
+
+
+@fx.wrap
+def relu(x):
+    return x.clamp(0, 0.1)
+
+
+@fx.wrap
+def add(x, number):
+    return x
+
+
+class Elsewhere(nn.Module):
+    """Convolutions whose weights are read in another way, and functions of a user that are named as those of torch."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.reader = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 1)
+        self.second, self.leaf = nn.Conv2d(6, 6, 3, padding=1), Leaf()
+        self.one, self.other = nn.BatchNorm2d(6), nn.BatchNorm2d(6)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x):
+        x = self.one(self.second(torch.relu(self.reader(self.first(x)))))
+        x = functional.conv2d(relu(x), self.second.weight, padding=1)
+        x = functional.relu(add(x, 1.0)) + x
+        return self.head(self.leaf(self.other(self.leaf.conv(x))).mean((2, 3)))
+
+
+def test_weights_that_are_read_elsewhere_and_functions_of_a_user_stay_as_they_are():
+    torch.manual_seed(0)
+    network = Elsewhere().eval()
+    for norm in (network.one, network.other):
+        nn.init.normal_(norm.running_mean)
+        nn.init.normal_(norm.weight)
+    layer = PrunableLayer(network, "first", SHAPE, leaf_modules=["leaf"])
+    x = torch.randn(7, *SHAPE)
+    with torch.no_grad():
+        values = layer.crossing(x)
+        expected = [layer.rest.logits(values, range(k)) for k in range(6)]
+        layer.rest.simplify()
+        for k in range(6):
+            assert torch.allclose(layer.rest.logits(values, range(k)), expected[k], atol=1e-6)
+        assert torch.allclose(layer.traced(x), network(x), atol=1e-6)

@@ -20,6 +20,7 @@ from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.head import Head
 from prunecurve.sweep.removal import REMOVALS
 from prunecurve.verification.surgery import operated, size_of, structural, zeroed
+from torch import nn
 
 architectures = st.builds(
     Architecture,
@@ -233,3 +234,26 @@ def test_stored_sums_of_a_layer_before_a_convolution_are_refused(tmp_path):
         Evaluator(*files, model=ModelFile(tmp_path / "model.pt")).stored_sums(tmp_path / "sums.npy")
     with pytest.raises(StudyError, match="layer: conv1 is followed by more than linear layers"):
         Head(load_layer(tmp_path / "layer.npy"))
+
+
+class Gate(torch.nn.Module):
+    """A gate of channels; Torch-Pruning can't follow its `view` to a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.squeeze, self.excite = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 4), nn.Linear(4, 8)
+        self.head = nn.Linear(8 * 16, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.conv(x))
+        b, c, _, _ = x.size()
+        gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean((2, 3))))))
+        return self.head((x * gate.view(b, c, 1, 1)).flatten(1))
+
+
+def test_a_network_that_torch_pruning_cannot_follow_is_named():
+    model, example = Gate().eval(), torch.zeros(1, 3, 4, 4)
+    with pytest.raises(
+        StudyError, match=r"layer: conv: Torch-Pruning, which verifies removals, removes \d+ channels in"
+    ):
+        structural(model, "conv", np.array([1]), example)

@@ -147,7 +147,9 @@ def ks_of(wildcards):
     """Return the values of K of an evaluation job. A K that is not in the study is evaluated only for the verification."""
     layer, name = wildcards.layer, wildcards.ks
     if name == ONLY_VERIFIED:
-        return ks_only_verified(wildcards.seed, layer, wildcards.criterion)
+        if ks := ks_only_verified(wildcards.seed, layer, wildcards.criterion):
+            return ks
+        raise WorkflowError(f"k{name}: the study itself evaluates all K of {layer} that the verification needs")
     if "-" in name and name not in k_batches_of(layer):
         raise WorkflowError(f"k{name}: the study has no evaluation job of {layer} with these values of K")
     return k_batches_of(layer).get(name) or [int(name)]

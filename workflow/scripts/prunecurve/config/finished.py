@@ -16,6 +16,7 @@ WEIGHTS_CONTENT = f"content of network.weights{SEPARATOR}"
 BEFORE = {"task": "pairs", "preprocess.mean": "[0]", "preprocess.std": "[1]", "network.factory": "''"}
 # Adding values to these keys extends a finished study without replacing its results.
 EXTENDED = ("seeds", "ranking.criteria", "sweep.removals", "sweep.ks", "ranking.random_draws")
+EXTENDED += ("sensitivity.criteria", "sensitivity.layers", "plan.random_draws")
 
 
 def settings(config: Mapping[str, Any], plan: Plan | None = None) -> dict[str, str]:

@@ -335,6 +335,8 @@ class Channels(fx.Interpreter):
         moved = self._moved(node)
         if not isinstance(moved, Tensor):
             return moved
+        if name in ("expand", "expand_as") and moved.ndim != given.ndim:
+            return None
         if name == "expand_as" and any(_varies(given, dim) for dim in range(given.ndim)):
             self._unite(moved, labels[-1])
         # The first dimension stays that of the inputs.

@@ -1,15 +1,18 @@
 """A graph with fewer operations and the same results but for rounding, for evaluations."""
 
+import operator
 from collections import Counter
 
+import torch
 from torch import fx, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from prunecurve.network.operations import name_of
 from prunecurve.network.tracing import is_as_torch_runs_it
 
 # Modules that return a new tensor and whose derivatives don't need it: what follows can overwrite it.
 OVERWRITABLE = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d)
+RELU, ADD = (torch.relu, functional.relu), (operator.add, torch.add)
 
 
 def simplify(traced: fx.GraphModule) -> None:
@@ -26,6 +29,13 @@ def simplify(traced: fx.GraphModule) -> None:
 def _join_batch_normalisation(traced: fx.GraphModule) -> None:
     """Replace a convolution and a batch normalisation of its outputs by one convolution."""
     calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
+    # Parameters that are read in another way, and modules that run without a look into them.
+    others = {node.target for node in traced.graph.nodes if node.op == "get_attr"}
+
+    def alone(path: str) -> bool:
+        inside = any(path.startswith(f"{other}.") for other in calls)
+        return calls[path] == 1 and not inside and not any(name.startswith(f"{path}.") for name in others)
+
     for node in list(traced.graph.nodes):
         norm = _module(traced, node, nn.BatchNorm2d)
         if norm is None or norm.running_mean is None or len(node.all_input_nodes) != 1:
@@ -33,8 +43,7 @@ def _join_batch_normalisation(traced: fx.GraphModule) -> None:
         (given,) = node.all_input_nodes
         convolution = _module(traced, given, nn.Conv2d)
         # A module that runs several times has one weight for all calls.
-        once = calls[node.target] == calls[given.target] == 1
-        if convolution is not None and once and len(given.users) == 1:
+        if convolution is not None and alone(node.target) and alone(given.target) and len(given.users) == 1:
             traced.set_submodule(given.target, fuse_conv_bn_eval(convolution, norm))
             node.replace_all_uses_with(given)
             traced.graph.erase_node(node)
@@ -43,10 +52,18 @@ def _join_batch_normalisation(traced: fx.GraphModule) -> None:
 def _overwrite(traced: fx.GraphModule) -> None:
     """Let ReLU overwrite a new tensor that nothing else reads."""
     for node in traced.graph.nodes:
-        if _module(traced, node, nn.ReLU) is not None or (node.op != "call_module" and name_of(node) == "relu"):
+        if _module(traced, node, nn.ReLU) is not None or _calls(node, "relu", RELU):
             given = node.all_input_nodes[0]
-            if len(given.users) == 1 and (_module(traced, given, OVERWRITABLE) is not None or name_of(given) == "add"):
+            new = _module(traced, given, OVERWRITABLE) is not None or _calls(given, "add", ADD)
+            if len(given.users) == 1 and new:
                 node.op, node.target, node.args, node.kwargs = "call_method", "relu_", (given,), {}
+
+
+def _calls(node: fx.Node, method: str, functions: tuple) -> bool:
+    """Return whether a node calls a method of tensors or one of these functions; a user's can have the same name."""
+    return (
+        node.target == method if node.op == "call_method" else node.op == "call_function" and node.target in functions
+    )
 
 
 def _module(traced: fx.GraphModule, node: fx.Node, kinds: type[nn.Module] | tuple) -> nn.Module | None:

@@ -278,7 +278,7 @@ def require_finite(logits: np.ndarray, subject: str) -> None:
 def load_weights(module: nn.Module, path: str) -> None:
     """Load a state dict of exactly this network from a file: only weights, nothing else is unpickled.
 
-    Understood are a state dict, a checkpoint that holds one as one of HOLDERS, and names with PREFIXES. Raises
+    Understood are a state dict, a checkpoint that holds one as one of HOLDERS, and names with a common prefix. Raises
     StudyError with one line that names network.weights and says which keys are missing, unexpected or of another shape.
     """
     state = _without_prefixes(_state_in(_loaded(path), path), set(module.state_dict()))

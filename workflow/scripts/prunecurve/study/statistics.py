@@ -26,12 +26,12 @@ GROUP = ["dataset", "layer", "criterion", "removal"]
 SIZES = ("params", "macs", "compression_ratio", "theoretical_speedup")
 
 
-# Columns with names of classes: texts, also if they look like numbers or missing values.
-TEXTS = ("name", "answer")
+# Columns with names of classes and of the data set: texts, also if they look like numbers or missing values.
+TEXTS = ("name", "answer", "dataset")
 
 
 def _with_texts(columns: Sequence[str]) -> dict[str, object]:
-    """The options of pandas.read_csv for a table with these columns; none if it has no names of classes."""
+    """The options of pandas.read_csv for a table with these columns; none if it has no such names."""
     texts = [name for name in columns if name in TEXTS]
     numbers = {name: ["", "nan"] for name in columns if name not in texts}
     return {"dtype": dict.fromkeys(texts, str), "keep_default_na": False, "na_values": numbers} if texts else {}

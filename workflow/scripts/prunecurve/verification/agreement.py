@@ -56,7 +56,7 @@ def compare(
     swept, cut = of_task.measure(by_sweep, labels) | size, of_task.measure(by_surgery, labels) | size
     here, there, inputs = predict(by_sweep), predict(by_surgery), np.arange(len(labels))
     margin = np.abs(by_surgery[inputs, here] - by_surgery[inputs, there])
-    rounding = (here != there) & (margin <= max(tolerance / 10, 2 * TIMES * error))
+    rounding = (here != there) & (margin <= max(tolerance / 10, 2 * accepted_error(error, effect)))
     return {
         "max_logit_difference": difference,
         "allowed_difference": tolerance,
@@ -75,10 +75,19 @@ def allowed_difference(tolerance: float, effect: float, logits: np.ndarray, erro
     """Return the largest difference between logits that is accepted: the tolerance, or less if surgery changes less.
 
     effect: the largest change of a logit by the removals of this ranking that are checked. Where it is small, a wrong
-    sweep could pass the tolerance, so a hundredth of it is allowed. What float32 can't hold is always allowed: for
-    logits (N, C) of this size, and for a network that amplifies rounding, whose `rounding_error` is given as `error`.
+    sweep could pass the tolerance. A hundredth of it is allowed, but not less than float32 can hold for logits (N, C)
+    of this size. error: the `rounding_error` of a network that amplifies rounding, see `accepted_error`.
     """
-    return max(min(tolerance, SHARE * effect), ROUNDING * float(np.abs(logits).max()), TIMES * error)
+    usual = min(tolerance, max(SHARE * effect, ROUNDING * float(np.abs(logits).max())))
+    return max(usual, accepted_error(error, effect))
+
+
+def accepted_error(error: float, effect: float) -> float:
+    """Return the difference between two float32 results that a network's rounding error explains.
+
+    0 if the effect of the removals is not ten times as large: such a comparison could not show a wrong sweep.
+    """
+    return TIMES * error if np.isfinite(error) and 10 * TIMES * error <= effect else 0.0
 
 
 @torch.inference_mode()

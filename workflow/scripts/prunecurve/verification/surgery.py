@@ -29,12 +29,24 @@ def _graph(model: nn.Module, example: Tensor) -> torch_pruning.DependencyGraph:
     return torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
 
 
-def _group(graph: torch_pruning.DependencyGraph, module: nn.Module, removed: np.ndarray):
-    """Return Torch-Pruning's group: the modules that depend on these channels of a module, with their entries."""
+def _group(graph: torch_pruning.DependencyGraph, model: nn.Module, layer: str, removed: np.ndarray):
+    """Return Torch-Pruning's group: the modules that depend on these channels of a layer, with their entries.
+
+    Raises StudyError if it has other channels of the layer: Torch-Pruning follows some reshapes wrongly.
+    """
+    module = model.get_submodule(layer)
     prune = torch_pruning.prune_conv_out_channels
     if isinstance(module, nn.Linear):
         prune = torch_pruning.prune_linear_out_channels
-    return graph.get_pruning_group(module, prune, idxs=[int(channel) for channel in removed])
+    group = graph.get_pruning_group(module, prune, idxs=[int(channel) for channel in removed])
+    for item in group:
+        if item.dep.target.module is module and prune == item.dep.handler and set(item.idxs) != set(map(int, removed)):
+            raise StudyError(
+                f"layer: {layer}: Torch-Pruning, which verifies removals, removes {len(set(item.idxs))} channels in "
+                f"place of {len(removed)}: it can't follow an operation behind the layer, often a gate that is written "
+                "with view; x * gate[:, :, None, None] works"
+            )
+    return group
 
 
 def structural(model: nn.Module, layer: str, removed: np.ndarray, example: Tensor) -> nn.Module:
@@ -57,7 +69,7 @@ def structural_all(model: nn.Module, removed: Mapping[str, np.ndarray], example:
         graph = _graph(small, example)
         for layer, channels in removed.items():
             if len(channels):
-                _group(graph, small.get_submodule(layer), channels).prune()
+                _group(graph, small, layer, channels).prune()
     return small.to(memory_format=torch.channels_last)
 
 
@@ -70,7 +82,7 @@ def _items(
     """
     found = []
     graph = _graph(model, example)
-    for item in _group(graph, model.get_submodule(layer), removed) if len(removed) else ():
+    for item in _group(graph, model, layer, removed) if len(removed) else ():
         module = item.dep.target.module
         depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
         if isinstance(module, nn.Conv2d | nn.Linear) and not depthwise:
