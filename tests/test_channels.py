@@ -345,6 +345,10 @@ REFUSED = {
         through(lambda net, x: x * torch.sigmoid(net.attention(x)), attention=conv(8, 1)),
         "several of its channels can only be removed together",
     ),
+    "stacked": (
+        through(lambda net, x: x.expand(4, -1, -1, -1, -1).mean(0)),
+        f"expand {DIVIDES}",
+    ),
     "expanded": (
         through(lambda net, x: x * net.gate(x.mean((2, 3), keepdim=True)).expand(-1, 8, 8, 8), gate=conv(8, 8)),
         f"expand {DIVIDES}",

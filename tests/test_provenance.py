@@ -157,6 +157,10 @@ def test_the_settings_of_a_config_are_its_keys_resolved():
         ({"sweep": {"ks": [3]}}, {"sweep": {"ks": [2]}}, ["sweep.ks: [0, 3]; asked for: [0, 2]"]),
         ({}, {"ranking": {"random_draws": 4}}, []),
         ({}, {"ranking": {"random_draws": 1}}, ["ranking.random_draws: 2; asked for: 1"]),
+        ({"sensitivity": {"layers": ["conv1"]}}, {"sensitivity": {"layers": ["conv1", "conv3"]}}, []),
+        ({"sensitivity": {"criteria": ["apoz"]}}, {"sensitivity": {"criteria": ["l1_norm", "apoz"]}}, []),
+        ({"plan": {"random_draws": 2}}, {"plan": {"random_draws": 3}}, []),
+        ({}, {"plan": {"macs": 0.7}}, ["plan.macs: 0.5; asked for: 0.7"]),
         ({}, {"layer": "conv3"}, []),
         ({}, {"layer": "conv2"}, ["layer: conv3; asked for: conv2"]),
         (
