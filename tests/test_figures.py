@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import plot
 import pytest
+from matplotlib.figure import Figure
 from conftest import PROJECT, environment
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import fontManager
@@ -547,6 +548,17 @@ def test_sensitivity_has_a_line_per_layer_over_the_share_removed():
         ]
         lines = lines[:3]
         assert [line.get_xdata()[-1] for line in lines] == pytest.approx([2 / 3, 4 / 5, 8 / 9])
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "expected"), [([0, 0], 2, (-0.2, 1.8)), ([0.5, 0.52], 0.1, (0.46, 0.56)), ([0, 9], 2, None)]
+)
+def test_the_smallest_differences_do_not_fill_the_axis(values, width, expected):
+    ax = Figure().subplots()
+    ax.plot(values, [0, 1], "o")
+    before = ax.get_xlim()
+    style.at_least(ax, width)
+    assert ax.get_xlim() == pytest.approx(expected or before)
 
 
 def test_the_lines_of_several_layers_have_no_bands():

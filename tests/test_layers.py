@@ -111,7 +111,7 @@ class Excitations(nn.Module):
         self.head = nn.Linear(5, 3)
 
     def gate(self, i, y):
-        return 2 * torch.sigmoid(self.excites[i](functional.leaky_relu(self.squeezes[i](4 * y))))
+        return 2 * torch.sigmoid(self.excites[i](functional.leaky_relu(self.squeezes[i](2 * y))))
 
     def forward(self, x):
         x = functional.relu(self.norm(self.first(x)))
@@ -326,7 +326,7 @@ def test_every_k_equals_masks_and_torch_pruning(case, removal, tmp_path):
     order = np.random.default_rng(1).permutation(layer.channels)
     features, means = written(tmp_path, model, layer.path, x)
     seen = torch.cat([value.flatten(1) for value in passing(model, layer, x)[0]], 1)
-    assert means.flatten() == pytest.approx(seen.mean(0).numpy(), abs=1e-6, rel=1e-6)
+    assert means.flatten() == pytest.approx(seen.mean(0).numpy(), abs=1e-6)
     replacement = REMOVALS[removal].replacement(description, means)
     ks = list(range(layer.channels))
     found = swept(layer, tmp_path, features, order, ks, replacement)
@@ -338,7 +338,7 @@ def test_every_k_equals_masks_and_torch_pruning(case, removal, tmp_path):
         gone = k if REMOVALS[removal].smaller else 0
         sizes = {"params": description.params[gone], "macs": description.macs[gone]}
         assert size_of(model, layer.path, removed, removal, x[:1]) == sizes
-    assert np.abs(found[-1] - found[0]).max() > 3e-4
+    assert np.abs(found[-1] - found[0]).max() > 1e-3
 
 
 def test_surgery_leaves_the_network_as_it_is(case):

@@ -9,13 +9,6 @@ FOLLOWER = Follower(
 )
 
 
-# By default Snakemake (9.27) starts at most 100 jobs a second and looks for further ones each second anew, once more for
-# each job that has ended: after some hundred jobs this takes a core. Jobs of one machine need no such limit.
-if workflow.local_exec and (limit := getattr(workflow.scheduling_settings, "max_jobs_per_timespan", None)):
-    if (limit.max_jobs, limit.timespan) == (100, 1):
-        workflow.scheduling_settings.max_jobs_per_timespan = None
-
-
 def replaced_settings(known):
     """Return what this run would replace in a finished study of the same name: one line per setting.
 
@@ -138,6 +131,11 @@ onstart:
             *lines,
             "Train them with another recipe (training), or accept them with training.require: 0.",
         )
+    # By default Snakemake (9.27) starts at most 100 jobs a second and looks for further ones each second anew, once more
+    # for each job that has ended. Jobs of one machine need no such limit. The scheduler exists only now.
+    limit = getattr(workflow.scheduler, "job_rate_limiter", None)
+    if workflow.local_exec and limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
     if not ARCHIVE:
         logger.info(in_words())
     FOLLOWER.start()

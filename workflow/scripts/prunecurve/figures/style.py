@@ -168,11 +168,14 @@ def integer_ticks(ax: Axes, ticks: int = 8) -> None:
 
 
 def at_least(ax: Axes, width: float) -> None:
-    """Widen the range of the x axis to at least this width: without it, the smallest differences would look large."""
+    """Widen the range of the x axis to at least this width: without it, the smallest differences would look large.
+
+    The values are not negative, so the range does not reach far below 0.
+    """
     low, high = ax.get_xlim()
     if high - low < width:
-        middle = (low + high) / 2
-        ax.set_xlim(middle - width / 2, middle + width / 2)
+        low = max((low + high - width) / 2, -width / 10)
+        ax.set_xlim(low, low + width)
 
 
 def grid(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:

@@ -44,7 +44,8 @@ class _Smaller(fx.Interpreter):
 
 def run_part(part: fx.GraphModule, traced: fx.GraphModule, group: Group, kept: np.ndarray, inputs: Tensor) -> object:
     """Return what a part of a network, from its inputs on, gives if the network has only these channels of a group."""
-    modules = {} if len(kept) == group.channels else smaller_modules(traced, group.modules(), group, kept)
+    called = {node.target for node in part.graph.nodes if node.op == "call_module"}
+    modules = smaller_modules(traced, [path for path in group.modules() if path in called], group, kept)
     return _Smaller(part, modules).run(inputs)
 
 

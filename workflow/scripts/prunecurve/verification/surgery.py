@@ -80,9 +80,10 @@ def _items(
 
     A depthwise convolution is left out: it neither computes channels from others nor mixes them.
     """
-    found = []
-    graph = _graph(model, example)
-    for item in _group(graph, model, layer, removed) if len(removed) else ():
+    if not len(removed):
+        return []
+    found, graph = [], _graph(model, example)
+    for item in _group(graph, model, layer, removed):
         module = item.dep.target.module
         depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
         if isinstance(module, nn.Conv2d | nn.Linear) and not depthwise:
