@@ -1,15 +1,15 @@
 """Which channels of a network can only be removed together, and which layers read them.
 
 An input runs through the graph of the network, and every element of every value carries a label: the channel that it
-belongs to. Conv2d and Linear read the labels of their inputs and give their outputs new ones. Operations on each
-channel alone pass labels on. Sums and products unite the labels of their operands. Concatenation, flatten and the like
-act on labels as they act on values. Channels whose labels are united can only be removed together.
+belongs to. Conv2d and Linear read the labels of their inputs and give their outputs new ones. What any other operation
+does with channels is probed (probing.py): it moves elements, and their labels with them, or it works on each channel
+alone, or it mixes channels. Labels that meet in one element are united: these channels can only be removed together.
 
 Labels that reach the output of the network, or an operation that mixes channels, are frozen: these channels can't be
 removed, and the operation is the reason.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +17,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
-from prunecurve.network.operations import described, kind_of, name_of
+from prunecurve.network.cutting import cuttable, per_channel
+from prunecurve.network.operations import ELEMENTWISE, ELEMENTWISE_MODULES, calls, described, runs_as
+from prunecurve.network.probing import Mixed, Probe, distinct, tensors, varies, varying_dims
 
 INPUT = "its channels can only be removed together with those of the network's input"
 OUTPUT = "its channels reach the output of the network"
 TOGETHER = "several of its channels can only be removed together"
+DIVIDES = "divides its channels or fixes their number; flatten(1) does not"
 
 
 class Group(NamedTuple):
@@ -31,13 +34,15 @@ class Group(NamedTuple):
     number of the layer's channel that it belongs to, −1 for none. makers: the output channels of each Conv2d and Linear
     that computes the channels, the layer included. followers: the channels of each module with parameters per channel
     (batch normalisation, depthwise convolution). readers: the inputs of each Conv2d and Linear that reads the channels:
-    input channels of a convolution, input features of a linear layer.
+    input channels of a convolution, input features of a linear layer. parameters: by their paths, parameters and
+    buffers with entries per channel that no module of torch reads, such as a scale; the arrays have their shapes.
     """
 
     channels: int
     makers: Mapping[str, np.ndarray]
     followers: Mapping[str, np.ndarray]
     readers: Mapping[str, np.ndarray]
+    parameters: Mapping[str, np.ndarray]
 
     def modules(self) -> list[str]:
         """Return the paths of all modules that have entries of the channels."""
@@ -74,21 +79,26 @@ class Channels(fx.Interpreter):
 
         With two, labels that differ between them would show an operation that mixes inputs.
         """
-        super().__init__(traced)
+        super().__init__(traced, garbage_collect_values=False)
         self._makers: dict[str, Tensor] = {}
         self._followers: dict[str, Tensor] = {}
         self._readers: dict[str, Tensor] = {}
+        self._parameters: dict[str, Tensor] = {}
         self._parents: list[int] = []
         self._reasons: dict[int, str] = {}
         self._ties: dict[int, str] = {}
+        # Of results in which channels are mixed.
+        self._mixed: set[int] = set()
         # Why modules have no channels that can be removed.
         self._refused: dict[str, str] = {}
         self._on_constants: set[str] = set()
         self._labels: dict[fx.Node, object] = {}
+        self._dependent: set[fx.Node] = set()
         with torch.no_grad():
             self.run(example)
+        self.env.clear()
         self._freeze_shared()
-        self._roots = np.array([self._root(label) for label in range(len(self._parents))], np.int64)
+        self._roots = np.array([self.root(label) for label in range(len(self._parents))], np.int64)
         # The first reason counts.
         self._frozen = {self._roots[label]: reason for label, reason in reversed(self._reasons.items())}
         self._tied = {self._roots[label]: reason for label, reason in reversed(self._ties.items())}
@@ -118,11 +128,12 @@ class Channels(fx.Interpreter):
         """Return the group of a layer that is not refused."""
         number = self._number(path)
 
-        def of(modules: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-            numbers = {name: number[self._roots[labels.numpy()]] for name, labels in modules.items()}
+        def of(labelled: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+            numbers = {name: number[self._roots[labels.numpy()]] for name, labels in labelled.items()}
             return {name: each for name, each in numbers.items() if (each >= 0).any()}
 
-        return Group(len(self._makers[path]), of(self._makers), of(self._followers), of(self._readers))
+        parts = map(of, (self._makers, self._followers, self._readers, self._parameters))
+        return Group(len(self._makers[path]), *parts)
 
     def numbers(self, path: str, node: fx.Node) -> np.ndarray:
         """Return the number of the layer's channel that each element of a value belongs to, −1 for none.
@@ -136,7 +147,7 @@ class Channels(fx.Interpreter):
 
         Raises ValueError if they lie along several dimensions.
         """
-        if not isinstance(self._labels[node], Tensor):
+        if not isinstance(self._labels[node], Tensor) or node not in self._dependent:
             return None
         numbers = self.numbers(path, node)
         if (numbers < 0).all():
@@ -164,7 +175,8 @@ class Channels(fx.Interpreter):
             self._freeze(labels, reason)
         return labels
 
-    def _root(self, label: int) -> int:
+    def root(self, label: int) -> int:
+        """Return the label that stands for all labels that are united with this one."""
         while self._parents[label] != label:
             self._parents[label] = self._parents[self._parents[label]]
             label = self._parents[label]
@@ -178,25 +190,31 @@ class Channels(fx.Interpreter):
                 one, other = one.narrow(dim, 0, 1), other.narrow(dim, 0, 1)
         count = len(self._parents)
         for pair in (one * count + other).unique().tolist():
-            self._parents[self._root(pair // count)] = self._root(pair % count)
+            self._parents[self.root(pair // count)] = self.root(pair % count)
 
     def _freeze(self, labels: object, reason: str) -> None:
-        for tensor in _tensors(labels):
-            for label in _distinct(tensor):
+        for tensor in tensors(labels):
+            for label in distinct(tensor):
                 self._reasons.setdefault(label, reason)
 
     def _freeze_shared(self) -> None:
         """Freeze the channels of modules whose parameters are read in another way too, or that run on a constant."""
         used = {node.target: self.fetch_attr(node.target) for node in self.module.graph.nodes if node.op == "get_attr"}
+        owners: dict[int, list[str]] = {}
+        for path, module in self.module.named_modules():
+            for each in module.parameters(recurse=False):
+                owners.setdefault(id(each), []).append(path)
         for path in {*self._makers, *self._followers, *self._readers}:
             module = self.module.get_submodule(path)
             own = {id(each) for each in (*module.parameters(recurse=False), *module.buffers(recurse=False))}
             reason = f"{path} also runs on a constant" if path in self._on_constants else None
+            if shared := [other for each in own for other in owners.get(each, []) if other != path]:
+                reason = f"{path} and {shared[0]} share weights"
             reason = next((f"the network also reads {name} directly" for name in used if id(used[name]) in own), reason)
             for labels in (self._makers, self._followers, self._readers) if reason else ():
                 self._freeze(labels.get(path), reason)
 
-    def _along(self, node: fx.Node, labels: Tensor, dim: int) -> Tensor:
+    def _along(self, labels: Tensor, dim: int, what: str) -> Tensor:
         """Unite all labels at each index of the dimension that an operation works on; return one label per index."""
         first = labels
         for other in range(labels.ndim):
@@ -204,198 +222,141 @@ class Channels(fx.Interpreter):
                 first = first.narrow(other, 0, 1)
         if not torch.equal(labels, first.expand(labels.shape)):
             self._unite(labels, first.expand(labels.shape))
-            what = f"{described(self.module, node)} works on positions of the maps and not on channels"
-            self._ties.setdefault(int(first.flatten()[0]), what)
+            self._ties.setdefault(int(first.flatten()[0]), f"{what} works on positions of the maps and not on channels")
         return first.flatten()
 
     # ---- one operation
 
     def run_node(self, node: fx.Node) -> object:
         """Run an operation and find the labels of its result."""
-        value = super().run_node(node)
+        value = self.env[node] = super().run_node(node)
         self._labels[node] = self._labelled(node, value)
         return value
 
     def _labelled(self, node: fx.Node, value: object) -> object:
         """Return labels in the shape of a value: a tensor, or a tuple of them. None for numbers and constants."""
         if node.op == "placeholder":
-            return _spread(self._new(value.shape[1], INPUT), value.shape) if isinstance(value, Tensor) else None
-        labels = list(_tensors([self._labels[given] for given in node.all_input_nodes]))
+            self._dependent.add(node)
+            return _spread(self._new(value.shape[1], INPUT), value.shape)
+        if node.op == "get_attr":
+            return self._attribute(node, value)
+        given = [each for each in node.all_input_nodes if any(True for _ in tensors(self._labels[each]))]
         if node.op == "output":
-            return self._freeze(labels, OUTPUT)
+            return self._freeze([self._labels[each] for each in given], OUTPUT)
+        depends = any(each in self._dependent for each in given)
+        if node.op == "call_module" and not depends:
+            self._on_constants.add(node.target)
+        if not given or not any(True for _ in tensors(value)):
+            return None
+        if depends:
+            self._dependent.add(node)
+        try:
+            return self._rule(node, given, value)
+        except Mixed as error:
+            # Behind an operation that mixes channels, it is the cause.
+            labels = {label for each in given for one in tensors(self._labels[each]) for label in distinct(one)}
+            cause = next((self._reasons[label] for label in sorted(labels & self._mixed)), str(error))
+            return self._frozen_result(given, value, cause)
+
+    def _attribute(self, node: fx.Node, value: object) -> Tensor | None:
+        """A parameter or buffer: its entries are removed with the channels that they meet."""
+        if not isinstance(value, Tensor) or value.numel() < 2 or not value.is_floating_point():
+            return None
+        if node.target not in self._parameters:
+            self._parameters[node.target] = self._new(value.numel()).reshape(value.shape)
+        return self._parameters[node.target]
+
+    def _rule(self, node: fx.Node, given: list[fx.Node], value: object) -> object:
+        """Return the labels of an operation's result. Raises Mixed if channels can't be removed one by one behind it."""
         module = self.module.get_submodule(node.target) if node.op == "call_module" else None
-        if not labels:
-            if module is not None:
-                self._on_constants.add(node.target)
-            return None
-        if not any(True for _ in _tensors(value)):
-            return None
-        kind = kind_of(self.module, node)
-        found = None
+        what = described(self.module, node)
         if module is not None and (reason := _changed(module)):
             self._refused[node.target] = reason
-        elif isinstance(module, nn.Conv2d | nn.Linear):
-            found = self._layer(node, module, labels[0], value)
-        elif kind and (isinstance(value, Tensor) or kind in ("shape", "item")):
-            found = getattr(self, f"_{kind}")(node, labels, value)
-        return self._frozen_result(node, kind, labels, value) if found is None else found
+            raise Mixed(f"{what}: {reason}")
+        if isinstance(module, nn.Conv2d | nn.Linear) and not _depthwise(module):
+            return self._layer(node, module, value, what)
+        if len(node.all_input_nodes) == 1 and calls(self.module, node, ELEMENTWISE_MODULES, ELEMENTWISE):
+            return self._labels[given[0]]
+        probe = Probe(node, what, given, self, self._labels, self.root)
+        labels = probe.moved()
+        if labels is None:
+            labels = self._of_each_channel(probe)
+            probe.require_without(labels, "computes with the number of channels, or has a constant for each of them")
+        else:
+            probe.require_without(labels, DIVIDES)
+            if node in self._dependent and any(varies(each, 0) for each in tensors(labels)):
+                raise Mixed(f"{what} {DIVIDES}")
+        return labels
 
-    def _frozen_result(self, node: fx.Node, kind: str | None, labels: list[Tensor], value: object) -> object:
-        """Freeze what an operation reads and what it gives, because it mixes channels or is not known not to."""
-        what = described(self.module, node)
-        reason = f"{what} mixes channels, or is not known not to"
-        if node.op == "call_module" and node.target in self._refused:
-            reason = f"{what}: {self._refused[node.target]}"
-        elif kind in ("shape", "item"):
-            reason = f"{what} divides its channels or fixes their number; flatten(1) does not"
-        self._freeze(labels, reason)
+    def _frozen_result(self, given: list[fx.Node], value: object, reason: str) -> object:
+        """Freeze what an operation reads and what it gives."""
+        self._freeze([self._labels[each] for each in given], reason)
         label = self._new(1, reason)[0]
+        self._mixed.add(int(label))
         return fx.node.map_aggregate(value, lambda each: label.expand(each.shape) if isinstance(each, Tensor) else None)
 
-    def _layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear, labels: Tensor, value: Tensor) -> Tensor | None:
-        if getattr(module, "groups", 1) > 1:
+    def _layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear, value: object, what: str) -> Tensor:
+        """A layer that reads channels and computes others."""
+        if len(node.all_input_nodes) > 1 or not isinstance(value, Tensor):
+            self._refused[node.target] = "it has several inputs or outputs"
+        elif getattr(module, "groups", 1) > 1:
             self._refused[node.target] = "it is a grouped convolution"
-            # Depthwise: one filter per channel. Other groups mix some channels and not others.
-            depthwise = module.groups == module.in_channels == module.out_channels
-            return self._norm(node, [labels], value) if depthwise else None
+        if node.target in self._refused:
+            raise Mixed(f"{what}: {self._refused[node.target]}")
+        labels = self._labels[node.all_input_nodes[0]]
         dim = -1 if isinstance(module, nn.Linear) else 1
-        read = self._along(node, labels, dim)
+        read = self._along(labels, dim, what)
         self._unite(read, self._readers.setdefault(node.target, read))
-        made = self._makers.get(node.target)
-        if made is None:
-            made = self._makers[node.target] = self._new(len(module.weight))
+        if node.target not in self._makers:
+            self._makers[node.target] = self._new(len(module.weight))
+            if not runs_as(module, (nn.Conv2d, nn.Linear)):
+                self._check(module, node.target, labels.shape, what)
+        made = self._makers[node.target]
         return made.expand(value.shape) if dim == -1 else _spread(made, value.shape)
 
-    def _norm(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor:
-        """A module with parameters per channel."""
-        channels = self._along(node, labels[0], 1)
-        self._unite(channels, self._followers.setdefault(node.target, channels))
-        return _spread(channels, value.shape)
+    def _check(self, module: nn.Conv2d | nn.Linear, path: str, shape: tuple[int, ...], what: str) -> None:
+        """Freeze the channels that a layer of a class of the user reads or computes, unless its weights are all."""
+        inputs, outputs = cuttable(module, shape)
+        if not inputs:
+            self._freeze(self._readers[path], f"{what} computes with all of its inputs at once")
+        if not outputs:
+            self._freeze(self._makers[path], f"{what} computes its channels together")
 
-    def _activation(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
-        """An operation on each element."""
-        module = self.module.get_submodule(node.target) if node.op == "call_module" else None
-        if isinstance(module, nn.PReLU) and module.num_parameters > 1:
-            return self._norm(node, labels, value)
-        alone = len(labels) == 1 and labels[0].shape == value.shape and not self._constants(node)
-        return labels[0] if alone else None
+    def _of_each_channel(self, probe: Probe) -> object:
+        """Unite the labels of operands that meet in a channel of the result; return the labels of the result."""
+        aligned = {each: iter(probe.aligned(each)) for each in probe.given}
+        own = [each for each in probe.given if each in self._dependent] or probe.given
+        self._follow(probe)
 
-    def _unchanged(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> object:
-        rule = self._activation if labels[0].shape == value.shape else self._shape
-        return rule(node, labels, value)
+        def of(result: Tensor) -> Tensor:
+            labels = {each: label for each in probe.given if (label := next(aligned[each])) is not None}
+            channels = [labels[each] for each in own if each in labels]
+            if not channels:
+                raise Mixed(f"{probe.what} is an unknown operation: not all of its results change with its inputs")
+            dims = {dim for each in channels for dim in range(each.ndim) if each.shape[dim] > 1}
+            whole = [each for each in labels.values() if all(each.shape[dim] > 1 for dim in dims)]
+            if not any(each is one for each in channels for one in whole):
+                raise Mixed(f"{probe.what} mixes channels")
+            for each in channels:
+                if not any(each is one for one in whole):
+                    self._freeze(each, f"{probe.what} uses it for several other channels")
+            for other in whole[1:]:
+                self._unite(*torch.broadcast_tensors(whole[0], other))
+            first = next(each for each in channels if any(each is one for one in whole))
+            return first.expand(result.shape)
 
-    def _pool(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
-        """An operation on the map of each channel."""
-        if name_of(node) == "pad" and len(self._argument(node, 1, "pad")) > 4:
-            return None
-        if labels[0].ndim != 4 or value.ndim != 4 or value.shape[1] != labels[0].shape[1]:
-            return None
-        return _spread(self._along(node, labels[0], 1), value.shape)
+        return fx.node.map_aggregate(probe.result, lambda each: of(each) if isinstance(each, Tensor) else None)
 
-    def _reduction(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
-        """A mean or the like over some dimensions."""
-        labels, dims = labels[0], self._argument(node, 1, "dim", "axis")
-        if dims is None or not labels.ndim:
-            return None
-        dims = [dim % labels.ndim for dim in (dims if isinstance(dims, Iterable) else [dims])]
-        if any(_varies(labels, dim) for dim in dims):
-            return None
-        return labels.amax(dims, keepdim=value.ndim == labels.ndim)
-
-    def _softmax(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
-        module = self.module.get_submodule(node.target) if node.op == "call_module" else None
-        dim = module.dim if module is not None else self._argument(node, 1, "dim")
-        return None if dim is None or _varies(labels[0], dim) else labels[0]
-
-    def _pairwise(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor | None:
-        """An operation on two values, element by element."""
-        if self._constants(node):
-            return None
-        first, *others = [each.expand(value.shape) for each in labels]
-        for other in others:
-            self._unite(first, other)
-        return first
-
-    def _constants(self, node: fx.Node) -> bool:
-        """Return whether an operand is a parameter of several numbers: those of removed channels would remain."""
-        constants = [self.env[given] for given in node.all_input_nodes if self._labels[given] is None]
-        return any(constant.numel() > 1 for constant in _tensors(constants))
-
-    def _concatenation(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> Tensor:
-        return self._moved(node)
-
-    def _shape(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> object:
-        """An operation that moves whole elements, and that does the same with fewer channels."""
-        given, name = labels[0], name_of(node)
-        if name in ("chunk", "split") and _varies(given, self._argument(node, 2, "dim") or 0):
-            return None
-        if name == "squeeze" and ((dim := self._argument(node, 1, "dim")) is None or _varies(given, dim)):
-            # One remaining channel would lose its dimension.
-            return None
-        moved = self._moved(node)
-        if not isinstance(moved, Tensor):
-            return moved
-        if name in ("expand", "expand_as") and moved.ndim != given.ndim:
-            return None
-        if name == "expand_as" and any(_varies(given, dim) for dim in range(given.ndim)):
-            self._unite(moved, labels[-1])
-        # The first dimension stays that of the inputs.
-        if _distinct(moved) != _distinct(given) or _varies(moved, 0):
-            return None
-        sizes = _sizes(node)
-        if sizes is None:
-            return moved
-        # A reshape with a fixed number of channels, or one that divides the channels among two dimensions.
-        carrying = [dim for dim in range(moved.ndim) if _varies(moved, dim)]
-        free = [dim for dim, size in enumerate(sizes) if isinstance(size, fx.Node) or size == -1]
-        return moved if len(carrying) <= 1 and set(carrying) <= set(free) else None
-
-    def _item(self, node: fx.Node, labels: list[Tensor], value: Tensor) -> object:
-        given = self._labels[node.args[0]]
-        if isinstance(given, Tensor):
-            return self._shape(node, labels, value) if _whole_channels(given, node.args[1]) else None
-        return given[node.args[1]]
-
-    def _argument(self, node: fx.Node, place: int, *names: str) -> object:
-        """Return the value of an argument of a function or method, by its place or names; None without it."""
-        given = node.args[place] if len(node.args) > place else next(filter(None, map(node.kwargs.get, names)), None)
-        return fx.node.map_arg(given, self.env.__getitem__)
-
-    def _moved(self, node: fx.Node) -> object:
-        """Return the result of an operation on labels in place of values."""
-
-        def given(argument: fx.Node) -> object:
-            labels, value = self._labels[argument], self.env[argument]
-            if labels is None:
-                # A constant that is joined with the channels is no channel of a layer.
-                return self._new(1).expand(value.shape) if isinstance(value, Tensor) else value
-            return labels
-
-        args, kwargs = fx.node.map_arg(node.args, given), fx.node.map_arg(node.kwargs, given)
-        # Labels are often one number for many elements, which `view` does not accept.
-        args = tuple(each.contiguous() if isinstance(each, Tensor) else each for each in args)
-        if node.op == "call_module":
-            return self.module.get_submodule(node.target)(*args, **kwargs)
-        if node.op == "call_method":
-            return getattr(args[0], node.target)(*args[1:], **kwargs)
-        return node.target(*args, **kwargs)
-
-
-def _tensors(value: object) -> Iterable[Tensor]:
-    """Yield the tensors in a value, a list or a tuple."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _tensors(each)
-
-
-def _distinct(labels: Tensor) -> list[int]:
-    """Return the sorted labels in a tensor."""
-    for dim in range(labels.ndim):
-        if labels.stride(dim) == 0:
-            labels = labels.narrow(dim, 0, 1)
-    return labels.unique().tolist()
+    def _follow(self, probe: Probe) -> None:
+        """Note a module with parameters for each channel that it reads."""
+        if probe.node.op != "call_module":
+            return
+        labels = self._labels[probe.given[0]]
+        dim = next(iter(varying_dims(labels)), 1)
+        if any(True for _ in per_channel(self.module.get_submodule(probe.node.target), labels.shape[dim])):
+            channels = self._along(labels, dim, probe.what)
+            probe.followed = self._followers.setdefault(probe.node.target, channels)
+            self._unite(channels, probe.followed)
 
 
 def _spread(channels: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -403,35 +364,17 @@ def _spread(channels: Tensor, shape: tuple[int, ...]) -> Tensor:
     return channels.reshape(1, -1, *[1] * (len(shape) - 2)).expand(shape)
 
 
-def _varies(labels: Tensor, dim: int) -> bool:
-    """Return whether labels differ along a dimension."""
-    return labels.ndim > 0 and not torch.equal(labels, labels.narrow(dim, 0, 1).expand(labels.shape))
+def _depthwise(module: nn.Module) -> bool:
+    """Return whether a module has one filter for each channel. Other groups mix some channels and not others."""
+    return isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels == module.out_channels
 
 
 def _changed(module: nn.Module) -> str | None:
     """Return why a module does not compute what its parameters say; None if it does."""
     if module._forward_hooks or module._forward_pre_hooks:
-        return "it has hooks (old weight_norm or torch.nn.utils.prune, for example), which the graph does not show"
+        return (
+            "it has hooks; remove them first (torch.nn.utils.remove_weight_norm, remove_spectral_norm, prune.remove)"
+        )
     if parametrize.is_parametrized(module):
         return "it has parametrizations; remove them first (remove_parametrizations)"
     return None
-
-
-def _whole_channels(labels: Tensor, index: object) -> bool:
-    """Return whether an index takes all entries of each dimension along which labels differ."""
-    indices = list(index) if isinstance(index, tuple) else [index]
-    if not all(each is None or each is Ellipsis or isinstance(each, int | slice) for each in indices):
-        return False
-    real = [each for each in indices if each is not None]
-    if Ellipsis in real:
-        place = real.index(Ellipsis)
-        real[place : place + 1] = [slice(None)] * (labels.ndim - len(real) + 1)
-    return not any(_varies(labels, dim) for dim, each in enumerate(real) if each != slice(None))
-
-
-def _sizes(node: fx.Node) -> list[object] | None:
-    """Return the sizes in a call of `view`, `reshape` or `expand`; None for other operations."""
-    if node.target not in ("view", "reshape", "expand") and node.target is not torch.reshape:
-        return None
-    sizes = node.args[1:] if len(node.args) > 1 else [node.kwargs.get("shape", node.kwargs.get("size"))]
-    return list(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], list | tuple) else list(sizes)

@@ -7,21 +7,24 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunecurve.errors import StudyError
-from prunecurve.network.activations import ACTIVATIONS
 from prunecurve.network.layer_file import LayerFile, Linear
 from prunecurve.network.layers import PrunableLayer
-from prunecurve.network.operations import kind_of, name_of
+from prunecurve.network.operations import UNCHANGED, UNCHANGED_MODULES, calls
 
-# Torch's modules of the activations that numpy computes.
-NAMES: dict[type[nn.Module], str] = {
+# The activations that numpy computes: torch's modules, and its functions and methods.
+MODULES: dict[type[nn.Module], str] = {
     nn.ReLU: "relu",
     nn.LeakyReLU: "leaky_relu",
     nn.Tanh: "tanh",
     nn.Sigmoid: "sigmoid",
 }
+FUNCTIONS = {
+    getattr(home, name): name for name in MODULES.values() for home in (torch, functional) if hasattr(home, name)
+} | {name: name for name in ("relu", "tanh", "sigmoid")}
 # Torch's default slope of leaky_relu below zero.
 SLOPE = 0.01
 
@@ -78,16 +81,14 @@ def linear_layers(layer: PrunableLayer) -> tuple[Linear, ...] | None:
             return None
         if node.op == "placeholder":
             continue
-        module = rest.module.get_submodule(node.target) if node.op == "call_module" else None
-        kind = kind_of(rest.module, node)
-        if isinstance(module, nn.Linear):
-            linears.append(_linear(module))
-        elif kind == "activation":
-            name, slope = _activation(node, module)
-            if name not in ACTIVATIONS or not linears or linears[-1].activation != "identity":
+        if calls(rest.module, node, (nn.Linear,)):
+            linears.append(_linear(rest.module.get_submodule(node.target)))
+        elif calls(rest.module, node, MODULES, FUNCTIONS):
+            if not linears or linears[-1].activation != "identity":
                 return None
+            name, slope = _activation(rest.module, node)
             linears[-1] = linears[-1]._replace(activation=name, slope=slope)
-        elif kind != "unchanged":
+        elif not calls(rest.module, node, UNCHANGED_MODULES, UNCHANGED):
             return None
     return tuple(linears)
 
@@ -97,11 +98,13 @@ def _linear(module: nn.Linear) -> Linear:
     return Linear(_array(module.weight), bias, "identity", 0.0)
 
 
-def _activation(node: fx.Node, module: nn.Module | None) -> tuple[str, float]:
-    """Return the name of an activation (see activations.ACTIVATIONS; others get an empty name) and its slope."""
-    if module is not None:
-        return NAMES.get(type(module), ""), float(getattr(module, "negative_slope", 0.0))
-    name = name_of(node)
+def _activation(traced: fx.GraphModule, node: fx.Node) -> tuple[str, float]:
+    """Return the name of an activation, a key of activations.ACTIVATIONS, and its slope."""
+    if node.op == "call_module":
+        module = traced.get_submodule(node.target)
+        name = next(name for kind, name in MODULES.items() if isinstance(module, kind))
+        return name, float(getattr(module, "negative_slope", 0.0))
+    name = FUNCTIONS[node.target]
     slope = node.kwargs.get("negative_slope", node.args[1] if len(node.args) > 1 else SLOPE)
     return name, float(slope) if name == "leaky_relu" else 0.0
 

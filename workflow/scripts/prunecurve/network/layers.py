@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 
 from prunecurve.errors import StudyError
 from prunecurve.network.channels import Carried, Channels
-from prunecurve.network.operations import MODULES, kind_of
+from prunecurve.network.operations import NORMS, UNCHANGED, UNCHANGED_MODULES, calls, is_activation
 from prunecurve.network.rest import Rest
 from prunecurve.network.smaller import run_part, run_smaller, smaller
 from prunecurve.network.tracing import CLASSES, is_tensor, one_line, shape_of, traced_network
@@ -152,14 +152,19 @@ class PrunableLayer:
 
     def _point_nodes(self) -> dict[str, fx.Node]:
         """Return the value at each of POINTS; if the network has no such operation, it is the value before it."""
-        kinds = {node: kind_of(self.traced, node) for node in self.chain[1:]}
-        bn = next((node for node, kind in kinds.items() if kind == "norm"), self.chain[0])
-        relu = next((node for node, kind in kinds.items() if kind == "activation"), bn)
+        bn = next((node for node in self.chain[1:] if calls(self.traced, node, NORMS)), self.chain[0])
+        relu = next((node for node in self.chain[1:] if is_activation(self.traced, node)), bn)
         # Before they are flattened: the values are the same maps, but their memory layout is lost.
         pool = self.chain[-1]
-        while len(shape_of(pool)) == 2 and kinds.get(pool) in ("unchanged", "shape"):
+        while len(shape_of(pool)) == 2 and self._is_flat_copy(pool):
             pool = self.chain[self.chain.index(pool) - 1]
         return {"conv": self.chain[0], "bn": bn, "relu": relu, "pool": pool}
+
+    def _is_flat_copy(self, node: fx.Node) -> bool:
+        """Return whether an operation of the chain copies values, or maps into one row."""
+        given = shape_of(node.all_input_nodes[0])
+        flattened = len(given) > 2 and math.prod(given) == math.prod(shape_of(node))
+        return node is not self.chain[0] and (flattened or calls(self.traced, node, UNCHANGED_MODULES, UNCHANGED))
 
     def _before(self, values: Mapping[str, fx.Node]) -> fx.GraphModule:
         """Return the part of the network that computes these values, with a dictionary of them as its output."""
@@ -286,7 +291,7 @@ class PrunableLayer:
             module = self.traced.get_submodule(path)
             own = np.flatnonzero(numbers >= 0)
             once = len(set(numbers[own])) == len(own)
-            if isinstance(module, MODULES["norm"]) and module.weight is not None and once:
+            if isinstance(module, NORMS) and module.weight is not None and once:
                 scales.append(np.zeros(self.channels, np.float32))
                 scales[-1][numbers[own]] = module.weight.detach().cpu().numpy()[own]
         return None if not scales else scales[0] if len(scales) == 1 else np.abs(scales).sum(0)

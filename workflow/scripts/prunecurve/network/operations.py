@@ -1,66 +1,72 @@
-"""What the operations in a network's graph do with channels: tables of modules and functions, by kind.
+"""Operations of a network's graph that are known by what they are: modules by class, functions by identity.
 
-Kinds: norm: batch normalisation, parameters per channel. activation: each element alone. unchanged: copies values in
-evaluation mode (flatten: in another shape). pool: the map of each channel alone, padding included. reduction: a mean
-over some dimensions. softmax: over one dimension. pairwise: two values, element by element. concatenation, shape, item:
-whole elements are moved.
+A function of the user can have the name of one of torch's. What any other operation does with channels is probed
+(channels.py).
 """
 
-from torch import fx, nn
+import operator
+from collections.abc import Iterable
 
-MODULES: dict[str, tuple[type[nn.Module], ...]] = {
-    "norm": (nn.BatchNorm1d, nn.BatchNorm2d),
-    "activation": (
-        *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
-        *(nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish),
-    ),
-    "pool": (
-        *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.LPPool2d),
-        *(nn.Upsample, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d),
-    ),
-    "unchanged": (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten),
-    "softmax": (nn.Softmax, nn.LogSoftmax),
-}
-# The same as functions of torch and methods of tensors, by their names.
-FUNCTIONS: dict[str, tuple[str, ...]] = {
-    "activation": (
-        *("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "mish", "softplus", "sigmoid", "tanh"),
-        *("hardtanh", "hardsigmoid", "hardswish", "clamp", "neg", "exp", "sqrt", "square", "abs", "pow"),
-        *("log", "log1p", "logsigmoid", "softsign", "threshold"),
-    ),
-    "pool": (*("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "interpolate", "pad"),),
-    "unchanged": (
-        "dropout",
-        "dropout2d",
-        "flatten",
-        "contiguous",
-        "clone",
-        "detach",
-        "float",
-        "to",
-        "stochastic_depth",
-    ),
-    "reduction": ("mean", "sum", "amax", "amin"),
-    "softmax": ("softmax", "log_softmax"),
-    "pairwise": ("add", "sub", "mul", "truediv", "div", "maximum", "minimum"),
-    "concatenation": ("cat", "concat"),
-    "shape": (
-        *("view", "reshape", "permute", "transpose", "swapaxes", "squeeze", "unsqueeze", "chunk", "split"),
-        *("expand", "expand_as"),
-    ),
-    "item": ("getitem",),
-}
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+ACTIVATION_MODULES = (
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
+    *(nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.LogSigmoid, nn.Softsign, nn.Threshold),
+)
+# Of an nn.PReLU, each channel can have a parameter.
+ELEMENTWISE_MODULES = tuple(each for each in ACTIVATION_MODULES if each is not nn.PReLU)
+UNCHANGED_MODULES = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Flatten)
+
+# What a class can define without an effect on what its modules compute.
+WITHOUT_EFFECT = {"__init__", "__module__", "__doc__", "__annotations__", "__constants__", "__parameters__"}
+WITHOUT_EFFECT |= {"extra_repr", "reset_parameters"}
 
 # The key of a node's `meta` for the name that the network's code has for an operation, if the graph has another.
 WRITTEN = "written as"
 
 
-def kind_of(traced: fx.GraphModule, node: fx.Node) -> str | None:
-    """Return the kind of an operation; None if it is in no table."""
+def _of_torch(names: str) -> frozenset[object]:
+    """Return the functions of torch with these names, and the names, which methods of tensors have in a graph."""
+    homes = (torch, functional, operator)
+    return frozenset(names.split()) | {getattr(home, name) for name in names.split() for home in homes if hasattr(home, name)}
+
+
+ACTIVATIONS = _of_torch(
+    "relu relu6 leaky_relu prelu elu celu selu gelu silu mish softplus sigmoid tanh hardtanh hardsigmoid hardswish clamp "
+    "logsigmoid softsign threshold"
+)
+# Each element alone.
+ELEMENTWISE = ACTIVATIONS - _of_torch("prelu") | _of_torch("neg exp sqrt square abs log log1p")
+# They copy values in evaluation mode; `flatten` in another shape.
+UNCHANGED = _of_torch("dropout dropout1d dropout2d flatten contiguous clone detach")
+
+
+def calls(traced: fx.GraphModule, node: fx.Node, modules: Iterable[type], functions: Iterable[object] = ()) -> bool:
+    """Return whether an operation runs as a module of these classes does, or calls one of these functions or methods."""
     if node.op == "call_module":
         module = traced.get_submodule(node.target)
-        return next((kind for kind, types in MODULES.items() if isinstance(module, types)), None)
-    return next((kind for kind, names in FUNCTIONS.items() if name_of(node) in names), None)
+        return runs_as(module, tuple(modules))
+    return node.op in ("call_function", "call_method") and node.target in functions
+
+
+def is_activation(traced: fx.GraphModule, node: fx.Node) -> bool:
+    """Return whether an operation is an activation function of torch."""
+    return calls(traced, node, ACTIVATION_MODULES, ACTIVATIONS)
+
+
+def runs_as(module: nn.Module, kinds: tuple[type, ...]) -> bool:
+    """Return whether a module computes what one of these classes computes: a subclass can have methods of its own."""
+    # An instance can have hooks, or a method of its own.
+    if module._forward_pre_hooks or module._forward_hooks or "forward" in vars(module):
+        return False
+    order = type(module).__mro__
+    kind = next((each for each in order if each in kinds), None)
+    return kind is not None and all(
+        name in WITHOUT_EFFECT or not hasattr(kind, name) for cls in order[: order.index(kind)] for name in vars(cls)
+    )
 
 
 def name_of(node: fx.Node) -> str:

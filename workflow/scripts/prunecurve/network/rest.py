@@ -16,12 +16,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy
 
 from prunecurve.network.channels import Carried, Group
 from prunecurve.network.simpler import simplify
-from prunecurve.network.smaller import smaller_modules
+from prunecurve.network.cutting import copied, keep_weights
+from prunecurve.network.smaller import Smaller, paths_in, smaller_parts
 from prunecurve.network.tracing import depending_on, is_tensor, shape_of
+
+
+# In place of the number of inputs, in what is known of sizes.
+COUNT = object()
 
 
 class Reading(NamedTuple):
@@ -38,12 +43,12 @@ class Reading(NamedTuple):
     place: slice
 
 
-class Rest(fx.Interpreter):
+class Rest(Smaller):
     """What runs again when channels of a group are removed.
 
     crossing: the values that it reads from the part before, tensors; some contain channels of the group. readings: the
     calls that read the channels. again: all operations that run again, readings included. belonging: the paths of the
-    modules of the group that run again.
+    modules and parameters of the group that run again.
     """
 
     def __init__(self, traced: fx.GraphModule, group: Group, carried: Callable[[fx.Node], Carried | None]) -> None:
@@ -87,24 +92,19 @@ class Rest(fx.Interpreter):
                 Reading(node.target, given, carried(given), shape, slice(place, place + math.prod(shape)))
             )
             place = self.readings[-1].place.stop
-        self.belonging = self._belonging()
+        self.belonging = paths_in(self.module.graph, group)
         self._reading_of = {copies[node]: reading for node, reading in zip(calls, self.readings)}
         self._sizes: Callable[[int, int], list[object]] = lambda count, left: []
         self._removed = self._none = np.zeros(0, np.int64)
         self._replacement: Tensor | None = None
-        self._modules: dict[str, nn.Module] = {}
         self._observed: list[tuple[Reading, Tensor]] | None = None
-
-    def _belonging(self) -> list[str]:
-        called = {node.target for node in self.module.graph.nodes if node.op == "call_module"}
-        return [path for path in self.group.modules() if path in called]
 
     def simplify(self) -> None:
         """Make all later evaluations faster, with the same results but for rounding; see `simpler.simplify`."""
         simplify(self.module)
         # The interpreter knows the modules, and after which operation each value can be freed.
         super().__init__(self.module)
-        self.belonging = self._belonging()
+        self.belonging = paths_in(self.module.graph, self.group)
 
     # ---- the crossing values
 
@@ -147,12 +147,12 @@ class Rest(fx.Interpreter):
         cut = 0 < len(self._removed) < self.group.channels
         if cut:
             kept = np.setdiff1d(np.arange(self.group.channels), self._removed)
-            self._modules = smaller_modules(self.module, self.belonging, self.group, kept)
+            self.parts = smaller_parts(self.module, self.belonging, self.group, kept)
         removed = self._removed if cut else self._none
         try:
             return self.run(*self.without(values, removed), *self._sizes(count, self.group.channels - len(removed)))
         finally:
-            self._modules = {}
+            self.parts = {}
 
     def without(self, values: Sequence[Tensor], removed: np.ndarray) -> list[Tensor]:
         """Return the crossing values without removed channels, maps in the layout that is fastest for layers."""
@@ -200,11 +200,6 @@ class Rest(fx.Interpreter):
         finally:
             self._observed = None
 
-    def call_module(self, target: str, args: tuple, kwargs: dict) -> object:
-        """Run a module, or its smaller copy."""
-        module = self._modules.get(target)
-        return super().call_module(target, args, kwargs) if module is None else module(*args, **kwargs)
-
     def run_node(self, node: fx.Node) -> object:
         """Run an operation; in a reading, removed channels have their replacement."""
         reading = self._reading_of.get(node)
@@ -216,8 +211,8 @@ class Rest(fx.Interpreter):
             given = given.view_as(given)
             given.retain_grad()
             self._observed.append((reading, given))
-        if reading.path in self._modules:
-            output = self._modules[reading.path](given)
+        if reading.path in self.parts:
+            output = self.parts[reading.path](given)
             return output if self._replacement is None else output + self._response(reading)
         return self.fetch_attr(reading.path)(self._overwritten(given, reading))
 
@@ -236,15 +231,12 @@ class Rest(fx.Interpreter):
 
     def _response(self, reading: Reading) -> Tensor:
         """Return what the replacement of the removed channels adds to the output of a smaller layer, for one input."""
-        module, entries = self.fetch_attr(reading.path), reading.carried.entries(self._removed)
-        constant = _chosen(self._constant(reading), reading.carried.dim, entries)
-        weight = module.weight
-        if reading.path in self.group.makers:
-            weight = weight[np.flatnonzero(~np.isin(self.group.makers[reading.path], self._removed))]
-        if isinstance(module, nn.Conv2d):
-            # The method that the module itself calls: padding, stride and dilation are those of the module.
-            return module._conv_forward(constant, weight[:, entries], None)
-        return linear(constant, weight[:, entries])
+        entries, maker = reading.carried.entries(self._removed), self.group.makers.get(reading.path)
+        rows = None if maker is None else torch.from_numpy(np.flatnonzero(~np.isin(maker, self._removed)))
+        layer = copied(self.fetch_attr(reading.path))
+        keep_weights(layer, rows, torch.from_numpy(entries))
+        layer.bias = None
+        return layer(_chosen(self._constant(reading), reading.carried.dim, entries))
 
 
 def _chosen(value: Tensor, dim: int, entries: np.ndarray) -> Tensor:
@@ -258,17 +250,17 @@ def _layout(value: Tensor) -> torch.memory_format:
 
 
 def _pattern(two: object, three: object) -> object:
-    """Return a size that is the same for two and three inputs; None, for the number of inputs, if it is 2 and 3."""
+    """Return a size that is the same for two and three inputs; COUNT, for the number of inputs, if it is 2 and 3."""
     if isinstance(two, tuple):
         return tuple(map(_pattern, two, three))
     if two == three:
         return two
     if (two, three) == (2, 3):
-        return None
+        return COUNT
     raise ValueError("the network computes with the number of inputs")
 
 
 def _filled(pattern: object, count: int) -> object:
     if isinstance(pattern, tuple):
         return tuple(_filled(each, count) for each in pattern)
-    return count if pattern is None else pattern
+    return count if pattern is COUNT else pattern

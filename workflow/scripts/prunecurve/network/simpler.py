@@ -8,11 +8,11 @@ from torch import fx, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from prunecurve.network.tracing import is_as_torch_runs_it
+from prunecurve.network.operations import calls
 
 # Modules that return a new tensor and whose derivatives don't need it: what follows can overwrite it.
 OVERWRITABLE = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d)
-RELU, ADD = (torch.relu, functional.relu), (operator.add, torch.add)
+RELU, ADD = {"relu", torch.relu, functional.relu}, {"add", operator.add, torch.add}
 
 
 def simplify(traced: fx.GraphModule) -> None:
@@ -28,13 +28,13 @@ def simplify(traced: fx.GraphModule) -> None:
 
 def _join_batch_normalisation(traced: fx.GraphModule) -> None:
     """Replace a convolution and a batch normalisation of its outputs by one convolution."""
-    calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
+    times = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
     # Parameters that are read in another way, and modules that run without a look into them.
     others = {node.target for node in traced.graph.nodes if node.op == "get_attr"}
 
     def alone(path: str) -> bool:
-        inside = any(path.startswith(f"{other}.") for other in calls)
-        return calls[path] == 1 and not inside and not any(name.startswith(f"{path}.") for name in others)
+        inside = any(path.startswith(f"{other}.") for other in times)
+        return times[path] == 1 and not inside and not any(name.startswith(f"{path}.") for name in others)
 
     for node in list(traced.graph.nodes):
         norm = _module(traced, node, nn.BatchNorm2d)
@@ -52,21 +52,12 @@ def _join_batch_normalisation(traced: fx.GraphModule) -> None:
 def _overwrite(traced: fx.GraphModule) -> None:
     """Let ReLU overwrite a new tensor that nothing else reads."""
     for node in traced.graph.nodes:
-        if _module(traced, node, nn.ReLU) is not None or _calls(node, "relu", RELU):
+        if calls(traced, node, (nn.ReLU,), RELU):
             given = node.all_input_nodes[0]
-            new = _module(traced, given, OVERWRITABLE) is not None or _calls(given, "add", ADD)
-            if len(given.users) == 1 and new:
+            if len(given.users) == 1 and calls(traced, given, OVERWRITABLE, ADD):
                 node.op, node.target, node.args, node.kwargs = "call_method", "relu_", (given,), {}
 
 
-def _calls(node: fx.Node, method: str, functions: tuple) -> bool:
-    """Return whether a node calls a method of tensors or one of these functions; a user's can have the same name."""
-    return (
-        node.target == method if node.op == "call_method" else node.op == "call_function" and node.target in functions
-    )
-
-
-def _module(traced: fx.GraphModule, node: fx.Node, kinds: type[nn.Module] | tuple) -> nn.Module | None:
-    """Return the module that a node calls, if it runs as one of these classes does."""
-    module = traced.get_submodule(node.target) if node.op == "call_module" else None
-    return module if isinstance(module, kinds) and is_as_torch_runs_it(module) else None
+def _module(traced: fx.GraphModule, node: fx.Node, kind: type[nn.Module]) -> nn.Module | None:
+    """Return the module that a node calls, if it runs as this class does."""
+    return traced.get_submodule(node.target) if node.op == "call_module" and calls(traced, node, (kind,)) else None

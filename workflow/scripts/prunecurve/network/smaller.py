@@ -1,4 +1,4 @@
-"""A copy of a network without some channels: all weights that belong to them are cut out."""
+"""A network without some channels: all weights that belong to them are cut out."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from prunecurve.network.channels import Group
+from prunecurve.network.cutting import copied, keep_followed, keep_weights, replace
 from prunecurve.network.tracing import depending_on
 
 
@@ -15,38 +16,57 @@ from prunecurve.network.tracing import depending_on
 def smaller(model: nn.Module, group: Group, kept: np.ndarray) -> nn.Module:
     """Return a copy of a network that has only these channels of a group (their numbers)."""
     small = copy.deepcopy(model)
-    for path in group.modules():
-        _cut(small.get_submodule(path), path, group, kept)
+    for path, part in smaller_parts(small, (*group.modules(), *group.parameters), group, kept).items():
+        owner, _, name = path.rpartition(".")
+        if path in group.parameters:
+            replace(small.get_submodule(owner), name, part)
+        else:
+            small.set_submodule(path, part)
     return small
 
 
-def smaller_modules(model: nn.Module, paths: Iterable[str], group: Group, kept: np.ndarray) -> dict[str, nn.Module]:
-    """Return copies of modules of a group that have only these channels, by path; the other tensors are shared."""
-    modules = {}
+def smaller_parts(model: nn.Module, paths: Iterable[str], group: Group, kept: np.ndarray) -> dict[str, object]:
+    """Return what the network that has only these channels has in place of modules and parameters of a group, by path.
+
+    Copies of the modules share their other tensors with the network.
+    """
+    gone, parts = np.setdiff1d(np.arange(group.channels), kept), {}
     for path in paths:
-        module = modules[path] = copy.copy(model.get_submodule(path))
-        module._parameters, module._buffers = dict(module._parameters), dict(module._buffers)
-        _cut(module, path, group, kept)
-    return modules
+        if path in group.parameters:
+            parts[path] = _cut_parameter(model, path, group.parameters[path], gone)
+        else:
+            parts[path] = _cut_module(copied(model.get_submodule(path)), path, group, gone)
+    return parts
 
 
-class _Smaller(fx.Interpreter):
-    """A network with other modules in place of some, by path."""
+class Smaller(fx.Interpreter):
+    """A network with other modules and parameters in place of some, by path."""
 
-    def __init__(self, traced: fx.GraphModule, modules: Mapping[str, nn.Module]) -> None:
+    def __init__(self, traced: fx.GraphModule) -> None:
         super().__init__(traced)
-        self._modules = modules
+        self.parts: Mapping[str, object] = {}
 
     def call_module(self, target: str, args: tuple, kwargs: dict) -> object:
-        module = self._modules.get(target)
+        """Run a module, or what is in its place."""
+        module = self.parts.get(target)
         return super().call_module(target, args, kwargs) if module is None else module(*args, **kwargs)
+
+    def get_attr(self, target: str, args: tuple, kwargs: dict) -> object:
+        """Return a parameter, or what is in its place."""
+        return self.parts[target] if target in self.parts else super().get_attr(target, args, kwargs)
 
 
 def run_part(part: fx.GraphModule, traced: fx.GraphModule, group: Group, kept: np.ndarray, inputs: Tensor) -> object:
     """Return what a part of a network, from its inputs on, gives if the network has only these channels of a group."""
-    called = {node.target for node in part.graph.nodes if node.op == "call_module"}
-    modules = smaller_modules(traced, [path for path in group.modules() if path in called], group, kept)
-    return _Smaller(part, modules).run(inputs)
+    small = Smaller(part)
+    small.parts = smaller_parts(traced, paths_in(part.graph, group), group, kept)
+    return small.run(inputs)
+
+
+def paths_in(graph: fx.Graph, group: Group) -> list[str]:
+    """Return the paths of the modules and parameters of a group that a graph reads."""
+    read = {node.target for node in graph.nodes if node.op in ("call_module", "get_attr")}
+    return [path for path in (*group.modules(), *group.parameters) if path in read]
 
 
 def run_smaller(traced: fx.GraphModule, group: Group, kept: np.ndarray, values: Mapping[fx.Node, object]) -> Tensor:
@@ -55,48 +75,30 @@ def run_smaller(traced: fx.GraphModule, group: Group, kept: np.ndarray, values: 
     values: the values of all operations of the whole network for these inputs. Those that depend on no module of the
     group are used again.
     """
-    modules = smaller_modules(traced, group.modules(), group, kept)
-    changed = [node for node in traced.graph.nodes if node.op == "call_module" and node.target in modules]
+    small = Smaller(traced)
+    small.parts = smaller_parts(traced, paths_in(traced.graph, group), group, kept)
+    changed = [node for node in traced.graph.nodes if node.op != "output" and node.target in small.parts]
     again = depending_on(traced, changed)
-    return _Smaller(traced, modules).run(initial_env={node: values[node] for node in values if node not in again})
+    return small.run(initial_env={node: values[node] for node in values if node not in again})
 
 
-def _cut(module: nn.Module, path: str, group: Group, kept: np.ndarray) -> None:
-    """Keep these channels of a module of a group."""
-    gone = np.setdiff1d(np.arange(group.channels), kept)
-    parts = (group.makers, group.followers, group.readers)
-    rows, followed, columns = (_left(part.get(path), gone) for part in parts)
+def _cut_module(module: nn.Module, path: str, group: Group, gone: np.ndarray) -> nn.Module:
+    """Remove channels from a module of a group; return it."""
+    rows, followed, columns = (
+        torch.from_numpy(np.flatnonzero(~np.isin(part[path], gone))) if path in part else None
+        for part in (group.makers, group.followers, group.readers)
+    )
     if followed is not None:
-        _keep_followed(module, followed)
+        keep_followed(module, followed, len(group.followers[path]))
     else:
-        _keep_weights(module, rows, columns)
+        keep_weights(module, rows, columns)
+    return module
 
 
-def _left(numbers: np.ndarray | None, gone: np.ndarray) -> Tensor | None:
-    """Return the entries that do not belong to channels that are gone; None if the module has no such entries."""
-    return None if numbers is None else torch.from_numpy(np.flatnonzero(~np.isin(numbers, gone)))
-
-
-def _keep_weights(module: nn.Conv2d | nn.Linear, rows: Tensor | None, columns: Tensor | None) -> None:
-    """Keep these outputs and inputs of a layer; None keeps all."""
-    inputs, outputs = ("in_features", "out_features")
-    if isinstance(module, nn.Conv2d):
-        inputs, outputs = ("in_channels", "out_channels")
-    if rows is not None:
-        module.weight = nn.Parameter(module.weight[rows])
-        module.bias = None if module.bias is None else nn.Parameter(module.bias[rows])
-        setattr(module, outputs, len(rows))
-    if columns is not None:
-        module.weight = nn.Parameter(module.weight[:, columns])
-        setattr(module, inputs, len(columns))
-
-
-def _keep_followed(module: nn.Module, kept: Tensor) -> None:
-    """Keep these channels of a module with parameters per channel."""
-    for name, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
-        # One number for all channels stays as it is.
-        if tensor.ndim:
-            setattr(module, name, nn.Parameter(tensor[kept]) if isinstance(tensor, nn.Parameter) else tensor[kept])
-    for name in ("in_channels", "out_channels", "groups", "num_features", "num_parameters"):
-        if hasattr(module, name):
-            setattr(module, name, len(kept))
+def _cut_parameter(model: nn.Module, path: str, numbers: np.ndarray, gone: np.ndarray) -> Tensor:
+    """Return a parameter or buffer without the entries of channels that are gone."""
+    owner, _, name = path.rpartition(".")
+    tensor, mask = getattr(model.get_submodule(owner), name), np.isin(numbers, gone)
+    dim = next((d for d in range(mask.ndim) if (mask != np.take(mask, [0], d)).any()), 0)
+    kept = np.flatnonzero(~np.moveaxis(mask, dim, 0).reshape(mask.shape[dim], -1)[:, 0])
+    return tensor.index_select(dim, torch.from_numpy(kept).to(tensor.device))

@@ -2,11 +2,14 @@
 
 import copy
 import difflib
+import fnmatch
 import inspect
+import math
 import os
+import sys
 import sysconfig
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -15,28 +18,37 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
 from prunecurve.errors import StudyError
-from prunecurve.network.operations import MODULES, WRITTEN, name_of
+from prunecurve.network.operations import ACTIVATION_MODULES, NORMS, UNCHANGED_MODULES, WRITTEN, name_of, runs_as
 
 # The key of a graph's `meta` for the class of each module of the network, by path.
 CLASSES = "classes"
 # Folders of code that is in the traceback of an error but not the cause: torch's and that of this package.
 NOT_OF_A_NETWORK = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parents[1]}{os.sep}")
-# What a class may define without that its modules run otherwise.
-WITHOUT_EFFECT = {"__init__", "__module__", "__doc__", "__annotations__", "extra_repr", "__qualname__"}
-WITHOUT_EFFECT |= {"__firstlineno__", "__static_attributes__", "__parameters__"}
+# Modules that are not looked into if they run as these do; torch.fx would find functions without a module.
+KNOWN = (nn.Conv2d, nn.Linear, *NORMS, *ACTIVATION_MODULES, *UNCHANGED_MODULES)
 STANDARD = sysconfig.get_paths()["stdlib"]
 
 
 class _Tracer(fx.Tracer):
     """Traces a network without looking into some of its modules, and knows the module in which it failed."""
 
+    # Buffers too are values in the graph: the network can call methods of them.
+    proxy_buffer_attributes = True
+
     def __init__(self, leaf_modules: Sequence[str]) -> None:
-        super().__init__()
+        # The functions of einops reshape values in a way that can't be traced; each is one operation.
+        super().__init__(autowrap_modules=(math, *filter(None, [sys.modules.get("einops")])))
         self.leaf_modules, self.failed_in = leaf_modules, ""
 
+    def create_args_for_root(self, root_fn: Callable, is_module: bool, concrete_args: object = None) -> tuple:
+        """Trace the forward method with its first argument, the images; the others have their defaults."""
+        return root_fn, [self.root, self.create_proxy("placeholder", "images", (), {})]
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        named = module_qualified_name in self.leaf_modules
-        return named or is_as_torch_runs_it(m) or super().is_leaf_module(m, module_qualified_name)
+        named = any(is_named(m, module_qualified_name, name) for name in self.leaf_modules)
+        layer = isinstance(m, nn.Conv2d | nn.Linear) and not _layers_in(m)
+        of_einops = type(m).__module__.startswith("einops.")
+        return named or layer or of_einops or runs_as(m, KNOWN) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, *arguments: object, **options: object) -> object:
         try:
@@ -47,17 +59,14 @@ class _Tracer(fx.Tracer):
             raise
 
 
-def is_as_torch_runs_it(module: nn.Module) -> bool:
-    """Return whether a module of a class of its own runs as its torch class does, such as a Conv2d with other defaults.
+def is_named(module: nn.Module, path: str, name: str) -> bool:
+    """Return whether an entry of network.leaf_modules names a module: its path, a pattern of paths, or its class."""
+    return fnmatch.fnmatchcase(path, name) or type(module).__name__ == name
 
-    torch.fx would look into it and find a convolution without a module.
-    """
-    kinds = (nn.Conv2d, nn.Linear, *(each for several in MODULES.values() for each in several))
-    # An instance can have a method, or hooks, of its own.
-    if not isinstance(module, kinds) or module._forward_pre_hooks or module._forward_hooks or "forward" in vars(module):
-        return False
-    own = type(module).__mro__[: next(i for i, cls in enumerate(type(module).__mro__) if cls in kinds)]
-    return all(set(vars(cls)) <= WITHOUT_EFFECT for cls in own)
+
+def _layers_in(module: nn.Module) -> bool:
+    """Return whether a module contains layers."""
+    return any(isinstance(each, nn.Conv2d | nn.Linear) for each in module.modules() if each is not module)
 
 
 def traced_network(
@@ -91,6 +100,7 @@ def traced_network(
             f"network: torch.fx can't trace it ({one_line(error)}{place_of(error)}), in {where}; {choice}"
         ) from error
     traced = fx.GraphModule(tracer.root, graph, type(copied).__name__)
+    _with_norms(traced, copied)
     # The graph has a bare module in place of one that was looked into.
     traced.meta[CLASSES] = {path: type(module) for path, module in copied.named_modules()}
     _without_views(traced)
@@ -111,12 +121,41 @@ def traced_network(
     return traced, classes
 
 
-def _require_modules(model: nn.Module, paths: Sequence[str]) -> None:
-    known = [name for name, _ in model.named_modules() if name]
-    for path in paths:
-        if path not in known:
-            near = difflib.get_close_matches(path, known, n=3) or known[:10]
-            raise StudyError(f"network.leaf_modules: {path} is not in the network; nearest: {', '.join(near)}")
+def _require_modules(model: nn.Module, names: Sequence[str]) -> None:
+    known = {name: module for name, module in model.named_modules() if name}
+    for name in names:
+        if not any(is_named(module, path, name) for path, module in known.items()):
+            near = difflib.get_close_matches(name, known, n=3) or list(known)[:10]
+            raise StudyError(
+                f"network.leaf_modules: {name} is no path, pattern of paths or class of a module in the network; "
+                f"nearest: {', '.join(near)}"
+            )
+
+
+def _with_norms(traced: fx.GraphModule, model: nn.Module) -> None:
+    """Let the batch normalisation inside a module of a class of the user be a module of torch again.
+
+    A class that normalises, and then activates, for example, calls the function with its own parameters.
+    """
+    for node in traced.graph.nodes:
+        if node.op != "call_function" or node.target is not functional.batch_norm:
+            continue
+        call = inspect.signature(functional.batch_norm).bind(*node.args, **node.kwargs).arguments
+        names = ("running_mean", "running_var", "weight", "bias")
+        read = [call[name] for name in names if isinstance(call.get(name), fx.Node)]
+        owners = {str(each.target).rpartition(".")[0] for each in read if each.op == "get_attr"}
+        owner = model.get_submodule(next(iter(owners))) if len(owners) == 1 else None
+        if isinstance(owner, NORMS) and [each.target.rpartition(".")[2] for each in read] == list(names[: len(read)]):
+            kind = next(each for each in NORMS if isinstance(owner, each))
+            norm = copy.copy(owner)
+            norm.__class__ = kind
+            path, (norm.eps, norm.momentum) = next(iter(owners)), (call.get("eps", 1e-5), owner.momentum)
+            traced.set_submodule(path, norm)
+            node.op, node.target, node.args, node.kwargs = "call_module", path, (call["input"],), {}
+            for each in read:
+                if not each.users:
+                    traced.graph.erase_node(each)
+    traced.recompile()
 
 
 def _without_views(traced: fx.GraphModule) -> None:
