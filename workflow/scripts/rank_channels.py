@@ -55,6 +55,7 @@ def work(arguments: argparse.Namespace) -> None:
         criteria.Layer(
             filters=layer.filters,
             scale=layer.scale,
+            signed=layer.signed,
             random=stream(arguments.seed, f"ranking/{arguments.criterion}"),
             point=arguments.point,
             statistics=statistics(arguments.channels),

@@ -99,7 +99,10 @@ def studied_layer():
 
 def studied_layers():
     """Return the layers of the target `sensitivity`."""
-    return sensitivity_layers(config, plan())
+    try:
+        return sensitivity_layers(config, plan())
+    except StudyError as error:
+        _refuse(str(error))
 
 
 def channels_of(layer):

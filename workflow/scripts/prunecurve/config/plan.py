@@ -27,6 +27,9 @@ class Plan:
     refused: Mapping[str, str]
     """Why other layers can't be pruned: the words that follow the layer's name in a message."""
 
+    signed: Mapping[str, str]
+    """Why nothing can be measured behind an activation at some of the layers, see `PrunableLayer.signed`."""
+
     absent: str
     """The words for a name that is neither in `channels` nor in `refused`."""
 
@@ -49,6 +52,7 @@ class Plan:
             last=list(convolutions)[-1],
             refused=refused
             | {conv_net_plan.output_layer(network): "is the output layer, whose outputs are the classes"},
+            signed={},
             absent="is not in the network",
             widths=dict.fromkeys(convolutions, "network.channels") | dict.fromkeys(hidden, "network.hidden"),
         )
@@ -68,6 +72,7 @@ class Plan:
             convolutions={layer: channels[layer] for layer in channels if layer in first.values()},
             last=convolutions[-1] if convolutions else None,
             refused={row["layer"]: f"can't be pruned: {row['refused']}" for row in rows if row["refused"]},
+            signed={row["layer"]: row["signed"] for row in kept if row["signed"]},
             absent="is not a convolution or linear layer of the network",
             widths={},
         )

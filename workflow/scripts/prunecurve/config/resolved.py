@@ -1,13 +1,16 @@
 """What follows from a complete config and the layers of its network: values of K and their jobs."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prunecurve.config.mappings import leaves
 from prunecurve.config.plan import Plan
 from prunecurve.data.planning import asked_sizes
+from prunecurve.errors import StudyError
+from prunecurve.naming import REVERSED
 from prunecurve.network.parameters import BuiltIn
+from prunecurve.ranking import criteria
 
 OF_USERS_NETWORK = ("network.arguments", "network.weights", "network.leaf_modules")
 # With weights, nothing is trained.
@@ -27,9 +30,25 @@ def pruned_layer(config: Mapping[str, Any], plan: Plan) -> str:
 
 
 def sensitivity_layers(config: Mapping[str, Any], plan: Plan) -> list[str]:
-    """Return the layers of the target `sensitivity`, in the order of the network."""
+    """Return the layers of the target `sensitivity`, in the order of the network.
+
+    Raises StudyError if a criterion of the sensitivity can't rank one of them.
+    """
     asked = config["sensitivity"]["layers"]
-    return list(plan.convolutions) if asked == "all" else [layer for layer in plan.channels if layer in asked]
+    layers = list(plan.convolutions) if asked == "all" else [layer for layer in plan.channels if layer in asked]
+    if wrong := list(_unmeasured(config, "sensitivity", layers, plan)):
+        others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise StudyError(wrong[0] + others)
+    return layers
+
+
+def _unmeasured(config: Mapping[str, Any], section: str, layers: Iterable[str], plan: Plan) -> Iterator[str]:
+    """Yield the errors of the criteria of a section that measure behind an activation where a layer has none."""
+    for name in config[section]["criteria"]:
+        if criteria.point(name.removeprefix(REVERSED), config["ranking"]["measure_at"]) in criteria.AFTER_ACTIVATION:
+            for layer in layers:
+                if layer in plan.signed:
+                    yield f"{section}.criteria: at {layer}, {criteria.needs_activation(name, plan.signed[layer])}"
 
 
 def ks(config: Mapping[str, Any], layer: str, plan: Plan) -> list[int]:
@@ -79,7 +98,7 @@ def resolved(config: Mapping[str, Any], plan: Plan | None = None) -> dict[str, A
 
 
 def misfits(config: Mapping[str, Any], plan: Plan) -> Iterator[str]:
-    """Yield the errors of the keys `layer` and `sweep.ks` for these layers, one line each."""
+    """Yield the errors of the keys `layer`, `sweep.ks` and `ranking.criteria` for these layers, one line each."""
     layer = pruned_layer(config, plan)
     channels = plan.channels.get(layer)
     if channels is None:
@@ -92,6 +111,7 @@ def misfits(config: Mapping[str, Any], plan: Plan) -> Iterator[str]:
     for name in [] if config["sensitivity"]["layers"] == "all" else config["sensitivity"]["layers"]:
         if name not in plan.channels:
             yield wrong_layer(name, plan).replace("layer: ", "sensitivity.layers: ", 1)
+    yield from _unmeasured(config, "ranking", [layer], plan)
     asked = config["sweep"]["ks"]
     for k in asked if isinstance(asked, list) else []:
         if not 0 <= k < channels:

@@ -24,6 +24,7 @@ from prunecurve.network.probing import Mixed, Probe, distinct, tensors, varies, 
 INPUT = "its channels can only be removed together with those of the network's input"
 OUTPUT = "its channels reach the output of the network"
 TOGETHER = "several of its channels can only be removed together"
+NOT_RUN = "the network does not run it as a layer in evaluation mode"
 DIVIDES = "divides its channels or fixes their number; flatten(1) does not"
 
 
@@ -108,9 +109,9 @@ class Channels(fx.Interpreter):
     def refusal(self, path: str) -> str | None:
         """Return why the channels of a Conv2d or Linear can't be removed one by one; None if they can."""
         if path not in self._makers:
-            if path in self._followers and (makers := self._computed_by(path)):
-                return f"it is depthwise; its channels are those of {', '.join(makers)} and are pruned with them"
-            return self._refused.get(path, "the graph of the network does not run it as a layer")
+            if path in self._followers:
+                return self._of_follower(path)
+            return self._refused.get(path, NOT_RUN)
         roots = self._roots[self._makers[path].numpy()]
         reasons = [self._frozen[root] for root in roots if root in self._frozen]
         if reasons:
@@ -119,10 +120,13 @@ class Channels(fx.Interpreter):
             return next((self._tied[root] for root in roots if root in self._tied), TOGETHER)
         return None if self.group(path).readers else "no Conv2d or Linear reads its channels"
 
-    def _computed_by(self, path: str) -> list[str]:
-        """Return the layers that compute the channels of a module with parameters per channel."""
+    def _of_follower(self, path: str) -> str:
+        """Return why the channels of a depthwise convolution can't be removed from it alone."""
         own = set(self._roots[self._followers[path].numpy()])
-        return [name for name, labels in self._makers.items() if own & set(self._roots[labels.numpy()])]
+        makers = [name for name, labels in self._makers.items() if own & set(self._roots[labels.numpy()])]
+        if reasons := [self._frozen[root] for root in own if root in self._frozen]:
+            return reasons[0]
+        return f"it is depthwise; its channels are those of {', '.join(makers)} and are pruned with them"
 
     def group(self, path: str) -> Group:
         """Return the group of a layer that is not refused."""
@@ -267,7 +271,7 @@ class Channels(fx.Interpreter):
         return self._parameters[node.target]
 
     def _rule(self, node: fx.Node, given: list[fx.Node], value: object) -> object:
-        """Return the labels of an operation's result. Raises Mixed if channels can't be removed one by one behind it."""
+        """Return the labels of an operation's result. Raises Mixed if channels can't be removed one by one."""
         module = self.module.get_submodule(node.target) if node.op == "call_module" else None
         what = described(self.module, node)
         if module is not None and (reason := _changed(module)):
@@ -372,9 +376,7 @@ def _depthwise(module: nn.Module) -> bool:
 def _changed(module: nn.Module) -> str | None:
     """Return why a module does not compute what its parameters say; None if it does."""
     if module._forward_hooks or module._forward_pre_hooks:
-        return (
-            "it has hooks; remove them first (torch.nn.utils.remove_weight_norm, remove_spectral_norm, prune.remove)"
-        )
+        return "it has hooks; remove them first (torch.nn.utils.remove_weight_norm, remove_spectral_norm, prune.remove)"
     if parametrize.is_parametrized(module):
         return "it has parametrizations; remove them first (remove_parametrizations)"
     return None

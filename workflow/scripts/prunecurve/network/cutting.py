@@ -20,7 +20,7 @@ def copied(module: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def randomised(module: nn.Module) -> nn.Module:
-    """Return a copy of a module with random positive parameters and buffers: zeros, a usual start, would hide effects."""
+    """Return a copy of a module with random positive parameters and buffers: zeros would hide effects."""
     random, other = torch.Generator().manual_seed(0), copy.deepcopy(module)
     for tensor in (*other.parameters(), *other.buffers()):
         if tensor.is_floating_point():

@@ -48,6 +48,7 @@ def describe(layer: PrunableLayer) -> LayerFile:
         map_size=layer.map_size(),
         params=params,
         macs=macs,
+        signed=layer.signed,
         linears=linears or (),
     )
 

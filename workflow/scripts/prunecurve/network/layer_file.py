@@ -35,7 +35,8 @@ class LayerFile(NamedTuple):
     linear layer reads, for numpy; (D,), what crosses into the rest of the network, for torch, and (0,) if that can't be
     stored. zero_filter: float32, what the layers that read the channels get if all filters are zero, (P, h, w) or, for
     torch, all of it in one row (E,). map_size: M × N of the map after the activation. params, macs: (P,), the size of
-    the network without K channels, for K = 0 … P−1. linears: the linear layers after the pruned one; empty for torch.
+    the network without K channels, for K = 0 … P−1. signed: why nothing can be measured behind an activation; empty if
+    it can. linears: the linear layers after the pruned one; empty for torch.
     """
 
     name: str
@@ -49,6 +50,7 @@ class LayerFile(NamedTuple):
     map_size: tuple[int, int]
     params: np.ndarray
     macs: np.ndarray
+    signed: str
     linears: tuple[Linear, ...]
 
     @property
@@ -101,6 +103,7 @@ def load_layer(path: str | os.PathLike[str]) -> LayerFile:
             map_size=(int(height), int(width)),
             params=arrays["params"],
             macs=arrays["macs"],
+            signed=str(arrays["signed"]),
             linears=linears,
         )
     except KeyError as error:

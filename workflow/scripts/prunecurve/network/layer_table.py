@@ -15,7 +15,7 @@ from prunecurve.network.description import linear_layers
 from prunecurve.network.layers import Analysis, NotPrunable, PrunableLayer, example_of, layer_nodes, values_of
 from prunecurve.network.tracing import times
 
-COLUMNS = ("group", "together_with", "params", "params_share", "macs", "macs_share", "backend", "passes")
+COLUMNS = ("group", "together_with", "params", "params_share", "macs", "macs_share", "backend", "passes", "signed")
 WIDTH = 100
 HEADER = ("layer", "kind", "channels", "group", "parameters", "", "MACs", "", "backend", "passes")
 NOTES = """\
@@ -56,7 +56,7 @@ def layer_table(
     number compute the same channels. together_with: the other layers of the group, separated by spaces. params, macs:
     those of the weights that compute or read the channels, for one input; params_share, macs_share: of the whole
     network. backend: see `LayerFile`. passes: the cost of evaluating every K of one ranking, in forward passes of the
-    whole network. refused: why the layer can't be pruned; the columns between are then empty. leaf_modules: see
+    whole network. signed: see `PrunableLayer.signed`. refused: why the layer can't be pruned; the columns between are then empty. leaf_modules: see
     `traced_network`. Raises StudyError if the network can't be analysed.
     """
     analysis = Analysis.of(model, input_shape, leaf_modules)
@@ -93,6 +93,7 @@ def _costs(layer: PrunableLayer, macs: Mapping[fx.Node, int]) -> dict[str, objec
         "macs_share": products / total,
         "backend": backend,
         "passes": float(_all_ks(layer, backend, macs)) / total,
+        "signed": layer.signed,
     }
 
 

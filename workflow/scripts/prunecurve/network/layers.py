@@ -19,7 +19,8 @@ from prunecurve.network.smaller import run_part, run_smaller, smaller
 from prunecurve.network.tracing import CLASSES, is_tensor, one_line, shape_of, traced_network
 
 # The points where activations can be measured, in the order of the data flow: the layer's output, after batch
-# normalisation, after the activation, and what the layers that read the channels are given.
+# normalisation, after the activation, and what the layers that read the channels are given. Where the channels branch
+# before an activation, the last two are after the first activation of each branch.
 POINTS = ("conv", "bn", "relu", "pool")
 
 
@@ -62,9 +63,9 @@ class PrunableLayer:
 
     path: its module path. module: the layer. channels: P. group: the entries of all modules that belong to its
     channels. chain: the operations that its channels pass one after the other, from the layer on, until they branch or
-    are read. map_shape: (h, w) of a channel's map at the end of the chain; (1, 1) behind a linear layer. rest: what
-    runs again when channels are removed. readers: the modules that read the channels, by path. classes: the number of
-    logits.
+    are read. map_shape: (h, w) of a channel's map at the end of the chain; (1, 1) behind a linear layer. signed: why
+    nothing can be measured behind an activation, empty if it can. rest: what runs again when channels are removed.
+    readers: the modules that read the channels, by path. classes: the number of logits.
     """
 
     def __init__(
@@ -98,8 +99,9 @@ class PrunableLayer:
             raise self._refuse(str(error)) from error
         self.readers = {path: self.traced.get_submodule(path) for path in self.group.readers}
         self.chain = self._chain(node)
-        self._points = self._point_nodes()
-        self._maps_before = self._before(self._points)
+        self.end = self._end_of_maps()
+        activations, self.signed = self._first_activations()
+        self._points = self._point_nodes(activations)
         self.map_shape = self._shape_of_maps()
 
     def _module(self, node: fx.Node) -> nn.Module:
@@ -145,20 +147,44 @@ class PrunableLayer:
 
     def _shape_of_maps(self) -> tuple[int, int]:
         """Return the height and width of the maps at the end of the chain, flattened or not."""
-        end = self.chain.index(self._points["pool"]) + 1
-        positions = math.prod(shape_of(self.chain[end - 1])[1:]) // self.channels
-        shapes = [tuple(shape_of(node)[2:]) for node in self.chain[:end] if len(shape_of(node)) == 4]
+        positions = math.prod(shape_of(self.end)[1:]) // self.channels
+        before = self.chain[: self.chain.index(self.end) + 1]
+        shapes = [tuple(shape_of(node)[2:]) for node in before if len(shape_of(node)) == 4]
         return next((shape for shape in reversed(shapes) if math.prod(shape) == positions), (1, positions))
 
-    def _point_nodes(self) -> dict[str, fx.Node]:
-        """Return the value at each of POINTS; if the network has no such operation, it is the value before it."""
+    def _end_of_maps(self) -> fx.Node:
+        """Return the last value of the chain, before it is flattened, which would lose the memory layout."""
+        end = self.chain[-1]
+        while len(shape_of(end)) == 2 and self._is_flat_copy(end):
+            end = self.chain[self.chain.index(end) - 1]
+        return end
+
+    def _first_activations(self) -> tuple[list[fx.Node], str]:
+        """Return the first activation behind each branch of the channels, or why there is none on one of them."""
+        passed, found = {self.chain[0]}, []
+        for node in self.traced.graph.nodes:
+            if passed.isdisjoint(node.all_input_nodes) or not is_tensor(node):
+                continue
+            if node.op == "call_module" and node.target in self.group.readers:
+                return [], f"{node.target} reads its channels before an activation"
+            if self._carried(node) is not None:
+                found.append(node) if is_activation(self.traced, node) else passed.add(node)
+        if len(found) == 1 and found[0] in self.chain:
+            return found, ""
+        if len({shape_of(node)[2:] for node in found}) > 1 or any(not self._has_each_once(node) for node in found):
+            return [], "the maps behind its activations have different sizes"
+        return found, "" if found else "no activation is behind it"
+
+    def _has_each_once(self, node: fx.Node) -> bool:
+        numbers = self._carried(node).numbers
+        return np.array_equal(np.bincount(numbers[numbers >= 0], minlength=self.channels), np.ones(self.channels))
+
+    def _point_nodes(self, activations: list[fx.Node]) -> dict[str, list[fx.Node]]:
+        """Return the values at each of POINTS; if the network has no such operation, it is the value before it."""
         bn = next((node for node in self.chain[1:] if calls(self.traced, node, NORMS)), self.chain[0])
-        relu = next((node for node in self.chain[1:] if is_activation(self.traced, node)), bn)
-        # Before they are flattened: the values are the same maps, but their memory layout is lost.
-        pool = self.chain[-1]
-        while len(shape_of(pool)) == 2 and self._is_flat_copy(pool):
-            pool = self.chain[self.chain.index(pool) - 1]
-        return {"conv": self.chain[0], "bn": bn, "relu": relu, "pool": pool}
+        branched = activations and activations[0] not in self.chain
+        relu = activations or [bn]
+        return {"conv": [self.chain[0]], "bn": [bn], "relu": relu, "pool": relu if branched else [self.end]}
 
     def _is_flat_copy(self, node: fx.Node) -> bool:
         """Return whether an operation of the chain copies values, or maps into one row."""
@@ -184,19 +210,36 @@ class PrunableLayer:
     # ---- values
 
     def as_maps(self, value: Tensor, node: fx.Node) -> Tensor:
-        """Return the channels' maps (n, P, M, N) of the value of a node of the chain, which can be flat."""
-        dim = self._carried(node).dim
-        value = value if dim == 1 else value.movedim(dim, 1)
+        """Return the channels' maps (n, P, M, N) in a value, which can be flat."""
+        carried = self._carried(node)
+        value = value if carried.dim == 1 else value.movedim(carried.dim, 1)
+        if not carried.in_order(self.channels):
+            order = np.argsort(carried.numbers, kind="stable")[(carried.numbers < 0).sum() :]
+            value = value.index_select(1, torch.from_numpy(order).to(value.device))
         if value.ndim == 4:
             return value
         maps = value.reshape(len(value), self.channels, -1)
         shape = self.map_shape if maps.shape[2] == math.prod(self.map_shape) else (1, maps.shape[2])
         return maps.reshape(*maps.shape[:2], *shape)
 
+    def _maps_in(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {
+            point: torch.cat([self.as_maps(values[f"{point} {i}"], node) for i, node in enumerate(nodes)])
+            if len(nodes) > 1
+            else self.as_maps(values[f"{point} 0"], nodes[0])
+            for point, nodes in self._points.items()
+        }
+
+    @functools.cached_property
+    def _maps_before(self) -> fx.GraphModule:
+        return self._before(_all_numbered(self._points))
+
     def maps(self, inputs: Tensor) -> dict[str, Tensor]:
-        """Return the maps (n, P, M, N) at each of POINTS for inputs (n, C, S, S)."""
-        values = self._maps_before(inputs)
-        return {point: self.as_maps(values[point], node) for point, node in self._points.items()}
+        """Return the maps (n, P, M, N) at each of POINTS for inputs (n, C, S, S).
+
+        Behind several branches, n is the number of inputs times that of branches.
+        """
+        return self._maps_in(self._maps_before(inputs))
 
     @functools.cached_property
     def _crossing_before(self) -> fx.GraphModule:
@@ -209,21 +252,14 @@ class PrunableLayer:
     @functools.cached_property
     def _all_before(self) -> fx.GraphModule:
         given = [reading.given for reading in self.rest.readings]
-        return self._before(
-            self._points | _numbered("crossing", self.rest.crossing) | _numbered("given", given),
-        )
+        return self._before(_all_numbered(self._points | {"crossing": self.rest.crossing, "given": given}))
 
     def measure(self, inputs: Tensor) -> Measured:
-        """Run the network over inputs (n, C, S, S) and return the maps, the crossing values and what is read.
-
-        Raises StudyError if what is read has not one entry per input.
-        """
+        """Run the network over inputs (n, C, S, S) and return the maps, the crossing values and what is read."""
         values = self._all_before(inputs)
-        maps = {point: self.as_maps(values[point], node) for point, node in self._points.items()}
         parts = {kind: [v for name, v in values.items() if name.startswith(kind)] for kind in ("crossing", "given")}
-        if any(len(value) != len(inputs) for value in parts["given"]):
-            raise self._refuse("a layer that reads its channels joins the maps of several inputs")
-        return Measured(maps, parts["crossing"], torch.cat([value.flatten(1) for value in parts["given"]], 1))
+        read = torch.cat([value.flatten(1) for value in parts["given"]], 1)
+        return Measured(self._maps_in(values), parts["crossing"], read)
 
     @torch.no_grad()
     def map_size(self) -> tuple[int, int]:
@@ -251,6 +287,7 @@ class PrunableLayer:
 
         values: the result of `values_of`, if it is known; it is the same for all layers of a network.
         """
+        self._require_inputs_first()
         values = values or values_of(self.traced, self.input_shape)
         crossing = [values[node] for node in self.rest.crossing]
         for kept in (range(0, self.channels, 2), [self.channels - 1]):
@@ -263,6 +300,15 @@ class PrunableLayer:
                 raise self._refuse(f"without some of its channels the network fails ({one_line(cause)})") from error
             if not torch.allclose(cut, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()), equal_nan=True):
                 raise self._refuse("the network computes with the number of channels, so fewer give other results")
+
+    def _require_inputs_first(self) -> None:
+        """Raise StudyError if a value that is stored or measured has not one entry per input."""
+        images = torch.randn(3, *self.input_shape, generator=torch.Generator().manual_seed(0)).to(self.example().device)
+        together, alone = self._all_before(images), self._all_before(images[:1])
+        for name, value in together.items():
+            stored = not name.startswith("crossing") or self.rest.storable()
+            if stored and (len(value) != 3 or not torch.allclose(value[:1], alone[name], rtol=1e-2, atol=1e-3)):
+                raise self._refuse("a value that its channels pass through has not one entry per input")
 
     # ---- weights
 
@@ -305,8 +351,12 @@ class PrunableLayer:
         return smaller(self.traced, self.group, np.asarray(kept, np.int64))
 
 
+def _all_numbered(nodes: Mapping[str, Sequence[fx.Node]]) -> dict[str, fx.Node]:
+    return {f"{kind} {place}": node for kind, each in nodes.items() for place, node in enumerate(each)}
+
+
 def _numbered(kind: str, nodes: Sequence[fx.Node]) -> dict[str, fx.Node]:
-    return {f"{kind} {place}": node for place, node in enumerate(nodes)}
+    return _all_numbered({kind: nodes})
 
 
 @torch.no_grad()

@@ -31,12 +31,13 @@ WRITTEN = "written as"
 def _of_torch(names: str) -> frozenset[object]:
     """Return the functions of torch with these names, and the names, which methods of tensors have in a graph."""
     homes = (torch, functional, operator)
-    return frozenset(names.split()) | {getattr(home, name) for name in names.split() for home in homes if hasattr(home, name)}
+    found = {getattr(home, name, None) for name in names.split() for home in homes}
+    return frozenset(found - {None}) | frozenset(names.split())
 
 
 ACTIVATIONS = _of_torch(
-    "relu relu6 leaky_relu prelu elu celu selu gelu silu mish softplus sigmoid tanh hardtanh hardsigmoid hardswish clamp "
-    "logsigmoid softsign threshold"
+    "relu relu6 leaky_relu prelu elu celu selu gelu silu mish softplus sigmoid tanh hardtanh hardsigmoid hardswish "
+    "clamp logsigmoid softsign threshold"
 )
 # Each element alone.
 ELEMENTWISE = ACTIVATIONS - _of_torch("prelu") | _of_torch("neg exp sqrt square abs log log1p")
@@ -45,7 +46,7 @@ UNCHANGED = _of_torch("dropout dropout1d dropout2d flatten contiguous clone deta
 
 
 def calls(traced: fx.GraphModule, node: fx.Node, modules: Iterable[type], functions: Iterable[object] = ()) -> bool:
-    """Return whether an operation runs as a module of these classes does, or calls one of these functions or methods."""
+    """Return whether an operation runs as a module of these classes, or calls one of these functions or methods."""
     if node.op == "call_module":
         module = traced.get_submodule(node.target)
         return runs_as(module, tuple(modules))

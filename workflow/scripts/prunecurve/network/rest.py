@@ -15,15 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch.nn.functional import cross_entropy
 
 from prunecurve.network.channels import Carried, Group
-from prunecurve.network.simpler import simplify
 from prunecurve.network.cutting import copied, keep_weights
+from prunecurve.network.simpler import simplify
 from prunecurve.network.smaller import Smaller, paths_in, smaller_parts
 from prunecurve.network.tracing import depending_on, is_tensor, shape_of
-
 
 # In place of the number of inputs, in what is known of sizes.
 COUNT = object()

@@ -54,7 +54,9 @@ def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | P
     """
     folder, count = Path(folder), len(split)
     statistics = {point: ChannelStatistics() for point in POINTS}
+    # Behind several branches, there are several maps for each input.
     relu_sum: Tensor | int = 0
+    relu_count = 0
     read_sum: Tensor | int = 0
     linears = linear_layers(layer)
     shape = features_shape(layer, linears)
@@ -72,11 +74,12 @@ def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | P
             for point in POINTS:
                 statistics[point].add(maps[point])
             relu_sum = relu_sum + maps["relu"].double().sum(0)
+            relu_count += len(maps["relu"])
             read_sum = read_sum + read.double().sum(0)
             features[done : done + len(inputs)] = stored.cpu().numpy()
             done += len(inputs)
     save_array(folder / "mean_features.npy", (read_sum / count).cpu().numpy().astype(np.float32))
-    save_array(folder / "mean_maps.npy", (relu_sum / count).cpu().numpy().astype(np.float32))
+    save_array(folder / "mean_maps.npy", (relu_sum / relu_count).cpu().numpy().astype(np.float32))
     columns = {f"{point}_{name}": values for point in POINTS for name, values in statistics[point].columns().items()}
     write_rows(
         folder / "channels.csv",

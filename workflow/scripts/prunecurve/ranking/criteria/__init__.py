@@ -41,11 +41,24 @@ class Layer:
     filters: np.ndarray
     scale: np.ndarray | None
     random: np.random.Generator
+    signed: str = ""
     point: str = "relu"
     statistics: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     maps: np.ndarray | None = None
     validation: ValidationSet | None = None
     parameters: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+# The points that are behind an activation.
+AFTER_ACTIVATION = ("relu", "pool")
+
+
+def needs_activation(name: str, reason: str) -> str:
+    """Return the error for a criterion of values behind an activation, where there are none."""
+    return (
+        f"{name} measures behind an activation, but {reason}; "
+        "choose other criteria, another layer, or ranking.measure_at: bn or conv"
+    )
 
 
 class Estimate(NamedTuple):
@@ -97,6 +110,8 @@ def scores(name: str, layer: Layer) -> Estimate | np.ndarray:
     for needed in reads(name):
         if needed == "scale" and layer.scale is None:
             raise StudyError(f"ranking.criteria: {name} needs batch normalisation, and the layer has none")
+        if needed in ("statistics", "maps") and layer.signed and layer.point in AFTER_ACTIVATION:
+            raise StudyError(f"ranking.criteria: {needs_activation(name, layer.signed)}")
         if not given.get(needed, True):
             raise StudyError(f"ranking.criteria: {name} reads {needed}; give the script the options for them")
     result = _module(name).score(layer)

@@ -1,0 +1,148 @@
+"""Which entries of a network's layers belong to the channels of one of them, found by changing the channels.
+
+This verifies removals in networks that Torch-Pruning can't follow. It runs the network itself, not its graph, and uses
+nothing of the analysis that the sweep rests on (network/channels.py).
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+# Copies of the input in one pass, each with another channel changed.
+AT_ONCE = 64
+# A change is seen from this share of the largest value on.
+SEEN = 1e-4
+
+
+class Entries(NamedTuple):
+    """Entries of a layer: its outputs or, if it `reads` the channels, its inputs, by number."""
+
+    path: str
+    reads: bool
+    numbers: list[int]
+
+
+class Perturbation:
+    """The entries of all layers that can only be removed with the channels of one layer.
+
+    All layers give what they gave without a change, so that a change is seen only in what reads the channels
+    themselves. A layer whose outputs arrive at the same entries computes the same channels.
+    """
+
+    def __init__(self, model: nn.Module, layer: str, example: Tensor) -> None:
+        """Change each channel of a layer, given by its module path. example: one input (1, C, S, S)."""
+        self._model = copy.deepcopy(model).eval()
+        self._layers = {path: module for path, module in self._model.named_modules() if _is_layer(module)}
+        self._paths = {module: path for path, module in self._layers.items()}
+        self._calls: list[tuple[nn.Module, Tensor, Tensor]] = []
+        self._example = torch.randn(example.shape, generator=torch.Generator().manual_seed(0))
+        self._record()
+        self.layer, count = layer, len(self._layers[layer].weight)
+        # For each channel, the inputs that it reaches, and the outputs of other layers that reach them too.
+        self._inputs = self._reached(layer)
+        self._outputs: list[set[tuple[str, int]]] = [{(layer, channel)} for channel in range(count)]
+        while self._extend():
+            pass
+
+    def items(self, removed: Sequence[int]) -> list[Entries]:
+        """Return all entries that belong to some of the channels (numbers), by layer."""
+        result = []
+        for reads, parts in ((False, self._outputs), (True, self._inputs)):
+            numbers: dict[str, list[int]] = {}
+            for path, number in sorted(set().union(*(parts[channel] for channel in removed))):
+                numbers.setdefault(path, []).append(number)
+            result += [Entries(path, reads, each) for path, each in numbers.items()]
+        return result
+
+    def _extend(self) -> bool:
+        """Add other layers that compute the channels; return whether there were any."""
+        known, before = set().union(*self._inputs), sum(map(len, self._outputs))
+        for path in self._layers:
+            if path == self.layer or known.isdisjoint(set().union(*self._reached(path, together=True))):
+                continue
+            for number, reached in enumerate(self._reached(path)):
+                for channel, own in enumerate(self._inputs):
+                    if not own.isdisjoint(reached):
+                        self._outputs[channel].add((path, number))
+                        own |= reached
+        return sum(map(len, self._outputs)) > before
+
+    def _reached(self, path: str, *, together: bool = False) -> list[set[tuple[str, int]]]:
+        """Return the inputs that each channel of a layer reaches: path and number; or all its channels together."""
+        count = len(self._layers[path].weight)
+        sets = [list(range(count))] if together else [[channel] for channel in range(count)]
+        reached: list[set[tuple[str, int]]] = []
+        for start in range(0, len(sets), AT_ONCE):
+            some = sets[start : start + AT_ONCE]
+            # What an activation does not pass on in one direction, it does in the other.
+            up, down = (self._changed(path, some, sign) for sign in (1, -1))
+            reached += [one | other for one, other in zip(up, down)]
+        return reached
+
+    @torch.inference_mode()
+    def _record(self) -> None:
+        """Note what each layer reads and gives, call by call."""
+
+        def noted(module: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
+            self._calls.append((module, given[0], output))
+
+        with _hooks(self._layers.values(), noted):
+            self._model(self._example)
+
+    @torch.inference_mode()
+    def _changed(self, path: str, sets: Sequence[Sequence[int]], sign: int) -> list[set[tuple[str, int]]]:
+        """Return the inputs that change with each of these sets of channels: path and number."""
+        source, place = self._layers[path], 0
+        changed: list[set[tuple[str, int]]] = [set() for _ in sets]
+
+        def replaced(module: nn.Module, given: tuple[Tensor], output: Tensor) -> Tensor:
+            nonlocal place
+            _, before, gave = self._calls[place]
+            place += 1
+            for own, numbers in zip(changed, _different(module, given[0], before)):
+                own.update((self._paths[module], number) for number in numbers)
+            result = gave.expand(len(sets), *gave.shape[1:]).clone()
+            if module is source:
+                channels = result.movedim(_dim(module), 1)
+                for each, own in enumerate(sets):
+                    channels[each, own] += sign * (1 + 10 * gave.abs().max())
+            return result
+
+        with _hooks(self._layers.values(), replaced):
+            self._model(self._example.expand(len(sets), *self._example.shape[1:]))
+        return changed
+
+
+class _hooks:
+    """A context in which modules have a hook."""
+
+    def __init__(self, modules, hook) -> None:
+        self._handles = [module.register_forward_hook(hook) for module in modules]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Return whether a module computes channels from others. A depthwise convolution passes each on."""
+    return isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+
+
+def _dim(module: nn.Module) -> int:
+    return 1 if isinstance(module, nn.Conv2d) else -1
+
+
+def _different(module: nn.Module, given: Tensor, before: Tensor) -> Iterator[list[int]]:
+    """Yield, for each copy, the inputs of a layer that differ from those without a change."""
+    differs = (given - before).abs() > SEEN * (before.abs().max() + 1e-9)
+    # A linear layer can read several positions.
+    for each in differs.movedim(_dim(module), 1):
+        yield np.flatnonzero(each.flatten(1).any(1).numpy() if each.ndim > 1 else each.numpy()).tolist()
