@@ -132,11 +132,12 @@ def test_the_metrics_lie_within_what_rounding_can_change(seed, count, noise):
     rng = np.random.default_rng(seed)
     labels, cut = rng.integers(0, count, 30), rng.integers(-2, 3, (30, count)) * 0.5
     swept = cut + noise * rng.uniform(-1, 1, cut.shape)
-    found = classes.measure(swept, labels)
-    bounds = classes.within(swept, cut, labels)
-    assert set(bounds) == {"auroc", "log_loss"} | ({"top_5_accuracy"} if count >= 6 else set())
-    for name, (low, high) in bounds.items():
-        assert low - 1e-9 <= found[name] <= high + 1e-9, name
+    for rounding in (0.0, noise / 2):
+        found = classes.measure(swept + rounding * rng.uniform(-1, 1, cut.shape), labels)
+        bounds = classes.within(swept, cut, labels, rounding)
+        assert set(bounds) == {"auroc", "log_loss"} | ({"top_5_accuracy"} if count >= 6 else set())
+        for name, (low, high) in bounds.items():
+            assert low - 1e-9 <= found[name] <= high + 1e-9, name
 
 
 def test_without_ties_the_bounds_are_narrow():
@@ -170,6 +171,9 @@ def test_only_an_input_between_two_classes_may_change_its_answer(margin, agrees)
     swept[5], cut[5] = (0, 1, 1, 0, 0, 0), (0, 1, 1 + margin, 0, 0, 0)
     found = compare(row_of(swept), swept, cut, LABELS, 1e-4, SIZE, "classes")
     assert (predict(swept)[5], predict(cut)[5]) == (1, 2)
+    assert found["agrees"] is agrees and found["rounding_flips"] == int(agrees)
+    # The same if only the row, which another processor can have computed, has the other answer.
+    found = compare(row_of(swept), cut, cut, LABELS, 1e-4, SIZE, "classes")
     assert found["agrees"] is agrees and found["rounding_flips"] == int(agrees)
 
 

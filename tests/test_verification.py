@@ -1,9 +1,13 @@
 """The verification must be able to fail: each compared quantity is changed once."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
-from conftest import random_split
+from conftest import PROJECT, random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.verification import agreement as verification
@@ -11,12 +15,17 @@ from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.errors import StudyError
 from prunecurve.data.tasks.pairs import COUNTS, measure, within
 from prunecurve.data.batches import all_logits
+from prunecurve.files import read_rows
 from prunecurve.network.conv_net import Architecture
+from prunecurve.network.model_file import ModelFile
+from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.verification.agreement import SIZES, require_agreement, rounding_error
+from test_surgery import written
 
 METRICS = ("auroc", "average_precision", "log_loss")
 LABELS = np.array([1, 1, 0, 0, 0, 0])
-LOGITS = np.array([[0, 2], [1, 0], [1, 0], [3, 1], [0, 1], [2, 1]], dtype=np.float32)
+# No two scores are equal: rounding decides the order of those that are.
+LOGITS = np.array([[0, 2], [1, 0], [1.5, 0], [3, 1], [0, 1], [2, 1.25]], dtype=np.float32)
 SIZE = {"params": 1234, "macs": 56789}
 
 
@@ -115,6 +124,80 @@ def test_a_row_with_another_metric_or_size_disagrees(name):
     assert str(found[f"{name}_sweep"]) == wrong and str(found[f"{name}_surgery"]) == ROW[name]
 
 
+def flipped(row: dict[str, str], margin: float) -> dict[str, object]:
+    """Compare a row in which an input of class 0 has the other answer with networks that agree with each other."""
+    here = LOGITS.copy()
+    here[2] = (0, margin)
+    return compare(row, here, here, LABELS, 1e-4)
+
+
+@pytest.mark.parametrize(("margin", "agrees"), [(0, True), (1e-6, True), (5e-5, False)])
+def test_in_a_row_of_another_processor_only_a_pair_at_the_very_decision_may_flip(margin, agrees):
+    elsewhere = LOGITS.copy()
+    elsewhere[2] = (0, -1e-6) if margin else (0, 1e-6)
+    found = flipped(row_of(elsewhere), margin)
+    assert found["agrees"] is agrees and found["rounding_flips"] == int(agrees)
+    assert abs(found["fp_surgery"] - found["fp_sweep"]) == 1
+
+
+@pytest.mark.parametrize("changes", [{"fp": "1"}, {"tp": "0", "fn": "2"}, {"accuracy": "0.625"}])
+def test_a_flip_explains_no_other_difference(changes):
+    elsewhere = LOGITS.copy()
+    elsewhere[2] = (0, 1e-6)
+    row = row_of(elsewhere)
+    assert flipped(row, 1e-6)["agrees"] and flipped(row, 1e-6)["rounding_flips"] == 0
+    assert not flipped(row | changes, 1e-6)["agrees"]
+
+
+def test_the_row_of_another_k_disagrees():
+    """Of a channel that changes few logits, and no prediction."""
+    other = LOGITS.copy()
+    other[:, 1] += np.float32(1e-4) * np.arange(6)
+    assert not compare(row_of(other), LOGITS, LOGITS, LABELS, 1e-4)["agrees"]
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1.0, 30.0]))
+def test_rows_of_other_processors_agree(seed, scale):
+    """Sums in another order differ by some units in the last place of the largest logit."""
+    rng, labels = np.random.default_rng(seed), np.arange(300) % 10 == 0
+    here = (scale * rng.normal(size=(300, 2))).astype(np.float32)
+    elsewhere = here + np.float32(1e-6 * np.abs(here).max()) * rng.uniform(-1, 1, here.shape).astype(np.float32)
+    row = {name: str(value) for name, value in (measure(elsewhere, labels) | SIZE).items()}
+    assert compare(row, here, here, labels, 1e-3)["agrees"]
+
+
+ELSEWHERE = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "OPENBLAS_CORETYPE": "Nehalem"}
+EVALUATE = """
+import sys
+from prunecurve.files import write_rows
+from prunecurve.network.model_file import ModelFile
+from prunecurve.sweep.evaluation import Evaluator
+*files, model, rows = sys.argv[1:]
+write_rows(rows, Evaluator(*files, model=ModelFile(model)).rows(list(range(12)), list(range(12)), "structural"))
+"""
+
+
+@pytest.mark.parametrize("path", ["conv1", "conv2"])
+def test_rows_that_another_processor_computed_are_verified(path, tmp_path):
+    """With the same instructions, the rows have other bytes; nothing else is another processor's."""
+    torch.manual_seed(0)
+    architecture = Architecture(in_channels=2, image_size=28, channels=[12, 12], hidden=[64])
+    model, split = random_network(architecture, 1), random_split(architecture, 1, images=60, pairs=600)
+    files = written(tmp_path, model, split, path)
+    paths = [str(each) for each in (*files, tmp_path / "model.pt", tmp_path / "rows.csv")]
+    variables = {"PYTHONPATH": f"{PROJECT}/workflow/scripts"}
+    stored = {}
+    for name, more in (("here", {}), ("elsewhere", ELSEWHERE)):
+        subprocess.run([sys.executable, "-c", EVALUATE, *paths], env=os.environ | variables | more, check=True)
+        stored[name] = read_rows(tmp_path / "rows.csv")
+    losses = [[float(row["log_loss"]) for row in rows] for rows in stored.values()]
+    assert max(abs(one - other) for one, other in zip(*losses)) > 1e-9
+    evaluator = Evaluator(*files, model=ModelFile(tmp_path / "model.pt"))
+    every = {("l1_norm", "structural", k): str(tmp_path / "rows.csv") for k in range(12)}
+    found = list(verification.verify(model, split, evaluator, {"l1_norm": np.arange(12)}, every, 1e-4))
+    assert len(found) == 12 and all(row["agrees"] for row in found)
+
+
 @given(st.data(), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-7, 1e-3, 0.3]))
 def test_the_sweeps_metrics_lie_within_what_its_rounding_can_change(data, seed, noise):
     """Logits on a coarse grid, so that many scores tie; the bounds hold for all of them and are exact without noise."""
@@ -122,9 +205,10 @@ def test_the_sweeps_metrics_lie_within_what_its_rounding_can_change(data, seed, 
     labels = rng.integers(0, 2, count)
     cut = rng.integers(-2, 3, (count, 2)) * data.draw(st.sampled_from([0.0, 0.1, 1.0]))
     swept = cut + noise * rng.uniform(-1, 1, cut.shape)
-    found = measure(swept, labels)
-    for name, (low, high) in within(swept, cut, labels).items():
-        assert low - 1e-9 <= found[name] <= high + 1e-9, name
+    for rounding in (0.0, noise / 2):
+        found = measure(swept + rounding * rng.uniform(-1, 1, cut.shape), labels)
+        for name, (low, high) in within(swept, cut, labels, rounding).items():
+            assert low - 1e-9 <= found[name] <= high + 1e-9, name
 
 
 def test_without_ties_the_bounds_are_as_narrow_as_the_rounding():

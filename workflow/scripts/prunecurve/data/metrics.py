@@ -74,3 +74,11 @@ def auroc_within(scores: np.ndarray, positive: np.ndarray, m: float) -> tuple[fl
         return 0.0, 0.0
     most, least, _ = rounded_order(scores, positive, m)
     return float(1 - most.mean() / negatives), float(1 - least.mean() / negatives)
+
+
+def losses_within(scores: np.ndarray, m: float | np.ndarray) -> tuple[float, float]:
+    """Return the smallest and the largest log loss if each score can be m lower or higher.
+
+    scores: (N,), the log-odds of the true class of each input.
+    """
+    return float(np.logaddexp(0.0, -scores - m).mean()), float(np.logaddexp(0.0, m - scores).mean())

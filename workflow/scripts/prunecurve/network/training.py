@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from prunecurve.data.batches import Split, all_logits, as_input
 from prunecurve.errors import StudyError
 from prunecurve.network.conv_net import Architecture
+from prunecurve.network.gradients import safe_gradients
 from prunecurve.network.history import history_row
 from prunecurve.network.model_file import ModelFile
 from prunecurve.network.network_file import built, initial_seed, input_shape_of
@@ -144,7 +145,7 @@ def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
             schedule.step()
             continue
         inputs, labels = augmenter.batch(chosen)
-        with precision:
+        with precision, safe_gradients(model):
             logits = model(inputs)
         loss = nn.functional.cross_entropy(logits.float(), labels, weight=weight)
         optimiser.zero_grad()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunecurve.errors import StudyError
+from prunecurve.network.gradients import safe_gradients
 
 
 @contextmanager
@@ -154,7 +155,7 @@ def counted(model: nn.Module, example: Tensor) -> dict[str, int]:
     point operations of convolutions and matrix products; a MAC is two of them.
     """
     parameters = list(model.parameters())
-    with _gradients():
+    with _gradients(), safe_gradients(model):
         with FlopCounterMode(display=False) as counter:
             logits = model.eval().requires_grad_()(example.clone())
         gradients = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)

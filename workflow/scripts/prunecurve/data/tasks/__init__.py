@@ -22,7 +22,7 @@ also in a type hint without quotation marks.
     measure(logits, labels)                         the columns of curve.csv, from logits (N, C)
     counts(classes)                                 the columns that are exact counts, from which all metrics of
                                                     answers follow
-    within(by_sweep, by_surgery, labels)            bounds of the metrics that rounding can change
+    within(by_sweep, by_surgery, labels, rounding)  bounds of the metrics that rounding can change
     constants(curve)                                columns of the constant answer: `constant_accuracy`, and
                                                     `constant_balanced_accuracy` if it is not 0.5
     answers(curve, names)                           the most frequent answer in each row, and its share of the answers

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio, recalls_of
-from prunecurve.data.metrics import auroc, auroc_within, log_odds, ranked
+from prunecurve.data.metrics import auroc, auroc_within, log_odds, losses_within, ranked
 from prunecurve.data.pools import pools_of
 from prunecurve.errors import StudyError
 
@@ -139,23 +139,24 @@ def counts(classes: int) -> tuple[str, ...]:
     return tuple(f"{kind}_{label}" for kind in ("correct", "predicted") for label in range(classes))
 
 
-def within(by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray) -> dict[str, tuple[float, float]]:
+def within(
+    by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray, rounding: float = 0.0
+) -> dict[str, tuple[float, float]]:
     """Return the smallest and largest value of each metric of the order and the size of the logits.
 
     These are the values that the sweep can have, given the torch network; the counts do not show them. Computed from
-    the logits of the torch network (N, C), without the functions that computed the row. Let m be the largest difference
-    between the scores (log-odds) of the two networks. Each score can be m lower or higher.
+    the logits of the torch network (N, C), without the functions that computed the row. rounding: how much each logit
+    of the sweep can differ on another processor. Let m be the largest difference between the scores (log-odds) of the
+    two networks, and twice the rounding. Each score can be m lower or higher.
     """
     swept, cut = _scores(by_sweep), _scores(by_surgery)
-    m = np.abs(swept - cut).max(axis=0) + ROUNDING
+    m = np.abs(swept - cut).max(axis=0) + 2 * rounding + ROUNDING
     bounds = [auroc_within(cut[:, label], labels == label, m[label]) for label in np.unique(labels)]
-    rows = np.arange(len(labels))
-    loss, shift = float(np.logaddexp(0.0, -cut[rows, labels]).mean()), float(m.max())
-    top = {"top_5_accuracy": _top_within(by_sweep, by_surgery, labels)} if cut.shape[1] >= TOP_FROM else {}
+    top = {"top_5_accuracy": _top_within(by_sweep, by_surgery, labels, rounding)} if cut.shape[1] >= TOP_FROM else {}
     return {
         **top,
         "auroc": tuple(float(np.mean(ends)) for ends in zip(*bounds)),
-        "log_loss": (loss - shift, loss + shift),
+        "log_loss": losses_within(cut[np.arange(len(labels)), labels], m[labels]),
     }
 
 
@@ -174,13 +175,15 @@ def _scores(logits: np.ndarray) -> np.ndarray:
     return result
 
 
-def _top_within(by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+def _top_within(
+    by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray, rounding: float
+) -> tuple[float, float]:
     """Return the bounds of the top-5 accuracy: the order of two logits is certain only if they differ by more than 2 m.
 
-    m is the largest difference between the logits of the two networks.
+    m is the largest difference between the logits of the two networks, and the rounding.
     """
     cut = by_surgery.astype(np.float64)
-    m = float(np.abs(by_sweep.astype(np.float64) - cut).max())
+    m = float(np.abs(by_sweep.astype(np.float64) - cut).max()) + rounding
     ahead = cut - cut[np.arange(len(labels)), labels][:, None]
     # Of each input: the other classes that must, and that can, be before its own. Without m, ties go by class.
     must = (ahead > 2 * m).sum(axis=1)

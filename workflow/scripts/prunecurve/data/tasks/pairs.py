@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from prunecurve.data.basic_metrics import log_loss, ratio
-from prunecurve.data.metrics import auroc, auroc_within, average_precision, ranked, rounded_order
+from prunecurve.data.metrics import auroc, auroc_within, average_precision, losses_within, ranked, rounded_order
 from prunecurve.data.pools import SPLITS, pools_of
 from prunecurve.errors import StudyError
 
@@ -185,25 +185,28 @@ def counts(classes: int = 2) -> tuple[str, ...]:
     return COUNTS
 
 
-def within(by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray) -> dict[str, tuple[float, float]]:
+def within(
+    by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray, rounding: float = 0.0
+) -> dict[str, tuple[float, float]]:
     """Return the smallest and largest value of each metric of the order and the size of the logits.
 
     These are the values that the sweep can have, given the torch network; the counts do not show them. Computed from
-    the logits of the torch network (N, 2), without the functions that computed the row. Let m be the largest difference
-    between the scores (second minus first logit) of the two networks. Each score can be m lower or higher.
+    the logits of the torch network (N, 2), without the functions that computed the row. rounding: how much each logit
+    of the sweep can differ on another processor. Let m be the largest difference between the scores (second minus first
+    logit) of the two networks, and twice the rounding. Each score can be m lower or higher.
     """
     swept, cut = (logits.astype(np.float64) @ (-1.0, 1.0) for logits in (by_sweep, by_surgery))
-    m, same = float(np.abs(swept - cut).max()), labels == 1
-    loss = float(np.logaddexp(0.0, np.where(same, -cut, cut)).mean())
+    m, same = float(np.abs(swept - cut).max()) + 2 * rounding, labels == 1
+    loss = losses_within(np.where(same, cut, -cut), m)
     if same.all() or not same.any():
-        return {"auroc": (0.0, 0.0), "average_precision": (0.0, 1.0), "log_loss": (loss - m, loss + m)}
+        return {"auroc": (0.0, 0.0), "average_precision": (0.0, 1.0), "log_loss": loss}
     most, least, beside = rounded_order(cut, same, m)
     # In the order of the scores: the same pairs up to this one, and those that rounding can put beside it too.
     place = np.arange(1, len(most) + 1)
     return {
         "auroc": auroc_within(cut, same, m),
         "average_precision": (float((place / (place + most)).mean()), float((beside / (beside + least)).mean())),
-        "log_loss": (loss - m, loss + m),
+        "log_loss": loss,
     }
 
 
