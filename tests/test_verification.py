@@ -19,7 +19,8 @@ from prunecurve.files import read_rows
 from prunecurve.network.conv_net import Architecture
 from prunecurve.network.model_file import ModelFile
 from prunecurve.sweep.evaluation import Evaluator
-from prunecurve.verification.agreement import SIZES, require_agreement, rounding_error
+from prunecurve.network.costs import SIZES
+from prunecurve.verification.agreement import require_agreement, rounding_error
 from test_surgery import written
 
 METRICS = ("auroc", "average_precision", "log_loss")

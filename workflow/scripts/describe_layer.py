@@ -9,6 +9,7 @@ from prunecurve.network.layer_file import save_layer
 from prunecurve.network.layers import PrunableLayer
 from prunecurve.network.model_file import add_model, model_file
 from prunecurve.network.network_file import load_network, prepare_torch
+from prunecurve.verification.confirmed import Confirmation
 
 
 def options() -> argparse.ArgumentParser:
@@ -23,8 +24,10 @@ def work(arguments: argparse.Namespace) -> None:
     # One thread: the largest pass is one of a single input.
     prepare_torch("cpu", 1)
     model, shape, leaf_modules = load_network(model_file(arguments))
-    layer = describe(PrunableLayer(model, arguments.layer, shape, leaf_modules=leaf_modules))
-    log.info("%s: %d channels, %s; backend %s", layer.name, layer.channels, layer.weight.shape, layer.backend)
+    found = PrunableLayer(model, arguments.layer, shape, leaf_modules=leaf_modules)
+    layer = describe(found, Confirmation(model, shape).by(found))
+    about = layer.name, layer.channels, layer.weight.shape, layer.backend, layer.verified_by
+    log.info("%s: %d channels, %s; backend %s; verified by %s", *about)
     save_layer(arguments.output, layer)
 
 

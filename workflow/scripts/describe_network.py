@@ -5,9 +5,11 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import atomic, write_rows
+from prunecurve.network.cutting import with_random_constants
 from prunecurve.network.layer_table import layer_table, layer_text
 from prunecurve.network.network_file import prepare_torch
 from prunecurve.network.untrained import add_untrained, untrained
+from prunecurve.verification.confirmed import Confirmation
 
 
 def options() -> argparse.ArgumentParser:
@@ -20,9 +22,10 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     prepare_torch("cpu", 1)
-    # Only shapes matter, so the network need not be trained.
+    # It need not be trained. But where a scale starts with zeros, the removal of its channels would show nothing.
     model, input_shape = untrained(arguments)
-    rows = layer_table(model, input_shape, arguments.leaf_modules)
+    model = with_random_constants(model)
+    rows = layer_table(model, input_shape, arguments.leaf_modules, Confirmation(model, input_shape).by)
     write_rows(arguments.table, rows)
     with atomic(arguments.text) as temporary:
         text = layer_text(rows, input_shape)

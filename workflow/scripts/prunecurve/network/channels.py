@@ -111,7 +111,9 @@ class Channels(fx.Interpreter):
         if path not in self._makers:
             if path in self._followers:
                 return self._of_follower(path)
-            return self._refused.get(path, NOT_RUN)
+            inside = next((node.target for node in self.module.graph.nodes if _is_inside(path, node)), None)
+            why = f"it lies inside {inside}, which torch.fx does not look into" if inside else NOT_RUN
+            return self._refused.get(path, why)
         roots = self._roots[self._makers[path].numpy()]
         reasons = [self._frozen[root] for root in roots if root in self._frozen]
         if reasons:
@@ -361,6 +363,10 @@ class Channels(fx.Interpreter):
             channels = self._along(labels, dim, probe.what)
             probe.followed = self._followers.setdefault(probe.node.target, channels)
             self._unite(channels, probe.followed)
+
+
+def _is_inside(path: str, node: fx.Node) -> bool:
+    return node.op == "call_module" and path.startswith(f"{node.target}.")
 
 
 def _spread(channels: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -19,11 +19,14 @@ def copied(module: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def randomised(module: nn.Module) -> nn.Module:
-    """Return a copy of a module with random positive parameters and buffers: zeros would hide effects."""
+def with_random_constants(module: nn.Module, every: bool = False) -> nn.Module:
+    """Return a copy of a module with random positive numbers in place of parameters and buffers that are constant.
+
+    Zeros and ones, a usual start, would hide what an operation does. every: in place of all parameters and buffers.
+    """
     random, other = torch.Generator().manual_seed(0), copy.deepcopy(module)
     for tensor in (*other.parameters(), *other.buffers()):
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and tensor.numel() and (every or (tensor == tensor.flatten()[0]).all()):
             tensor.copy_(torch.rand(tensor.shape, generator=random) + 0.5)
     return other
 
@@ -70,7 +73,7 @@ def cuttable(module: nn.Conv2d | nn.Linear, shape: Sequence[int]) -> tuple[bool,
     shape: of what it reads.
     """
     dim = 1 if isinstance(module, nn.Conv2d) else -1
-    layer, given = randomised(module).cpu(), torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    layer, given = with_random_constants(module).cpu(), torch.randn(*shape, generator=torch.Generator().manual_seed(0))
     inputs, outputs = torch.arange(1, shape[dim]), torch.arange(1, len(module.weight))
 
     def same(expected: Tensor, rows: Tensor | None, columns: Tensor | None, given: Tensor) -> bool:

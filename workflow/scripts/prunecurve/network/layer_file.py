@@ -36,7 +36,8 @@ class LayerFile(NamedTuple):
     stored. zero_filter: float32, what the layers that read the channels get if all filters are zero, (P, h, w) or, for
     torch, all of it in one row (E,). map_size: M × N of the map after the activation. params, macs: (P,), the size of
     the network without K channels, for K = 0 … P−1. signed: why nothing can be measured behind an activation; empty if
-    it can. linears: the linear layers after the pruned one; empty for torch.
+    it can. verified_by: how removals are verified, see verification/confirmed.py. linears: the linear layers after the
+    pruned one; empty for torch.
     """
 
     name: str
@@ -51,6 +52,7 @@ class LayerFile(NamedTuple):
     params: np.ndarray
     macs: np.ndarray
     signed: str
+    verified_by: str
     linears: tuple[Linear, ...]
 
     @property
@@ -104,6 +106,7 @@ def load_layer(path: str | os.PathLike[str]) -> LayerFile:
             params=arrays["params"],
             macs=arrays["macs"],
             signed=str(arrays["signed"]),
+            verified_by=str(arrays["verified_by"]),
             linears=linears,
         )
     except KeyError as error:

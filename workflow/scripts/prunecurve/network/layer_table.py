@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -16,6 +16,7 @@ from prunecurve.network.layers import Analysis, NotPrunable, PrunableLayer, exam
 from prunecurve.network.tracing import times
 
 COLUMNS = ("group", "together_with", "params", "params_share", "macs", "macs_share", "backend", "passes", "signed")
+COLUMNS += ("verified_by",)
 WIDTH = 100
 HEADER = ("layer", "kind", "channels", "group", "parameters", "", "MACs", "", "backend", "passes")
 NOTES = """\
@@ -48,7 +49,10 @@ def macs_of(traced: fx.GraphModule, example: Tensor) -> dict[fx.Node, int]:
 
 
 def layer_table(
-    model: nn.Module, input_shape: Sequence[int], leaf_modules: Sequence[str] = ()
+    model: nn.Module,
+    input_shape: Sequence[int],
+    leaf_modules: Sequence[str] = (),
+    verified_by: Callable[[PrunableLayer], str] = lambda layer: "",
 ) -> list[dict[str, object]]:
     """Return one row per Conv2d and Linear of a network that reads inputs (C, S, S), in the order of the network.
 
@@ -56,29 +60,41 @@ def layer_table(
     number compute the same channels. together_with: the other layers of the group, separated by spaces. params, macs:
     those of the weights that compute or read the channels, for one input; params_share, macs_share: of the whole
     network. backend: see `LayerFile`. passes: the cost of evaluating every K of one ranking, in forward passes of the
-    whole network. signed: see `PrunableLayer.signed`. refused: why the layer can't be pruned; the columns between are then empty. leaf_modules: see
-    `traced_network`. Raises StudyError if the network can't be analysed.
+    whole network. signed: see `PrunableLayer.signed`. verified_by: how removals are verified. refused: why the layer
+    can't be pruned; the columns between are then empty.
+
+    leaf_modules: see `traced_network`. verified_by: a function that returns it, or raises NotPrunable. Raises
+    StudyError if the network can't be analysed.
     """
     analysis = Analysis.of(model, input_shape, leaf_modules)
     macs = macs_of(analysis.traced, example_of(analysis.traced, input_shape))
     values = values_of(analysis.traced, input_shape)
-    rows, groups = [], {}
-    for path in layer_nodes(analysis.traced):
-        module = analysis.traced.get_submodule(path)
-        row = {"layer": path, "kind": type(module).__name__, "channels": len(module.weight)}
+    rows, groups, verified = [], {}, {}
+    for path, module in _layers(model, analysis.traced).items():
+        row = {"layer": path, "kind": "Conv2d" if isinstance(module, nn.Conv2d) else "Linear"}
+        row["channels"] = len(module.weight)
         try:
             layer = PrunableLayer(model, path, input_shape, analysis)
+            makers = tuple(layer.group.makers)
             # The layers of a group are removed together.
-            if tuple(layer.group.makers) not in groups:
+            if makers not in groups:
                 layer.require_smaller(values)
+                verified[makers] = verified_by(layer)
         except NotPrunable as refusal:
             rows.append(row | dict.fromkeys(COLUMNS, "") | {"refused": refusal.reason})
         else:
-            makers = tuple(layer.group.makers)
             group = groups.setdefault(makers, len(groups) + 1)
             others = " ".join(name for name in makers if name != path)
-            rows.append(row | {"group": group, "together_with": others} | _costs(layer, macs) | {"refused": ""})
+            about = {"group": group, "together_with": others} | _costs(layer, macs)
+            rows.append(row | about | {"verified_by": verified[makers], "refused": ""})
     return rows
+
+
+def _layers(model: nn.Module, traced: fx.GraphModule) -> dict[str, nn.Module]:
+    """Return each Conv2d and Linear by its path: those that run in the order of the network, then the others."""
+    run = {path: traced.get_submodule(path) for path in layer_nodes(traced)}
+    others = {path: each for path, each in model.named_modules() if isinstance(each, nn.Conv2d | nn.Linear)}
+    return run | {path: each for path, each in others.items() if path not in run}
 
 
 def _costs(layer: PrunableLayer, macs: Mapping[fx.Node, int]) -> dict[str, object]:
@@ -117,15 +133,16 @@ def _all_ks(layer: PrunableLayer, backend: str, macs: Mapping[fx.Node, int]) -> 
 def belonging(traced: fx.GraphModule, group: Group, macs: Mapping[fx.Node, int]) -> tuple[int, int]:
     """Return the parameters and MACs of the weights that compute or read the channels of a group."""
     params = products = Fraction(0)
-    for path in {name: None for part in group[1:] for name in part}:
+    for path in group.modules():
         module = traced.get_submodule(path)
-        parts = [part[path] for part in group[1:] if path in part]
+        parts = [part[path] for part in (group.makers, group.followers, group.readers) if path in part]
         # The share of the weights whose output and input both belong to no channel of the group.
         left = math.prod(Fraction(int((numbers < 0).sum()), numbers.size) for numbers in parts)
         products += (1 - left) * sum(macs[node] for node in macs if node.op == "call_module" and node.target == path)
         outputs = group.makers.get(path, group.followers.get(path, np.array([])))
         for name, parameter in module.named_parameters(recurse=False):
             params += int((outputs >= 0).sum()) if name == "bias" else (1 - left) * parameter.numel()
+    params += sum(int((numbers >= 0).sum()) for numbers in group.parameters.values())
     return int(params), int(products)
 
 

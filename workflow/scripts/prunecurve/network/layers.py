@@ -84,7 +84,7 @@ class PrunableLayer:
         """
         self.input_shape = tuple(input_shape)
         self.traced, self._labels, self.classes = analysis or Analysis.of(model, input_shape, leaf_modules)
-        node = _node_of(self.traced, path)
+        node = _node_of(self.traced, path, self._labels)
         self.path, self.module = node.target, self._module(node)
         self.channels = len(self.module.weight)
         if reason := self._labels.refusal(self.path):
@@ -383,8 +383,8 @@ def layer_nodes(traced: fx.GraphModule) -> dict[str, fx.Node]:
     return nodes
 
 
-def _node_of(traced: fx.GraphModule, path: str) -> fx.Node:
-    """Return the first call of a layer. Raises StudyError if it is not in the network or no Conv2d or Linear."""
+def _node_of(traced: fx.GraphModule, path: str, labels: Channels) -> fx.Node:
+    """Return the first call of a layer. Raises StudyError if it is not in the network, or not run as a layer."""
     nodes = layer_nodes(traced)
     layers = list(nodes)
     if path == "last":
@@ -394,13 +394,12 @@ def _node_of(traced: fx.GraphModule, path: str) -> fx.Node:
         return nodes[convolutions[-1]]
     if path in nodes:
         return nodes[path]
-    modules = dict(traced.named_modules())
-    if path and path in modules:
-        own = traced.meta.get(CLASSES, {}).get(path, type(modules[path]))
-        is_not = (
-            "with a forward method of its own" if issubclass(own, nn.Conv2d | nn.Linear) else "not a Conv2d or Linear"
+    if own := traced.meta[CLASSES].get(path):
+        if issubclass(own, nn.Conv2d | nn.Linear):
+            raise NotPrunable(path, labels.refusal(path))
+        raise StudyError(
+            f"layer: {path} is a {own.__name__}, not a Conv2d or Linear; allowed: last, {', '.join(layers)}"
         )
-        raise StudyError(f"layer: {path} is a {own.__name__}, {is_not}; allowed: last, {', '.join(layers)}")
     near = difflib.get_close_matches(path, layers, n=3) or layers
     raise StudyError(f"layer: {path} is not in the network; nearest: {', '.join(near)}")
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, fx
 
-from prunecurve.network.cutting import copied, keep_followed, randomised
+from prunecurve.network.cutting import copied, keep_followed, with_random_constants
 
 
 class Mixed(Exception):
@@ -41,7 +41,7 @@ class Probe:
         self.followed: Tensor | None = None
         self._interpreter, self._labels, self._root = interpreter, labels, root
         if node.op == "call_module":
-            self._module = randomised(interpreter.module.get_submodule(node.target))
+            self._module = with_random_constants(interpreter.module.get_submodule(node.target))
         # Operands of which only the size counts.
         self._sizes_of: list[fx.Node] = []
         self._drawn = {each: self._random(each, seed) for seed, each in enumerate(given)}

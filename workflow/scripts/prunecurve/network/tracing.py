@@ -1,9 +1,11 @@
 """The graph of a network, traced with torch.fx, in which no operation overwrites a value."""
 
+import contextlib
 import copy
 import difflib
 import fnmatch
 import inspect
+import io
 import math
 import os
 import sys
@@ -106,7 +108,8 @@ def traced_network(
     _without_views(traced)
     parameter = next(traced.parameters(), torch.zeros(0))
     try:
-        with torch.no_grad():
+        # ShapeProp prints the traceback of an error, which is the user's.
+        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
             # Two inputs: an operation on the first dimension is then not one on each channel.
             ShapeProp(traced).propagate(torch.zeros(2, *input_shape, device=parameter.device))
     except Exception as error:

@@ -14,9 +14,10 @@ from prunecurve.data.batches import Split, all_logits
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, remedy
 from prunecurve.sweep.evaluation import Evaluator
+from prunecurve.verification.confirmed import PERTURBATION
+from prunecurve.verification.perturbation import Perturbation
 from prunecurve.verification.surgery import operated, size_of
 
-SIZES = ("params", "macs")
 # The digits that a CSV file and a sum in another order lose.
 EXACT = 1e-9
 # Counts of more classes than this appear in a message only if they differ.
@@ -41,10 +42,11 @@ def compare(
 ) -> dict[str, object]:
     """Compare a stored row and the sweep's logits with the logits of the pruned torch network, both (N, C).
 
-    size: the parameters and MACs of the pruned torch network. effect, error: see `allowed_difference`. They agree if no
-    logit differs by more than that, both networks predict the same, and the row is that of the torch network: its sizes
-    are `size`, its counts and all metrics that follow from them are the same, and the other metrics differ by no more
-    than the difference between the logits, and rounding on another processor, can change (see `within` of the task).
+    size: the parameters and MACs of the pruned torch network, empty if they were not counted. effect, error: see
+    `allowed_difference`. They agree if no logit differs by more than that, both networks predict the same, and the row
+    is that of the torch network: its sizes are `size`, its counts and all metrics that follow from them are the same,
+    and the other metrics differ by no more than the difference between the logits, and rounding on another processor,
+    can change (see `within` of the task).
     There is one exception for predictions. If the two largest logits of an input are almost equal, rounding can change
     its prediction. A prediction that changed, in the sweep or in the row, is accepted if the logits of both predictions
     differ by at most a tenth of the allowed difference, or what the error can change, and the input is counted in
@@ -55,7 +57,7 @@ def compare(
     # The row can come from another processor than the logits of the sweep.
     elsewhere = min(tolerance, max(ROUNDING * float(np.abs(by_surgery).max()), explained))
     exact, allowed = of_task.counts(by_sweep.shape[1]), of_task.within(by_sweep, by_surgery, labels, elsewhere)
-    names = (*exact, *allowed, *SIZES)
+    names = (*exact, *allowed, *size)
     row = {name: float(stored[name]) if name in allowed else int(stored[name]) for name in names}
     margin = max(tolerance / 10, 2 * explained)
     nearest = _nearest(by_surgery, labels, margin, of_task, {name: row[name] for name in exact})
@@ -149,11 +151,11 @@ def verify(
     orders: the rankings (P,) by name. rows: the path of the sweep's CSV file by (ranking, removal, K). If several
     rankings remove the same set of channels, the pruned network is evaluated only once.
     """
-    layer = evaluator.layer.name
-    example = next(split.batches(1))[0]
+    layer, example = evaluator.layer.name, next(split.batches(1))[0]
+    perturbation = Perturbation(model, layer, example) if evaluator.layer.verified_by == PERTURBATION else None
 
     def cut(removal: str, channels: np.ndarray) -> nn.Module:
-        return operated(model, layer, np.sort(channels), removal, example, evaluator.mean_features)
+        return operated(model, layer, np.sort(channels), removal, example, evaluator.mean_features, perturbation)
 
     unpruned = all_logits(model, split)
     surgical: dict[tuple[str, bytes], np.ndarray] = {}
@@ -165,14 +167,17 @@ def verify(
         for k, key in keys.items():
             if key not in surgical:
                 surgical[key] = all_logits(cut(removal, order[:k]), split)
+            # A perturbation makes no smaller network that could be counted.
             if (removal, k) not in sizes:
-                sizes[removal, k] = size_of(model, layer, np.sort(order[:k]), removal, example)
+                counts = {} if perturbation else size_of(model, layer, np.sort(order[:k]), removal, example)
+                sizes[removal, k] = counts
         effect = max(float(np.abs(surgical[key] - unpruned).max()) for key in keys.values())
         for k, swept in zip(ks, evaluator.logits(order, ks, removal)):
             stored, by_surgery, error = _row_of(k, rows[criterion, removal, k]), surgical[keys[k]], 0.0
             if np.abs(swept - by_surgery).max() > allowed_difference(tolerance, effect, by_surgery):
                 error = rounding_error(cut(removal, order[:k]), split, by_surgery)
-            yield {"criterion": criterion, "removal": removal, "k": k} | compare(
+            about = {"criterion": criterion, "removal": removal, "k": k, "verified_by": evaluator.layer.verified_by}
+            yield about | compare(
                 stored, swept, by_surgery, evaluator.labels, tolerance, sizes[removal, k], task, effect, error
             )
 

@@ -5,7 +5,7 @@ analysis that it rests on (network/layers.py), is used here.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,21 +16,22 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from prunecurve.errors import StudyError
 from prunecurve.network.gradients import safe_gradients
+from prunecurve.verification.perturbation import Entries, Perturbation
 
 
 @contextmanager
-def _gradients():
+def gradients():
     """Record gradients, which Torch-Pruning follows from layer to layer, whatever mode the caller is in."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
 
-def _graph(model: nn.Module, example: Tensor) -> torch_pruning.DependencyGraph:
+def graph_of(model: nn.Module, example: Tensor) -> torch_pruning.DependencyGraph:
     """Return Torch-Pruning's graph of a network, traced with an input (n, C, S, S)."""
     return torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
 
 
-def _group(graph: torch_pruning.DependencyGraph, model: nn.Module, layer: str, removed: np.ndarray):
+def group_of(graph: torch_pruning.DependencyGraph, model: nn.Module, layer: str, removed: np.ndarray):
     """Return Torch-Pruning's group: the modules that depend on these channels of a layer, with their entries.
 
     Raises StudyError if it has other channels of the layer: Torch-Pruning follows some reshapes wrongly.
@@ -39,7 +40,7 @@ def _group(graph: torch_pruning.DependencyGraph, model: nn.Module, layer: str, r
     prune = torch_pruning.prune_conv_out_channels
     if isinstance(module, nn.Linear):
         prune = torch_pruning.prune_linear_out_channels
-    group = graph.get_pruning_group(module, prune, idxs=[int(channel) for channel in removed])
+    group = graph.get_pruninggroup_of(module, prune, idxs=[int(channel) for channel in removed])
     for item in group:
         if item.dep.target.module is module and prune == item.dep.handler and set(item.idxs) != set(map(int, removed)):
             raise StudyError(
@@ -64,85 +65,86 @@ def structural_all(model: nn.Module, removed: Mapping[str, np.ndarray], example:
     removed: channel numbers of the whole network, by the module path of the layer. One layer after the other is cut:
     the numbers of a layer's own channels do not depend on the others. example: as for `structural`.
     """
-    with _gradients():
+    with gradients():
         small = copy.deepcopy(model).eval().requires_grad_()
         # The graph knows the modules and how they are connected, which the removal does not change.
-        graph = _graph(small, example)
+        graph = graph_of(small, example)
         for layer, channels in removed.items():
             if len(channels):
-                _group(graph, small, layer, channels).prune()
+                group_of(graph, small, layer, channels).prune()
     return small.to(memory_format=torch.channels_last)
 
 
-def _items(
-    model: nn.Module, layer: str, removed: np.ndarray, example: Tensor
-) -> list[tuple[nn.Conv2d | nn.Linear, bool, list[int]]]:
-    """Return the convolutions and linear layers of a group: module, whether it reads the channels, entries concerned.
+def items_of(
+    model: nn.Module, layer: str, removed: np.ndarray, example: Tensor, perturbation: Perturbation | None = None
+) -> list[Entries]:
+    """Return the entries of all convolutions and linear layers that belong to these channels of a layer.
 
-    A depthwise convolution is left out: it neither computes channels from others nor mixes them.
+    Torch-Pruning finds them, or a perturbation of the layer. A depthwise convolution is left out: it neither computes
+    channels from others nor mixes them.
     """
-    if not len(removed):
-        return []
-    found, graph = [], _graph(model, example)
-    for item in _group(graph, model, layer, removed):
-        module = item.dep.target.module
-        depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
-        if isinstance(module, nn.Conv2d | nn.Linear) and not depthwise:
-            found.append((module, bool(graph.is_in_channel_pruning_fn(item.dep.handler)), list(item.idxs)))
+    if perturbation is not None or not len(removed):
+        return perturbation.items(removed) if len(removed) else []
+    found = []
+    with gradients():
+        copied = copy.deepcopy(model).eval().requires_grad_()
+        graph, paths = graph_of(copied, example), {module: path for path, module in copied.named_modules()}
+        for item in group_of(graph, copied, layer, removed):
+            module = item.dep.target.module
+            depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
+            if isinstance(module, nn.Conv2d | nn.Linear) and not depthwise:
+                reads = bool(graph.is_in_channel_pruning_fn(item.dep.handler))
+                found.append(Entries(paths[module], reads, list(item.idxs)))
     return found
 
 
-def zeroed(model: nn.Module, layer: str, removed: np.ndarray, example: Tensor) -> nn.Module:
+def zeroed(model: nn.Module, items: Iterable[Entries]) -> nn.Module:
     """Return a copy of the network with `weight[c] = 0` for removed channels, as in the reference experiment.
 
-    If several layers compute the channels, as Torch-Pruning says, the weights of all are zero.
+    If several layers compute the channels, the weights of all are zero.
     """
-    with _gradients():
-        copied = copy.deepcopy(model).eval().requires_grad_()
-        items = _items(copied, layer, removed, example)
+    copied = copy.deepcopy(model).eval()
     with torch.no_grad():
-        for module, reads, entries in items:
+        for path, reads, numbers in items:
             if not reads:
-                module.weight[torch.as_tensor(entries)] = 0
+                copied.get_submodule(path).weight[torch.as_tensor(numbers)] = 0
     return copied
 
 
-def mean_replaced(
-    model: nn.Module, layer: str, removed: np.ndarray, example: Tensor, mean_features: np.ndarray
-) -> nn.Module:
+def overwritten(model: nn.Module, items: Iterable[Entries], values: np.ndarray | None = None) -> nn.Module:
     """Return a copy of the network in which constant maps replace removed channels where other layers read them.
 
-    mean_features: float32, what all layers that read the channels get, one after the other in the order in which the
-    network runs them. Torch-Pruning says which modules read the channels, and which of their inputs.
+    values: float32, what all layers that read the channels get, one after the other in the order in which the network
+    runs them; None means zeros.
     """
-    with _gradients():
-        copied = copy.deepcopy(model).eval().requires_grad_()
-        items = _items(copied, layer, removed, example)
-    entries: dict[nn.Module, list[int]] = {}
-    for module, reads, indices in items:
+    copied, entries = copy.deepcopy(model).eval(), {}
+    for path, reads, numbers in items:
         if reads:
-            entries.setdefault(module, []).extend(indices)
-    overwriting = _Overwriting(entries, torch.from_numpy(np.array(mean_features, np.float32)).flatten())
+            entries.setdefault(copied.get_submodule(path), []).extend(numbers)
+    flat = None if values is None else torch.from_numpy(np.array(values, np.float32)).flatten()
+    hook = _Overwriting(entries, flat)
     for module in entries:
-        module.register_forward_pre_hook(overwriting)
+        module.register_forward_pre_hook(hook)
     return copied
 
 
 class _Overwriting:
     """A hook of several modules that overwrites channels (of a convolution) or features (of a linear layer) they read.
 
-    The values come one after the other, call by call; after the last call of a pass the first follows.
+    The values come one after the other, call by call; after the last call of a pass the first follows. None: zeros.
     """
 
-    def __init__(self, entries: dict[nn.Module, list[int]], values: Tensor) -> None:
+    def __init__(self, entries: dict[nn.Module, list[int]], values: Tensor | None) -> None:
         self.entries, self.values, self.place = entries, values, 0
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
         given = inputs[0].clone()
         dim, count = 1 if isinstance(module, nn.Conv2d) else -1, given[0].numel()
+        chosen = torch.tensor(self.entries[module])
+        if self.values is None:
+            return (given.index_fill_(dim, chosen, 0.0),)
         maps = self.values[self.place : self.place + count].reshape(1, *given.shape[1:]).to(given.dtype)
         self.place = (self.place + count) % len(self.values)
-        chosen = torch.tensor(self.entries[module])
         given.index_copy_(dim, chosen, maps.expand(given.shape).index_select(dim, chosen))
         return (given,)
 
@@ -155,28 +157,39 @@ def counted(model: nn.Module, example: Tensor) -> dict[str, int]:
     point operations of convolutions and matrix products; a MAC is two of them.
     """
     parameters = list(model.parameters())
-    with _gradients(), safe_gradients(model):
+    with gradients(), safe_gradients(model):
         with FlopCounterMode(display=False) as counter:
             logits = model.eval().requires_grad_()(example.clone())
-        gradients = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
-    used = [each for each, gradient in zip(parameters, gradients) if gradient is not None]
+        found = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
+    used = [each for each, gradient in zip(parameters, found) if gradient is not None]
     return {"params": sum(each.numel() for each in used), "macs": counter.get_total_flops() // 2}
 
 
 def operated(
-    model: nn.Module, layer: str, removed: np.ndarray, removal: str, example: Tensor, mean_features: np.ndarray
+    model: nn.Module,
+    layer: str,
+    removed: np.ndarray,
+    removal: str,
+    example: Tensor,
+    mean_features: np.ndarray,
+    perturbation: Perturbation | None = None,
 ) -> nn.Module:
     """Return the torch network after the removal of these channels of a layer.
 
     layer: its module path. removed: sorted channel numbers (K,). removal: a key of `removal.REMOVALS`. example: one
-    input (1, C, S, S). mean_features: see `mean_replaced`. Raises StudyError for an unknown removal.
+    input (1, C, S, S). mean_features: the values for `overwritten`. perturbation: of the layer, in place of
+    Torch-Pruning; structural removal then means zeros where the channels are read. Raises StudyError for an unknown
+    removal.
     """
-    if removal == "structural":
+    if removal == "structural" and perturbation is None:
         return structural(model, layer, removed, example)
+    items = items_of(model, layer, removed, example, perturbation)
+    if removal == "structural":
+        return overwritten(model, items)
     if removal == "zero_weights":
-        return zeroed(model, layer, removed, example)
+        return zeroed(model, items)
     if removal == "mean_replacement":
-        return mean_replaced(model, layer, removed, example, mean_features)
+        return overwritten(model, items, mean_features)
     raise StudyError(f"sweep.removals: {removal!r} has no implementation in verification/surgery.py; add one")
 
 
@@ -185,6 +198,5 @@ def size_of(model: nn.Module, layer: str, removed: np.ndarray, removal: str, exa
 
     With mean_replacement it is the size of the smaller network: the mean maps become part of a bias.
     """
-    if removal == "zero_weights":
-        return counted(zeroed(model, layer, removed, example), example)
-    return counted(structural(model, layer, removed, example), example)
+    small = copy.deepcopy(model) if removal == "zero_weights" else structural(model, layer, removed, example)
+    return counted(small, example)

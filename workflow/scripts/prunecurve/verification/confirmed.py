@@ -1,0 +1,100 @@
+"""Whether removals from a layer can be verified, and how: half of its channels are removed, once, in both ways.
+
+A layer is listed as prunable only if this agrees with the network that the sweep evaluates.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch_pruning
+from torch import Tensor, nn
+
+from prunecurve.network.layers import NotPrunable, PrunableLayer, values_of
+from prunecurve.network.smaller import run_smaller
+from prunecurve.network.tracing import one_line
+from prunecurve.verification.perturbation import Perturbation
+from prunecurve.verification.surgery import gradients, graph_of, group_of, overwritten, structural
+
+SURGERY, PERTURBATION = "surgery", "perturbation"
+# The largest difference between logits that is accepted, as a share of the effect of the removal, and of the logits.
+SHARE, ROUNDING = 0.01, 1e-5
+
+
+class Confirmation:
+    """Tries removals from the layers of one network, with one graph of Torch-Pruning for all of them."""
+
+    def __init__(self, model: nn.Module, input_shape: Sequence[int]) -> None:
+        """Prepare a copy of a network that reads inputs (C, S, S)."""
+        self._model = copy.deepcopy(model).cpu().eval().requires_grad_()
+        # The inputs of `values_of`.
+        self._images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
+        self._unpruned, self._graph, self._values = _logits(self._model, self._images), None, None
+        try:
+            with gradients():
+                self._graph = graph_of(self._model, self._images[:1])
+        # The library fails in many ways where it can't follow a network; each layer then says so.
+        except Exception as error:
+            self._problem = one_line(error)
+
+    def by(self, layer: PrunableLayer) -> str:
+        """Return how removals from a layer are verified: SURGERY by Torch-Pruning, else PERTURBATION.
+
+        Raises NotPrunable if neither gives the logits of the smaller network that the sweep evaluates.
+        """
+        if layer.channels == 1:
+            return SURGERY
+        removed = np.arange(0, layer.channels, 2)
+        self._values = self._values or values_of(layer.traced, layer.input_shape)
+        kept = np.setdiff1d(np.arange(layer.channels), removed)
+        ours = run_smaller(layer.traced, layer.group, kept, self._values).detach()
+        problem = self._problem if self._graph is None else self._surgery_fails(layer.path, removed, ours)
+        if not problem:
+            return SURGERY
+        items = Perturbation(self._model, layer.path, self._images[:1]).items(removed)
+        if self._agrees(ours, _logits(overwritten(self._model, items), self._images)):
+            return PERTURBATION
+        raise NotPrunable(layer.path, f"its removal can't be verified (Torch-Pruning: {problem})")
+
+    def _agrees(self, ours: Tensor, theirs: Tensor) -> bool:
+        effect, size = (theirs - self._unpruned).abs().max(), theirs.abs().max()
+        return bool((ours - theirs).abs().max() <= max(SHARE * effect, ROUNDING * size))
+
+    def _surgery_fails(self, path: str, removed: np.ndarray, ours: Tensor) -> str:
+        """Return what is wrong with the library's smaller network, empty if nothing is."""
+        try:
+            with gradients():
+                group = group_of(self._graph, self._model, path, removed)
+            if any(isinstance(item.dep.target.module, nn.Parameter) for item in group):
+                theirs = _logits(structural(self._model, path, removed, self._images[:1]), self._images)
+            else:
+                with _undone(group):
+                    group.prune(record_history=False)
+                    theirs = _logits(self._model, self._images)
+        except Exception as error:
+            return one_line(error)
+        return "" if self._agrees(ours, theirs) else "its smaller network gives other logits"
+
+
+@torch.inference_mode()
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    return model(images)
+
+
+@contextmanager
+def _undone(group: torch_pruning.dependency.Group) -> Iterator[None]:
+    """Let the modules of a group be as they were, afterwards: a graph for each layer would take minutes."""
+
+    def copied(value: object) -> object:
+        return copy.copy(value) if isinstance(value, dict | list) else value
+
+    modules = {item.dep.target.module for item in group}
+    before = [(module, {name: copied(value) for name, value in vars(module).items()}) for module in modules]
+    try:
+        yield
+    finally:
+        for module, attributes in before:
+            vars(module).clear()
+            vars(module).update(attributes)
