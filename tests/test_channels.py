@@ -311,12 +311,19 @@ def through(operation, **modules: nn.Module):
     return Network(forward, first=conv(3, 8), last=conv(8, 6), head=nn.Linear(6, 4), **modules)
 
 
+@torch.fx.wrap
+def halves(x):
+    """The first four channels are treated in another way."""
+    return torch.cat([x[:, :4] * 2, x[:, 4:]], 1)
+
+
 def shuffled(net, x):
     batch, channels, height, width = x.size()
     return x.view(batch, 2, channels // 2, height, width).transpose(1, 2).reshape(batch, channels, height, width)
 
 
-MIXES = "mixes channels, or is not known not to"
+MIXES = "mixes channels"
+COMPUTES = "computes with the number of channels, or has a constant for each of them"
 DIVIDES = "divides its channels or fixes their number; flatten(1) does not"
 REFUSED = {
     "GroupNorm": (through(lambda net, x: net.norm(x), norm=nn.GroupNorm(4, 8)), f"norm (GroupNorm) {MIXES}"),
@@ -326,7 +333,7 @@ REFUSED = {
     "shuffle": (through(shuffled), f"view {DIVIDES}"),
     "PixelShuffle": (
         through(lambda net, x: net.grow(torch.cat([net.up(x), x], 1)), up=conv(8, 24), grow=nn.PixelShuffle(2)),
-        f"grow (PixelShuffle) {MIXES}",
+        f"grow (PixelShuffle) {DIVIDES}",
     ),
     "grouped": (
         through(lambda net, x: net.groups(x), groups=conv(8, 8, groups=2)),
@@ -337,18 +344,12 @@ REFUSED = {
     "chunk": (through(lambda net, x: torch.cat(x.chunk(2, 1), 1)), f"chunk {DIVIDES}"),
     "mean": (through(lambda net, x: x - x.mean(1, keepdim=True)), f"mean {MIXES}"),
     "sort": (through(lambda net, x: x.sort(1)[0]), f"sort {MIXES}"),
-    "parameter": (
-        through(lambda net, x: x * net.norm.weight.view(1, -1, 1, 1), norm=nn.BatchNorm2d(8)),
-        f"mul {MIXES}",
+    "weights of channels": (
+        through(lambda net, x: x * (torch.arange(x.size(1)) + 1).view(1, -1, 1, 1)),
+        f"mul {COMPUTES}",
     ),
-    "spatial": (
-        through(lambda net, x: x * torch.sigmoid(net.attention(x)), attention=conv(8, 1)),
-        "several of its channels can only be removed together",
-    ),
-    "stacked": (
-        through(lambda net, x: x.expand(4, -1, -1, -1, -1).mean(0)),
-        f"expand {DIVIDES}",
-    ),
+    "cumulative": (through(lambda net, x: x.cumsum(1)), f"cumsum {MIXES}"),
+    "own function": (through(lambda net, x: halves(x)), f"halves {COMPUTES}"),
     "expanded": (
         through(lambda net, x: x * net.gate(x.mean((2, 3), keepdim=True)).expand(-1, 8, 8, 8), gate=conv(8, 8)),
         f"expand {DIVIDES}",
@@ -523,12 +524,19 @@ def test_channels_that_look_independent_and_are_not_are_refused(name):
     ids=["mean", "size", "slice"],
 )
 def test_a_network_that_computes_with_the_number_of_channels_is_refused(operation):
-    """Of all jobs, only describe_layer checks it; the table of the layers says it too."""
-    layer = PrunableLayer(through(operation).eval(), "first", (3, 8, 8))
-    with pytest.raises(NotPrunable, match="computes with the number of channels"):
-        describe(layer)
+    reason = "computes with the number of channels|divides its channels or fixes their number"
+    with pytest.raises(NotPrunable, match=reason):
+        PrunableLayer(through(operation).eval(), "first", (3, 8, 8))
     row = layer_table(through(operation).eval(), (3, 8, 8))[0]
-    assert row["layer"] == "first" and "computes with the number of channels" in row["refused"]
+    assert row["layer"] == "first" and re.search(reason, row["refused"])
+
+
+def test_the_number_of_channels_in_a_later_operation_is_seen_in_the_smaller_network():
+    """The operation that computes with it reads no channel of the layer."""
+    model = through(lambda net, x: x).eval()
+    model.function = lambda net, x: net.head(pooled(net.last(x := net.first(x))) / x.size(1))
+    with pytest.raises(NotPrunable, match="the network computes with the number of channels"):
+        describe(PrunableLayer(model, "first", (3, 8, 8)))
 
 
 def batch_size_first(net, x):

@@ -19,7 +19,7 @@ from prunecurve.sweep.backends import backend_of
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.head import Head
 from prunecurve.sweep.removal import REMOVALS
-from prunecurve.verification.surgery import operated, size_of, structural, zeroed
+from prunecurve.verification.surgery import items_of, operated, size_of, structural, zeroed
 from torch import nn
 
 architectures = st.builds(
@@ -100,7 +100,7 @@ def test_the_built_in_network_is_its_modules_in_order_in_training_too(case):
 def test_zero_weights_equals_structural_plus_the_folded_constant(case):
     """The constant, by its formula, is max(0, β − γ·(μ − b)/√(σ² + ε)), which pooling does not change."""
     c = Case(case)
-    pooled = c.pooled(zeroed(c.model, c.path, c.removed, c.example))
+    pooled = c.pooled(zeroed(c.model, items_of(c.model, c.path, c.removed, c.example)))
     conv, bn = getattr(c.model, c.path), getattr(c.model, f"bn{c.i}")
     scale = bn.weight / torch.sqrt(bn.running_var + bn.eps)
     constant = (bn.bias - scale * (bn.running_mean - conv.bias)).clamp(min=0).detach().numpy()

@@ -283,7 +283,7 @@ class Channels(fx.Interpreter):
             return self._layer(node, module, value, what)
         if len(node.all_input_nodes) == 1 and calls(self.module, node, ELEMENTWISE_MODULES, ELEMENTWISE):
             return self._labels[given[0]]
-        probe = Probe(node, what, given, self, self._labels, self.root)
+        probe = Probe(node, what, given, self, self._labels, self.root, self._dependent)
         labels = probe.moved()
         if labels is None:
             labels = self._of_each_channel(probe)
@@ -331,12 +331,11 @@ class Channels(fx.Interpreter):
     def _of_each_channel(self, probe: Probe) -> object:
         """Unite the labels of operands that meet in a channel of the result; return the labels of the result."""
         aligned = {each: iter(probe.aligned(each)) for each in probe.given}
-        own = [each for each in probe.given if each in self._dependent] or probe.given
         self._follow(probe)
 
         def of(result: Tensor) -> Tensor:
             labels = {each: label for each in probe.given if (label := next(aligned[each])) is not None}
-            channels = [labels[each] for each in own if each in labels]
+            channels = [labels[each] for each in probe.channels if each in labels]
             if not channels:
                 raise Mixed(f"{probe.what} is an unknown operation: not all of its results change with its inputs")
             dims = {dim for each in channels for dim in range(each.ndim) if each.shape[dim] > 1}

@@ -85,14 +85,18 @@ def _operations(traced: fx.GraphModule, groups: Mapping[str, Group], macs: Mappi
         # One number for all channels stays as it is.
         if each := sum(parameter.numel() for parameter in others if parameter.numel() > 1 or outputs.size == 1):
             operations.append(_operation(f"{path}.others", each, 0, (outputs,)))
+    parameters = {path for path, _ in traced.named_parameters()}
+    for path in {name: None for group in groups.values() for name in group.parameters if name in parameters}:
+        side = _side(groups, "parameters", path, None)
+        operations.append(_operation(path, side.size, 0, (side,)))
     return operations
 
 
 def _side(groups: Mapping[str, Group], part: str, path: str, size: int | None) -> Side:
-    """Return the outputs (part: makers or followers) or inputs (readers) of a module."""
+    """Return the outputs (part: makers or followers) or inputs (readers) of a module, or the entries of a parameter."""
     numbers = {layer: getattr(group, part)[path] for layer, group in groups.items() if path in getattr(group, part)}
     entries = {layer: int((each >= 0).sum()) // groups[layer].channels for layer, each in numbers.items()}
-    return Side(size if size is not None else len(next(iter(numbers.values()))), entries)
+    return Side(size if size is not None else next(iter(numbers.values())).size, entries)
 
 
 def _operation(name: str, params: int, macs: int, sides: tuple[Side, ...]) -> Operation:

@@ -26,6 +26,15 @@ passes: the cost of evaluating all K of one ranking, in forward passes of the wh
 """
 
 
+# Columns of the table that the text has notes about, with their usual values.
+SPECIAL = {
+    "signed": (("",), "no activation before the channels are read (many criteria can't rank them)"),
+    "verified_by": (("", "surgery"), "verified by perturbation, because Torch-Pruning can't follow the network"),
+}
+# Of the layers in a note, this many are named.
+NAMED = 8
+
+
 class _Macs(fx.Interpreter):
     """The MACs of each operation for one input, as PyTorch counts them."""
 
@@ -153,7 +162,12 @@ def layer_text(rows: Sequence[Mapping[str, object]], input_shape: Sequence[int])
     widths = [max(len(line[i]) for line in lines if i < 3 or len(line) == len(HEADER)) for i in range(len(HEADER))]
     table = [_aligned(line, widths) for line in lines]
     title = f"Layers of the network, for inputs of {times(input_shape)}"
-    paragraphs = [title, "\n".join(table), NOTES]
+    notes = "".join(
+        f"{about}: {_few([row['layer'] for row in rows if row[column] not in usual])}\n"
+        for column, (usual, about) in SPECIAL.items()
+        if any(row[column] not in usual for row in rows)
+    )
+    paragraphs = [title, "\n".join(table), NOTES + notes]
     # Only reasons are wrapped, and not the numbers of layers with long names.
     width = max(WIDTH, *(len(line) for line, row in zip(table[1:], rows) if not row["refused"]), len(table[0]))
     wrapped = ("\n".join(_wrapped(line, width) for line in text.splitlines()) for text in paragraphs)
@@ -167,6 +181,10 @@ def _cells(row: Mapping[str, object]) -> tuple[str, ...]:
         return *start, f"can't be pruned: {row['refused']}"
     sizes = [word for name in ("params", "macs") for word in (f"{row[name]:,}", f"{row[f'{name}_share']:.1%}")]
     return *start, str(row["group"]), *sizes, row["backend"], _rounded(row["passes"])
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _rounded(passes: float) -> str:

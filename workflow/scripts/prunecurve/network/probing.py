@@ -3,7 +3,7 @@
 Then it runs without some channels: they can be removed only if nothing else changes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
@@ -19,7 +19,7 @@ class Mixed(Exception):
 class Probe:
     """An operation of a network, run on random values in place of those that depend on the network's input.
 
-    given: the operands that have labels. followed: labels (C,) of the module's own channels, if it has parameters for
+    given: the operands that have labels. channels: those that are no parameters. followed: labels (C,) of the module's own channels, if it has parameters for
     each of them.
     """
 
@@ -31,13 +31,16 @@ class Probe:
         interpreter: fx.Interpreter,
         labels: Mapping[fx.Node, object],
         root: Callable[[int], int],
+        dependent: Container[fx.Node],
     ) -> None:
         """Run the operation once. Raises Mixed if it fails.
 
         what: the operation in words. interpreter: it has the values of all operands. labels: of all values so far.
-        root: a function that returns the same number for labels that are united.
+        root: a function that returns the same number for labels that are united. dependent: the nodes that depend on
+        the network's input.
         """
         self.node, self.what, self.given = node, what, given
+        self.channels = [each for each in given if each in dependent] or given
         self.followed: Tensor | None = None
         self._interpreter, self._labels, self._root = interpreter, labels, root
         if node.op == "call_module":
@@ -204,21 +207,21 @@ class Probe:
         """Return, for each tensor of the result, the dimension along which it follows a dimension of an operand."""
         value = self._drawn[node]
         # A cumulative sum, for example, depends on all indices before.
-        first, last = (self._changed(node, value, dim, index) for index in (0, value.shape[dim] - 1))
+        size = value.shape[dim]
+        indices = sorted({0, size // 2, size - 1})
         places = []
-        for result, at_first, at_last in zip(tensors(self.result), first, last):
-            if not at_first.any() and not at_last.any():
+        for result, *changed in zip(tensors(self.result), *(self._changed(node, value, dim, i) for i in indices)):
+            if not any(each.any() for each in changed):
                 places.append(None)
                 continue
-            end = value.shape[dim] - 1
-            same = [
+            follows = [
                 d
                 for d in range(result.ndim)
-                if result.shape[d] == end + 1 and _only(at_first, d, 0) and _only(at_last, d, end)
+                if result.shape[d] == size and all(_only(each, d, i) for each, i in zip(changed, indices))
             ]
-            if not same:
+            if not follows:
                 raise Mixed(f"{self.what} mixes channels")
-            places.append(same[0])
+            places.append(follows[0])
         return places
 
     def _changed(self, node: fx.Node, value: Tensor, dim: int, index: int) -> list[Tensor]:
@@ -236,7 +239,7 @@ class Probe:
 
         labels: of the result. problem: what is wrong otherwise, in words behind the operation.
         """
-        given = [one for each in self.given for one in tensors(self._labels[each])]
+        given = [one for each in self.channels for one in tensors(self._labels[each])]
         roots = [sorted({self._root(label) for label in distinct(one)}) for one in (*given, *tensors(labels))]
         # At least one channel stays in each value.
         some = sorted({own[0] for own in roots if len(own) > 1} - {own[0] for own in roots if len(own) == 1})

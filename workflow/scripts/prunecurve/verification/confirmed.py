@@ -47,9 +47,10 @@ class Confirmation:
         if layer.channels == 1:
             return SURGERY
         removed = np.arange(0, layer.channels, 2)
-        self._values = self._values or values_of(layer.traced, layer.input_shape)
+        if self._values is None or self._values[0] is not layer.traced:
+            self._values = layer.traced, values_of(layer.traced, layer.input_shape)
         kept = np.setdiff1d(np.arange(layer.channels), removed)
-        ours = run_smaller(layer.traced, layer.group, kept, self._values).detach()
+        ours = run_smaller(layer.traced, layer.group, kept, self._values[1]).detach()
         problem = self._problem if self._graph is None else self._surgery_fails(layer.path, removed, ours)
         if not problem:
             return SURGERY

@@ -65,10 +65,11 @@ class Perturbation:
             if path == self.layer or known.isdisjoint(set().union(*self._reached(path, together=True))):
                 continue
             for number, reached in enumerate(self._reached(path)):
-                for channel, own in enumerate(self._inputs):
-                    if not own.isdisjoint(reached):
-                        self._outputs[channel].add((path, number))
-                        own |= reached
+                met = [channel for channel, own in enumerate(self._inputs) if not own.isdisjoint(reached)]
+                # One that meets several, such as a mask for all channels, belongs to none of them.
+                if len(met) == 1:
+                    self._outputs[met[0]].add((path, number))
+                    self._inputs[met[0]] |= reached
         return sum(map(len, self._outputs)) > before
 
     def _reached(self, path: str, *, together: bool = False) -> list[set[tuple[str, int]]]:
@@ -107,9 +108,11 @@ class Perturbation:
                 own.update((self._paths[module], number) for number in numbers)
             result = gave.expand(len(sets), *gave.shape[1:]).clone()
             if module is source:
-                channels = result.movedim(_dim(module), 1)
+                # Not the same everywhere, which a normalisation of each map would undo.
+                change = torch.rand(gave.shape, generator=torch.Generator().manual_seed(1)).movedim(_dim(module), 1)
+                channels, size = result.movedim(_dim(module), 1), sign * (1 + 10 * gave.abs().max())
                 for each, own in enumerate(sets):
-                    channels[each, own] += sign * (1 + 10 * gave.abs().max())
+                    channels[each, own] += size * change[0, own]
             return result
 
         with _hooks(self._layers.values(), replaced):

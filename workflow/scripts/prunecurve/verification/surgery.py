@@ -40,7 +40,7 @@ def group_of(graph: torch_pruning.DependencyGraph, model: nn.Module, layer: str,
     prune = torch_pruning.prune_conv_out_channels
     if isinstance(module, nn.Linear):
         prune = torch_pruning.prune_linear_out_channels
-    group = graph.get_pruninggroup_of(module, prune, idxs=[int(channel) for channel in removed])
+    group = graph.get_pruning_group(module, prune, idxs=[int(channel) for channel in removed])
     for item in group:
         if item.dep.target.module is module and prune == item.dep.handler and set(item.idxs) != set(map(int, removed)):
             raise StudyError(
