@@ -148,11 +148,11 @@ def test_gradients_of_small_batches_are_the_same(files, monkeypatch):
 
 
 def test_a_job_with_large_images_needs_no_more_than_it_asks_for(tmp_path):
-    """200 inputs whose values need 3.2 MB each, at three points: as one batch, they would need 6 GB."""
+    """100 inputs whose values need 3.2 MB each, at three points: as one batch, they would need 3 GB."""
     numbers = {"in_channels": 3, "image_size": 112, "classes": 3}
     options = {"channels": 64, "width": 8}
     save_model(tmp_path / "model.pt", built(network(**options), numbers, 0), numbers, 0)
-    split = split_of(112, 200)
+    split = split_of(112, 100)
     for name in ("images", "index", "labels"):
         save_array(tmp_path / f"{name}.npy", getattr(split, name).numpy())
     files = {"model": "model.pt", "images": "images.npy", "inputs": "index.npy", "labels": "labels.npy"}
