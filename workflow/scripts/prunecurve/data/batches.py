@@ -126,15 +126,20 @@ def fitting(most: int, each: float) -> int:
 
 
 @torch.inference_mode()
-def all_logits(model: nn.Module, split: Split, batch_size: int = 500) -> np.ndarray:
-    """Run the network in eval mode from the images on; return the logits (N, classes) of all inputs of a split.
-
-    batch_size: inputs per forward pass; fewer are used if they would need too much memory, see `MOST_BYTES`.
-    """
-    model.eval()
+def batch_for(model: nn.Module, split: Split, most: int = 500) -> int:
+    """Return the inputs per forward pass of a network: `most`, or fewer if their values would need too much memory."""
     few, _ = next(split.batches(2))
     with Values() as values:
         model(few)
     # What a layer reads and computes, what it needs for that, and one value that waits for a sum.
-    batch_size = fitting(batch_size, 4 * values.largest / len(few))
-    return torch.cat([model(inputs) for inputs, _ in split.batches(batch_size)]).cpu().numpy()
+    return fitting(most, 4 * values.largest / len(few))
+
+
+@torch.inference_mode()
+def all_logits(model: nn.Module, split: Split, batch_size: int = 500) -> np.ndarray:
+    """Run the network in eval mode from the images on; return the logits (N, classes) of all inputs of a split.
+
+    batch_size: see `batch_for`.
+    """
+    size = batch_for(model.eval(), split, batch_size)
+    return torch.cat([model(inputs) for inputs, _ in split.batches(size)]).cpu().numpy()

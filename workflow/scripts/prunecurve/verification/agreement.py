@@ -14,7 +14,7 @@ from prunecurve.data.batches import Split, all_logits
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, remedy
 from prunecurve.sweep.evaluation import Evaluator
-from prunecurve.verification.surgery import operated, size_of
+from prunecurve.verification.surgery import means_read, operated, size_of
 
 SIZES = ("params", "macs")
 # The digits that a CSV file and a sum in another order lose.
@@ -26,6 +26,8 @@ MOST_COUNTS = 8
 SHARE, ROUNDING = 0.01, 2e-6
 # The difference between two float32 results of a network that is accepted, in its measured rounding errors.
 TIMES = 4
+# The difference between means of float32 values that rounding explains, relative to the largest mean.
+OF_MEANS = 1e-4
 
 
 def compare(
@@ -176,6 +178,25 @@ def verify(
             yield {"criterion": criterion, "removal": removal, "k": k} | compare(
                 stored, swept, by_surgery, evaluator.labels, tolerance, sizes[removal, k], task, effect, error
             )
+
+
+def require_means(model: nn.Module, layer: str, validation: Split, stored: np.ndarray, path: str) -> None:
+    """Raise StudyError unless the mean maps of mean_replacement are those of the network on the validation inputs.
+
+    stored: the content of the file `path`, which the sweep and the surgery read. It is compared with `means_read`.
+    """
+    measured, place = means_read(model, layer, validation), 0
+    for mean in measured:
+        own = stored.reshape(-1)[place : place + mean.size]
+        place += mean.size
+        difference, largest = float(np.abs(own - mean.flatten()).max()), float(np.abs(mean).max())
+        if not difference <= OF_MEANS * largest:
+            raise StudyError(
+                f"{path} does not hold the means of what the layers behind {layer} read on the validation inputs: one "
+                f"differs by {difference:.3g} (allowed {OF_MEANS * largest:.3g}); {remedy(path)}"
+            )
+    if place != stored.size:
+        raise StudyError(f"{path} has {stored.size} means, but the layers behind {layer} read {place}; {remedy(path)}")
 
 
 def _row_of(k: int, path: str) -> dict[str, str]:

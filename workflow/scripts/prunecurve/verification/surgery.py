@@ -14,6 +14,7 @@ import torch_pruning
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from prunecurve.data.batches import Split, batch_for
 from prunecurve.errors import StudyError
 from prunecurve.network.gradients import safe_gradients
 
@@ -126,6 +127,28 @@ def mean_replaced(
     for module in entries:
         module.register_forward_pre_hook(overwriting)
     return copied
+
+
+@torch.inference_mode()
+def means_read(model: nn.Module, layer: str, split: Split) -> list[np.ndarray]:
+    """Return what the layers that read the channels of a layer get: for each call the mean over a split's inputs.
+
+    Float64, without the dimension of the inputs, in the order in which the network runs. Torch-Pruning says which
+    modules read the channels.
+    """
+    with _gradients():
+        copied = copy.deepcopy(model).eval().requires_grad_()
+        every = np.arange(len(copied.get_submodule(layer).weight))
+        items = _items(copied, layer, every, next(split.batches(1))[0])
+    size, given = batch_for(copied, split), []
+    for module in dict.fromkeys(module for module, reads, _ in items if reads):
+        module.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0].double().sum(0).numpy()))
+    sums: list[np.ndarray] = []
+    for inputs, _ in split.batches(size):
+        given.clear()
+        copied(inputs)
+        sums = [one + other for one, other in zip(sums, given, strict=True)] if sums else list(given)
+    return [each / len(split) for each in sums]
 
 
 class _Overwriting:
