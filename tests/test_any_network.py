@@ -8,7 +8,7 @@ from prunecurve.network.layer_file import save_layer
 from prunecurve.network.layers import Analysis, PrunableLayer
 from prunecurve.ranking.activations import collect
 from prunecurve.sweep.removal import REMOVALS
-from prunecurve.verification.agreement import allowed_difference
+from prunecurve.verification.agreement import allowed_difference, require_means
 from prunecurve.verification.surgery import operated, size_of
 from prunecurve.files import load_array
 from test_channels import from_torchvision
@@ -48,6 +48,7 @@ def test_the_sweep_is_torch_prunings_surgery(name, path, tmp_path):
     described = describe(layer)
     save_layer(tmp_path / "layer.npy", described)
     features, means = (load_array(tmp_path / f"{kind}features.npy") for kind in ("", "mean_"))
+    require_means(model, path, Inputs(x), means, "mean_features.npy")
     order = np.random.default_rng(0).permutation(layer.channels)
     ks = [0, layer.channels // 2, layer.channels - 1]
     for removal in REMOVALS:

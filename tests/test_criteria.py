@@ -15,7 +15,7 @@ from prunecurve.ranking import criteria
 from prunecurve.ranking.activations import collect, single_maps
 from prunecurve.errors import StudyError
 from prunecurve.ranking.validation_set import ValidationSet
-from prunecurve.files import read_columns, read_order, read_rows
+from prunecurve.files import load_array, read_columns, read_order, read_rows
 from prunecurve.naming import criterion_of, orders
 from prunecurve.network.description import describe
 from prunecurve.network.layers import POINTS
@@ -52,6 +52,8 @@ def layer(folder):
         names = list(read_rows(folder / str(i) / "channels.csv")[0])
         layer, described = layer_of(MODEL, f"conv{i}"), describe(layer_of(MODEL, f"conv{i}"))
         features = np.load(folder / str(i) / "features.npy")
+        if "maps" in reads:
+            single_maps(layer, point, SPLIT, 32, folder / "maps.npy")
         return criteria.Layer(
             filters=described.filters,
             scale=described.scale if "scale" in reads else None,
@@ -60,7 +62,7 @@ def layer(folder):
             statistics=dict(zip(names, read_columns(folder / str(i) / "channels.csv", *names)))
             if "statistics" in reads
             else {},
-            maps=single_maps(layer, point, SPLIT, 32) if "maps" in reads else None,
+            maps=load_array(folder / "maps.npy") if "maps" in reads else None,
             validation=ValidationSet(features, SPLIT.labels.numpy(), described, 2, ModelFile(folder / "model.pt"))
             if "labels" in reads
             else None,

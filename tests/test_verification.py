@@ -1,5 +1,6 @@
 """The verification must be able to fail: each compared quantity is changed once."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -7,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import PROJECT, random_network, random_split
+import verify_surgery
+from conftest import PROJECT, layer_of, random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.verification import agreement as verification
@@ -15,12 +17,14 @@ from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.errors import StudyError
 from prunecurve.data.tasks.pairs import COUNTS, measure, within
 from prunecurve.data.batches import all_logits
-from prunecurve.files import read_rows
+from prunecurve.files import read_rows, save_array, write_rows
 from prunecurve.network.conv_net import Architecture
 from prunecurve.network.model_file import ModelFile
+from prunecurve.ranking.activations import collect
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.network.costs import SIZES
-from prunecurve.verification.agreement import require_agreement, rounding_error
+from prunecurve.verification.agreement import require_agreement, require_means, rounding_error
+from prunecurve.verification.surgery import means_read
 from test_surgery import written
 
 METRICS = ("auroc", "average_precision", "log_loss")
@@ -172,6 +176,7 @@ EVALUATE = """
 import sys
 from prunecurve.files import write_rows
 from prunecurve.network.model_file import ModelFile
+from prunecurve.ranking.activations import collect
 from prunecurve.sweep.evaluation import Evaluator
 *files, model, rows = sys.argv[1:]
 write_rows(rows, Evaluator(*files, model=ModelFile(model)).rows(list(range(12)), list(range(12)), "structural"))
@@ -197,6 +202,51 @@ def test_rows_that_another_processor_computed_are_verified(path, tmp_path):
     every = {("l1_norm", "structural", k): str(tmp_path / "rows.csv") for k in range(12)}
     found = list(verification.verify(model, split, evaluator, {"l1_norm": np.arange(12)}, every, 1e-4))
     assert len(found) == 12 and all(row["agrees"] for row in found)
+
+
+def verified(folder, path: str, first: int):
+    """Run the script for mean_replacement, with means of the validation inputs from number `first` on.
+
+    The sweep and the surgery read the same means, so all rows agree.
+    """
+    architecture = Architecture(in_channels=2, image_size=12, channels=[5, 5], hidden=[5, 4])
+    model, split = random_network(architecture, 1), random_split(architecture, 1, images=60, pairs=300)
+    features, labels, layer, means = (str(each) for each in written(folder, model, split, path))
+    some = dataclasses.replace(split, index=split.index[first:], labels=split.labels[first:])
+    collect(layer_of(model, path), some, 64, folder)
+    collect(layer_of(model, path), split, 64, folder / "all")
+    save_array(folder / "images.npy", split.images.numpy())
+    save_array(folder / "inputs.npy", split.index.numpy())
+    write_rows(folder / "order.csv", [{"channel": channel} for channel in range(5)])
+    features = str(folder / "all" / "features.npy")
+    evaluator = Evaluator(features, labels, layer, means, ModelFile(folder / "model.pt"))
+    write_rows(folder / "rows.csv", evaluator.rows(np.arange(5), [0, 2, 4], "mean_replacement"))
+    options = {"model": "model.pt", "images": "images.npy", "inputs": "inputs.npy", "labels": "labels.npy"}
+    options |= {f"val-{name}": f"{name}.npy" for name in ("images", "inputs", "labels")}
+    options |= {"layer": "layer.npy", "mean-features": "mean_features.npy", "features": "all/features.npy"}
+    options |= {"ranking": "order.csv", "rows": "rows.csv", "output": "verification.csv"}
+    words = [word for name, file in options.items() for word in (f"--{name}", str(folder / file))]
+    words += ["--criteria", "l1_norm", "--removals", "mean_replacement", "--ks", "0,2,4", "--k-batches", "0,2,4"]
+    verify_surgery.work(verify_surgery.options().parse_args(words))
+    return read_rows(folder / "verification.csv")
+
+
+@pytest.mark.parametrize("path", ["conv1", "conv2", "linear1"])
+def test_mean_maps_are_measured_again(path, tmp_path):
+    assert len(verified(tmp_path / "right", path, 0)) == 3
+    # The last batch, and all inputs but the first 20.
+    for first in (256, 20):
+        with pytest.raises(StudyError, match=r"mean_features\.npy does not hold the means .* delete it and run again"):
+            verified(tmp_path / str(first), path, first)
+
+
+def test_mean_maps_of_another_size_are_refused():
+    architecture = Architecture(in_channels=2, image_size=12, channels=[5, 5], hidden=[5, 4])
+    model, split = random_network(architecture, 1), random_split(architecture, 1)
+    (means,) = means_read(model, "conv2", split)
+    assert means.shape == (45,)
+    with pytest.raises(StudyError, match=r"m\.npy has 90 means, but the layers behind conv2 read 45"):
+        require_means(model, "conv2", split, np.tile(means, 2), "m.npy")
 
 
 @given(st.data(), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-7, 1e-3, 0.3]))

@@ -70,7 +70,7 @@ def rows(study: Study) -> list[Row]:
         print(f"  {times * len(pairs)} pairs: peak {peaks[-1]:.0f} MB, features.npy {sizes[-1]:.0f} MB")
     name = f"activations: {study.dataset}, {len(pairs):,} pairs"
     grown = f"activations: more at peak for {TIMES * len(pairs):,} pairs than for {len(pairs):,}, in MB"
-    artifact = "how much larger features.npy is, whose pages count while it is written"
+    artifact = "how much larger features.npy is, which is written batch by batch"
     return [
         compared(f"{name} in one pass", seconds["one"], "two passes", seconds["two"]),
         at_most(compared(grown, [peaks[1] - peaks[0]], artifact, [sizes[1] - sizes[0]]), 1.1),

@@ -10,6 +10,10 @@ rule verify_surgery:
         labels=f"{SEED}/labels/test.npy",
         features=FEATURES,
         mean_features=mean_features(VERIFIED_REMOVALS),
+        # The mean maps are measured again.
+        val_images=for_means(f"{SEED}/images/val.npy"),
+        val_inputs=for_means(f"{SEED}/inputs/val.npy"),
+        val_labels=for_means(f"{SEED}/labels/val.npy"),
         rankings=lambda w: expand(RANKING, criterion=verified_orders(w.target), **w),
         rows=verified_rows,
     output:
@@ -45,7 +49,8 @@ rule verify_surgery:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
         " --labels {input.labels:q} {params.preprocess:q} {params.batch:q} {params.network:q}"
         " --features {input.features:q} --layer {input.layer:q}"
-        " --mean-features {input.mean_features:q} --ranking {params.rankings:q} --rows {params.rows:q}"
+        " --mean-features {input.mean_features:q} --val-images {input.val_images:q} --val-inputs {input.val_inputs:q}"
+        " --val-labels {input.val_labels:q} --ranking {params.rankings:q} --rows {params.rows:q}"
         " --study {wildcards.study} --task {params.task}"
         " --criteria {params.criteria:q} --removals {params.removals:q} --ks {params.ks} --k-batches {params.k_batches:q}"
         " --tolerance {params.tolerance} --threads {params.torch_threads} --output {output:q} --log {log:q}"

@@ -59,7 +59,7 @@ def work(arguments: argparse.Namespace) -> None:
             random=stream(arguments.seed, f"ranking/{arguments.criterion}"),
             point=arguments.point,
             statistics=statistics(arguments.channels),
-            maps=load_array(arguments.maps, shape=(None, None, None, None)) if arguments.maps else None,
+            maps=load_array(arguments.maps, shape=(None,) * 4, mapped=True) if arguments.maps else None,
             validation=validation(arguments, layer),
             parameters={key: float(number) for key, number in (word.split("=") for word in arguments.parameters)},
         ),

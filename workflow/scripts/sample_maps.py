@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
 from prunecurve.data.batches import Normalisation, Split
-from prunecurve.files import load_array, save_array
+from prunecurve.files import load_array
 from prunecurve.network.layers import POINTS, PrunableLayer
 from prunecurve.network.model_file import add_model, model_file
 from prunecurve.network.network_file import load_network, prepare_torch
@@ -41,7 +41,7 @@ def work(arguments: argparse.Namespace) -> None:
     normalisation = fields_of(Normalisation, arguments)
     split = Split.of(load_array(arguments.images), inputs[drawn], labels[drawn], device, normalisation)
     layer = PrunableLayer(model.to(device), arguments.layer, shape, leaf_modules=leaf_modules)
-    save_array(arguments.output, single_maps(layer, arguments.point, split, arguments.batch_size))
+    single_maps(layer, arguments.point, split, arguments.batch_size, arguments.output)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from prunecurve.network.network_file import load_network, prepare_torch
 from prunecurve.settings import add_fields, fields_of
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import BATCH, input_files_of
-from prunecurve.verification.agreement import require_agreement, unproven, verify
+from prunecurve.verification.agreement import perturbation_of, require_agreement, require_means, unproven, verify
 
 
 def options() -> argparse.ArgumentParser:
@@ -28,6 +28,8 @@ def options() -> argparse.ArgumentParser:
     )
     cli.add_argument("--layer", type=Path, required=True, help="the pruned layer, a file of describe_layer")
     cli.add_argument("--mean-features", type=Path, nargs="?", help="mean maps, for mean_replacement")
+    for name in ("images", "inputs", "labels"):
+        cli.add_argument(f"--val-{name}", type=Path, nargs="?", help=f"{name} of the validation split, for mean maps")
     cli.add_argument("--ranking", required=True, help="path of a ranking, with placeholders {study}, {criterion}")
     cli.add_argument("--rows", required=True, help="path of rows, with {study}, {criterion}, {removal} and {ks}")
     cli.add_argument("--study", default="", help="value of {study}")
@@ -53,8 +55,16 @@ def work(arguments: argparse.Namespace) -> None:
     files = arguments.features, arguments.labels, arguments.layer, arguments.mean_features
     inputs = input_files_of(arguments, arguments.labels)
     evaluator = Evaluator(*files, model=model_file(arguments), threads=arguments.threads, inputs=inputs)
-    arrays = [load_array(path) for path in (arguments.images, arguments.inputs, arguments.labels)]
-    split = Split.of(*arrays, "cpu", fields_of(Normalisation, arguments))
+    normalisation = fields_of(Normalisation, arguments)
+
+    def split_of(*paths: Path) -> Split:
+        return Split.of(*map(load_array, paths), "cpu", normalisation)
+
+    if arguments.mean_features:
+        validation = split_of(arguments.val_images, arguments.val_inputs, arguments.val_labels)
+        about = str(arguments.mean_features), perturbation_of(model, evaluator.layer, validation)
+        require_means(model, evaluator.layer.name, validation, evaluator.mean_features, *about)
+    split = split_of(arguments.images, arguments.inputs, arguments.labels)
     files_of_rankings = {c: arguments.ranking.format(study=arguments.study, criterion=c) for c in arguments.criteria}
     orders = {criterion: read_order(path, evaluator.channels) for criterion, path in files_of_rankings.items()}
     paths = {

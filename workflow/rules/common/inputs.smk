@@ -24,6 +24,11 @@ def mean_features(removals):
     return f"{IN_LAYER}/activations/val/mean_features.npy" if "mean_replacement" in removals else []
 
 
+def for_means(path):
+    """Return a file that the verification needs to measure mean maps, or an empty list if no removal uses them."""
+    return path if "mean_replacement" in VERIFIED_REMOVALS else []
+
+
 def model_of(layer):
     """Return the network, if evaluations of a layer need it, otherwise an empty list: numpy's weights are in layer.npy."""
     return f"{SEED}/model.pt" if backend_of(layer) == "torch" else []

@@ -11,7 +11,7 @@ import csv
 import mmap
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -184,6 +184,17 @@ def streamed_array(path: str | os.PathLike[str], shape: Sequence[int]) -> Iterat
                 os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
         yield array
         array.flush()
+        seal(temporary)
+
+
+@contextmanager
+def streamed_rows(path: str | os.PathLike[str], shape: Sequence[int]) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yield a function that appends rows to a float32 array of this shape on disk; none of them stays in memory."""
+    with atomic(path) as temporary:
+        with open(temporary, "wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": tuple(shape)}
+            np.lib.format.write_array_header_1_0(file, header)
+            yield lambda rows: file.write(np.ascontiguousarray(rows, np.float32).reshape(-1).view(np.uint8).data)
         seal(temporary)
 
 

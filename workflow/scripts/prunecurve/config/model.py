@@ -28,9 +28,9 @@ class Activations(Section):
     """Collection of the pruned layer's maps and channel statistics."""
 
     batch_size: int = Field(250, ge=1, le=1_000_000)
-    """Inputs (pairs or images) per forward pass, here and where evaluations run the rest of a network in torch. Large
-    images need a smaller one, because the values of a batch are in memory. torch may sum in another order for another
-    number."""
+    """Largest number of inputs (pairs or images) per forward pass, here and where evaluations run the rest of a network
+    in torch. Fewer are used if the values of a batch would need more than 600 MB. torch may sum in another order for
+    another number."""
 
 
 class Ranking(Section):

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from prunecurve.data.parameters import Preprocess
 
@@ -67,9 +69,9 @@ class Split:
     ) -> "Split":
         """Copy the arrays of a split to the device. Raises StudyError if the normalisation does not fit the images."""
         normalisation.require(images.shape[1])
-        # `copy`: torch warns about read-only arrays, for example memory-mapped ones.
         wide = (torch.from_numpy(each.astype(np.int64)).to(device) for each in (index, labels))
-        return cls(torch.from_numpy(images.copy()).to(device), *wide, normalisation)
+        # Torch warns about read-only arrays, for example memory-mapped ones; they alone are copied.
+        return cls(torch.from_numpy(np.require(images, requirements="W")).to(device), *wide, normalisation)
 
     def __len__(self) -> int:
         """Return N, the number of inputs."""
@@ -96,8 +98,48 @@ class Split:
         return as_input([self.images[each] for each in self.index[chosen].unbind(1)], self.normalisation)
 
 
+# Bytes of a batch's values. The rules that run networks ask for 2,000 MB; PyTorch, the images and what the layers need
+# while they run take the rest.
+MOST_BYTES = 600_000_000
+
+
+class Values(TorchDispatchMode):
+    """Counts the bytes of what operations compute in a `with` block: the largest value, and all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = self.total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Run an operation and count its results."""
+        results = func(*args, **(kwargs or {}))
+        for value in tree_leaves(results):
+            if isinstance(value, Tensor):
+                self.largest = max(self.largest, value.nbytes)
+                self.total += value.nbytes
+        return results
+
+
+def fitting(most: int, each: float) -> int:
+    """Return how many inputs a batch has: `most`, or fewer if their values, `each` bytes per input, need too much."""
+    return min(most, max(1, int(MOST_BYTES / max(each, 1))))
+
+
+@torch.inference_mode()
+def batch_for(model: nn.Module, split: Split, most: int = 500) -> int:
+    """Return the inputs per forward pass of a network: `most`, or fewer if their values would need too much memory."""
+    few, _ = next(split.batches(2))
+    with Values() as values:
+        model(few)
+    # What a layer reads and computes, what it needs for that, and one value that waits for a sum.
+    return fitting(most, 4 * values.largest / len(few))
+
+
 @torch.inference_mode()
 def all_logits(model: nn.Module, split: Split, batch_size: int = 500) -> np.ndarray:
-    """Run the network in eval mode from the images on; return the logits (N, classes) of all inputs of a split."""
-    model.eval()
-    return torch.cat([model(inputs) for inputs, _ in split.batches(batch_size)]).cpu().numpy()
+    """Run the network in eval mode from the images on; return the logits (N, classes) of all inputs of a split.
+
+    batch_size: see `batch_for`.
+    """
+    size = batch_for(model.eval(), split, batch_size)
+    return torch.cat([model(inputs) for inputs, _ in split.batches(size)]).cpu().numpy()

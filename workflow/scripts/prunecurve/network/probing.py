@@ -19,8 +19,8 @@ class Mixed(Exception):
 class Probe:
     """An operation of a network, run on random values in place of those that depend on the network's input.
 
-    given: the operands that have labels. channels: those that are no parameters. followed: labels (C,) of the module's own channels, if it has parameters for
-    each of them.
+    given: the operands that have labels. channels: those that are no parameters. followed: labels (C,) of the module's
+    own channels, if it has parameters for each of them.
     """
 
     def __init__(

@@ -7,9 +7,13 @@ import torch
 from torch import Tensor
 
 from prunecurve.data.batches import Split
-from prunecurve.files import save_array, streamed_array, write_rows
+from prunecurve.files import save_array, streamed_rows, write_rows
 from prunecurve.network.description import features_shape, linear_layers
 from prunecurve.network.layers import POINTS, PrunableLayer
+from prunecurve.network.memory import batch_of
+
+# Bytes of a float64 copy of maps.
+BLOCK = 200_000_000
 
 
 class ChannelStatistics:
@@ -24,9 +28,8 @@ class ChannelStatistics:
     def add(self, maps: Tensor) -> None:
         """Add a batch of maps (n, P, M, N)."""
         over = (0, 2, 3)
-        wide = maps.double()
         self.count += maps.numel() // maps.shape[1]
-        self.sums = self.sums + torch.stack([wide.sum(over), wide.square().sum(over), (maps <= 0).sum(over).double()])
+        self.sums = self.sums + torch.cat([_sums(block, over) for block in _blocks(maps)], 1)
         low, high = maps.amin(over), maps.amax(over)
         self.lowest = low if self.lowest is None else torch.minimum(self.lowest, low)
         self.highest = high if self.highest is None else torch.maximum(self.highest, high)
@@ -43,9 +46,27 @@ class ChannelStatistics:
         }
 
 
+def _blocks(values: Tensor) -> tuple[Tensor, ...]:
+    """Divide values (n, P, …) by channels, so that the float64 copy of a block needs at most BLOCK bytes."""
+    return values.split(max(1, BLOCK // (8 * values[:, 0].numel())), 1)
+
+
+def _sums(maps: Tensor, over: tuple[int, ...]) -> Tensor:
+    """Return the sum, the sum of squares and the number of values ≤ 0 of each channel: float64 (3, P)."""
+    wide = maps.double()
+    return torch.stack([wide.sum(over), wide.square_().sum(over), (maps <= 0).sum(over).double()])
+
+
+def _sum(values: Tensor) -> Tensor:
+    """Return the sum of values (n, P, …) over the inputs, in float64."""
+    return torch.cat([block.double().sum(0) for block in _blocks(values)])
+
+
 @torch.inference_mode()
 def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | Path, most: float = np.inf) -> None:
     """Run the network once over a split's inputs and write the activations of a layer into `folder`.
+
+    batch_size: inputs per forward pass; fewer are used if they would need too much memory.
 
     features.npy: float32, see `LayerFile.features`, streamed to disk; (N, 0) if it would be larger than `most` bytes.
     mean_features.npy: float32, what the layers that read the channels get, the mean over inputs, in the shape of
@@ -62,9 +83,8 @@ def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | P
     shape = features_shape(layer, linears)
     if linears is None and 4 * count * shape[0] > most:
         shape = (0,)
-    with streamed_array(folder / "features.npy", (count, *shape)) as features:
-        done = 0
-        for inputs, _ in split.batches(batch_size):
+    with streamed_rows(folder / "features.npy", (count, *shape)) as add:
+        for inputs, _ in split.batches(batch_of(layer, batch_size)):
             if linears is not None:
                 maps = layer.maps(inputs)
                 read = stored = maps["pool"]
@@ -73,11 +93,10 @@ def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | P
                 stored = torch.cat([value.flatten(1) for value in crossing], 1) if shape[0] else read[:, :0]
             for point in POINTS:
                 statistics[point].add(maps[point])
-            relu_sum = relu_sum + maps["relu"].double().sum(0)
+            relu_sum = relu_sum + _sum(maps["relu"])
             relu_count += len(maps["relu"])
-            read_sum = read_sum + read.double().sum(0)
-            features[done : done + len(inputs)] = stored.cpu().numpy()
-            done += len(inputs)
+            read_sum = read_sum + _sum(read)
+            add(stored.cpu().numpy())
     save_array(folder / "mean_features.npy", (read_sum / count).cpu().numpy().astype(np.float32))
     save_array(folder / "mean_maps.npy", (relu_sum / relu_count).cpu().numpy().astype(np.float32))
     columns = {f"{point}_{name}": values for point in POINTS for name, values in statistics[point].columns().items()}
@@ -93,6 +112,11 @@ def some_inputs(total: int, count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 @torch.inference_mode()
-def single_maps(layer: PrunableLayer, point: str, split: Split, batch_size: int) -> np.ndarray:
-    """Return the maps of each input of a split at one of POINTS: float32 (n, P, M, N)."""
-    return np.concatenate([layer.maps(inputs)[point].cpu().numpy() for inputs, _ in split.batches(batch_size)])
+def single_maps(layer: PrunableLayer, point: str, split: Split, batch_size: int, path: str | Path) -> None:
+    """Write the maps of each input of a split at one of POINTS: float32 (n, P, M, N). batch_size: see `collect`."""
+    size = batch_of(layer, batch_size)
+    # Behind several branches, there are several maps for each input.
+    branches, *shape = layer.maps(layer.example())[point].shape
+    with streamed_rows(path, (branches * len(split), *shape)) as add:
+        for inputs, _ in split.batches(size):
+            add(layer.maps(inputs)[point].cpu().numpy())

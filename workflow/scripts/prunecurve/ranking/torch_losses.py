@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from prunecurve.network.memory import batch_with_gradients
 from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.sweep.backends.torch_backend import Backend
 
@@ -75,6 +76,8 @@ class Losses:
         The factor is on the maps that the next layers read. Computed with autograd.
         """
         result = np.empty((len(self.labels), self.channels))
-        for rows, values in self.backend.batches(self.features, self.chosen):
+        rows, values = next(self.backend.batches(self.features, self.chosen, most=2))
+        most = batch_with_gradients(self.rest, values, rows.stop, self.backend.batch)
+        for rows, values in self.backend.batches(self.features, self.chosen, most):
             result[rows] = self.rest.effects(values, self.labels[rows])
         return result

@@ -13,10 +13,11 @@ from prunecurve.data.basic_metrics import predict
 from prunecurve.data.batches import Split, all_logits
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, remedy
+from prunecurve.network.layer_file import LayerFile
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.verification.confirmed import PERTURBATION
 from prunecurve.verification.perturbation import Perturbation
-from prunecurve.verification.surgery import operated, size_of
+from prunecurve.verification.surgery import means_read, operated, size_of
 
 # The digits that a CSV file and a sum in another order lose.
 EXACT = 1e-9
@@ -27,6 +28,8 @@ MOST_COUNTS = 8
 SHARE, ROUNDING = 0.01, 2e-6
 # The difference between two float32 results of a network that is accepted, in its measured rounding errors.
 TIMES = 4
+# The difference between means of float32 values that rounding explains, relative to the largest mean.
+OF_MEANS = 1e-4
 
 
 def compare(
@@ -129,8 +132,9 @@ def rounding_error(model: nn.Module, split: Split, logits: np.ndarray) -> float:
     0 if it can't run in float64.
     """
     try:
-        precise = copy.deepcopy(model).double().eval()
-        exact = torch.cat([precise(inputs.double()) for inputs, _ in split.batches(500)]).numpy()
+        precise = copy.deepcopy(model).double()
+        precise.register_forward_pre_hook(lambda module, inputs: (inputs[0].double(),))
+        exact = all_logits(precise, split)
     # The network's code can raise anything, such as for a constant of float32.
     except Exception:
         return 0.0
@@ -152,7 +156,7 @@ def verify(
     rankings remove the same set of channels, the pruned network is evaluated only once.
     """
     layer, example = evaluator.layer.name, next(split.batches(1))[0]
-    perturbation = Perturbation(model, layer, example) if evaluator.layer.verified_by == PERTURBATION else None
+    perturbation = perturbation_of(model, evaluator.layer, split)
 
     def cut(removal: str, channels: np.ndarray) -> nn.Module:
         return operated(model, layer, np.sort(channels), removal, example, evaluator.mean_features, perturbation)
@@ -180,6 +184,39 @@ def verify(
             yield about | compare(
                 stored, swept, by_surgery, evaluator.labels, tolerance, sizes[removal, k], task, effect, error
             )
+
+
+def perturbation_of(model: nn.Module, layer: LayerFile, split: Split) -> Perturbation | None:
+    """Return the perturbation of a layer in a network that Torch-Pruning can't follow; None for other networks."""
+    if layer.verified_by != PERTURBATION:
+        return None
+    return Perturbation(model, layer.name, next(split.batches(1))[0])
+
+
+def require_means(
+    model: nn.Module,
+    layer: str,
+    validation: Split,
+    stored: np.ndarray,
+    path: str,
+    perturbation: Perturbation | None = None,
+) -> None:
+    """Raise StudyError unless the mean maps of mean_replacement are those of the network on the validation inputs.
+
+    stored: the content of the file `path`, which the sweep and the surgery read. It is compared with `means_read`.
+    """
+    measured, place = means_read(model, layer, validation, perturbation), 0
+    for mean in measured:
+        own = stored.reshape(-1)[place : place + mean.size]
+        place += mean.size
+        difference, largest = float(np.abs(own - mean.flatten()).max()), float(np.abs(mean).max())
+        if not difference <= OF_MEANS * largest:
+            raise StudyError(
+                f"{path} does not hold the means of what the layers behind {layer} read on the validation inputs: one "
+                f"differs by {difference:.3g} (allowed {OF_MEANS * largest:.3g}); {remedy(path)}"
+            )
+    if place != stored.size:
+        raise StudyError(f"{path} has {stored.size} means, but the layers behind {layer} read {place}; {remedy(path)}")
 
 
 def _row_of(k: int, path: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ import torch_pruning
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from prunecurve.data.batches import Split, batch_for
 from prunecurve.errors import StudyError
 from prunecurve.network.gradients import safe_gradients
 from prunecurve.verification.perturbation import Entries, Perturbation
@@ -88,7 +89,7 @@ def items_of(
     found = []
     with gradients():
         copied = copy.deepcopy(model).eval().requires_grad_()
-        graph, paths = graph_of(copied, example), {module: path for path, module in copied.named_modules()}
+        graph, paths = graph_of(copied, example.clone()), {module: path for path, module in copied.named_modules()}
         for item in group_of(graph, copied, layer, removed):
             module = item.dep.target.module
             depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
@@ -126,6 +127,30 @@ def overwritten(model: nn.Module, items: Iterable[Entries], values: np.ndarray |
     for module in entries:
         module.register_forward_pre_hook(hook)
     return copied
+
+
+@torch.inference_mode()
+def means_read(
+    model: nn.Module, layer: str, split: Split, perturbation: Perturbation | None = None
+) -> list[np.ndarray]:
+    """Return what the layers that read the channels of a layer get: for each call the mean over a split's inputs.
+
+    Float64, without the dimension of the inputs, in the order in which the network runs. perturbation: see `items_of`.
+    """
+    copied, given = copy.deepcopy(model).eval(), []
+    every = np.arange(len(copied.get_submodule(layer).weight))
+    items = items_of(model, layer, every, next(split.batches(1))[0], perturbation)
+    for path in dict.fromkeys(path for path, reads, _ in items if reads):
+        copied.get_submodule(path).register_forward_pre_hook(
+            lambda module, inputs: given.append(inputs[0].double().sum(0).numpy())
+        )
+    size = batch_for(copied, split)
+    sums: list[np.ndarray] = []
+    for inputs, _ in split.batches(size):
+        given.clear()
+        copied(inputs)
+        sums = [one + other for one, other in zip(sums, given, strict=True)] if sums else list(given)
+    return [each / len(split) for each in sums]
 
 
 class _Overwriting:

@@ -15,4 +15,5 @@ READS = ("maps",)
 
 def score(layer: Layer) -> np.ndarray:
     """Return the mean numerical rank of each channel's maps (P,), from 0 to min(M, N); float32, numpy's tolerance."""
-    return np.linalg.matrix_rank(layer.maps).mean(axis=0)
+    # One input after the other: numpy copies what it decomposes.
+    return np.mean([np.linalg.matrix_rank(maps) for maps in layer.maps], axis=0)

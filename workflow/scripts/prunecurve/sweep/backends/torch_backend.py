@@ -15,6 +15,7 @@ from prunecurve.errors import StudyError
 from prunecurve.files import load_array
 from prunecurve.network.layer_file import LayerFile
 from prunecurve.network.layers import PrunableLayer
+from prunecurve.network.memory import batch_of
 from prunecurve.network.model_file import ModelFile
 from prunecurve.network.network_file import load_network, prepare_torch
 from prunecurve.sweep.inputs import BATCH, InputFiles
@@ -37,8 +38,8 @@ class Backend:
         self.network = PrunableLayer(network, layer.name, shape, leaf_modules=leaf_modules)
         # Gradients are computed for maps alone.
         self.network.traced.requires_grad_(False)
+        self.inputs, self.batch = inputs, batch_of(self.network, BATCH if inputs is None else inputs.batch)
         self.network.rest.simplify()
-        self.inputs, self.batch = inputs, BATCH if inputs is None else inputs.batch
         self._split: Split | None = None
 
     @torch.inference_mode()
@@ -64,13 +65,17 @@ class Backend:
                 result[place, rows] = self.network.rest.logits(values, order[:k], constant).numpy()
         return result
 
-    def batches(self, features: np.ndarray, chosen: np.ndarray | None = None) -> Iterator[tuple[slice, list[Tensor]]]:
+    def batches(
+        self, features: np.ndarray, chosen: np.ndarray | None = None, most: int | None = None
+    ) -> Iterator[tuple[slice, list[Tensor]]]:
         """Yield the places of each batch of inputs and their crossing values.
 
-        features: (N, D) or (N, 0). chosen: the numbers (N,) of these inputs in the split; None for all.
+        features: (N, D) or (N, 0). chosen: the numbers (N,) of these inputs in the split; None for all. most: inputs
+        per batch, if fewer than usual are wanted.
         """
-        for start in range(0, len(features), self.batch):
-            rows = slice(start, min(start + self.batch, len(features)))
+        size = most or self.batch
+        for start in range(0, len(features), size):
+            rows = slice(start, min(start + size, len(features)))
             if features.shape[1]:
                 values = self.network.rest.split(torch.from_numpy(np.array(features[rows])))
             else:
