@@ -22,7 +22,8 @@ from prunecurve.network.parameters import Recipe
 from prunecurve.network.planning import code_of_network, contents_of_weights
 from prunecurve.network.tracing import traced_network
 from prunecurve.network.training import train
-from prunecurve.network.user_network import build, load_weights, require_finite, require_logits
+from prunecurve.network.user_network import build, require_finite, require_logits
+from prunecurve.network.users_weights import load_weights
 from prunecurve.verification.surgery import structural
 from torch import nn
 
@@ -798,7 +799,7 @@ def test_another_network_would_replace_a_finished_study():
             {"factory": "a.py:f", "leaf_modules": ["a", "a"]},
             "network.leaf_modules: ['a', 'a'] is not allowed; allowed: a list",
         ),
-        ({"factory": "a.py:f", "leaf_modules": ["a-b"]}, "network.leaf_modules.0: 'a-b' is not allowed"),
+        ({"factory": "a.py:f", "leaf_modules": ["a/b"]}, "network.leaf_modules.0: 'a/b' is not allowed"),
         (
             {"factory": "a.py:f", "weights": "w.pt"},
             "network.weights: one file of weights is one network, and there are 3 seeds; "
