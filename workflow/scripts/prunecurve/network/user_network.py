@@ -55,11 +55,22 @@ def build(text: str, arguments: Mapping[str, Any], input_shape: Sequence[int], s
             f"network.factory: {few(meta)} are on torch's meta device and have no values; create them on the CPU"
         )
     _require_layers(module)
+    if hooked := [path for path, each in module.named_modules() if _has_computed_weights(each)]:
+        raise StudyError(
+            f"network.factory: hooks compute the weights of {few(hooked)} (old weight_norm or torch.nn.utils.prune); "
+            "call remove_weight_norm or prune.remove before the network is returned"
+        )
     try:
         module = copy.deepcopy(module)
     except Exception as error:
         raise StudyError(f"network.factory: the network can't be copied ({named(error)})") from error
     return _in_its_layout(module.cpu(), input_shape)
+
+
+def _has_computed_weights(module: nn.Module) -> bool:
+    """Return whether hooks of a module compute attributes from its weights. torch can't copy such a module."""
+    computed = any(isinstance(value, Tensor) and not value.is_leaf for value in vars(module).values())
+    return bool(module._forward_pre_hooks) and computed
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
