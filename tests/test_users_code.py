@@ -1,6 +1,7 @@
 """The code of a network from outside: what it may do when it is imported, edits during a run, and names of modules."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -104,6 +105,8 @@ def test_a_network_that_a_package_holds_is_not_the_one_that_is_trained(tmp_path,
     with torch.no_grad():
         first[0].weight.zero_()
     assert torch.equal(build("beside_package:make", {}, SHAPE, 1)[0].weight, before)
+    (place / "beside_drawing.py").write_text(f"import torch\nfrom torch import nn\ntorch.rand(3)\n{MAKE}")
+    assert torch.equal(weights("beside_drawing:make", 1), weights("beside_drawing:make", 1))
 
 
 # The state of the process.
@@ -259,6 +262,16 @@ def test_a_job_stops_if_the_code_was_edited_since_it_was_planned(written, planne
     require_as_planned(parsed_factory(factory))
 
 
+def test_an_edit_within_the_same_second_has_an_effect(written, tmp_path, monkeypatch):
+    """Python's bytecode files count as current if the time in seconds and the size of their source are the same."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    factory = written("from beside_net import make\n")
+    for width in (4, 5):
+        written(MAKE.replace("(1, 4", f"(1, {width}").replace("784", f"{196 * width:3}"), "beside_net.py")
+        os.utime(tmp_path / "beside_net.py", (1_000_000_000, 1_000_000_000))
+        assert build(factory, {}, SHAPE, 0)[0].out_channels == width
+
+
 def test_a_network_is_loaded_with_the_code_of_its_training_alone(written, planned, tmp_path):
     factory, path = written(MAKE), tmp_path / "model.pt"
     planned(code_settings_of(parsed_factory(factory)))
@@ -354,6 +367,18 @@ def test_an_edit_during_a_run_stops_it_and_the_next_run_uses_the_new_code(tiny):
     assert tiny.plan()["describe_network"] == 1
     tiny.run()
     assert tiny.path("summary.txt").exists()
+
+
+@pytest.mark.snakemake
+def test_a_job_in_a_process_of_its_own_has_the_code_that_the_run_was_planned_with(tiny):
+    tiny.run("results/digits/seed0/images/train.npy")
+    job = ["--target-jobs", "train:study=digits,seed=0", "--allowed-rules", "train", "--mode", "subprocess"]
+    job += ["--force", "--nolock", "--no-hooks"]
+    settings = code_settings_of(parsed_factory(str(tiny.folder / "net.py") + ":make"))
+    tiny.variables = {"PRUNECURVE_CODE_OF_NETWORK": "\n".join(settings)}
+    tiny.run(*job)
+    (tiny.folder / "net.py").write_text(NET.replace("nn.ReLU)", "nn.Tanh)"))
+    assert "the code of net.py:make was edited after this run had started" in tiny.run(*job, succeed=False).stdout
 
 
 @pytest.mark.snakemake

@@ -52,13 +52,6 @@ def rows(path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_study_runs_without_a_home_folder_that_can_be_written(study):
-    """Nothing can be created in /proc, not even by root."""
-    study.variables = {"HOME": "/proc/no-home", "XDG_CACHE_HOME": ""}
-    study.run("results/digits/figures/activation_levels.png")
-    assert study.path("figures/activation_levels.png").exists()
-
-
 def replace(study: Study, old: str, new: str) -> None:
     config = study.folder / "config.yaml"
     assert old in config.read_text()
@@ -79,6 +72,13 @@ def append(study: Study, module: str) -> None:
 
 
 # ---- results of a finished study
+
+
+def test_a_study_runs_without_a_home_folder_that_can_be_written(study):
+    """Nothing can be created in /proc, not even by root."""
+    study.variables = {"HOME": "/proc/no-home", "XDG_CACHE_HOME": ""}
+    study.run("results/digits/figures/activation_levels.png")
+    assert study.path("figures/activation_levels.png").exists()
 
 
 def test_every_k_of_every_criterion_is_in_the_curve(finished):

@@ -169,8 +169,11 @@ def last_rules():
 
 
 def before_training():
-    """Return no files, once the layers of the network are known; with `--until train` at once."""
-    return [] if last_rules() & OF_TRAINING else after_plan()
+    """Return no files, once the layers of the network are known; with `--until train` at once.
+
+    So does a job in a process of its own, which does not know of `--until`.
+    """
+    return [] if last_rules() & OF_TRAINING or not workflow.is_main_process else after_plan()
 
 
 def planned_layers():
