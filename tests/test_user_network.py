@@ -821,7 +821,7 @@ def test_the_weights_count_by_their_content(tmp_path, monkeypatch):
     monkeypatch.setattr(digests, "SETTLED", -60.0)
     before = contents_of_weights(network, [0, 1], cache)
     assert len(set(before.values())) == 2
-    monkeypatch.setattr(digests, "_digest", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(digests, "content_digest", lambda path: pytest.fail(f"{path} was read again"))
     assert contents_of_weights(network, [0, 1], cache) == before
     monkeypatch.undo()
     (tmp_path / "w_0.pt").rename(tmp_path / "other.pt")

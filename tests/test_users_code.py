@@ -12,14 +12,16 @@ import pytest
 import torch
 from conftest import PROJECT, Study
 from prunecurve import provenance
+from prunecurve.config import weights_settings
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows
 from prunecurve.network.factory import parsed_factory
 from prunecurve.network.factory_source import code_settings_of, require_as_planned
 from prunecurve.network.model_file import ModelFile
 from prunecurve.network.network_file import load_network, save_model
-from prunecurve.network.planning import contents_of_weights, require_weights_as_planned
+from prunecurve.network.planning import contents_of_weights
 from prunecurve.network.user_network import build
+from prunecurve.network.users_weights import load_weights
 from torch import Tensor, nn
 
 SHAPE = (1, 16, 16)
@@ -287,14 +289,13 @@ def test_a_network_is_loaded_with_the_code_of_its_training_alone(written, planne
 
 
 def test_a_job_stops_if_the_weights_were_replaced_since_it_was_planned(planned, tmp_path):
-    path = tmp_path / "w.pt"
-    path.write_bytes(b"one")
-    content = contents_of_weights({"weights": str(path)}, [0], "")[0]
-    planned([f"content of network.weights: {content}"])
-    require_weights_as_planned(str(path))
-    path.write_bytes(b"two")
+    path, module = tmp_path / "w.pt", nn.Linear(2, 2)
+    torch.save(module.state_dict(), path)
+    planned(weights_settings(contents_of_weights({"weights": str(path)}, [0], "").values()))
+    load_weights(module, str(path))
+    torch.save(nn.Linear(2, 2).state_dict(), path)
     with pytest.raises(StudyError) as error:
-        require_weights_as_planned(str(path))
+        load_weights(module, str(path))
     named = f"network.weights: {path} was replaced after this run had started; run the same command again"
     assert str(error.value) == named
 

@@ -13,7 +13,6 @@ from prunecurve.network.history import history_row, named_recall
 from prunecurve.network.learned import require_learned
 from prunecurve.network.model_file import add_factory, model_file
 from prunecurve.network.network_file import initial_seed, input_shape_of, prepare_torch, save_model
-from prunecurve.network.planning import require_weights_as_planned
 from prunecurve.network.scores import validation_scores
 from prunecurve.network.user_network import build, require_finite, require_logits
 from prunecurve.network.users_weights import load_weights
@@ -46,7 +45,6 @@ def work(arguments: argparse.Namespace) -> None:
     validation = Split.of(*arrays, device, fields_of(Normalisation, arguments))
     numbers = validation.numbers | {"classes": int(load_array(arguments.train_labels).max()) + 1}
     users, seed, shape = model_file(arguments), initial_seed(arguments.seed), input_shape_of(numbers)
-    require_weights_as_planned(arguments.weights)
     model = build(users.factory, users.arguments, shape, seed)
     load_weights(model, arguments.weights)
     require_logits(model, shape, numbers["classes"], trained=False)

@@ -10,7 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from prunecurve import provenance
 from prunecurve.errors import StudyError
+from prunecurve.files import content_digest
+from prunecurve.network.factory import CONTENT_OF_WEIGHTS, DIGITS_OF_WEIGHTS
 from prunecurve.network.factory_import import reported
 from prunecurve.network.tracing import one_line, times
 from prunecurve.network.user_network import few
@@ -33,10 +36,12 @@ def load_weights(module: nn.Module, path: str) -> None:
 
     The file is one of torch.save or a safetensors file. It holds a state dict, or a checkpoint with one as one of
     HOLDERS. Names may have a common prefix, or parts that wrappers add. Raises StudyError with one line that names
-    network.weights and says which keys are missing, unexpected or of another shape.
+    network.weights and says which keys are missing, unexpected or of another shape, or that the file was replaced.
     """
+    content = _loaded(path)
+    _require_as_planned(path)
     own = module.state_dict()
-    state = _with_names_of(own, _without_prefixes(_state_in(_loaded(path), path), own))
+    state = _with_names_of(own, _without_prefixes(_state_in(content, path), own))
     shapes = [
         f"{name}: {_shape(state[name])} in the file, {_shape(value)} in the network"
         for name, value in own.items()
@@ -54,6 +59,12 @@ def load_weights(module: nn.Module, path: str) -> None:
         )
     with reported(f"network.weights: {path} can't be loaded into the network of network.factory"):
         module.load_state_dict(state, strict=False)
+
+
+def _require_as_planned(path: str) -> None:
+    """Raise StudyError if the content of the file is not the one that the job was planned with."""
+    if provenance.differs(f"{CONTENT_OF_WEIGHTS}{provenance.SEPARATOR}{content_digest(path)[:DIGITS_OF_WEIGHTS]}"):
+        raise StudyError(f"network.weights: {path} was replaced after this run had started; run the same command again")
 
 
 def _loaded(path: str) -> Any:
@@ -100,7 +111,7 @@ def _state_in(content: Any, path: str) -> dict[str, Any]:
         what = f"a {type(content).__name__}"
     raise StudyError(
         f"network.weights: {path} holds no state dict: it is {what}; "
-        f"a state dict, or a mapping with one under {' or '.join(HOLDERS)}, is understood"
+        f"a state dict, or a mapping with one under {' or '.join(HOLDERS)}, is needed"
     )
 
 
