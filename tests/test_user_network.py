@@ -120,8 +120,14 @@ def test_a_file_is_built_with_its_arguments(file):
 
 @pytest.mark.parametrize("name", ["torchvision.models:resnet18", "torchvision.models:mobilenet_v2"])
 def test_networks_of_torchvision_work_as_they_stand(name):
-    model = build(name, {"num_classes": 5}, (3, 32, 32), 0)
+    model = build(name, {"num_classes": 5}, (3, 32, 32), 3)
     require_logits(model, (3, 32, 32), 5, trained=True)
+    import torchvision
+
+    torch.manual_seed(3)
+    expected = getattr(torchvision.models, name.partition(":")[2])(num_classes=5).state_dict()
+    assert list(model.state_dict()) == list(expected)
+    assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
 
 
 def test_torchvision_is_imported_by_a_file_too_beside_another_build_of_torch(file):
@@ -405,8 +411,11 @@ def test_a_network_that_takes_views_gives_the_same_results_as_one_that_flattens(
 def test_a_network_that_takes_views_reads_images_of_one_channel(file):
     """Their strides don't say which layout they have."""
     text = NET.replace("{flat}", "x.view(x.size(0), -1)").replace("nn.Conv2d(2", "nn.Conv2d(1")
-    model = build(f"{file(text)}:make", {}, (1, 12, 12), 0)
+    model = build(f"{file(text)}:make", {}, (1, 12, 12), 0).eval()
     require_logits(model, (1, 12, 12), 2, trained=True)
+    images = torch.rand(3, 1, 12, 12).to(memory_format=torch.channels_last)
+    maps = torch.max_pool2d(torch.relu(model.bn(model.conv(images))), 2)
+    assert torch.allclose(model(images), model.head(maps.flatten(1)), atol=1e-6)
 
 
 # Training.
@@ -798,13 +807,13 @@ def test_wrong_code_is_reported_before_it_runs(file):
     refused("network.factory: there is no file nowhere.py", digest_of, parsed_factory("nowhere.py:make"))
     refused(f"network.factory: {path} has no function mace; it has make", digest_of, parsed_factory(f"{path}:mace"))
     file("", "beside_wrong.py")
-    for text in (
+    texts = (
         "from x import make",
         "from x import *",
         "if 1:\n    make = f",
         "try:\n    def make(): pass\nexcept E: pass",
-    ):
-        digest_of(parsed_factory(f"{file(text)}:make"))
+    )
+    assert len({digest_of(parsed_factory(f"{file(text)}:make")) for text in texts}) == 4
 
 
 # The config.

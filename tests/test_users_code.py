@@ -376,7 +376,7 @@ def test_a_job_in_a_process_of_its_own_has_the_code_that_the_run_was_planned_wit
     job = ["--target-jobs", "train:study=digits,seed=0", "--allowed-rules", "train", "--mode", "subprocess"]
     job += ["--force", "--nolock", "--no-hooks"]
     settings = code_settings_of(parsed_factory(str(tiny.folder / "net.py") + ":make"))
-    tiny.variables = {"PRUNECURVE_CODE_OF_NETWORK": "\n".join(settings)}
+    tiny.variables = {"PRUNECURVE_CODE_OF_NETWORK": "|".join(settings)}
     tiny.run(*job)
     (tiny.folder / "net.py").write_text(NET.replace("nn.ReLU)", "nn.Tanh)"))
     assert "the code of net.py:make was edited after this run had started" in tiny.run(*job, succeed=False).stdout

@@ -31,9 +31,9 @@ PLANNED_CODE = "PRUNECURVE_CODE_OF_NETWORK"
 try:
     if workflow.is_main_process or PLANNED_CODE not in os.environ:
         CODE_OF_NETWORK = [] if ARCHIVE else code_of_network(config["network"])
-        os.environ.update({PLANNED_CODE: "\n".join(CODE_OF_NETWORK)})
+        os.environ.update({PLANNED_CODE: "|".join(CODE_OF_NETWORK)})
     else:
-        CODE_OF_NETWORK = os.environ[PLANNED_CODE].splitlines()
+        CODE_OF_NETWORK = [line for line in os.environ[PLANNED_CODE].split("|") if line]
     WEIGHTS = {} if ARCHIVE else contents_of_weights(config["network"], SEEDS, ".snakemake/prunecurve/weights.json")
 except StudyError as error:
     raise WorkflowError(str(error)) from None

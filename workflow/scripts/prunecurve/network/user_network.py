@@ -45,6 +45,17 @@ def build(text: str, arguments: Mapping[str, Any], input_shape: Sequence[int], s
         called = call_of(factory, arguments)
         raise StudyError(f"network.factory: {called} of {place(factory)} returns {kind} and no torch.nn.Module")
     module = _unwrapped(module)
+    _require_values(module)
+    _require_layers(module)
+    try:
+        module = copy.deepcopy(module)
+    except Exception as error:
+        raise StudyError(f"network.factory: the network can't be copied ({named(error)})") from error
+    return _in_its_layout(module.cpu(), input_shape)
+
+
+def _require_values(module: nn.Module) -> None:
+    """Raise StudyError if weights have no sizes or no values yet, or are not where torch expects them."""
     if lazy := [name for name, each in module.named_parameters() if isinstance(each, nn.UninitializedParameter)]:
         raise StudyError(
             f"network.factory: the sizes of {few(lazy)} are not known before an input is read (lazy modules); give them"
@@ -54,17 +65,11 @@ def build(text: str, arguments: Mapping[str, Any], input_shape: Sequence[int], s
         raise StudyError(
             f"network.factory: {few(meta)} are on torch's meta device and have no values; create them on the CPU"
         )
-    _require_layers(module)
     if hooked := [path for path, each in module.named_modules() if _has_computed_weights(each)]:
         raise StudyError(
             f"network.factory: hooks compute the weights of {few(hooked)} (old weight_norm or torch.nn.utils.prune); "
             "call remove_weight_norm or prune.remove before the network is returned"
         )
-    try:
-        module = copy.deepcopy(module)
-    except Exception as error:
-        raise StudyError(f"network.factory: the network can't be copied ({named(error)})") from error
-    return _in_its_layout(module.cpu(), input_shape)
 
 
 def _has_computed_weights(module: nn.Module) -> bool:
