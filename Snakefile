@@ -40,6 +40,7 @@ report: "workflow/report/workflow.rst"
 rule all:
     default_target: True
     input:
+        lambda w: networks_at_once(),
         lambda w: everything(),
 
 

@@ -134,7 +134,7 @@ def test_a_second_fingerprint_reads_no_file(tmp_path, monkeypatch):
     write(tmp_path / "data", random_images(6, 8, 8))
     monkeypatch.setattr(digests, "SETTLED", -60.0)
     first = ARRAYS.fingerprint(tmp_path / "data", tmp_path / "kept.json")
-    monkeypatch.setattr(digests, "_digest", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(digests, "content_digest", lambda path: pytest.fail(f"{path} was read again"))
     assert ARRAYS.fingerprint(tmp_path / "data", tmp_path / "kept.json") == first
 
 

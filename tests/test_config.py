@@ -74,8 +74,8 @@ INVALID = [
         "sweep.ks: K = 32 is out of range; allowed: 0 to 31, because linear2 has 32 channels (network.hidden)",
     ),
     (
-        {"layer": "conv 1"},
-        "layer: 'conv 1' is not allowed; allowed: last or conv1 or layer1.0.conv2, …",
+        {"layer": "conv/1"},
+        "layer: 'conv/1' is not allowed; allowed: last or conv1 or layer1.0.conv2, …",
     ),
     ({"layer": "conv1", "network": {"channels": [1, 4]}}, "layer: conv1 has 1 channel (network.channels)"),
     (

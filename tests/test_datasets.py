@@ -422,8 +422,8 @@ def test_digests_are_kept_between_calls(tmp_path, monkeypatch):
     write_folder(tmp_path / "images")
     cache = tmp_path / "kept" / "digests.json"
     read = []
-    digest = digests._digest
-    monkeypatch.setattr(digests, "_digest", lambda path: read.append(path) or digest(path))
+    digest = digests.content_digest
+    monkeypatch.setattr(digests, "content_digest", lambda path: read.append(path) or digest(path))
 
     def call():
         read.clear()

@@ -20,10 +20,13 @@ from prunecurve.network.model_file import ModelFile
 from prunecurve.network.network_file import load_model, load_network, prepare_torch, save_model
 from prunecurve.network.parameters import Recipe
 from prunecurve.network.planning import code_of_network, contents_of_weights
+from prunecurve.network.scores import validation_scores
 from prunecurve.network.tracing import traced_network
 from prunecurve.network.training import train
-from prunecurve.network.user_network import build, load_weights, require_finite, require_logits
+from prunecurve.network.user_network import build, require_finite, require_logits
+from prunecurve.network.users_weights import load_weights
 from prunecurve.verification.surgery import structural
+from safetensors.torch import save_file
 from torch import nn
 
 SCRIPTS = PROJECT / "workflow" / "scripts"
@@ -117,8 +120,14 @@ def test_a_file_is_built_with_its_arguments(file):
 
 @pytest.mark.parametrize("name", ["torchvision.models:resnet18", "torchvision.models:mobilenet_v2"])
 def test_networks_of_torchvision_work_as_they_stand(name):
-    model = build(name, {"num_classes": 5}, (3, 32, 32), 0)
+    model = build(name, {"num_classes": 5}, (3, 32, 32), 3)
     require_logits(model, (3, 32, 32), 5, trained=True)
+    import torchvision
+
+    torch.manual_seed(3)
+    expected = getattr(torchvision.models, name.partition(":")[2])(num_classes=5).state_dict()
+    assert list(model.state_dict()) == list(expected)
+    assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
 
 
 def test_torchvision_is_imported_by_a_file_too_beside_another_build_of_torch(file):
@@ -347,6 +356,29 @@ def test_logits_that_are_not_finite_are_counted():
     )
 
 
+def test_probabilities_are_refused_and_logarithms_of_probabilities_are_logits(file):
+    def with_end(end: str) -> nn.Module:
+        return made(f"{file(PLAIN.replace('x.flatten(1))', f'x.flatten(1)){end}'))}:make")
+
+    refused(
+        "network.factory: the network returns probabilities (between 0 and 1, with the sum 1), and logits are needed; "
+        "remove the softmax at its end, or replace it by log_softmax",
+        require_logits,
+        with_end(".softmax(1)"),
+        SHAPE,
+        2,
+        trained=False,
+    )
+    split = random_split(Architecture(**NUMBERS, channels=[4], hidden=[2]), 0)
+    labels = split.labels.numpy()
+    losses = []
+    for end in ("", ".log_softmax(1)", ".sigmoid()"):
+        module = with_end(end).eval()
+        require_logits(module, SHAPE, 2, trained=True)
+        losses.append(validation_scores(all_logits(module, split), labels).log_loss)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6) and losses[2] != pytest.approx(losses[0], rel=1e-3)
+
+
 def test_a_network_that_cant_be_copied_is_refused(file):
     text = PLAIN + "\ndef made():\n    net = Net()\n    net.kept = net.head.weight * 2\n    return net\n"
     refused("network.factory: the network can't be copied (RuntimeError: Only Tensors", made, f"{file(text)}:made")
@@ -379,8 +411,11 @@ def test_a_network_that_takes_views_gives_the_same_results_as_one_that_flattens(
 def test_a_network_that_takes_views_reads_images_of_one_channel(file):
     """Their strides don't say which layout they have."""
     text = NET.replace("{flat}", "x.view(x.size(0), -1)").replace("nn.Conv2d(2", "nn.Conv2d(1")
-    model = build(f"{file(text)}:make", {}, (1, 12, 12), 0)
+    model = build(f"{file(text)}:make", {}, (1, 12, 12), 0).eval()
     require_logits(model, (1, 12, 12), 2, trained=True)
+    images = torch.rand(3, 1, 12, 12).to(memory_format=torch.channels_last)
+    maps = torch.max_pool2d(torch.relu(model.bn(model.conv(images))), 2)
+    assert torch.allclose(model(images), model.head(maps.flatten(1)), atol=1e-6)
 
 
 # Training.
@@ -470,10 +505,22 @@ def test_scripts_and_evaluations_get_a_network_from_the_same_options():
 
 # Weights.
 
+THOP = ("total_ops", "total_params")
+
 
 def net() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(OrderedDict(conv=nn.Conv2d(2, 4, 3), bn=nn.BatchNorm2d(4), head=nn.Linear(4, 2)))
+
+
+def loaded(model: nn.Module, path) -> dict[str, torch.Tensor]:
+    """Return what a network has after it has loaded a file, without the numbers that no evaluation uses."""
+    load_weights(model, str(path))
+    return {name: value for name, value in model.state_dict().items() if "num_batches" not in name}
+
+
+def sevens(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: torch.full_like(value, 7) for name, value in model.state_dict().items()}
 
 
 def of_torchs_wrappers(state):
@@ -494,17 +541,72 @@ def of_torchs_wrappers(state):
     ],
 )
 def test_checkpoints_are_understood(tmp_path, wrapped):
-    state = {name: torch.full_like(value, 7) for name, value in net().state_dict().items()}
-    torch.save(wrapped(state), tmp_path / "w.pt")
-    model = net()
-    load_weights(model, str(tmp_path / "w.pt"))
-    assert all((value == 7).all() for name, value in model.state_dict().items() if "num_batches" not in name)
+    torch.save(wrapped(sevens(net())), tmp_path / "w.pt")
+    assert all((value == 7).all() for value in loaded(net(), tmp_path / "w.pt").values())
 
 
-def test_a_network_whose_own_names_have_the_prefix_keeps_it(tmp_path):
+@pytest.mark.parametrize("wrapped", ["", "module.", "_orig_mod."])
+def test_a_network_whose_own_names_have_the_prefix_keeps_it(tmp_path, wrapped):
     model = nn.ModuleDict({"module": net()})
-    torch.save(model.state_dict(), tmp_path / "w.pt")
-    load_weights(model, str(tmp_path / "w.pt"))
+    torch.save({wrapped + name: value for name, value in sevens(model).items()}, tmp_path / "w.pt")
+    state = loaded(model, tmp_path / "w.pt")
+    assert "module.conv.weight" in state and all((value == 7).all() for value in state.values())
+
+
+class Inner(nn.Sequential):
+    """Runs its first module on several devices, as AlexNet and VGG were trained."""
+
+    def __init__(self):
+        super().__init__(OrderedDict(features=nn.DataParallel(net()), head=nn.Linear(2, 2)))
+
+
+def test_weights_of_wrapped_modules_and_averages_are_loaded(tmp_path):
+    def plain() -> nn.Module:
+        return nn.Sequential(OrderedDict(features=net(), head=nn.Linear(2, 2)))
+
+    averaged = torch.optim.swa_utils.AveragedModel(Inner())
+    compiled = nn.Sequential(OrderedDict(features=torch.compile(net()), head=nn.Linear(2, 2)))
+    counted = sevens(plain()) | {f"{name}{what}": torch.zeros(1) for name in ("", "features.conv.") for what in THOP}
+    names = {"features.module.conv.weight", "module.features.module.conv.weight", "features._orig_mod.conv.weight"}
+    for state in (sevens(Inner()), sevens(averaged), sevens(compiled), counted):
+        assert state is counted or names & set(state)
+        torch.save(state, tmp_path / "w.pt")
+        state = loaded(plain(), tmp_path / "w.pt")
+        assert len(state) == 10 and all((value == 7).all() for value in state.values())
+
+
+def test_safetensors_files_are_loaded_whatever_their_name(tmp_path):
+    for name, prefix in (("w.safetensors", ""), ("w.bin", "module.")):
+        save_file({prefix + key: value for key, value in sevens(net()).items()}, tmp_path / name)
+        assert all((value == 7).all() for value in loaded(net(), tmp_path / name).values())
+    save_file({"fc.weight": torch.zeros(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(
+        StudyError, match=r"w\.safetensors does not fit the network of network\.factory: \d+ keys are miss"
+    ):
+        load_weights(net(), str(tmp_path / "w.safetensors"))
+    cut = (tmp_path / "w.bin").read_bytes()[:-9]
+    (tmp_path / "w.bin").write_bytes(cut)
+    with pytest.raises(StudyError, match=r"^network\.weights: \S+w\.bin is not a file of weights \([^\n]+$"):
+        load_weights(net(), str(tmp_path / "w.bin"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "is a Git LFS pointer, not the file itself; git lfs pull downloads it",
+        ),
+        (
+            b"\n<!DOCTYPE html><html></html>",
+            "is a web page (HTML), not the file itself; download the file that the page links to",
+        ),
+    ],
+)
+def test_a_file_in_place_of_the_weights_is_named(tmp_path, content, message):
+    for name in ("w.pt", "w.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        refused(f"network.weights: {tmp_path / name} {message}", load_weights, net(), str(tmp_path / name))
 
 
 def without(*names, **more):
@@ -705,13 +807,13 @@ def test_wrong_code_is_reported_before_it_runs(file):
     refused("network.factory: there is no file nowhere.py", digest_of, parsed_factory("nowhere.py:make"))
     refused(f"network.factory: {path} has no function mace; it has make", digest_of, parsed_factory(f"{path}:mace"))
     file("", "beside_wrong.py")
-    for text in (
+    texts = (
         "from x import make",
         "from x import *",
         "if 1:\n    make = f",
         "try:\n    def make(): pass\nexcept E: pass",
-    ):
-        digest_of(parsed_factory(f"{file(text)}:make"))
+    )
+    assert len({digest_of(parsed_factory(f"{file(text)}:make")) for text in texts}) == 4
 
 
 # The config.
@@ -728,7 +830,7 @@ def test_the_weights_count_by_their_content(tmp_path, monkeypatch):
     monkeypatch.setattr(digests, "SETTLED", -60.0)
     before = contents_of_weights(network, [0, 1], cache)
     assert len(set(before.values())) == 2
-    monkeypatch.setattr(digests, "_digest", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(digests, "content_digest", lambda path: pytest.fail(f"{path} was read again"))
     assert contents_of_weights(network, [0, 1], cache) == before
     monkeypatch.undo()
     (tmp_path / "w_0.pt").rename(tmp_path / "other.pt")
@@ -798,7 +900,7 @@ def test_another_network_would_replace_a_finished_study():
             {"factory": "a.py:f", "leaf_modules": ["a", "a"]},
             "network.leaf_modules: ['a', 'a'] is not allowed; allowed: a list",
         ),
-        ({"factory": "a.py:f", "leaf_modules": ["a-b"]}, "network.leaf_modules.0: 'a-b' is not allowed"),
+        ({"factory": "a.py:f", "leaf_modules": ["a/b"]}, "network.leaf_modules.0: 'a/b' is not allowed"),
         (
             {"factory": "a.py:f", "weights": "w.pt"},
             "network.weights: one file of weights is one network, and there are 3 seeds; "

@@ -74,6 +74,13 @@ def append(study: Study, module: str) -> None:
 # ---- results of a finished study
 
 
+def test_a_study_runs_without_a_home_folder_that_can_be_written(study):
+    """Nothing can be created in /proc, not even by root."""
+    study.variables = {"HOME": "/proc/no-home", "XDG_CACHE_HOME": ""}
+    study.run("results/digits/figures/activation_levels.png")
+    assert study.path("figures/activation_levels.png").exists()
+
+
 def test_every_k_of_every_criterion_is_in_the_curve(finished):
     table = rows(finished.path("curve.csv"))
     assert [(row["criterion"], int(row["k"])) for row in table] == [(c, k) for c in CRITERIA for k in range(P)]

@@ -25,7 +25,7 @@ rule describe_layer:
         settings=lambda w: settings_of("network.leaf_modules"),
         layer="{layer}",
     shell:
-        "python {params.script:q} --model {input.model:q} --layer {params.layer} --output {output:q} --log {log:q}"
+        "python {params.script:q} --model {input.model:q} --layer {params.layer:q} --output {output:q} --log {log:q}"
         " {params.network:q} --settings {params.settings:q} {params.code:q}"
 
 
@@ -67,9 +67,9 @@ rule collect_activations:
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
         " --labels {input.labels:q} {params.preprocess:q} {params.network:q}"
-        " --layer {params.layer} {params.batch:q} --stored-mb {params.stored}"
+        " --layer {params.layer:q} {params.batch:q} --stored-mb {params.stored}"
         " --device {params.device} --threads {params.torch_threads}"
-        f" --folder {WRITTEN}/seed{{wildcards.seed}}/{{params.layer}}/activations/{{params.split}}"
+        f" --folder {WRITTEN}/seed{{wildcards.seed}}/{{params.layer:q}}/activations/{{params.split}}"
         " --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"
 
@@ -119,6 +119,6 @@ rule sample_maps:
     shell:
         "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
         " --labels {input.labels:q} {params.preprocess:q} {params.network:q}"
-        " --layer {params.layer} --point {params.point} --count {params.sampled} --seed {params.seed} {params.batch:q}"
+        " --layer {params.layer:q} --point {params.point} --count {params.sampled} --seed {params.seed} {params.batch:q}"
         " --device {params.device} --threads {params.torch_threads} --output {output:q} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

@@ -91,7 +91,7 @@ rule plot_network:
         layer="{layer}",
     shell:
         "python {params.script:q} --figure {wildcards.figure} --dataset {params.dataset:q} --seed {params.seed}"
-        " --layer {params.layer} --task {params.task} --training {params.training:q} --seeds {params.seed}"
+        " --layer {params.layer:q} --task {params.task} --training {params.training:q} --seeds {params.seed}"
         " --data {input.data:q} --mean-maps {input.mean_maps:q} --ranking {input.ranking:q}"
         " --criteria {params.criterion} --maps-order {params.maps_order} --dpi {params.dpi}"
         " --png {output.png:q} --svg {output.svg:q} --log {log:q}"

@@ -115,7 +115,26 @@ def in_words():
     return f"study {STUDY}: {name}, {config['task']}, {network}, layer {config['layer']}, {seeds}"
 
 
+# The rules whose jobs are known before the layers of the network.
+BEFORE_PLAN = {"get_images", "make_pairs", "describe_network", *OF_TRAINING}
+
+
+def require_reached():
+    """Stop a run with --until whose rules have no jobs before the layers of the network are known.
+
+    Snakemake would end at once, and report success.
+    """
+    behind = last_rules() & {rule.name for rule in workflow.rules} - BEFORE_PLAN
+    if BY_CHECKPOINT and behind and not list(workflow.dag.needrun_jobs()):
+        named = ", ".join(sorted(behind))
+        raise WorkflowError(
+            f"--until {named}: which jobs there are is known after the layers of the network; "
+            "run `snakemake layers` with the same config first"
+        )
+
+
 onstart:
+    require_reached()
     if REPLACED and (not ARCHIVE or writes_to_study()):
         raise WorkflowError(
             f"stopped: {placed(f'results/{STUDY}')} would be replaced. Nothing was changed.",

@@ -209,7 +209,7 @@ rule compare_rankings:
         seeds=lambda w: seeds_of(w.study),
         criteria=ORDERS,
     shell:
-        "python {params.script:q} --rankings {params.rankings:q} --dataset {params.dataset:q} --layer {params.layer}"
+        "python {params.script:q} --rankings {params.rankings:q} --dataset {params.dataset:q} --layer {params.layer:q}"
         " --seeds {params.seeds:q} --criteria {params.criteria:q}"
         " --output {output.table:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 
@@ -285,7 +285,7 @@ rule aggregate_channels:
         layer=lambda w: studied_layer(),
         seeds=lambda w: seeds_of(w.study),
     shell:
-        "python {params.script:q} --channels {params.channels:q} --dataset {params.dataset:q} --layer {params.layer}"
+        "python {params.script:q} --channels {params.channels:q} --dataset {params.dataset:q} --layer {params.layer:q}"
         " --seeds {params.seeds:q}"
         " --output {output.table:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
 

@@ -36,6 +36,9 @@ checkpoint describe_network:
         " --settings {params.settings:q} {params.code:q}"
 
 
+# Not with --until, if the layers are known: see `last_rules`, which is not known here.
+if BY_CHECKPOINT and any(word.startswith(("--until", "-U")) for word in sys.argv) and current_table():
+    BY_CHECKPOINT = False
 # Only where jobs wait for it: for a checkpoint, each job of a cluster would look through all rules.
 rules.describe_network.rule.is_checkpoint = BY_CHECKPOINT
 
@@ -57,7 +60,7 @@ if config["network"]["weights"]:
             # All classes occur in them.
             train_labels=f"{SEED}/labels/train.npy",
             # As in the rule `train`.
-            plan=lambda w: after_plan(),
+            plan=lambda w: before_training(),
         output:
             model=MODEL,
             history=HISTORY,
@@ -112,7 +115,7 @@ else:
                 for kind in ("images", "inputs", "labels")
             },
             # A network is not trained for a layer that it does not have.
-            plan=lambda w: after_plan(),
+            plan=lambda w: before_training(),
         output:
             model=MODEL,
             history=HISTORY,

@@ -14,7 +14,8 @@ from prunecurve.network.learned import require_learned
 from prunecurve.network.model_file import add_factory, model_file
 from prunecurve.network.network_file import initial_seed, input_shape_of, prepare_torch, save_model
 from prunecurve.network.scores import validation_scores
-from prunecurve.network.user_network import build, load_weights, require_finite, require_logits
+from prunecurve.network.user_network import build, require_finite, require_logits
+from prunecurve.network.users_weights import load_weights
 from prunecurve.settings import add_fields, fields_of
 
 

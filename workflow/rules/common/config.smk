@@ -50,7 +50,7 @@ from prunecurve.config import (
 from prunecurve.data.datasets import DATASETS, MODULES
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, read_settings
-from prunecurve.network.factory import path_of_weights
+from prunecurve.network.factory import MODULE_PATH, path_of_weights
 from prunecurve.network.planning import code_of_network, contents_of_weights
 from prunecurve.files import settings_of as stored_settings
 from prunecurve.network.learned import kept_epoch, shortfall

@@ -24,9 +24,16 @@ def all_settings(known=None):
     return settings(config, known)
 
 
-# What a user's network depends on beside the config: the setting for its code, and the digest of each seed's weights.
+# The environment variable in which a run hands the settings for the code of a user's network to jobs in processes of
+# their own. They would compute the digest again, perhaps after an edit.
+PLANNED_CODE = "PRUNECURVE_CODE_OF_NETWORK"
+# What a user's network depends on beside the config: the settings for its code, and the digest of each seed's weights.
 try:
-    CODE_OF_NETWORK = [] if ARCHIVE else code_of_network(config["network"])
+    if workflow.is_main_process or PLANNED_CODE not in os.environ:
+        CODE_OF_NETWORK = [] if ARCHIVE else code_of_network(config["network"])
+        os.environ.update({PLANNED_CODE: "|".join(CODE_OF_NETWORK)})
+    else:
+        CODE_OF_NETWORK = [line for line in os.environ[PLANNED_CODE].split("|") if line]
     WEIGHTS = {} if ARCHIVE else contents_of_weights(config["network"], SEEDS, ".snakemake/prunecurve/weights.json")
 except StudyError as error:
     raise WorkflowError(str(error)) from None

@@ -55,19 +55,25 @@ def _table(path, changed):
 
 
 def known_misfits():
-    """Return the errors of `layer` and `sweep.ks`, if the table of layers was made with this config and this code.
+    """Return the errors of `layer` and `sweep.ks`, if the layers are known when the run starts.
 
     A run that asks for the table is not stopped: it lists the layers that are allowed.
     """
     listed = any(word.endswith(("layers", "layers.csv", "layers.txt")) for word in sys.argv)
-    found, own = table_of_layers() if BY_CHECKPOINT and not listed else None, rules.describe_network.params
+    found = None if BUILT_IN or not workflow.is_main_process or listed else current_table()
+    return list(misfits(config, found)) if found else []
+
+
+def current_table():
+    """Return the layers in the table if it was made with this config and this code; otherwise None."""
+    found, own = table_of_layers(), rules.describe_network.params
     if found is None:
-        return []
+        return None
     stored = stored_settings(placed(LAYER_TABLE.format(study=STUDY)))
     keys = [line.partition(SEPARATOR)[0] for line in stored]
     settings_of_job = own.settings({"study": STUDY}) if callable(own.settings) else own.settings
     asked = {*settings_of_job, own.code, *(all_settings()[key] for key in keys if key in all_settings())}
-    return list(misfits(config, found)) if asked <= set(stored) else []
+    return found if asked <= set(stored) else None
 
 
 def _await_checkpoint():
@@ -153,6 +159,26 @@ def after_plan(layer=None):
     return []
 
 
+# The rules that write networks.
+OF_TRAINING = {"train", "load_weights"}
+
+
+def last_rules():
+    """Return the rules of `--until`.
+
+    After a checkpoint, Snakemake (9.27) does not know that anything needs their outputs, and does not run them.
+    """
+    return set(workflow.dag_settings.until)
+
+
+def before_training():
+    """Return no files, once the layers of the network are known; with `--until train` at once.
+
+    So does a job in a process of its own, which does not know of `--until`.
+    """
+    return [] if last_rules() & OF_TRAINING or not workflow.is_main_process else after_plan()
+
+
 def planned_layers():
     """Return the layers that the target `plan` prunes, with P: the first convolution of each group."""
     return plan().convolutions
@@ -168,7 +194,7 @@ wildcard_constraints:
     seed=r"\d+",
     split="|".join(SPLITS),
     # The path of any module, if the layers are not known yet.
-    layer="|".join(map(re.escape, BUILT_IN.channels)) if BUILT_IN else r"\w+(\.\w+)*",
+    layer="|".join(map(re.escape, BUILT_IN.channels)) if BUILT_IN else MODULE_PATH,
     point="conv|bn|relu|pool",
     target="(_sensitivity)?",
     criterion="|".join([*criteria.allowed(), r"random-\d+"]),

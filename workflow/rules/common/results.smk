@@ -120,6 +120,11 @@ def everything():
     return [*tables(STUDY), *verifications(), *all_figures(STUDY)]
 
 
+def networks_at_once():
+    """Return the networks with `--until train`, so that the first plan has its jobs; otherwise no files."""
+    return expand(MODEL, study=STUDY, seed=SEEDS) if last_rules() & OF_TRAINING and not ARCHIVE else []
+
+
 def archived():
     """Return the files of an archive as patterns relative to the study's folder."""
     data = {*STUDY_FIGURES.values(), "curve.csv", "summary.csv", "shape_table.csv"}

@@ -143,6 +143,15 @@ def seal(path: str) -> None:
         file.write(end + text.encode())
 
 
+def content_digest(path: str | os.PathLike[str]) -> str:
+    """Return 32 hexadecimal digits of a hash over the content of a file."""
+    # Imported here because evaluations do not need it.
+    import hashlib
+
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+
 def check_seal(path: str | os.PathLike[str], kind: str = ".npy array") -> list[str]:
     """Verify the checksum at the end of a file; return the settings that are stored in the file.
 

@@ -36,6 +36,12 @@ def inherit(lines: Iterable[str]) -> None:
         _lines.update(lines)
 
 
+def differs(line: str) -> bool:
+    """Return whether the job or its inputs name another value of a setting than this line; False if they name none."""
+    key = line.partition(SEPARATOR)[0] + SEPARATOR
+    return any(each != line for each in _lines if each.startswith(key))
+
+
 def lines() -> list[str]:
     """The settings that an output of the job carries, sorted."""
     return sorted(_lines)

@@ -8,10 +8,11 @@ import yaml
 from prunecurve.config.mappings import as_yaml
 from prunecurve.config.plan import Plan
 from prunecurve.config.resolved import resolved
+from prunecurve.network.factory import CONTENT_OF_WEIGHTS
 from prunecurve.provenance import SEPARATOR
 
 DATA_CONTENT = f"content of data_dir{SEPARATOR}"
-WEIGHTS_CONTENT = f"content of network.weights{SEPARATOR}"
+WEIGHTS_CONTENT = f"{CONTENT_OF_WEIGHTS}{SEPARATOR}"
 # What studies were made with before there were these keys.
 BEFORE = {"task": "pairs", "preprocess.mean": "[0]", "preprocess.std": "[1]", "network.factory": "''"}
 # Adding values to these keys extends a finished study without replacing its results.

@@ -219,9 +219,7 @@ class Study(Section):
 
     network: Network = Network()
 
-    layer: str = Field(
-        "last", pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(?![\s\S])", examples=["last", "conv1", "layer1.0.conv2"]
-    )
+    layer: ModulePath = Field("last", examples=["last", "conv1", "layer1.0.conv2"])
     """The layer whose channels are removed, by its name in the network: a convolution (conv1, conv2, …), a hidden
     linear layer (linear1, …; its outputs are the channels), or last, the last convolution. snakemake layers lists the
     layers. If more than linear layers follow it, the sweep runs the rest of the network for every K (in torch)."""

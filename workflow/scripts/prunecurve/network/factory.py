@@ -10,8 +10,15 @@ from typing import NamedTuple
 from prunecurve.errors import StudyError
 
 FORMS = "FILE.py:FUNCTION or package.module:FUNCTION"
+# Of modules with weights. The names are part of the names of files; torch itself forbids only dots.
+NAME = r"\w(?:[\w +-]*[\w+-])?"
+MODULE_PATH = rf"{NAME}(?:\.{NAME})*"
 # Replaced by the seed in the path of weights (network.weights).
 SEED_IN_PATH = "{seed}"
+# The key of the setting for the content of a file of weights.
+CONTENT_OF_WEIGHTS = "content of network.weights"
+# This many digits of `files.content_digest` are in it.
+DIGITS_OF_WEIGHTS = 16
 
 
 class Factory(NamedTuple):

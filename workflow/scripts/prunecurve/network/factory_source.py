@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from prunecurve import provenance
 from prunecurve.errors import StudyError
 from prunecurve.network.factory import Factory
 from prunecurve.provenance import SEPARATOR
@@ -31,26 +32,42 @@ class Code(NamedTuple):
     beside: dict[str, Path]
 
 
-def code_setting_of(factory: Factory) -> str:
-    """Return the digest of the code of a user's network as a setting that outputs carry."""
+def code_settings_of(factory: Factory) -> list[str]:
+    """Return the digest of the code of a user's network, and the libraries that it needs, as settings of outputs."""
+    versions = sorted(f"{library} {_version(library)}".strip() for library in code_of(factory).libraries)
+    return [_code_setting(factory), f"code of network.factory's libraries{SEPARATOR}{', '.join(versions)}"]
+
+
+def _code_setting(factory: Factory) -> str:
     return f"code of network.factory{SEPARATOR}{digest_of(factory)}"
 
 
 def digest_of(factory: Factory) -> str:
     """Return 16 hexadecimal digits of a hash over the code of a user's network.
 
-    That is the code of the file and of all that it imports from its folder, without comments, docstrings and layout,
-    and the versions of the libraries that they import. Of a module it is the version of its library or, if that is not
-    installed but lies in another folder (editable installations, PYTHONPATH), its code as above. Imports that are no
-    statements and files that the code reads do not count. Raises StudyError as `code_of`.
+    That is the code of the file and of all that it imports from its folder, without comments, docstrings and layout. Of
+    a module it is its code if it is not installed but lies in another folder (editable installations, PYTHONPATH).
+    Installed libraries count by their versions, in a setting of their own: jobs in conda environments have others than
+    the process that plans them. Imports that are no statements and files that the code reads do not count. Raises
+    StudyError as `code_of`.
     """
     code, content = code_of(factory), hashlib.sha256()
     named = sorted((os.path.relpath(file, root), file) for file, root in code.files.items())
     for name, file in named:
         content.update(f"{name}\0{text_of(_tree(file))}\0".encode())
-    for library in sorted(code.libraries):
-        content.update(f"{library} {_version(library)}\0".encode())
     return content.hexdigest()[:16]
+
+
+def require_as_planned(factory: Factory) -> None:
+    """Raise StudyError if the code of a user's network is not the one that the job and its inputs name.
+
+    The file can be edited while a run goes on, and also back again. A script that is run by hand names no code.
+    """
+    if provenance.differs(_code_setting(factory)):
+        raise StudyError(
+            f"network.factory: the code of {factory.text} was edited after this run had started, or after its results "
+            "were computed; run the same command again: everything is then computed with the code as it is"
+        )
 
 
 def code_of(factory: Factory) -> Code:

@@ -4,13 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
+from prunecurve.network.factory import MODULE_PATH
 from prunecurve.sections import Different, Section
 
 # No control characters, because a command line does not accept all of them; no `|`, which separates settings in files.
 TEXT = r"^[^\x00-\x1f\x7f|\ud800-\udfff]*(?![\s\S])"
-ModulePath = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(?![\s\S])", examples=["block1", "layer1.0"])
-]
+ModulePath = Annotated[str, Field(pattern=rf"^{MODULE_PATH}(?![\s\S])", examples=["block1", "layer1.0"])]
 Width = Annotated[int, Field(ge=1, le=65536)]
 Precision = Literal["float32", "bfloat16"]
 

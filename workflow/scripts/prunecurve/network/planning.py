@@ -7,17 +7,17 @@ from typing import Any
 
 from prunecurve.data.datasets.digests import digests_of_files
 from prunecurve.errors import StudyError
-from prunecurve.network.factory import parsed_factory, path_of_weights
-from prunecurve.network.factory_source import code_setting_of
+from prunecurve.network.factory import DIGITS_OF_WEIGHTS, parsed_factory, path_of_weights
+from prunecurve.network.factory_source import code_settings_of
 
 
 def code_of_network(network: Mapping[str, Any]) -> list[str]:
-    """Return the setting for the code of a user's network; none for the built-in one.
+    """Return the settings for the code of a user's network and its libraries; none for the built-in one.
 
     network: the config section. Raises StudyError, with one line, for what is wrong with the code without running it:
     see `factory_source.code_of`.
     """
-    return [code_setting_of(parsed_factory(network["factory"]))] if network["factory"] else []
+    return code_settings_of(parsed_factory(network["factory"])) if network["factory"] else []
 
 
 def contents_of_weights(network: Mapping[str, Any], seeds: Sequence[int], cache: str | Path) -> dict[int, str]:
@@ -32,4 +32,4 @@ def contents_of_weights(network: Mapping[str, Any], seeds: Sequence[int], cache:
         others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise StudyError(f"network.weights: there is no file {missing[0]}{others}")
     digests = digests_of_files(".", dict.fromkeys(paths.values()), cache, key="network.weights")
-    return {seed: digests[path][:16] for seed, path in paths.items()}
+    return {seed: digests[path][:DIGITS_OF_WEIGHTS] for seed, path in paths.items()}

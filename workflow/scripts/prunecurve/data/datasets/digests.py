@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from prunecurve.errors import StudyError
-from prunecurve.files import atomic
+from prunecurve.files import atomic, content_digest
 
 # A file that was changed less than this many seconds ago can change again without another modification time.
 SETTLED = 2.0
@@ -49,7 +49,7 @@ def digests_of_files(
             # its modification time is set back.
             state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             before = old.get(path)
-            digest = before[1] if before and before[0] == state else _digest(file)
+            digest = before[1] if before and before[0] == state else content_digest(file)
         except OSError as error:
             raise StudyError(f"{key}: {file} can't be read: {error.strerror or error}") from error
         if max(stat.st_mtime_ns, stat.st_ctime_ns) < settled:
@@ -58,11 +58,6 @@ def digests_of_files(
     if cache and new != old:
         _write_cache(cache, name, new)
     return digests
-
-
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def _read_cache(cache: str | Path | None, name: str) -> dict:
