@@ -182,6 +182,16 @@ def test_text_in_a_config_file_stays_as_it_was_written(tmp_path):
     assert read["study"] == 12
     text = original_text(read, ["layer=3"], {"layer": 3}, files)
     assert text == {"study": "1_2", "data_dir": "2024-01-01", "archive": "yes", "seeds": [10]}
+    # Names of layers.
+    (tmp_path / "a.yaml").write_text(
+        "layer: 4.10\nsensitivity: {layers: [4.10, 0, 1_0]}\nnetwork: {leaf_modules: [1.0]}\n"
+    )
+    read = yaml.safe_load((tmp_path / "a.yaml").read_text())
+    text = original_text(read, [], {}, files)
+    assert (text["layer"], text["sensitivity"]) == ("4.10", {"layers": ["4.10", "0", "1_0"]})
+    assert text["network"] == {"leaf_modules": ["1.0"]}
+    for other in ({"sensitivity": 3}, {"sensitivity": {"layers": "all"}}, {"sensitivity": {"layers": [7.5]}}):
+        assert original_text(other, [], {}, files) == other
     # The command line of another workflow that uses this one as a module.
     assert original_text({"study": "x"}, ["study=y"], {"study": "y"}, []) == {"study": "x"}
 

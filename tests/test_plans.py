@@ -385,3 +385,49 @@ def test_a_plan_of_a_residual_network(tmp_path):
     study.run("plan", "--config", "plan={macs: null, tolerance: 0.1}", "overwrite=true")
     tolerant = read_table(study.path("plan_layers.csv")).query("method == 'plan'")
     assert (tolerant.groupby("seed")["balanced_accuracy_cost"].sum() <= 0.1 + 1e-9).all()
+
+
+# The layers are called 0, 2.1 and 2.10. In the config file the last two are the same number.
+NUMBERED = """
+from collections import OrderedDict
+
+from torch import nn
+
+
+def net():
+    chain = OrderedDict([("1", nn.Conv2d(4, 5, 3, 2)), ("5", nn.ReLU()), ("10", nn.Conv2d(5, 6, 3)), ("11", nn.ReLU())])
+    chain = nn.Sequential(chain)
+    ends = nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 10)
+    return nn.Sequential(nn.Conv2d(1, 4, 3, 2), nn.ReLU(), chain, *ends)
+"""
+OF_NUMBERED = """
+task: classes
+seeds: [0]
+images: {train: 300, val: 150, test: 100}
+network: {factory: 'net.py:net'}
+layer: 2.10
+training: {epochs: 2, batch_size: 32, learning_rate: 0.02, require: 0}
+sweep: {ks: [0, 1, 2]}
+verification: {rankings: 1, drawn_ks: 0}
+sensitivity: {criteria: [l1_norm], layers: [0, 2.1, 2.10]}
+plan: {macs: 0.9, random_draws: 1}
+figures: {dpi: 80}
+"""
+
+
+@pytest.mark.snakemake
+def test_layers_with_names_that_look_like_numbers(tmp_path):
+    study = Study(tmp_path / "study", OF_NUMBERED)
+    (study.folder / "net.py").write_text(NUMBERED)
+    study.run("plan", "sensitivity")
+    names = ["0", "2.1", "2.10"]
+    for table in ("sensitivity", "sensitivity_table", "plan_layers"):
+        assert read_table(study.path(f"{table}.csv"))["layer"].unique().tolist() == names
+    for text in ("sensitivity", "plan"):
+        lines = study.path(f"{text}.txt").read_text().splitlines()
+        assert [(words[0], words[1]) for line in lines if (words := line.split()) and words[0] in names] == [
+            *zip(names, "456")
+        ]
+    for figure, unit in (("plan", ""), ("sensitivity", " channels")):
+        drawn = study.path(f"figures/{figure}.svg").read_text()
+        assert all(f">{name} ({channels}{unit})<" in drawn for name, channels in zip(names, "456"))
