@@ -43,7 +43,9 @@ def _lines(table: pd.DataFrame, task: str) -> Figure:
             for layer, look in looks.items():
                 curve = table[(table["layer"] == layer) & (table["criterion"] == criterion)]
                 channels = curve["channels_left"].max()
-                label = f"{layer} ({channels} channels)"
+                # matplotlib leaves labels that begin with an underscore out of the legend.
+                name = f"layer {layer}" if layer.startswith("_") else layer
+                label = f"{name} ({channels} channels)"
                 if bands:
                     style.line_with_band(ax, curve.set_index("share_removed"), metric, label=label, **look)
                 else:
