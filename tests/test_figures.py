@@ -588,7 +588,9 @@ def test_sensitivity_of_many_layers_is_a_heat_map():
     for name in names:
         table.append(few.assign(layer=name))
     table = pd.concat(table)
-    axes = figures.draw("sensitivity", figures.Data(table, CRITERIA)).axes
+    figure = figures.draw("sensitivity", figures.Data(table, CRITERIA))
+    axes, (legend,) = figure.axes, figure.legends
+    assert "not comparable between layers of different numbers of channels" in legend.get_title().get_text()
     assert [ax.get_title(loc="left") for ax in axes] == [f"order of {style.label(name)}" for name in CRITERIA]
     assert [text.get_text() for text in axes[0].get_yticklabels()] == [f"{name} (9)" for name in names]
     (mesh,) = axes[0].collections

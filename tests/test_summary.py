@@ -150,6 +150,11 @@ def test_the_script_writes_the_text(tmp_path):
     assert (tmp_path / "summary.txt").read_text(encoding="utf-8") == summary_text(table, FIGURES, shared(0, 0, 0, 0))
 
 
+def test_the_text_says_where_the_largest_k_can_be_compared():
+    text = " ".join(summary_text(study({"apoz": 0.5}), FIGURES).split())
+    assert "every smaller evaluated K. Do not compare it between layers of different numbers of channels" in text
+
+
 def test_a_warning_is_the_first_line():
     table = study({"apoz": 0.5})
     text = summary_text(table, FIGURES, warning="WARNING: nothing.")
