@@ -47,8 +47,8 @@ def replaced_by_jobs():
     """Return what the jobs of this run would replace in a finished study of the same name: one line per setting."""
     jobs = list(workflow.dag.needrun_jobs())
     written, lines = {file for job in jobs for file in job.output}, []
-    # A run that draws an archive does not write to the study.
-    if any(file.startswith(placed(f"results/{STUDY}/")) for file in written):
+    # A run that draws an archive may not write to the study.
+    if not ARCHIVE or any(file.startswith(placed(f"results/{STUDY}/")) for file in written):
         # As long as the layers are not known, the jobs that write the curve are not known either.
         awaited = any(job.rule.name == "describe_network" for job in jobs)
         lines += [line for line in REPLACED if awaited or not is_of_a_table(line)]
