@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunecurve.ranking import criteria
 from prunecurve import config as config_module
+from prunecurve.config.mappings import merged
 from prunecurve.config import Plan, check, k_batches, keys, ks, of_archive, original_text, pruned_layer, resolved
 from prunecurve.data.datasets import DATASETS
 from prunecurve.data.planning import asked_sizes
@@ -211,7 +212,10 @@ def test_defaults_are_allowed_and_are_the_default_study():
 
 @pytest.mark.parametrize("study", sorted((PROJECT / "config").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_study_is_allowed(study):
-    check(yaml.safe_load((PROJECT / "config.yaml").read_text()) | yaml.safe_load(study.read_text()))
+    default, given = (yaml.safe_load(path.read_text()) for path in (PROJECT / "config.yaml", study))
+    complete = check(merged(default, given))
+    assert set(complete) == set(check({})), "with all keys"
+    assert merged(complete, given) == complete, "with the values of the file"
 
 
 def test_another_budget_replaces_the_default_of_a_plan():
