@@ -27,6 +27,8 @@ def table(layers=("late", "early"), orders=("l1_norm",)) -> pd.DataFrame:
 def test_the_largest_k_and_what_it_frees():
     found = losses(table())
     assert found["layer"].tolist() == ["late", "early"], "in the order of the network"
+    # In whatever order the K are.
+    pd.testing.assert_frame_equal(losses(table().sort_values("k", ascending=False, kind="stable")), found)
     row = found.iloc[0]
     half = stats.t.ppf(0.975, 2) * stats.sem(LARGEST)
     assert row["largest_k_mean"] == pytest.approx(np.mean(LARGEST))
@@ -51,6 +53,11 @@ def test_one_network_has_no_interval():
     assert found["largest_k_mean"].tolist() == [2, 2] and found["largest_k_low"].isna().all()
     text = sensitivity_text(found, "results/d/figures/")
     assert "One network (seed)." in " ".join(text.split()) and "nan" not in text
+
+
+def test_a_warning_is_the_first_line():
+    text = sensitivity_text(losses(table()), "results/d/figures/", "WARNING: nothing.")
+    assert text == "WARNING: nothing.\n\n" + sensitivity_text(losses(table()), "results/d/figures/")
 
 
 def test_the_text_has_one_line_per_layer_and_criterion():

@@ -89,6 +89,14 @@ def test_largest_k_within_a_point_is_where_the_curve_first_leaves_it(values, lar
     assert largest_k_within(np.arange(6) * 10, np.array(values)) == largest * 10
 
 
+def test_exactly_one_point_less_is_within_a_point():
+    """Of shares of 1,000 inputs: the difference of two floats may be more than 0.01."""
+    assert any(right / 1000 - 0.01 > (right - 10) / 1000 for right in range(10, 1001))
+    for right in range(10, 1001):
+        shares = np.array([right, right - 10, right - 11]) / 1000
+        assert largest_k_within(np.arange(3), shares) == 1
+
+
 def test_largest_k_of_the_unpruned_network_alone():
     assert largest_k_within(np.array([0]), np.array([0.9])) == 0
 

@@ -197,8 +197,8 @@ class Study(Section):
 
     overwrite: bool = False
     """Whether a run may replace a finished study in results/STUDY that was made with other settings. If not, the run
-    stops before it changes anything and names the settings that differ. More seeds, criteria, removals or K replace
-    nothing."""
+    stops before it changes anything and names the settings that differ. Adding seeds, criteria, removals or
+    values of K never replaces results."""
 
     archive: str = Field("", pattern=f"^{NAME}", examples=["mnist"])
     """Name of an archived study in archive/. Its figures are drawn into results/archive/ without running the study. The
