@@ -279,6 +279,18 @@ def test_an_image_beside_class_folders_is_named(tmp_path, image):
         listed(tmp_path)
 
 
+def test_a_class_that_is_called_train_may_have_folders_without_images(tmp_path):
+    """Its images say that it is no split; hidden images are skipped at any depth."""
+    write_folder(tmp_path, classes=("car", "train"))
+    (tmp_path / "train" / "notes").mkdir()
+    one_image(tmp_path / "car" / "more" / ".thumbnails" / "0.png")
+    found = listed(tmp_path)
+    assert (found.census.names, len(found.paths)) == (("car", "train"), 8)
+    one_image(tmp_path / "train" / "notes" / "0.png")
+    with pytest.raises(StudyError, match=r"not directly in a class folder: train/notes/0\.png;"):
+        listed(tmp_path)
+
+
 @pytest.mark.parametrize("split", ["test", "val"])
 def test_a_split_without_images_is_named(tmp_path, split):
     write_folder(tmp_path / "train")

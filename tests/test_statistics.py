@@ -183,9 +183,9 @@ def test_mean_curves_of_all_criteria_take_little_time():
 @pytest.mark.parametrize("name", ["NA", "null", "007", "1e5", "4.10", "0", "True", "$"])
 def test_a_name_is_a_text(tmp_path, column, name):
     """pandas would take some for numbers or missing values, and a group of rows without a name is left out."""
-    (tmp_path / "a.csv").write_text(f"{column},k,accuracy\n{name},0,0.5\n{name},1,\n")
+    (tmp_path / "a.csv").write_text(f"{column},k,accuracy\n{name},0,0.5\n{name},1,\n{name},2,nan\n")
     table = read_table(tmp_path / "a.csv")
-    assert table[column].tolist() == [name, name] and np.isnan(table["accuracy"][1])
+    assert table[column].tolist() == [name] * 3 and np.isnan(table["accuracy"]).tolist() == [False, True, True]
     assert len(table.groupby(column)) == 1
 
 
