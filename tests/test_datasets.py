@@ -321,6 +321,23 @@ def test_folders_beside_the_splits_are_named(tmp_path, folders, others, advice):
     assert "remove" not in str(error.value) and two_layouts(str(error.value))
 
 
+def test_a_folder_of_images_beside_train_may_be_a_split_too(tmp_path):
+    write_folder(tmp_path / "train")
+    one_image(tmp_path / "Validation" / "0.png")
+    with pytest.raises(StudyError, match=r"beside train: Validation; rename Validation to val\."):
+        listed(tmp_path)
+    (tmp_path / "Validation").rename(tmp_path / "val")
+    with pytest.raises(StudyError, match=r"not directly in a class folder: val/0\.png;"):
+        listed(tmp_path)
+
+
+def test_beside_classes_no_folder_looks_like_a_split(tmp_path):
+    write_folder(tmp_path)
+    write_folder(tmp_path / "testing")
+    with pytest.raises(StudyError, match=r"not directly in a class folder: testing/cat/0\.png, "):
+        listed(tmp_path)
+
+
 def test_the_hidden_files_of_an_archive_of_macos_are_skipped(tmp_path):
     for split in ("train", "val"):
         write_folder(tmp_path / split)

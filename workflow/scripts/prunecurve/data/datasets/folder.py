@@ -135,18 +135,18 @@ def _splits_of(root: Path) -> list[str]:
 
 
 def _require_no_others(root: Path, folders: list[str], splits: list[str]) -> None:
-    """Raise StudyError if there are other folders beside splits, or no folder train but others that look like splits.
+    """Raise StudyError if there are other folders beside splits, or if one looks like train and there is no train.
 
-    Only a folder of folders looks like a split: one of images is a class of any name.
+    Without train, only a folder of folders looks like a split: one of images is a class of any name.
     """
     renamed = {
         name: split
         for name in folders
         for split in SPLITS
-        if name.lower().startswith(split) and split not in folders and _folders(root / name)
+        if name.lower().startswith(split) and split not in folders and (splits or _folders(root / name))
     }
     others = [name for name in folders if name not in splits] if splits else list(renamed)
-    if not others:
+    if not others or not (splits or "train" in renamed.values()):
         return
     moved = [name for name in others if name not in renamed]
     advice = [f"rename {name} to {split}" for name, split in renamed.items()]
