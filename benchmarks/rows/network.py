@@ -3,7 +3,7 @@
 import importlib.util
 import time
 from collections.abc import Callable
-from importlib import metadata
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -185,7 +185,8 @@ def rows(study: Study) -> list[Row]:
     same = f"the same predictions at {len(timed_ks) - len(wrong)} of {len(timed_ks)} K"
     masking = f"whole forward passes with masks where the channels are read; {same}"
     joined = "the same, with batch normalisation joined with the convolutions by torch.fx, as in ours"
-    by_surgery = f"Torch-Pruning {metadata.version('torch-pruning')} on a copy for every K, whole passes; {same}"
+    # The version that the package itself names is an older one.
+    by_surgery = f"Torch-Pruning {version('torch-pruning')} on a copy for every K, whole passes; {same}"
     in_last = f"{what}, those of {last} channels alone"
     return [
         at_least(compared(f"{name}, masks", total("ours"), masking, total("masks")), LEAST_MASKS),
