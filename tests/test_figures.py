@@ -601,6 +601,10 @@ def test_sensitivity_of_many_layers_is_a_heat_map():
     marks = axes[0].lines[0].get_xdata()
     expected = losses(table).query("criterion == 'mean_activation'")["share_removed_mean"]
     assert list(marks) == pytest.approx(list(expected))
+    # Beyond the largest evaluated K, 4 of 9 channels, nothing is known. It reaches to the next K.
+    (mesh,) = figures.draw("sensitivity", figures.Data(table[table["k"] <= 4], CRITERIA)).axes[0].collections
+    unknown = np.ma.getmaskarray(np.ma.masked_invalid(mesh.get_array())).reshape(len(names), -1)
+    assert (unknown == (middles > 5 / 9)).all()
 
 
 def test_plot_numbers_tiles_as_in_the_ranking(tmp_path, monkeypatch):
@@ -738,6 +742,8 @@ def test_a_plan_has_a_row_per_method_and_one_per_layer_in_the_order_of_the_netwo
         "uniform, random channels",
     ]
     assert [text.get_text() for text in shares.get_yticklabels()][::-1] == ["conv1 (8)", "conv2 (16)", "conv3 (24)"]
+    predicted = [line for line in scores.get_lines() if line.get_marker() == "v"]
+    assert [line.get_xdata()[0] for line in predicted] == pytest.approx([0.8, 0.8]), "of the plan and uniform ratios"
     plan = next(line for line in shares.get_lines() if line.get_label() == "plan")
     assert plan.get_xdata() == pytest.approx([7 / 8, 13 / 16, 15 / 24])
     assert len(figures.draw("plan", planned(seeds=1)).axes) == 2
