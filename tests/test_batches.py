@@ -57,7 +57,7 @@ def test_numbers_for_other_channels_are_refused(mean, std, key):
     ("dataset", "mean", "message"),
     [
         ("digits", [0.1, 0.2], "2 numbers, but an image has 1 channel; give one number"),
-        ("mnist", [0.1] * 3, "3 numbers, but an image has 1 channel; give one number"),
+        ("mnist", [0.1] * 3, "3 numbers, but an image has 1 channel; give one number, or set image_channels: 3"),
         ("cifar10", [0.1] * 4, "4 numbers, but an image has 3 channels; give one number, or 3"),
     ],
 )

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunecurve.ranking import criteria
 from prunecurve import config as config_module
+from prunecurve.config.mappings import merged
 from prunecurve.config import Plan, check, k_batches, keys, ks, of_archive, original_text, pruned_layer, resolved
 from prunecurve.data.datasets import DATASETS
 from prunecurve.data.planning import asked_sizes
@@ -182,6 +183,16 @@ def test_text_in_a_config_file_stays_as_it_was_written(tmp_path):
     assert read["study"] == 12
     text = original_text(read, ["layer=3"], {"layer": 3}, files)
     assert text == {"study": "1_2", "data_dir": "2024-01-01", "archive": "yes", "seeds": [10]}
+    # Names of layers.
+    (tmp_path / "a.yaml").write_text(
+        "layer: 4.10\nsensitivity: {layers: [4.10, 0, 1_0]}\nnetwork: {leaf_modules: [1.0]}\n"
+    )
+    read = yaml.safe_load((tmp_path / "a.yaml").read_text())
+    text = original_text(read, [], {}, files)
+    assert (text["layer"], text["sensitivity"]) == ("4.10", {"layers": ["4.10", "0", "1_0"]})
+    assert text["network"] == {"leaf_modules": ["1.0"]}
+    for other in ({"sensitivity": 3}, {"sensitivity": {"layers": "all"}}, {"sensitivity": {"layers": [7.5]}}):
+        assert original_text(other, [], {}, files) == other
     # The command line of another workflow that uses this one as a module.
     assert original_text({"study": "x"}, ["study=y"], {"study": "y"}, []) == {"study": "x"}
 
@@ -201,7 +212,10 @@ def test_defaults_are_allowed_and_are_the_default_study():
 
 @pytest.mark.parametrize("study", sorted((PROJECT / "config").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_study_is_allowed(study):
-    check(yaml.safe_load((PROJECT / "config.yaml").read_text()) | yaml.safe_load(study.read_text()))
+    default, given = (yaml.safe_load(path.read_text()) for path in (PROJECT / "config.yaml", study))
+    complete = check(merged(default, given))
+    assert set(complete) == set(check({})), "with all keys"
+    assert merged(complete, given) == complete, "with the values of the file"
 
 
 def test_another_budget_replaces_the_default_of_a_plan():

@@ -6,16 +6,21 @@ import os
 import re
 import shutil
 import struct
+import unicodedata
 import warnings
 
 import numpy as np
 import pytest
 from conftest import PROJECT
 from PIL import Image
+from prunecurve.config import check
 from prunecurve.data.datasets import DATASETS, digests, downloads
 from prunecurve.data.datasets.folder import listed
+from prunecurve.data.datasets.pixels import with_channels
+from prunecurve.data.planning import check_data
 from prunecurve.data.splits import SPLITS, require_enough, split_sizes
 from prunecurve.errors import StudyError
+from prunecurve.files import load_array
 
 
 def write_idx(folder, train=30, test=20, size=28, seed=0):
@@ -241,8 +246,121 @@ def test_folders_without_images_are_named(tmp_path):
     (tmp_path / "bird").mkdir()
     (tmp_path / "bird" / "0.heic").touch()
     (tmp_path / ".hidden").mkdir()
-    with pytest.raises(StudyError, match=r"folders in .* without images: bird; remove them, or begin"):
+    with pytest.raises(StudyError, match=r"folders in .* without images: bird; add images, move"):
         DATASETS["image_folder"].fingerprint(tmp_path)
+
+
+def one_image(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (9, 9), 77).save(path)
+
+
+@pytest.mark.parametrize(
+    "image", ["test/0.png", "val/0.png", "train/0.png", "0.png", "test/cat/young/0.png", "train/cat/a/b/0.png"]
+)
+@pytest.mark.parametrize("splits", [("train",), ("train", "test"), ("train", "val", "test")])
+def test_an_image_outside_of_the_class_folders_is_named(tmp_path, image, splits):
+    """Without its images, the split would be drawn from train."""
+    for split in splits:
+        write_folder(tmp_path / split)
+    one_image(tmp_path / image)
+    with pytest.raises(
+        StudyError, match=rf"images in .* not directly in a class folder: {image}; set data_dir"
+    ) as error:
+        listed(tmp_path)
+    assert two_layouts(str(error.value))
+
+
+@pytest.mark.parametrize("image", ["0.png", "cat/young/0.png"])
+def test_an_image_beside_class_folders_is_named(tmp_path, image):
+    write_folder(tmp_path)
+    one_image(tmp_path / image)
+    with pytest.raises(StudyError, match=rf"not directly in a class folder: {image}; "):
+        listed(tmp_path)
+
+
+def test_a_class_that_is_called_train_may_have_folders_without_images(tmp_path):
+    """Its images say that it is no split; hidden images are skipped at any depth."""
+    write_folder(tmp_path, classes=("car", "train"))
+    (tmp_path / "train" / "notes").mkdir()
+    one_image(tmp_path / "car" / "more" / ".thumbnails" / "0.png")
+    found = listed(tmp_path)
+    assert (found.census.names, len(found.paths)) == (("car", "train"), 8)
+    one_image(tmp_path / "train" / "notes" / "0.png")
+    with pytest.raises(StudyError, match=r"not directly in a class folder: train/notes/0\.png;"):
+        listed(tmp_path)
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_a_split_without_images_is_named(tmp_path, split):
+    write_folder(tmp_path / "train")
+    (tmp_path / split).mkdir()
+    with pytest.raises(StudyError, match=rf"folders in .* without images: {split}; add images"):
+        listed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folders", "others", "advice"),
+    [
+        (["train", "valid"], "beside train: valid; ", "rename valid to val."),
+        (["train", "validation", "test"], "beside train and test: validation; ", "rename validation to val."),
+        (["Train", "Test"], "that look like splits: Test, Train; ", "rename Test to test, rename Train to train."),
+        (["training", "testing"], "that look like splits: testing, training; ", "rename testing to test, rename "),
+        (["train", "val", "valid"], "beside train and val: valid; ", "move valid elsewhere, or begin the name with a"),
+        (["train", "masks"], "beside train: masks; ", "move masks elsewhere, or begin the name with a dot, so"),
+    ],
+)
+def test_folders_beside_the_splits_are_named(tmp_path, folders, others, advice):
+    """No message advises to remove a folder of images."""
+    for folder in folders:
+        write_folder(tmp_path / folder)
+    (tmp_path / "__MACOSX" / "train").mkdir(parents=True)
+    with pytest.raises(StudyError) as error:
+        listed(tmp_path)
+    assert f"folders in {tmp_path} {others}{advice}" in str(error.value)
+    assert "remove" not in str(error.value) and two_layouts(str(error.value))
+
+
+def test_a_folder_of_images_beside_train_may_be_a_split_too(tmp_path):
+    write_folder(tmp_path / "train")
+    one_image(tmp_path / "Validation" / "0.png")
+    with pytest.raises(StudyError, match=r"beside train: Validation; rename Validation to val\."):
+        listed(tmp_path)
+    (tmp_path / "Validation").rename(tmp_path / "val")
+    with pytest.raises(StudyError, match=r"not directly in a class folder: val/0\.png;"):
+        listed(tmp_path)
+
+
+def test_beside_classes_no_folder_looks_like_a_split(tmp_path):
+    write_folder(tmp_path)
+    write_folder(tmp_path / "testing")
+    with pytest.raises(StudyError, match=r"not directly in a class folder: testing/cat/0\.png, "):
+        listed(tmp_path)
+
+
+def test_the_hidden_files_of_an_archive_of_macos_are_skipped(tmp_path):
+    for split in ("train", "val"):
+        write_folder(tmp_path / split)
+        (tmp_path / "__MACOSX" / split / "cat").mkdir(parents=True)
+        (tmp_path / "__MACOSX" / split / "cat" / "._0.png").write_bytes(b"no image")
+    assert listed(tmp_path).census.splits.tolist() == [0] * 8 + [1] * 8
+
+
+def test_a_class_may_be_called_as_a_split_with_another_ending(tmp_path):
+    write_folder(tmp_path, classes=("training", "valley", "cat"))
+    assert listed(tmp_path).census.names == ("cat", "training", "valley")
+
+
+def test_class_names_in_two_unicode_forms_are_one_class(tmp_path):
+    """macOS writes é as e and an accent; other systems as one character."""
+    composed, separate = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    assert composed != separate
+    write_folder(tmp_path / "train", classes=(composed, "dog"))
+    write_folder(tmp_path / "test", classes=("dog", separate), count=3)
+    found = DATASETS["image_folder"].read(tmp_path, 8)
+    assert found.names == (composed, "dog")
+    assert found.labels.tolist() == [0] * 4 + [1] * 4 + [0] * 3 + [1] * 3
+    assert DATASETS["image_folder"].census(tmp_path).labels.tolist() == found.labels.tolist()
 
 
 def test_all_endings_are_read_and_hidden_files_skipped(tmp_path, caplog):
@@ -279,6 +397,58 @@ def test_grey_pixels_are_grey_in_every_mode(tmp_path):
     # Palettes are resized as RGB, like the others.
     of = dict(zip(listed(tmp_path).paths, found.images))
     assert all((of[f"cat/{name}.png"] == of["cat/rgb.png"]).all() for name in ("palette", "gif", "rgba"))
+
+
+def images_of(folder, channels):
+    """Return the images that the script writes, uint8 (n, C, 8, 8), for image_channels."""
+    import get_images
+
+    outputs = {name: folder / f"out_{channels}" / f"{name}.npy" for name in ("images", "labels", "splits", "classes")}
+    words = [word for name, path in outputs.items() for word in (f"--{name}", str(path))]
+    words += ["--dataset", "image_folder", "--data-dir", str(folder / "in"), "--image-size", "8"]
+    get_images.work(get_images.options().parse_args([*words, "--image-channels", channels]))
+    return load_array(outputs["images"])
+
+
+def test_images_have_the_channels_of_the_config(tmp_path):
+    """Grey photographs that are saved as RGB, for a network of three channels."""
+    write_folder(tmp_path / "in")
+    for i, path in enumerate(sorted((tmp_path / "in").rglob("*.png"))):
+        Image.new("RGB", (8, 8), (9 * i,) * 3).save(path)
+    grey, rgb = images_of(tmp_path, "auto"), images_of(tmp_path, "3")
+    assert (grey.shape, rgb.shape) == ((8, 1, 8, 8), (8, 3, 8, 8))
+    assert (rgb == grey).all() and (images_of(tmp_path, "1") == grey).all()
+    assert rgb[:, 0, 0, 0].tolist() == [9 * i for i in range(8)]
+
+
+def test_colour_becomes_grey_on_request(tmp_path):
+    write_folder(tmp_path / "in")
+    Image.new("RGB", (8, 8), (200, 100, 50)).save(tmp_path / "in" / "cat" / "0.png")
+    assert images_of(tmp_path, "auto").shape == images_of(tmp_path, "3").shape == (8, 3, 8, 8)
+    grey = images_of(tmp_path, "1")
+    # 0.299 · 200 + 0.587 · 100 + 0.114 · 50
+    assert grey.shape == (8, 1, 8, 8) and (grey[0] == 124).all()
+
+
+def test_other_numbers_of_channels_are_not_converted():
+    images = np.zeros((2, 5, 8, 8), np.uint8)
+    assert with_channels(images, "auto") is images
+    with pytest.raises(StudyError, match="image_channels: 3, but an image has 5 channels, and only 1 and 3 can be"):
+        with_channels(images, "3")
+
+
+def test_the_normalisation_must_fit_the_channels_of_the_config(tmp_path):
+    """It is checked before a run, also where only reading the images says how many channels they have."""
+    write_folder(tmp_path, count=30)
+    config = check({"dataset": "image_folder", "task": "classes", "seeds": [0], "image_channels": 1})
+    config["preprocess"] = {"mean": [0.1, 0.2, 0.3], "std": [1]}
+    with pytest.raises(StudyError, match=r"mean: 3 numbers, but an image has 1 channel; .* or set image_channels: 3"):
+        check_data(config, tmp_path)
+    check_data(config | {"image_channels": 3}, tmp_path)
+    digits = check({"task": "classes", "seeds": [0]}) | {"preprocess": config["preprocess"]}
+    with pytest.raises(StudyError, match="or set image_channels: 3"):
+        check_data(digits, "")
+    check_data(digits | {"image_channels": 3}, "")
 
 
 def ramp(mode):

@@ -1,6 +1,7 @@
 """Figures: all tiles and lines are drawn, files are not empty, the same data give the same bytes."""
 
 import dataclasses
+import html
 import itertools
 import subprocess
 import sys
@@ -561,6 +562,15 @@ def test_the_smallest_differences_do_not_fill_the_axis(values, width, expected):
     assert ax.get_xlim() == pytest.approx(expected or before)
 
 
+def test_a_layer_whose_name_begins_with_an_underscore_is_in_the_legend():
+    data = layers()
+    table = data.table.assign(layer=data.table["layer"].replace("conv2", "_conv"))
+    figure = figures.draw("sensitivity", dataclasses.replace(data, table=table))
+    (legend,) = figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels[:3] == ["conv1 (3 channels)", "layer _conv (5 channels)", "conv3 (9 channels)"]
+
+
 def test_the_lines_of_several_layers_have_no_bands():
     """The bands of more than four would cover each other and the lines."""
     assert all(ax.collections for ax in figures.draw("sensitivity", layers()).axes)
@@ -578,7 +588,9 @@ def test_sensitivity_of_many_layers_is_a_heat_map():
     for name in names:
         table.append(few.assign(layer=name))
     table = pd.concat(table)
-    axes = figures.draw("sensitivity", figures.Data(table, CRITERIA)).axes
+    figure = figures.draw("sensitivity", figures.Data(table, CRITERIA))
+    axes, (legend,) = figure.axes, figure.legends
+    assert "not comparable between layers of different numbers of channels" in legend.get_title().get_text()
     assert [ax.get_title(loc="left") for ax in axes] == [f"order of {style.label(name)}" for name in CRITERIA]
     assert [text.get_text() for text in axes[0].get_yticklabels()] == [f"{name} (9)" for name in names]
     (mesh,) = axes[0].collections
@@ -589,6 +601,10 @@ def test_sensitivity_of_many_layers_is_a_heat_map():
     marks = axes[0].lines[0].get_xdata()
     expected = losses(table).query("criterion == 'mean_activation'")["share_removed_mean"]
     assert list(marks) == pytest.approx(list(expected))
+    # Beyond the largest evaluated K, 4 of 9 channels, nothing is known. It reaches to the next K.
+    (mesh,) = figures.draw("sensitivity", figures.Data(table[table["k"] <= 4], CRITERIA)).axes[0].collections
+    unknown = np.ma.getmaskarray(np.ma.masked_invalid(mesh.get_array())).reshape(len(names), -1)
+    assert (unknown == (middles > 5 / 9)).all()
 
 
 def test_plot_numbers_tiles_as_in_the_ranking(tmp_path, monkeypatch):
@@ -638,6 +654,32 @@ def test_figures_of_classes_say_images_and_fit_on_the_page(tmp_path, count, name
     assert "pairs" not in text and "same" not in text.replace("the same network", "")
     assert "images" in text or name == "class_accuracy_vs_k"
     assert not [str(w.message) for w in recwarn if "constrained" in str(w.message)]
+
+
+# Names that matplotlib would read as formulas or leave out, and one that its font can't draw.
+ODD = ["$", "$$", "$\\frac{$", "_x", "a_b^2", "Größe", "猫"]
+
+
+@pytest.mark.parametrize("name", ["class_accuracy_vs_k", "shape"])
+@pytest.mark.parametrize("count", [4, 7])
+@pytest.mark.filterwarnings("error:.*Glyph.*:UserWarning")
+def test_class_names_are_drawn_as_they_are(tmp_path, name, count):
+    names = [*ODD[: count - 1], ODD[-1]]
+    shown = [*names[:-1], f"class {count - 1}"]
+    if name == "shape":
+        data = shape_of_classes(count)
+        # The network of each seed gives one answer: the last classes.
+        answers = count - 1 - data.table["seed"]
+        table = data.table.assign(most_frequent_answer=answers, answer=answers.map(dict(enumerate(names))))
+        data = dataclasses.replace(data, table=table.assign(most_frequent_share=1.0))
+        expected = [f"answers “{shown[-1]}” to 99 % or more<", *(f"“{each}”" for each in shown[-3:])]
+    else:
+        data = of_classes(count)
+        data = dataclasses.replace(data, recalls=data.recalls.assign(name=data.recalls["class"].map(names.__getitem__)))
+        expected = [f">{'recall of ' if count == 4 else ''}{each}<" for each in shown]
+    figures.save(figures.draw(name, data), 60, tmp_path / "a.png", tmp_path / "a.svg")
+    text = html.unescape((tmp_path / "a.svg").read_text(encoding="utf-8"))
+    assert [each for each in expected if each not in text] == [] and ODD[-1] not in text
 
 
 def test_a_few_classes_are_lines_with_the_mean_recall_of_the_networks():
@@ -700,6 +742,8 @@ def test_a_plan_has_a_row_per_method_and_one_per_layer_in_the_order_of_the_netwo
         "uniform, random channels",
     ]
     assert [text.get_text() for text in shares.get_yticklabels()][::-1] == ["conv1 (8)", "conv2 (16)", "conv3 (24)"]
+    predicted = [line for line in scores.get_lines() if line.get_marker() == "v"]
+    assert [line.get_xdata()[0] for line in predicted] == pytest.approx([0.8, 0.8]), "of the plan and uniform ratios"
     plan = next(line for line in shares.get_lines() if line.get_label() == "plan")
     assert plan.get_xdata() == pytest.approx([7 / 8, 13 / 16, 15 / 24])
     assert len(figures.draw("plan", planned(seeds=1)).axes) == 2

@@ -161,6 +161,7 @@ def config_of(dataset, sizes, *, seeds=(0, 1), disjoint=False, same=1, different
     images = {**dict(zip(SPLITS, sizes)), "disjoint": disjoint}
     pairs = {"same": same, "different": different}
     config = {"task": "pairs", "dataset": dataset, "seeds": list(seeds), "images": images, "preprocess": {}}
+    config |= {"image_channels": "auto"}
     return config | {"pairs_per_image": pairs}
 
 

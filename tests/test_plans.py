@@ -1,6 +1,7 @@
 """Plans for all layers: the cost of networks that lose channels of several layers, the choice of K, a small study."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from prunecurve.study.plans import (
     greedy,
     most_of,
     predicted_loss,
+    refined,
     uniform,
 )
 from prunecurve.study.statistics import read_table
@@ -236,6 +238,15 @@ def test_a_step_passes_a_stair_of_the_curve():
     assert for_budget(curves, additive({"a": 8, "b": 8}), "macs", 10) == {"a": 6, "b": 0}
 
 
+def test_channels_come_back_where_they_save_the_most():
+    curves = {
+        "a": Curve.of(range(4), [0.1 * k for k in range(4)]),
+        "b": Curve.of(range(4), [0.3 * k for k in range(4)]),
+    }
+    assert refined(curves, additive({"a": 4, "b": 4}), "macs", 6, {"a": 2, "b": 2}) == {"a": 2, "b": 0}
+    assert refined(curves, additive({"a": 4, "b": 4}), "macs", 7, {"a": 2, "b": 2}) == {"a": 1, "b": 0}
+
+
 def test_noise_does_not_make_a_removal_free():
     curve = Curve.of([4, 0, 2, 1], [0.1, 0.5, 0.6, 0.4])
     assert curve.ks.tolist() == [0, 1, 2, 4]
@@ -281,6 +292,15 @@ def test_the_text_says_whether_the_plan_is_better_than_uniform_ratios():
     assert max(map(len, text.splitlines())) <= 100
     assert "plan.macs: 0.5, order of l1_norm. Means over 3 networks" in " ".join(text.split())
     assert "conv2 16 12 to 14 12" in " ".join(text.split())
+    lines = {line.split("  ")[0]: line for line in text.splitlines()}
+    measured = r"0\.\d{3} \[0\.\d{3}, [01]\.\d{3}\]"
+    assert re.search(rf"  0\.500 +0\.600  +{measured}  +0\.800 \[0\.800, 0\.800\]$", lines["plan"])
+    assert re.search(rf"{measured}  +-$", lines["uniform, random channels"])
+    assert re.search(rf"{measured}  +-$", lines["unpruned network"])
+    # Intervals end at 0 and 1.
+    extreme = table["seed"].map({0: 1.0, 1: 1.0, 2: 0.5})
+    text = plan_text(table.assign(balanced_accuracy=extreme), data.layers, "macs", 0.5)
+    assert re.search(r"^plan .* 0\.833 \[0\.116, 1\.000\]", text, re.M)
     better = table["method"].map({"plan": 0.9, "uniform": 0.5}).fillna(0.2) + 0.01 * table["seed"] * (table["draw"] + 1)
     text = " ".join(plan_text(table.assign(balanced_accuracy=better), data.layers, "macs", 0.5).split())
     assert "The plan minus uniform ratios, on the same networks: +0.400 [+0.400, +0.400]: better" in text
@@ -290,6 +310,9 @@ def test_the_text_says_whether_the_plan_is_better_than_uniform_ratios():
     shares = table["method"].map({"plan": 0.5, "uniform": 0.45}).fillna(1.0)
     text = " ".join(plan_text(table.assign(macs_share=shares), data.layers, "macs", 0.5).split())
     assert "Uniform ratios remove 5.0 percentage points more of the MACs than the plan" in text
+    shares = table["method"].map({"plan": 0.5, "uniform": 0.55}).fillna(1.0)
+    text = " ".join(plan_text(table.assign(macs_share=shares), data.layers, "macs", 0.5).split())
+    assert "Uniform ratios remove 5.0 percentage points fewer of the MACs than the plan" in text
     shares = table["method"].map({"plan": 0.5, "uniform": 0.49}).fillna(1.0)
     assert "percentage points more" not in plan_text(table.assign(macs_share=shares), data.layers, "macs", 0.5)
     one = planned(seeds=1)
@@ -385,3 +408,49 @@ def test_a_plan_of_a_residual_network(tmp_path):
     study.run("plan", "--config", "plan={macs: null, tolerance: 0.1}", "overwrite=true")
     tolerant = read_table(study.path("plan_layers.csv")).query("method == 'plan'")
     assert (tolerant.groupby("seed")["balanced_accuracy_cost"].sum() <= 0.1 + 1e-9).all()
+
+
+# The layers are called 0, 2.1 and 2.10. In the config file the last two are the same number.
+NUMBERED = """
+from collections import OrderedDict
+
+from torch import nn
+
+
+def net():
+    chain = OrderedDict([("1", nn.Conv2d(4, 5, 3, 2)), ("5", nn.ReLU()), ("10", nn.Conv2d(5, 6, 3)), ("11", nn.ReLU())])
+    chain = nn.Sequential(chain)
+    ends = nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 10)
+    return nn.Sequential(nn.Conv2d(1, 4, 3, 2), nn.ReLU(), chain, *ends)
+"""
+OF_NUMBERED = """
+task: classes
+seeds: [0]
+images: {train: 300, val: 150, test: 100}
+network: {factory: 'net.py:net'}
+layer: 2.10
+training: {epochs: 2, batch_size: 32, learning_rate: 0.02, require: 0}
+sweep: {ks: [0, 1, 2]}
+verification: {rankings: 1, drawn_ks: 0}
+sensitivity: {criteria: [l1_norm], layers: [0, 2.1, 2.10]}
+plan: {macs: 0.9, random_draws: 1}
+figures: {dpi: 80}
+"""
+
+
+@pytest.mark.snakemake
+def test_layers_with_names_that_look_like_numbers(tmp_path):
+    study = Study(tmp_path / "study", OF_NUMBERED)
+    (study.folder / "net.py").write_text(NUMBERED)
+    study.run("plan", "sensitivity")
+    names = ["0", "2.1", "2.10"]
+    for table in ("sensitivity", "sensitivity_table", "plan_layers"):
+        assert read_table(study.path(f"{table}.csv"))["layer"].unique().tolist() == names
+    for text in ("sensitivity", "plan"):
+        lines = study.path(f"{text}.txt").read_text().splitlines()
+        assert [(words[0], words[1]) for line in lines if (words := line.split()) and words[0] in names] == [
+            *zip(names, "456")
+        ]
+    for figure, unit in (("plan", ""), ("sensitivity", " channels")):
+        drawn = study.path(f"figures/{figure}.svg").read_text()
+        assert all(f">{name} ({channels}{unit})<" in drawn for name, channels in zip(names, "456"))

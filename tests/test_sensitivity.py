@@ -27,6 +27,8 @@ def table(layers=("late", "early"), orders=("l1_norm",)) -> pd.DataFrame:
 def test_the_largest_k_and_what_it_frees():
     found = losses(table())
     assert found["layer"].tolist() == ["late", "early"], "in the order of the network"
+    # In whatever order the K are.
+    pd.testing.assert_frame_equal(losses(table().sort_values("k", ascending=False, kind="stable")), found)
     row = found.iloc[0]
     half = stats.t.ppf(0.975, 2) * stats.sem(LARGEST)
     assert row["largest_k_mean"] == pytest.approx(np.mean(LARGEST))
@@ -53,8 +55,16 @@ def test_one_network_has_no_interval():
     assert "One network (seed)." in " ".join(text.split()) and "nan" not in text
 
 
+def test_a_warning_is_the_first_line():
+    text = sensitivity_text(losses(table()), "results/d/figures/", "WARNING: nothing.")
+    assert text == "WARNING: nothing.\n\n" + sensitivity_text(losses(table()), "results/d/figures/")
+
+
 def test_the_text_has_one_line_per_layer_and_criterion():
     text = sensitivity_text(losses(table()), "results/d/figures/")
     assert max(map(len, text.splitlines())) <= 118
     assert "early         5  l1_norm    2.3 [0.0, 4.0]    46.7 %      23.3 %  11.7 %\n" in text
     assert text.endswith("Figures: results/d/figures/\n")
+    assert "Do not compare it between layers of different numbers of channels or with other sweep.ks" in " ".join(
+        text.split()
+    )

@@ -89,6 +89,14 @@ def test_largest_k_within_a_point_is_where_the_curve_first_leaves_it(values, lar
     assert largest_k_within(np.arange(6) * 10, np.array(values)) == largest * 10
 
 
+def test_exactly_one_point_less_is_within_a_point():
+    """Of shares of 1,000 inputs: the difference of two floats may be more than 0.01."""
+    assert any(right / 1000 - 0.01 > (right - 10) / 1000 for right in range(10, 1001))
+    for right in range(10, 1001):
+        shares = np.array([right, right - 10, right - 11]) / 1000
+        assert largest_k_within(np.arange(3), shares) == 1
+
+
 def test_largest_k_of_the_unpruned_network_alone():
     assert largest_k_within(np.array([0]), np.array([0.9])) == 0
 
@@ -171,13 +179,14 @@ def test_mean_curves_of_all_criteria_take_little_time():
     assert time.perf_counter() - start < 5
 
 
-@pytest.mark.parametrize("name", ["NA", "null", "007", "1e5"])
-def test_the_name_of_a_data_set_is_a_text(tmp_path, name):
-    """pandas would take some for a missing value, and a group of rows without a name is left out."""
-    (tmp_path / "a.csv").write_text(f"dataset,k,accuracy\n{name},0,0.5\n{name},1,\n")
+@pytest.mark.parametrize("column", ["dataset", "layer", "name", "answer"])
+@pytest.mark.parametrize("name", ["NA", "null", "007", "1e5", "4.10", "0", "True", "$"])
+def test_a_name_is_a_text(tmp_path, column, name):
+    """pandas would take some for numbers or missing values, and a group of rows without a name is left out."""
+    (tmp_path / "a.csv").write_text(f"{column},k,accuracy\n{name},0,0.5\n{name},1,\n{name},2,nan\n")
     table = read_table(tmp_path / "a.csv")
-    assert table["dataset"].tolist() == [name, name] and np.isnan(table["accuracy"][1])
-    assert len(table.groupby("dataset")) == 1
+    assert table[column].tolist() == [name] * 3 and np.isnan(table["accuracy"]).tolist() == [False, True, True]
+    assert len(table.groupby(column)) == 1
 
 
 def test_a_metric_that_is_nan_in_one_network_has_no_mean():

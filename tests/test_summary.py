@@ -1,5 +1,8 @@
 """The summary at the end of a run: its numbers are those of the tables, and it claims no more than they show."""
 
+import re
+
+import invented
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,8 +27,8 @@ def study(levels: dict[str, float], seeds=SEEDS, noise=0.01, removal="structural
     )
 
 
-def sentences(table: pd.DataFrame) -> str:
-    return " ".join(summary_text(table, FIGURES).split())
+def sentences(table: pd.DataFrame, *others: pd.DataFrame) -> str:
+    return " ".join(summary_text(table, FIGURES, *others).split())
 
 
 def test_criteria_are_sorted_with_the_numbers_of_the_tables():
@@ -65,6 +68,11 @@ def test_the_controls_are_there():
     assert "Always answering different:  accuracy 0.900, balanced accuracy 0.500" in text
 
 
+def test_a_constant_answer_of_many_classes_has_one_of_them():
+    text = summary_text(invented.study(10, seeds=1)[0], FIGURES, task="classes")
+    assert "Always the largest class:  accuracy 0.100, balanced accuracy 0.100" in text
+
+
 @pytest.mark.parametrize(
     ("level", "noise", "claim"),
     [
@@ -74,9 +82,13 @@ def test_the_controls_are_there():
     ],
 )
 def test_whether_the_reference_criterion_beats_random(level, noise, claim):
-    text = sentences(study({"mean_activation": level, "random-1": 0.6}, noise=noise))
+    table = study({"mean_activation": level, "random-1": 0.6}, noise=noise)
+    text = sentences(table)
     assert claim in text
     assert ("This holds after Holm's correction (p = " in text) is (noise < 0.1)
+    # The mark of a difference, and what it means.
+    assert (re.search(r"^mean_activation .*\] \*", summary_text(table, FIGURES), re.M) is not None) is (noise < 0.1)
+    assert ("*: differs from random, p < 0.05 after Holm" in text) is (noise < 0.1)
 
 
 def test_a_difference_that_correction_takes_away_is_not_claimed():
@@ -132,11 +144,20 @@ def shared(*shares: float) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["split", "other_split", "share"])
 
 
+def test_the_evaluated_k_are_said():
+    table = study({"apoz": 0.5})
+    last = table["k"].max()
+    assert f"K = 0 to {last}." in summary_text(table, FIGURES)
+    sparse = pd.concat([table, table[table["k"] == last].assign(k=last + 3)])
+    assert f"{last + 2} values of K from 0 to {last + 3}." in summary_text(sparse, FIGURES)
+
+
 def test_what_networks_share_is_said():
     table = study({"mean_activation": 0.5, "random-1": 0.4})
     text = " ".join(summary_text(table, FIGURES, shared(0.56, 0.3, 0.17, 0.55)).split())
     assert "two networks share 56 % of their training images and 17 % of their test images on average; 55 % of" in text
     assert "no two networks share training or test images" in summary_text(table, FIGURES, shared(0, 0.3, 0, 0))
+    assert "share 0 % of their training images and 20 %" in sentences(table, shared(0, 0.3, 0.2, 0))
     assert "Images:" not in summary_text(table, FIGURES)
 
 
@@ -148,6 +169,11 @@ def test_the_script_writes_the_text(tmp_path):
     words += ["--summary", str(tmp_path / "summary.csv"), "--shared", str(tmp_path / "shared.csv")]
     summarise.work(summarise.options().parse_args(words))
     assert (tmp_path / "summary.txt").read_text(encoding="utf-8") == summary_text(table, FIGURES, shared(0, 0, 0, 0))
+
+
+def test_the_text_says_where_the_largest_k_can_be_compared():
+    text = " ".join(summary_text(study({"apoz": 0.5}), FIGURES).split())
+    assert "every smaller evaluated K. Do not compare it between layers of different numbers of channels" in text
 
 
 def test_a_warning_is_the_first_line():

@@ -502,6 +502,24 @@ def test_sensitivity_and_an_earlier_layer(copied):
     assert "training.epochs: 2; asked for: 1" in output
 
 
+def test_the_sensitivity_of_a_finished_study_of_another_layer(copied):
+    """It replaces nothing of the curve: neither reads the other's files. The curve of another layer does."""
+    other = ("--config", "layer=conv2", "ranking={criteria: [l1_norm]}", "sensitivity={criteria: [l1_norm]}")
+    before = {name: copied.path(name).read_bytes() for name in ("curve.csv", "summary.txt", "figures/areas.png")}
+    for target in ("sensitivity", "plan"):
+        output = copied.run(target, *other).stdout
+        assert "finished study" not in output and copied.path(f"{target}.csv").exists()
+    for arguments in ((), ("results/digits/curve.csv",), ("results/digits/channels.csv",)):
+        output = copied.run(*arguments, *other, succeed=False).stdout
+        assert "results/digits would be replaced. Nothing was changed." in output
+        assert "layer: conv3; asked for: conv2" in output
+    assert "layer: conv3; asked for: conv2" in copied.run("-n", *other).stdout
+    # What both read is not replaced.
+    output = copied.run("sensitivity", *other, "training={epochs: 1}", succeed=False).stdout
+    assert "training.epochs: 2; asked for: 1" in output and "asked for: conv2" not in output
+    assert {name: copied.path(name).read_bytes() for name in before} == before
+
+
 def contents(folder) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

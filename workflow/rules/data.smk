@@ -20,14 +20,15 @@ rule get_images:
     params:
         script=script("get_images"),
         code=code("get_images", READER),
-        settings=settings_of("dataset", "image_size") + data_settings(DATA_CONTENT),
+        settings=settings_of("dataset", "image_size", "image_channels") + data_settings(DATA_CONTENT),
         dataset=DATASET,
         image_size=config["image_size"],
+        image_channels=config["image_channels"],
         # The data are not input files, because a folder can hold very many images. This digest changes when they change.
         content=DATA_CONTENT,
     shell:
         "python {params.script:q} --dataset {params.dataset} --data-dir {resources.data_dir:q}"
-        " --image-size {params.image_size} --log {log:q}"
+        " --image-size {params.image_size} --image-channels {params.image_channels} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"
         " --images {output.images:q} --labels {output.labels:q} --splits {output.splits:q}"
         " --classes {output.classes:q}"

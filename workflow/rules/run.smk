@@ -27,22 +27,38 @@ def replaced_settings(known):
         return []
 
 
-def replaced_in_targets():
-    """Return what this run would replace in the tables of `sensitivity` and `plan`: their settings, one line each."""
-    written, lines = {file for job in workflow.dag.needrun_jobs() for file in job.output}, []
-    for table in () if config["overwrite"] else OF_TARGETS:
+# The keys that one table depends on, with what is computed from it, and no file of a network. A run that does not write
+# the table replaces nothing of them.
+OF_TABLE = {
+    "curve.csv": ("layer: ", "ranking.criteria: ", "sweep.removals: "),
+    "agreement.csv": ("layer: ", "ranking.criteria: "),
+    "channels.csv": ("layer: ",),
+    "sensitivity.csv": ("sensitivity.",),
+    "plan.csv": ("plan.",),
+}
+
+
+def is_of_a_table(line):
+    """Return whether a line of `replaced_settings` is about a key of one table."""
+    return line.startswith(sum(OF_TABLE.values(), ()))
+
+
+def replaced_by_jobs():
+    """Return what the jobs of this run would replace in a finished study of the same name: one line per setting."""
+    jobs = list(workflow.dag.needrun_jobs())
+    written, lines = {file for job in jobs for file in job.output}, []
+    # A run that draws an archive may not write to the study.
+    if not ARCHIVE or any(file.startswith(placed(f"results/{STUDY}/")) for file in written):
+        # As long as the layers are not known, the jobs that write the curve are not known either.
+        awaited = any(job.rule.name == "describe_network" for job in jobs)
+        lines += [line for line in REPLACED if awaited or not is_of_a_table(line)]
+    for table, keys in {} if config["overwrite"] else OF_TABLE.items():
         path = placed(f"results/{STUDY}/{table}")
         if path in written:
             with suppress(StudyError):
                 found = replaced(read_settings(path), config, OF_FILES, BUILT_IN or table_of_layers())
-                lines += [line for line in found if line.startswith(f"{Path(table).stem}.")]
-    return lines
-
-
-def writes_to_study():
-    """Return whether a job of the run writes to results/{STUDY}; a run that draws an archive does not."""
-    files = (file for job in workflow.dag.needrun_jobs() for file in job.output)
-    return any(file.startswith(placed(f"results/{STUDY}/")) for file in files)
+                lines += [line for line in found if line.startswith(keys)]
+    return list(dict.fromkeys(lines))
 
 
 def former_figures():
@@ -93,13 +109,14 @@ if lines := known_misfits():
     raise WorkflowError(f"the config has errors:\n  {differences}")
 
 REPLACED = replaced_settings(BUILT_IN or table_of_layers()) if workflow.is_main_process else []
-REPLACES = replaces(REPLACED)
-# Whether a run that uses an archive writes to a study is known when it starts.
-if REPLACED and not ARCHIVE:
-    logger.warning(REPLACES)
+# For a dry run. What a run replaces is known when it starts.
+if not ARCHIVE and (
+    lines := [line for line in REPLACED if not (is_of_a_table(line) and {"sensitivity", "plan"} & {*sys.argv})]
+):
+    logger.warning(replaces(lines))
 # Without hooks nothing below runs. Snakemake runs no hooks of a module either.
 if REPLACED and ("--no-hooks" in sys.argv or not workflow.modifier.is_main_snakefile()):
-    raise WorkflowError(f"stopped: {REPLACES}")
+    raise WorkflowError(f"stopped: {replaces(REPLACED)}")
 
 # Also where no hooks run: in a dry run, in a module, and if there is nothing to do.
 if lines := below_requirement() if workflow.is_main_process else []:
@@ -135,13 +152,11 @@ def require_reached():
 
 onstart:
     require_reached()
-    if REPLACED and (not ARCHIVE or writes_to_study()):
+    if lines := replaced_by_jobs():
         raise WorkflowError(
             f"stopped: {placed(f'results/{STUDY}')} would be replaced. Nothing was changed.",
-            REPLACES,
+            replaces(lines),
         )
-    if lines := replaced_in_targets():
-        raise WorkflowError("stopped. Nothing was changed.", replaces(lines))
     if lines := below_requirement(
         {job.wildcards.seed for job in workflow.dag.needrun_jobs() if job.rule.name in ("train", "load_weights")}
     ):

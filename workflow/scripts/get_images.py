@@ -7,6 +7,7 @@ import numpy as np
 
 from prunecurve.commandline import log, parser, run
 from prunecurve.data.datasets import DATASETS
+from prunecurve.data.datasets.pixels import AUTO, with_channels
 from prunecurve.data.splits import SPLITS
 from prunecurve.files import save_array, write_rows
 
@@ -16,6 +17,9 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--dataset", choices=DATASETS, required=True, help="name of the data set")
     cli.add_argument("--data-dir", type=Path, required=True, help="folder of the data set")
     cli.add_argument("--image-size", type=int, required=True, help="height and width in pixels")
+    cli.add_argument(
+        "--image-channels", choices=[AUTO, "1", "3"], default=AUTO, help="channels that all images are converted to"
+    )
     cli.add_argument("--images", type=Path, required=True, help="output: uint8 (n, C, S, S)")
     cli.add_argument("--labels", type=Path, required=True, help="output: int64 (n,)")
     cli.add_argument(
@@ -27,17 +31,18 @@ def options() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> None:
     image_set = DATASETS[arguments.dataset].read(arguments.data_dir, arguments.image_size)
+    images = with_channels(image_set.images, arguments.image_channels)
     counts = np.bincount(image_set.labels, minlength=len(image_set.names))
     own = np.bincount(image_set.splits, minlength=len(SPLITS))
     log.info(
         "%s: %d images of %d channels, %d classes; the data set's own splits: %s",
         arguments.dataset,
-        len(image_set.images),
-        image_set.images.shape[1],
+        len(images),
+        images.shape[1],
         (counts > 0).sum(),
         ", ".join(f"{split} {count}" for split, count in zip(SPLITS, own)) if own[1:].any() else "none",
     )
-    save_array(arguments.images, image_set.images)
+    save_array(arguments.images, images)
     save_array(arguments.labels, image_set.labels)
     save_array(arguments.splits, image_set.splits)
     # A folder's name may have bytes that are no text.

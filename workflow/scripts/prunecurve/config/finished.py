@@ -15,6 +15,7 @@ DATA_CONTENT = f"content of data_dir{SEPARATOR}"
 WEIGHTS_CONTENT = f"{CONTENT_OF_WEIGHTS}{SEPARATOR}"
 # What studies were made with before there were these keys.
 BEFORE = {"task": "pairs", "preprocess.mean": "[0]", "preprocess.std": "[1]", "network.factory": "''"}
+BEFORE |= {"image_channels": "auto"}
 # Adding values to these keys extends a finished study without replacing its results.
 EXTENDED = ("seeds", "ranking.criteria", "sweep.removals", "sweep.ks", "ranking.random_draws")
 EXTENDED += ("sensitivity.criteria", "sensitivity.layers", "plan.random_draws")

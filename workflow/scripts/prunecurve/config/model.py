@@ -197,8 +197,8 @@ class Study(Section):
 
     overwrite: bool = False
     """Whether a run may replace a finished study in results/STUDY that was made with other settings. If not, the run
-    stops before it changes anything and names the settings that differ. More seeds, criteria, removals or K replace
-    nothing."""
+    stops before it changes anything and names the settings that differ. Adding seeds, criteria, removals or
+    values of K never replaces results."""
 
     archive: str = Field("", pattern=f"^{NAME}", examples=["mnist"])
     """Name of an archived study in archive/. Its figures are drawn into results/archive/ without running the study. The
@@ -207,6 +207,11 @@ class Study(Section):
 
     image_size: int = Field(28, ge=4, le=512)
     """Height and width in pixels; every image is resized to this size."""
+
+    image_channels: Literal["auto"] | Literal[1, 3] = "auto"
+    """Channels of an image: 1 (grey) or 3 (RGB); images of the other kind are converted. auto leaves the channels as
+    they are; an image_folder then has 1 channel if the pixels of all images are grey, else 3. A network that needs 3
+    channels, such as one of torchvision with its weights, needs 3 here for grey images."""
 
     seeds: Different[Annotated[int, Field(ge=0, le=4_294_967_295)]] = Field([0, 1, 2], min_length=1, max_length=10_000)
     """One network is trained per seed. The seed also determines its images, pairs, initial weights and batch order."""

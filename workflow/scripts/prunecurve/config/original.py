@@ -1,6 +1,8 @@
 """The text that a user wrote, where Snakemake or YAML made a number, a date or something else of it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import functools
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,21 @@ import yaml
 from prunecurve.config.model import Study
 from prunecurve.sections import is_free, schema_of
 
-# The mappings whose values can be of any type, so that the schema does not say which texts are numbers.
-FREE = [
-    (section, name)
+
+def _is_list_of_names(schema: Mapping[str, Any]) -> bool:
+    items = [choice["items"] for choice in schema.get("anyOf", [schema]) if "items" in choice]
+    return any(item.get("type") == "string" and "enum" not in item for item in items)
+
+
+IN_SECTIONS = [
+    (section, name, part)
     for section, sub in schema_of(Study)["properties"].items()
     for name, part in sub.get("properties", {}).items()
-    if is_free(part)
 ]
+# The mappings whose values can be of any type, so that the schema does not say which texts are numbers.
+FREE = [(section, name) for section, name, part in IN_SECTIONS if is_free(part)]
+# The lists of names of modules, such as 4.10. On the command line Snakemake leaves them as they are.
+NAMES = [(section, name) for section, name, part in IN_SECTIONS if _is_list_of_names(part)]
 
 
 def original_text(
@@ -42,7 +52,11 @@ def original_text(
             # As Snakemake does it.
             config[name] = text.strip("'\"")
         elif config[name] is not None and not isinstance(config[name], str | list | Mapping):
-            config[name] = next(_texts(name, config[name], files), config[name])
+            config[name] = next(_texts([name], config[name], files), config[name])
+    for section, name in NAMES:
+        names = config[section].get(name) if isinstance(config.get(section), Mapping) else None
+        if isinstance(names, list):
+            config[section] = {**config[section], name: next(_texts([section, name], names, files), names)}
     for section, name in FREE:
         for entry in entries:
             if entry.startswith(f"{section}="):
@@ -76,14 +90,18 @@ def _replaced(value: Any, parsed_value: Any, written: Any) -> Any:
     return written if repr(value) == repr(parsed_value) else value
 
 
-def _texts(name: str, value: Any, files: Iterable[str | Path]) -> Iterator[str]:
-    """Yield the text of a key in the config files that give it this value, the last file first."""
+def _texts(path: Sequence[str], value: Any, files: Iterable[str | Path]) -> Iterator[str | list[str]]:
+    """Yield the text of a key, or the list of its texts, in the config files that give it this value, the last first.
+
+    path: the key, after its section if it is in one.
+    """
     for file in reversed(list(files)):
         try:
             content = Path(file).read_text(encoding="utf-8")
             texts, values = (yaml.load(content, loader) for loader in (yaml.BaseLoader, yaml.SafeLoader))
-            if values[name] == value and isinstance(texts[name], str):
-                yield texts[name]
+            text, read = (functools.reduce(operator.getitem, path, each) for each in (texts, values))
+            if read == value and isinstance(text, str | list):
+                yield text
         # Snakemake has read the file, so this is a file in another format or of another workflow.
         except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
             continue

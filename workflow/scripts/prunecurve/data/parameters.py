@@ -52,9 +52,10 @@ class Preprocess(Section):
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             if len(numbers) not in (1, channels):
                 several = channels > 1
+                choice = f", or {channels}" if several else ", or set image_channels: 3" if len(numbers) == 3 else ""
                 raise StudyError(
                     f"preprocess.{name}: {len(numbers)} numbers, but an image has {channels} "
-                    f"channel{'s' if several else ''}; give one number{f', or {channels}' if several else ''}"
+                    f"channel{'s' if several else ''}; give one number{choice}"
                 )
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from prunecurve.data import tasks
 from prunecurve.data.datasets import DATASETS
+from prunecurve.data.datasets.pixels import AUTO as KEPT
+from prunecurve.data.datasets.pixels import channels_after
 from prunecurve.data.parameters import Preprocess
 from prunecurve.data.splits import AUTO, SPLITS, draw_for_seed, require_enough, split_sizes
 
@@ -32,8 +34,11 @@ def check_data(config: Mapping[str, Any], data_dir: str | Path) -> None:
     sizes = split_sizes(asked_sizes(config), known.splits)
     disjoint = config["images"]["disjoint"]
     require_enough(known.splits, sizes, dataset=dataset, networks=len(config["seeds"]) if disjoint else 1)
-    if known.channels is not None:
-        Preprocess(**config["preprocess"]).require(known.channels)
+    channels, asked = known.channels, str(config["image_channels"])
+    if asked != KEPT:
+        channels = channels_after(asked, channels or int(asked))
+    if channels is not None:
+        Preprocess(**config["preprocess"]).require(channels)
     if known.labels is None:
         return
     task = tasks.load(config["task"])

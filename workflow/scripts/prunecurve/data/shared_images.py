@@ -7,7 +7,7 @@ import numpy as np
 
 from prunecurve.data.splits import SPLITS
 
-# Compared are the images of the same split, and the test images of one network with the training images of another.
+# The images of the same split are compared, and the test images of one network with the training images of another.
 COMPARED = (*((split, split) for split in SPLITS), ("test", "train"))
 
 

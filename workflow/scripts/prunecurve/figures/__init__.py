@@ -72,6 +72,8 @@ def draw(name: str, data: Data) -> "Figure":
     """Draw a figure."""
     from prunecurve.figures import style
 
+    recalls = None if data.recalls is None else style.with_drawable_names(data.recalls)
+    data = dataclasses.replace(data, table=style.with_drawable_names(data.table), recalls=recalls)
     with style.applied():
         figure = importlib.import_module(f"{__name__}.{folder_of(name)}.{name}").draw(data)
         if data.warning:

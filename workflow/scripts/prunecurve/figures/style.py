@@ -4,6 +4,7 @@ Nothing of the caller's environment enters a figure: neither the backend of a no
 or a font cache of the user, nor the fonts of the system.
 """
 
+import functools
 import math
 import os
 import textwrap
@@ -24,7 +25,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -77,6 +78,8 @@ SETTINGS = {
     "image.composite_image": False,
     "svg.hashsalt": "prunecurve",
     "svg.fonttype": "none",
+    # Names of classes may have dollar signs. No text of the figures is a formula.
+    "text.parse_math": False,
 }
 
 
@@ -93,6 +96,27 @@ def use_own_fonts() -> None:
 
 
 use_own_fonts()
+
+
+@functools.cache
+def _drawable() -> frozenset[int]:
+    """The code points of all characters that the font of the figures has."""
+    return frozenset(get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap())
+
+
+def with_drawable_names(table: pd.DataFrame) -> pd.DataFrame:
+    """A table with `class 3` in place of the names that have a character which the font does not have, such as Chinese.
+
+    Instead of each such character, matplotlib would draw a box. Names and numbers of classes are in the columns `name`
+    and `class`, and `answer` and `most_frequent_answer`, if the table has them.
+    """
+    for names, numbers in {"name": "class", "answer": "most_frequent_answer"}.items():
+        if {names, numbers} <= set(table):
+            drawn = {name: all(ord(letter) in _drawable() for letter in name) for name in table[names].unique()}
+            table = table.assign(
+                **{names: table[names].where(table[names].map(drawn), "class " + table[numbers].map(str))}
+            )
+    return table
 
 
 def criterion_look(name: str) -> dict[str, object]:

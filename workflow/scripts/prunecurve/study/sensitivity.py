@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from prunecurve.study.statistics import GROUP, by_criterion, interval, largest_k_within
-from prunecurve.study.summary_text import number, wrapped
+from prunecurve.study.summary_text import NOT_COMPARED, number, wrapped
 
 METRIC = "balanced_accuracy"
 # The limits of each quantity; None for the number of channels.
@@ -14,10 +14,12 @@ HEADER = (
     ("", "", "", "", "channels", "freed", "freed"),
 )
 LEFT = ("layer", "criterion")
-NOTES = """\
-largest K: balanced accuracy is within one percentage point of that of the unpruned network at this and every smaller
-evaluated K. Only the channels of this layer (and of the layers that compute the same channels) are removed.
-freed: share of the parameters and MACs of the whole network that are gone without the K channels."""
+NOTES = (
+    "largest K: balanced accuracy is within one percentage point of that of the unpruned network at this and every "
+    f"smaller evaluated K. {NOT_COMPARED}",
+    "Only the channels of this layer (and of the layers that compute the same channels) are removed.",
+    "freed: share of the parameters and MACs of the whole network that are gone without the K channels.",
+)
 
 
 def losses(table: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +71,7 @@ def sensitivity_text(rows: pd.DataFrame, figures: str, warning: str = "") -> str
     widths = [max(map(len, column)) for column in zip(*lines)]
     table = "\n".join("  ".join(_aligned(line, widths)).rstrip() for line in lines)
     blocks = [wrapped(warning)] if warning else []
-    return "\n\n".join([*blocks, wrapped(title), table, NOTES, f"Figures: {figures}"]) + "\n"
+    return "\n\n".join([*blocks, wrapped(title), table, "\n".join(map(wrapped, NOTES)), f"Figures: {figures}"]) + "\n"
 
 
 def _cells(row: pd.Series) -> tuple[str, ...]:

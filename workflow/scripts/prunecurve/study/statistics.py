@@ -26,8 +26,8 @@ GROUP = ["dataset", "layer", "criterion", "removal"]
 SIZES = ("params", "macs", "compression_ratio", "theoretical_speedup")
 
 
-# Columns with names of classes and of the data set: texts, also if they look like numbers or missing values.
-TEXTS = ("name", "answer", "dataset")
+# Columns with names that users choose: texts, also if they look like numbers (the layer 4.10) or missing values.
+TEXTS = ("dataset", "layer", "name", "answer")
 
 
 def _with_texts(columns: Sequence[str]) -> dict[str, object]:

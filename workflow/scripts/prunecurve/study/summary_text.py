@@ -16,6 +16,11 @@ AREA = "balanced_accuracy_area"
 LARGEST = "largest_k_balanced_accuracy"
 # The criterion of the reference experiment.
 REFERENCE = "mean_activation"
+# Wherever the largest K is shown.
+NOT_COMPARED = (
+    "Do not compare it between layers of different numbers of channels or with other sweep.ks: the more K are "
+    "evaluated, the earlier one of them is outside by chance."
+)
 HEADER = (
     ("criterion", "area under", "area minus random,", "largest K within"),
     ("", "balanced accuracy", "on the same networks", "one percentage point"),
@@ -120,7 +125,8 @@ def _against_random(rows: pd.DataFrame, minus_random: pd.DataFrame) -> str:
 def _notes(differences: pd.DataFrame) -> str:
     notes = [
         "area: the curve's mean height over K, at best 1.",
-        "largest K: balanced accuracy is within one percentage point at this and every smaller evaluated K.",
+        "largest K: balanced accuracy is within one percentage point at this and every smaller evaluated K. "
+        f"{NOT_COMPARED}",
     ]
     areas = differences[differences["quantity"] == AREA] if not differences.empty else differences
     if not areas.empty and (areas.loc[areas["baseline"] == "random", "p_holm"] < LEVEL).any():

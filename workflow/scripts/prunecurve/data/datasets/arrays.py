@@ -56,7 +56,7 @@ def located(data_dir: str | Path) -> dict[str, Path]:
     if whole and split:
         raise StudyError(
             f"data_dir: {root} has {whole[0]} and the folder {split[0]}, so it is not clear which arrays are meant; "
-            f"remove one of them. {LAYOUTS}"
+            f"move one of them to another folder. {LAYOUTS}"
         )
     if not whole and not split:
         raise StudyError(f"data_dir: there is no {IMAGES} in {root}, and no folder train; {LAYOUTS}")

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ LAYOUTS = (
     "dataset image_folder reads data_dir/CLASS/IMAGE, or data_dir/train/CLASS/IMAGE and, if they exist, "
     f"data_dir/val/CLASS/IMAGE and data_dir/test/CLASS/IMAGE; images end in {', '.join(ENDINGS)}"
 )
+HIDDEN = "or begin {} with a dot, so that {} skipped"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,14 +76,18 @@ def picture(path: Path, size: int) -> np.ndarray:
         if isinstance(error, Image.DecompressionBombError):
             raise StudyError(f"data_dir: {path} is too large to be read ({error}); make it smaller") from error
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise StudyError(f"data_dir: {path} is not a readable image ({reason}); replace or remove it") from error
+        raise StudyError(
+            f"data_dir: {path} is not a readable image ({reason}); replace it, {HIDDEN.format('its name', 'it is')}"
+        ) from error
 
 
 def listed(data_dir: str | Path) -> Listing:
     """List the image files of a folder without reading them. Hidden files and folders are skipped.
 
-    Raises StudyError, naming the folder or the file, if the layout is unknown, a class folder has no images, there are
-    fewer than two classes, or a file is a link to nothing.
+    Names of classes that differ only in the Unicode form (é as one or as two characters) are one class: archives of
+    macOS have the other form. Raises StudyError, naming the folder or the file, if the layout is unknown, an image is
+    in no class folder, a class or a split has no images, there are fewer than two classes, or a file is a link to
+    nothing.
     """
     root = Path(data_dir)
     if not root.is_dir():
@@ -93,34 +99,83 @@ def listed(data_dir: str | Path) -> Listing:
 
 
 def _listed(root: Path) -> Listing:
-    folders = _folders(root)
-    by_split = "train" in folders and set(folders) <= set(SPLITS) and not any(_images(root / "train"))
-    splits = [split for split in SPLITS if split in folders] if by_split else [""]
+    folders, splits = _folders(root), _splits_of(root)
+    _require_no_others(root, folders, splits)
     files: list[tuple[str, str, str]] = []
     ignored: Counter[str] = Counter()
-    empty = []
-    for split in splits:
-        for name in _folders(root / split):
+    empty, stray = [], list(_images(root))
+    for split in splits or [""]:
+        classes = _folders(root / split)
+        stray += [os.path.join(split, image) for image in _images(root / split)] if split else []
+        empty += [split] if split and not classes else []
+        for name in classes:
             images = list(_images(root / split / name, ignored))
+            stray += _deeper_images(root, os.path.join(split, name))
             files += [(split, name, image) for image in images]
             empty += [] if images else [os.path.join(split, name)]
-    _require_classes(root, files, empty)
-    names = tuple(sorted({name for _, name, _ in files}))
+    _require_places(root, stray, empty)
+    class_of = {name: unicodedata.normalize("NFC", name) for _, name, _ in files}
+    _require_classes(root, {(split, class_of[name]) for split, name, _ in files})
+    names = tuple(sorted(set(class_of.values())))
     number = {name: i for i, name in enumerate(names)}
-    labels = np.array([number[name] for _, name, _ in files], np.int64)
+    labels = np.array([number[class_of[name]] for _, name, _ in files], np.int64)
     of_split = np.array([SPLITS.index(split) if split else 0 for split, _, _ in files], np.int8)
     paths = [os.path.join(split, name, image) for split, name, image in files]
     return Listing(paths, Census(labels, of_split, names), dict(sorted(ignored.items())))
 
 
-def _require_classes(root: Path, files: list[tuple[str, str, str]], empty: list[str]) -> None:
-    """Raise StudyError if a folder is no class, if there are too few classes, or if the splits have other classes."""
+def _splits_of(root: Path) -> list[str]:
+    """Return the splits that have a folder; none if all folders are classes, one of which may be called train."""
+    folders = _folders(root)
+    if "train" not in folders or not _folders(root / "train"):
+        return []
+    if not set(folders) <= set(SPLITS) and any(_images(root / "train")):
+        return []
+    return [split for split in SPLITS if split in folders]
+
+
+def _require_no_others(root: Path, folders: list[str], splits: list[str]) -> None:
+    """Raise StudyError if there are other folders beside splits, or if one looks like train and there is no train.
+
+    Without train, only a folder of folders looks like a split: one of images is a class of any name.
+    """
+    renamed = {
+        name: split
+        for name in folders
+        for split in SPLITS
+        if name.lower().startswith(split) and split not in folders and (splits or _folders(root / name))
+    }
+    others = [name for name in folders if name not in splits] if splits else list(renamed)
+    if not others or not (splits or "train" in renamed.values()):
+        return
+    moved = [name for name in others if name not in renamed]
+    advice = [f"rename {name} to {split}" for name, split in renamed.items()]
+    advice += [f"move {_some(moved)} elsewhere, {HIDDEN.format('the name', 'it is')}"] if moved else []
+    where = f"beside {' and '.join(splits)}" if splits else "that look like splits"
+    raise StudyError(f"data_dir: folders in {root} {where}: {_some(others)}; {', '.join(advice)}. {LAYOUTS}")
+
+
+def _require_places(root: Path, stray: list[str], empty: list[str]) -> None:
+    """Raise StudyError if an image is in no class folder, or a folder of a class or a split has no images."""
+    if stray:
+        raise StudyError(
+            f"data_dir: images in {root} that are not directly in a class folder: {_some(stray)}; set data_dir to "
+            f"another folder, move them to the folder of their class, {HIDDEN.format('their names', 'they are')}. "
+            f"{LAYOUTS}"
+        )
     if empty:
         raise StudyError(
-            f"data_dir: folders in {root} without images: {_some(empty)}; remove them, or begin their names with a dot "
-            f"so that they are skipped. {LAYOUTS}"
+            f"data_dir: folders in {root} without images: {_some(empty)}; add images, move the folders elsewhere, "
+            f"{HIDDEN.format('their names', 'they are')}. {LAYOUTS}"
         )
-    classes = {split: {name for of, name, _ in files if of == split} for split in {split for split, _, _ in files}}
+
+
+def _require_classes(root: Path, of_splits: set[tuple[str, str]]) -> None:
+    """Raise StudyError if there are too few classes, or if a split has classes that train does not have.
+
+    of_splits: each split with each of its classes.
+    """
+    classes = {split: {name for of, name in of_splits if of == split} for split, _ in of_splits}
     count = len(classes.get("train", classes.get("", set())))
     if count < 2:
         where = root / "train" if "train" in classes else root
@@ -141,7 +196,12 @@ def _some(names: list[str]) -> str:
 
 def _visible(folder: Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+        return sorted((entry for entry in entries if not _is_hidden(entry.name)), key=lambda entry: entry.name)
+
+
+def _is_hidden(name: str) -> bool:
+    """Return whether a file or folder is skipped: archives of macOS have hidden files in the folder __MACOSX."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def _folders(folder: Path) -> list[str]:
@@ -168,6 +228,13 @@ def _images(folder: Path, ignored: Counter[str] | None = None) -> Iterator[str]:
                 yield entry.name
         elif ignored is not None and entry.is_file():
             ignored[ending] += 1
+
+
+def _deeper_images(root: Path, folder: str) -> list[str]:
+    """Return the images in the folders below a folder, relative to root."""
+    below = [path.relative_to(root) for name in _folders(root / folder) for path in (root / folder / name).rglob("*")]
+    visible = (path for path in sorted(below) if not any(map(_is_hidden, path.parts)))
+    return [str(path) for path in visible if path.suffix.lower() in ENDINGS and (root / path).is_file()]
 
 
 def census(data_dir: str | Path) -> Census:

@@ -4,6 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from prunecurve.errors import StudyError
+
+# The value of image_channels that leaves the channels as they are.
+AUTO = "auto"
+
 
 def resized(image: Any, size: int) -> np.ndarray:
     """Resize a Pillow image with bilinear interpolation; return uint8 (C, size, size)."""
@@ -51,6 +56,39 @@ def eight_bit(image: Any, file_format: str | None = None) -> Any:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("L" if grey else "RGB")
+
+
+def channels_after(asked: str, channels: int) -> int:
+    """Return the channels of images with so many channels after `with_channels`.
+
+    asked: image_channels of the config. Raises StudyError if they have neither 1 nor 3 channels.
+    """
+    if asked in (AUTO, str(channels)):
+        return channels
+    if channels not in (1, 3):
+        raise StudyError(
+            f"image_channels: {asked}, but an image has {channels} channels, and only 1 and 3 can be converted; "
+            f"allowed: {AUTO}"
+        )
+    return int(asked)
+
+
+def with_channels(images: np.ndarray, asked: str) -> np.ndarray:
+    """Return images, uint8 (n, C, S, S), with the channels of image_channels; see `channels_after`.
+
+    Grey images become RGB with three equal channels; RGB becomes grey by the luma of ITU-R 601, as in Pillow.
+    """
+    from PIL import Image
+
+    channels = channels_after(asked, images.shape[1])
+    if channels == images.shape[1]:
+        return images
+    if channels == 3:
+        return images.repeat(3, axis=1)
+    grey = np.empty((len(images), 1, *images.shape[2:]), np.uint8)
+    for place, image in zip(grey, images):
+        place[0] = np.asarray(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).convert("L"))
+    return grey
 
 
 def without_colour(picture: np.ndarray) -> np.ndarray:

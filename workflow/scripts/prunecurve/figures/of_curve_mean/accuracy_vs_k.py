@@ -89,7 +89,7 @@ def _large(part: SubFigure, curves: dict[str, pd.DataFrame], metric: str, bands:
         fontsize=6.5,
         labelspacing=0.25,
         handlelength=3,
-        title="by mean over K, highest first" if len(curves) > 1 else None,
+        title="sorted by mean over K" if len(curves) > 1 else None,
         alignment="left",
     )
 

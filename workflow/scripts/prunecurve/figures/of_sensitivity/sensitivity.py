@@ -43,7 +43,9 @@ def _lines(table: pd.DataFrame, task: str) -> Figure:
             for layer, look in looks.items():
                 curve = table[(table["layer"] == layer) & (table["criterion"] == criterion)]
                 channels = curve["channels_left"].max()
-                label = f"{layer} ({channels} channels)"
+                # matplotlib leaves labels that begin with an underscore out of the legend.
+                name = f"layer {layer}" if layer.startswith("_") else layer
+                label = f"{name} ({channels} channels)"
                 if bands:
                     style.line_with_band(ax, curve.set_index("share_removed"), metric, label=label, **look)
                 else:
@@ -80,7 +82,10 @@ def _heat_maps(table: pd.DataFrame, rows: pd.DataFrame) -> Figure:
         ax.spines[:].set_visible(False)
         ax.set_title(f"order of {style.label(criterion)}", loc="left")
     figure.supxlabel("share of the layer’s channels removed", fontsize=8)
-    title = style.heading(table, interval="")
+    title = (
+        f"{style.heading(table, interval='')}\nmark: this and every smaller evaluated K are within one percentage "
+        "point; not comparable between layers of different numbers of channels"
+    )
     figure.legend(handles=_colours(top), loc="outside upper left", ncols=7, title=title, alignment="left")
     return figure
 
@@ -107,4 +112,4 @@ def _colours(top: float) -> list[Patch | Line2D]:
     patches = [Patch(color=colours(value / top), label=f"{value:.2f}") for value in values]
     patches[0].set_label(f"balanced accuracy {values[0]:.2f}")
     mark = {"ls": "none", "marker": "|", "ms": 6, "mew": 1.5, "color": style.COLOURS[1]}
-    return [*patches, Line2D([], [], **mark, label="within one percentage point up to here")]
+    return [*patches, Line2D([], [], **mark, label="within one point up to here")]

@@ -35,6 +35,6 @@ def draw(data: Data) -> Figure:
         removals,
         f"{style.heading(table, 'bar')}\n"
         "area: the curve’s mean height over K; largest K within one point: this and every smaller evaluated K keep\n"
-        "the unpruned network’s value within one percentage point",
+        "the unpruned network’s value within one percentage point; comparable only where the same K are evaluated",
     )
     return figure
