@@ -9,7 +9,7 @@ rule verify_surgery:
         inputs=f"{SEED}/inputs/test.npy",
         labels=f"{SEED}/labels/test.npy",
         features=FEATURES,
-        mean_features=mean_features(VERIFIED_REMOVALS),
+        mean_features=mean_features(REMOVALS),
         # The mean maps are measured again.
         val_images=for_means(f"{SEED}/images/val.npy"),
         val_inputs=for_means(f"{SEED}/inputs/val.npy"),
@@ -38,7 +38,7 @@ rule verify_surgery:
         rankings=lambda w: template(RANKING, study="{study}", seed=w.seed, layer=w.layer),
         rows=lambda w: template(ROWS, study="{study}", seed=w.seed, layer=w.layer),
         criteria=lambda w: verified_orders(w.target),
-        removals=VERIFIED_REMOVALS,
+        removals=lambda w: verified_removals(w.layer),
         ks=lambda w: verified_words(w, 0),
         k_batches=lambda w: verified_words(w, 1),
         tolerance=config["verification"]["tolerance"],

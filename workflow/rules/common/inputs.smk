@@ -3,9 +3,6 @@
 # Evaluation jobs of fewer K than this start from stored sums, one for every 32 channels.
 STORED_FOR = 32
 
-# The removals of the study, and always the two kinds that the reference experiment does not distinguish.
-VERIFIED_REMOVALS = list(dict.fromkeys([*REMOVALS, "structural", "zero_weights"]))
-
 
 SEED = "results/{study}/seed{seed}"
 IN_LAYER = f"{SEED}/{{layer}}"
@@ -26,7 +23,13 @@ def mean_features(removals):
 
 def for_means(path):
     """Return a file that the verification needs to measure mean maps, or an empty list if no removal uses them."""
-    return path if "mean_replacement" in VERIFIED_REMOVALS else []
+    return path if "mean_replacement" in REMOVALS else []
+
+
+def verified_removals(layer):
+    """Return the removals of the study, and the two kinds that the reference experiment does not distinguish."""
+    both = ["structural"] if layer in plan().zero_weights else ["structural", "zero_weights"]
+    return list(dict.fromkeys([*REMOVALS, *both]))
 
 
 def model_of(layer):
@@ -69,7 +72,7 @@ def verified_rows(wildcards):
             seed=wildcards.seed,
             layer=wildcards.layer,
             criterion=order,
-            removal=VERIFIED_REMOVALS,
+            removal=verified_removals(wildcards.layer),
             ks=sorted(set(verified_k_batches(wildcards.seed, wildcards.layer, order).values())),
         )
     ]

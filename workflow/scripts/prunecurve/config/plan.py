@@ -30,6 +30,9 @@ class Plan:
     signed: Mapping[str, str]
     """Why nothing can be measured behind an activation at some of the layers, see `PrunableLayer.signed`."""
 
+    zero_weights: Mapping[str, str]
+    """Why this removal is not possible at some of the layers."""
+
     absent: str
     """The words for a name that is neither in `channels` nor in `refused`."""
 
@@ -53,6 +56,7 @@ class Plan:
             refused=refused
             | {conv_net_plan.output_layer(network): "is the output layer, whose outputs are the classes"},
             signed={},
+            zero_weights={},
             absent="is not in the network",
             widths=dict.fromkeys(convolutions, "network.channels") | dict.fromkeys(hidden, "network.hidden"),
         )
@@ -72,7 +76,13 @@ class Plan:
             convolutions={layer: channels[layer] for layer in channels if layer in first.values()},
             last=convolutions[-1] if convolutions else None,
             refused={row["layer"]: f"can't be pruned: {row['refused']}" for row in rows if row["refused"]},
-            signed={row["layer"]: row["signed"] for row in kept if row["signed"]},
+            signed=_column(kept, "signed"),
+            zero_weights=_column(kept, "zero_weights"),
             absent="is not a convolution or linear layer of the network",
             widths={},
         )
+
+
+def _column(rows: Iterable[Mapping[str, str]], name: str) -> dict[str, str]:
+    """Return the reasons in a column by layer. A table of an earlier version lacks it until it is made again."""
+    return {row["layer"]: row[name] for row in rows if row.get(name)}

@@ -98,7 +98,7 @@ def resolved(config: Mapping[str, Any], plan: Plan | None = None) -> dict[str, A
 
 
 def misfits(config: Mapping[str, Any], plan: Plan) -> Iterator[str]:
-    """Yield the errors of the keys `layer`, `sweep.ks` and `ranking.criteria` for these layers, one line each."""
+    """Yield the errors of the keys `layer`, `sweep` and `ranking.criteria` for these layers, one line each."""
     layer = pruned_layer(config, plan)
     channels = plan.channels.get(layer)
     if channels is None:
@@ -112,6 +112,8 @@ def misfits(config: Mapping[str, Any], plan: Plan) -> Iterator[str]:
         if name not in plan.channels:
             yield wrong_layer(name, plan).replace("layer: ", "sensitivity.layers: ", 1)
     yield from _unmeasured(config, "ranking", [layer], plan)
+    if layer in plan.zero_weights and "zero_weights" in config["sweep"]["removals"]:
+        yield f"sweep.removals: zero_weights is not possible at {layer}: {plan.zero_weights[layer]}; leave it out"
     asked = config["sweep"]["ks"]
     for k in asked if isinstance(asked, list) else []:
         if not 0 <= k < channels:

@@ -344,7 +344,7 @@ class Channels(fx.Interpreter):
                 raise Mixed(f"{probe.what} mixes channels")
             for each in channels:
                 if not any(each is one for one in whole):
-                    self._freeze(each, f"{probe.what} uses it for several other channels")
+                    self._freeze(each, f"{probe.what} applies it to several other channels")
             for other in whole[1:]:
                 self._unite(*torch.broadcast_tensors(whole[0], other))
             first = next(each for each in channels if any(each is one for one in whole))

@@ -16,7 +16,7 @@ from prunecurve.network.layers import Analysis, NotPrunable, PrunableLayer, exam
 from prunecurve.network.tracing import times
 
 COLUMNS = ("group", "together_with", "params", "params_share", "macs", "macs_share", "backend", "passes", "signed")
-COLUMNS += ("verified_by",)
+COLUMNS += ("zero_weights", "verified_by")
 WIDTH = 100
 HEADER = ("layer", "kind", "channels", "group", "parameters", "", "MACs", "", "backend", "passes")
 NOTES = """\
@@ -26,6 +26,7 @@ passes: the cost of evaluating all K of one ranking, in forward passes of the wh
 """
 
 
+ZERO_VARIES = "what a filter of zeros leaves depends on the input"
 # Columns of the table that the text has notes about, with their usual values.
 SPECIAL = {
     "signed": (("",), "no activation before the channels are read (many criteria can't rank them)"),
@@ -69,8 +70,8 @@ def layer_table(
     number compute the same channels. together_with: the other layers of the group, separated by spaces. params, macs:
     those of the weights that compute or read the channels, for one input; params_share, macs_share: of the whole
     network. backend: see `LayerFile`. passes: the cost of evaluating every K of one ranking, in forward passes of the
-    whole network. signed: see `PrunableLayer.signed`. verified_by: how removals are verified. refused: why the layer
-    can't be pruned; the columns between are then empty.
+    whole network. signed: see `PrunableLayer.signed`. zero_weights: why this removal is not possible, empty if it is.
+    verified_by: how removals are verified. refused: why the layer can't be pruned; the columns between are then empty.
 
     leaf_modules: see `traced_network`. verified_by: a function that returns it, or raises NotPrunable. Raises
     StudyError if the network can't be analysed.
@@ -119,6 +120,7 @@ def _costs(layer: PrunableLayer, macs: Mapping[fx.Node, int]) -> dict[str, objec
         "backend": backend,
         "passes": float(_all_ks(layer, backend, macs)) / total,
         "signed": layer.signed,
+        "zero_weights": ZERO_VARIES if layer.zero_filter_varies() else "",
     }
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from prunecurve.errors import StudyError
 from prunecurve.network.channels import Carried, Channels
 from prunecurve.network.operations import NORMS, UNCHANGED, UNCHANGED_MODULES, calls, is_activation
-from prunecurve.network.rest import Rest
+from prunecurve.network.rest import Reading, Rest
 from prunecurve.network.smaller import run_part, run_smaller, smaller
 from prunecurve.network.tracing import CLASSES, is_tensor, one_line, shape_of, traced_network
 
@@ -270,13 +270,29 @@ class PrunableLayer:
     def zero_filter(self) -> Tensor:
         """Return what all readings are given, (E,), if the weights of all filters of the channels are zero.
 
-        It is the same for any input, for the entries that belong to the channels.
+        It is the same for any input, for the entries that belong to the channels, unless `zero_filter_varies`.
         """
-        given = [reading.given for reading in self.rest.readings]
-        zeroed = copy.deepcopy(self._before(_numbered("given", given)))
+        return self._read_without_filters(self.example())[0]
+
+    @torch.no_grad()
+    def zero_filter_varies(self) -> bool:
+        """Return whether what a zero filter leaves depends on the input: a mask for all channels scales it, too."""
+        images = torch.randn(2, *self.input_shape, generator=torch.Generator().manual_seed(0))
+        one, other = self._read_without_filters(images.to(self.example().device))
+        own = np.concatenate([self._own_entries(reading) for reading in self.rest.readings])
+        return not torch.allclose(one[own], other[own], rtol=1e-3, atol=1e-5)
+
+    def _read_without_filters(self, inputs: Tensor) -> Tensor:
+        """Return what all readings are given, (n, E), if the weights of all filters of the channels are zero."""
+        zeroed = copy.deepcopy(self._before(_numbered("given", [reading.given for reading in self.rest.readings])))
         for path, numbers in self.group.makers.items():
             zeroed.get_submodule(path).weight[torch.from_numpy(numbers >= 0)] = 0
-        return torch.cat([value.flatten() for value in zeroed(self.example()).values()])
+        return torch.cat([value.flatten(1) for value in zeroed(inputs).values()], 1)
+
+    def _own_entries(self, reading: Reading) -> np.ndarray:
+        """Return the places of all entries of the channels in what a reading is given, among all readings."""
+        places = np.arange(reading.place.start, reading.place.stop).reshape(reading.shape)
+        return np.take(places, np.flatnonzero(reading.carried.numbers >= 0), reading.carried.dim - 1).flatten()
 
     @torch.no_grad()
     def require_smaller(self, values: Mapping[fx.Node, object] | None = None) -> None:

@@ -226,13 +226,17 @@ class Probe:
 
     def _changed(self, node: fx.Node, value: Tensor, dim: int, index: int) -> list[Tensor]:
         """Return which elements of each tensor of the result change with one index of an operand."""
-        changed = value.clone()
-        part = changed.select(dim, index)
-        random = torch.randn(part.shape, generator=torch.Generator().manual_seed(99)).to(value.device)
-        part.copy_(~part if value.dtype == torch.bool else part.abs() + random.abs().to(value.dtype) + 1)
-        results = self._run({**self._drawn, node: changed})
-        pairs = zip(tensors(self.result), tensors(results), strict=True)
-        return [(one != other) & ~(one.isnan() & other.isnan()) for one, other in pairs]
+        changed = [torch.zeros_like(result, dtype=torch.bool) for result in tensors(self.result)]
+        # Bounded functions pass on changes in one direction. Parameters can be variances, which are positive.
+        for sign in (1, -1) if node in self.channels else (1,):
+            other = value.clone()
+            part = other.select(dim, index)
+            random = torch.rand(part.shape, generator=torch.Generator().manual_seed(1)).to(value.device)
+            part.copy_(~part if value.dtype == torch.bool else sign * (part.abs() + random.to(value.dtype) + 1))
+            results = tensors(self._run({**self._drawn, node: other}))
+            for own, before, after in zip(changed, tensors(self.result), results, strict=True):
+                own |= (before != after) & ~(before.isnan() & after.isnan())
+        return changed
 
     def require_without(self, labels: object, problem: str) -> None:
         """Raise Mixed unless the operation gives the same without one channel, and with a single one.
