@@ -1,5 +1,6 @@
 # make study       set up, run a study, print its summary
 # make test        set up, then the tests
+# make extras      set up, then install libraries with which more tests run: networks as people have them
 # make test-quick  set up, then the tests that do not run Snakemake
 # make figures     set up, then draw the figures of a frozen study (ARCHIVE) without running it (CONFIG: more config keys)
 # make archive     set up, then freeze a study in archive/NAME (default NAME: the name of the study)
@@ -49,7 +50,7 @@ endif
 unexport PYTHONSAFEPATH
 
 .DELETE_ON_ERROR:
-.PHONY: study figures archive compare unlock test test-quick lint bench docs clean
+.PHONY: study figures archive compare unlock test extras test-quick lint bench docs clean
 
 study: $(READY)
 	@for file in $(STUDY); do \
@@ -71,6 +72,9 @@ unlock: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+extras: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 
 test-quick: $(READY)
 	$(BIN)/python -m pytest -m "not snakemake" $(PYTEST_ARGS)

@@ -210,12 +210,12 @@ class Channels(fx.Interpreter):
         for path, module in self.module.named_modules():
             for each in module.parameters(recurse=False):
                 owners.setdefault(id(each), []).append(path)
-        for path in {*self._makers, *self._followers, *self._readers}:
+        for path in dict.fromkeys((*self._makers, *self._followers, *self._readers)):
             module = self.module.get_submodule(path)
             own = {id(each) for each in (*module.parameters(recurse=False), *module.buffers(recurse=False))}
             reason = f"{path} also runs on a constant" if path in self._on_constants else None
-            if shared := [other for each in own for other in owners.get(each, []) if other != path]:
-                reason = f"{path} and {shared[0]} share weights"
+            if len(shared := sorted({path, *(other for each in own for other in owners.get(each, []))})) > 1:
+                reason = f"{' and '.join(shared)} share weights"
             reason = next((f"the network also reads {name} directly" for name in used if id(used[name]) in own), reason)
             for labels in (self._makers, self._followers, self._readers) if reason else ():
                 self._freeze(labels.get(path), reason)

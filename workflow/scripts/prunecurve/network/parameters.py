@@ -48,9 +48,12 @@ class Network(BuiltIn):
     """File with the weights (state dict) of the network of network.factory. Nothing is trained then. The path may
     contain {seed}; without it, exactly one seed is allowed. Left empty, the network is trained."""
 
-    leaf_modules: Different[ModulePath] = Field([])
-    """Modules of the network of network.factory, by their paths, that torch.fx does not look into because it can't
-    trace them. The channels of layers whose outputs reach such a module can't be removed."""
+    leaf_modules: Different[Annotated[str, Field(min_length=1, max_length=4000, pattern=TEXT)]] = Field(
+        [], examples=["stage1.0", "blocks.*.attn", "Attention"]
+    )
+    """Modules of the network of network.factory that torch.fx does not look into because it can't trace them: their
+    paths, patterns of paths (blocks.*.attn) or names of their classes. What such a module does with channels is found
+    by running it; layers inside it can't be pruned."""
 
 
 class Recipe(Section):

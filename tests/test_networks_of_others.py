@@ -1,0 +1,338 @@
+"""Networks as people have them: each was once refused, crashed late, or gave numbers under a wrong name."""
+
+import numpy as np
+import pytest
+import torch
+from prunecurve.config import plan as layers_of
+from prunecurve.config.resolved import misfits, sensitivity_layers
+from prunecurve.data.batches import Split
+from prunecurve.data.torchvision_operators import with_torchvision
+from prunecurve.errors import StudyError
+from prunecurve.network.channels import Channels
+from prunecurve.network.cutting import with_random_constants
+from prunecurve.network.description import describe
+from prunecurve.network.layer_table import layer_table, layer_text
+from prunecurve.network.layers import NotPrunable, PrunableLayer
+from prunecurve.network.tracing import traced_network
+from prunecurve.ranking import criteria
+from prunecurve.ranking.activations import collect, single_maps
+from prunecurve.files import load_array, read_columns
+from prunecurve.verification.confirmed import SURGERY, Confirmation
+from torch import Tensor, nn
+from torch.nn import functional
+
+SHAPE = (1, 8, 8)
+
+
+def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, size, padding=size // 2)
+
+
+class Network(nn.Module):
+    """Modules by name, and a function (network, images) → logits."""
+
+    def __init__(self, forward, **modules: nn.Module) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.function = forward
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self, x)
+
+
+def refusals(model: nn.Module, **options) -> dict[str, str]:
+    return {row["layer"]: row["refused"] for row in layer_table(model, SHAPE, **options)}
+
+
+# ---- where activations are measured
+
+
+def signed() -> Network:
+    """The channels branch before an activation, and the head reads one of the branches."""
+
+    def forward(net, x):
+        x = net.conv(x)
+        return net.head((x + net.body(functional.relu(net.norm(x)))).mean((2, 3)))
+
+    model = Network(forward, conv=conv(1, 4, 1), norm=nn.BatchNorm2d(4), body=conv(4, 4), head=nn.Linear(4, 3))
+    with torch.no_grad():
+        model.conv.weight[2] *= 30
+        model.conv.bias[2] = -20
+    return model
+
+
+def dense() -> Network:
+    """As in DenseNet: all branches of the channels have an activation of their own."""
+
+    def forward(net, x):
+        x = net.conv(x)
+        y = net.grow(functional.relu(net.norm1(x)))
+        return net.head(functional.relu(net.norm2(torch.cat([y, x], 1))).mean((2, 3)))
+
+    modules = {"conv": conv(1, 4), "norm1": nn.BatchNorm2d(4), "grow": conv(4, 3), "norm2": nn.BatchNorm2d(7)}
+    return with_random_constants(Network(forward, **modules, head=nn.Linear(7, 3)))
+
+
+def some_inputs() -> Split:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (10, *SHAPE), np.uint8)
+    return Split.of(images, np.arange(10)[:, None], np.arange(10) % 3, "cpu")
+
+
+def test_signed_values_are_not_ranked_as_activations():
+    layer = PrunableLayer(signed(), "conv", SHAPE)
+    assert layer.signed == "head reads its channels before an activation"
+    file = describe(layer)
+    statistics = {"relu_mean": np.arange(4.0), "conv_mean": np.arange(4.0)}
+    given = {"filters": file.filters, "scale": None, "random": None, "signed": file.signed, "statistics": statistics}
+    for point in ("relu", "pool"):
+        with pytest.raises(StudyError, match="mean_activation measures behind an activation, but head reads"):
+            criteria.scores("mean_activation", criteria.Layer(**given, point=point))
+    assert criteria.scores("mean_activation", criteria.Layer(**given, point="conv")).tolist() == [0, 1, 2, 3]
+    assert criteria.scores("l1_norm", criteria.Layer(**given)).argmax() == 2
+
+
+def test_behind_several_branches_all_first_activations_are_measured(tmp_path):
+    model, split = dense(), some_inputs()
+    layer = PrunableLayer(model, "conv", SHAPE)
+    assert layer.signed == ""
+    collect(layer, split, 4, tmp_path)
+    single_maps(layer, "relu", split, 4, tmp_path / "maps.npy")
+    seen = []
+    for name, chosen in (("norm1", slice(0, 4)), ("norm2", slice(3, 7))):
+        module = model.get_submodule(name)
+        module.register_forward_hook(lambda m, given, out, chosen=chosen: seen.append(out.relu()[:, chosen]))
+    with torch.inference_mode():
+        model(split.inputs(torch.arange(10)))
+    both = torch.cat(seen).double()
+    (mean, inactive, pool) = read_columns(tmp_path / "channels.csv", "relu_mean", "relu_inactive_share", "pool_mean")
+    assert mean == pytest.approx(both.mean((0, 2, 3)).numpy(), rel=1e-6)
+    assert inactive == pytest.approx((both <= 0).double().mean((0, 2, 3)).numpy(), rel=1e-6)
+    assert pool == pytest.approx(mean)
+    assert load_array(tmp_path / "mean_maps.npy") == pytest.approx(both.mean(0).float().numpy(), rel=1e-5)
+    assert load_array(tmp_path / "maps.npy").shape == (20, 4, 8, 8)
+
+
+def plan_with(rows: list[dict[str, object]]) -> layers_of.Plan:
+    return layers_of.Plan.read([{name: str(value) for name, value in row.items()} for row in rows])
+
+
+def test_criteria_of_activations_are_refused_before_anything_is_trained():
+    config = {"layer": "conv", "ranking": {"criteria": ["reversed-mean_activation", "l1_norm"], "measure_at": "relu"}}
+    config |= {"sensitivity": {"layers": "all", "criteria": ["apoz"]}, "sweep": {"ks": "all", "removals": []}}
+    found = plan_with(layer_table(signed(), SHAPE))
+    (line,) = misfits(config, found)
+    assert line.startswith("ranking.criteria: at conv, reversed-mean_activation measures behind an activation, but")
+    with pytest.raises(StudyError, match=r"sensitivity.criteria: at conv, apoz measures behind an activation"):
+        sensitivity_layers(config, found)
+    config["ranking"]["measure_at"] = "bn"
+    assert list(misfits(config, found)) == [] and sensitivity_layers(config, found) == ["conv"]
+    assert list(misfits(config, plan_with(layer_table(dense(), SHAPE)))) == []
+
+
+def masked() -> Network:
+    def forward(net, x):
+        return net.head((torch.relu(net.conv(x)) * torch.sigmoid(net.mask(x))).mean((2, 3)))
+
+    return Network(forward, conv=conv(1, 4), mask=conv(1, 1), head=nn.Linear(4, 3))
+
+
+def test_zero_weights_is_refused_where_a_mask_scales_what_they_leave():
+    rows = layer_table(masked(), SHAPE)
+    assert {row["layer"]: row["zero_weights"] for row in rows if not row["refused"]} == {
+        "conv": "what a filter of zeros leaves depends on the input"
+    }
+    config = {"layer": "conv", "ranking": {"criteria": [], "measure_at": "relu"}, "sensitivity": {"layers": "all"}}
+    for removals, errors in ((["structural"], 0), (["structural", "zero_weights"], 1)):
+        assert len(list(misfits(config | {"sweep": {"ks": "all", "removals": removals}}, plan_with(rows)))) == errors
+    assert not PrunableLayer(dense(), "conv", SHAPE).zero_filter_varies()
+
+
+# ---- values whose first dimension is not that of the inputs
+
+
+def test_a_sequence_before_the_inputs_is_refused_before_anything_is_collected():
+    def forward(net, x):
+        tokens = net.patch(x).flatten(2).permute(2, 0, 1)
+        return net.last(functional.gelu(net.first(tokens))).mean(0)
+
+    model = Network(forward, patch=nn.Conv2d(1, 6, 4, 4), first=nn.Linear(6, 5), last=nn.Linear(5, 3))
+    for path in ("patch", "first"):
+        assert refusals(model)[path] == "a value that its channels pass through has not one entry per input"
+        with pytest.raises(NotPrunable, match="has not one entry per input"):
+            describe(PrunableLayer(model, path, SHAPE))
+
+
+def test_two_images_stacked_in_the_batch_are_refused():
+    def forward(net, x):
+        both = torch.relu(net.conv(torch.cat([x, -x], 0))).mean((2, 3))
+        return net.head(torch.cat(both.chunk(2, 0), 1))
+
+    model = Network(forward, conv=conv(1, 4), head=nn.Linear(8, 3))
+    assert refusals(model)["conv"] != ""
+
+
+# ---- what the forward method and the modules look like
+
+
+def test_other_arguments_of_forward_have_their_defaults():
+    class Optional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.head = conv(1, 4), conv(4, 5), nn.Linear(5, 3)
+
+        def forward(self, x: Tensor, mask: Tensor | None = None, size: int | None = None, *, flag: bool = False):
+            x = functional.relu(self.first(x))
+            if mask is not None or flag:
+                x = x * mask
+            x = functional.interpolate(functional.relu(self.second(x)), size=size, scale_factor=2)
+            return self.head(x.mean((2, 3)))
+
+    model = Optional().eval()
+    assert refusals(model) | {"head": ""} == {"first": "", "second": "", "head": ""}
+    layer = PrunableLayer(model, "first", SHAPE)
+    images = torch.rand(5, *SHAPE)
+    with torch.inference_mode():
+        assert torch.allclose(layer.rest.logits(layer.crossing(images), np.array([], int)), model(images), atol=1e-6)
+
+
+def test_shared_weights_are_refused():
+    model = Network(
+        lambda net, x: net.head(net.b(net.a(net.first(x).relu()).relu()).relu().mean((2, 3))),
+        **{"first": conv(1, 4), "a": conv(4, 4), "b": conv(4, 4), "head": nn.Linear(4, 3)},
+    )
+    model.b.weight = model.a.weight
+    assert refusals(model) | {"head": ""} == {
+        "first": "a and b share weights",
+        "a": "a and b share weights",
+        "b": "a and b share weights",
+        "head": "",
+    }
+
+
+def test_buffers_are_values_with_methods():
+    def forward(net, x):
+        return net.head(torch.relu(net.conv(torch.cat([x, net.grid.expand(x.size(0), -1, -1, -1)], 1))).mean((2, 3)))
+
+    model = Network(forward, conv=conv(2, 5), head=nn.Linear(5, 3))
+    model.register_buffer("grid", torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8))
+    assert refusals(model)["conv"] == ""
+
+
+class Attention(nn.Module):
+    """Control flow that can't be traced, and a layer."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(x) if x.sum() > 1e9 else x + self.mix(x)
+
+
+@pytest.mark.parametrize("names", [["blocks.0.attn", "blocks.1.attn"], ["blocks.*.attn"], ["Attention"]])
+def test_leaf_modules_by_path_pattern_and_class(names):
+    blocks = nn.Sequential(*(nn.Sequential() for _ in range(2)))
+    for block in blocks:
+        block.add_module("conv", conv(4, 4))
+        block.add_module("attn", Attention(4))
+    model = Network(
+        lambda net, x: net.head(net.last(net.blocks(net.first(x))).mean((2, 3))),
+        **{"first": conv(1, 4), "blocks": blocks, "last": conv(4, 4), "head": nn.Linear(4, 3)},
+    )
+    with pytest.raises(StudyError, match=r"torch.fx can't trace it"):
+        layer_table(model, SHAPE)
+    found = refusals(model, leaf_modules=names)
+    assert found["last"] == "" and found["first"] == ""
+    assert found["blocks.1.conv"] == "blocks.1.attn (Attention) mixes channels"
+    assert found["blocks.0.attn.mix"] == "it lies inside blocks.0.attn, which torch.fx does not look into"
+
+
+def test_a_name_of_no_module_is_refused_with_the_nearest():
+    with pytest.raises(StudyError, match=r"network.leaf_modules: grwo is no path, .*; nearest: grow"):
+        traced_network(dense(), SHAPE, ["grwo"])
+
+
+def test_each_layer_has_a_row():
+    """Also those that do not run."""
+    model = Network(
+        lambda net, x: net.head(net.conv(x).relu().mean((2, 3))), conv=conv(1, 4), head=nn.Linear(4, 3), aux=conv(4, 4)
+    )
+    assert refusals(model)["aux"] == "the network does not run it as a layer in evaluation mode"
+
+
+def test_notes_name_the_layers_that_are_measured_or_verified_in_another_way():
+    confirmation = Confirmation(masked(), SHAPE)
+    text = layer_text(layer_table(masked(), SHAPE, (), confirmation.by), SHAPE)
+    assert "verified by perturbation, because Torch-Pruning can't follow the network: conv\n" in text
+    text = " ".join(layer_text(layer_table(signed(), SHAPE), SHAPE).split())
+    assert "no activation before the channels are read (many criteria can't rank them): conv, body" in text
+
+
+def test_slices_divide_the_channels_and_the_layers_behind_are_verified():
+    def forward(net, x):
+        p, q = functional.relu(net.first(x)).chunk(2, 1)
+        joined = torch.cat([p, functional.relu(net.b(functional.relu(net.a(q))))], 1)
+        return net.head(functional.relu(net.join(joined)).mean((2, 3)))
+
+    modules = {"first": conv(1, 8), "a": conv(4, 4), "b": conv(4, 4), "join": conv(8, 6), "head": nn.Linear(6, 3)}
+    model = Network(forward, **modules)
+    rows = {row["layer"]: row for row in layer_table(model, SHAPE, (), Confirmation(model, SHAPE).by)}
+    assert rows["first"]["refused"].startswith("chunk divides its channels")
+    assert [rows[name]["refused"] for name in ("a", "b", "join")] == ["", "", ""]
+
+
+# ---- libraries
+
+
+def test_einops():
+    einops = pytest.importorskip("einops")
+    from einops.layers.torch import Rearrange
+
+    def forward(net, x):
+        x = einops.rearrange(torch.relu(net.first(x)), "b c h w -> b h w c")
+        x = einops.reduce(torch.relu(net.second(x)), "b (h k) (w l) c -> b c h w", "max", k=2, l=2)
+        return net.head(net.flat(x))
+
+    modules = {"first": conv(1, 4), "second": nn.Linear(4, 5), "flat": Rearrange("b c h w -> b (c h w)")}
+    model = Network(forward, **modules, head=nn.Linear(80, 3))
+    assert refusals(model) | {"head": ""} == {"first": "", "second": "", "head": ""}
+    assert PrunableLayer(model, "second", SHAPE).group.readers["head"].tolist() == [
+        c for c in range(5) for _ in range(16)
+    ]
+
+
+# Of timm: the layers, and how many can be pruned. The others are depthwise, grouped, the head, or before LayerNorm.
+TIMM = {
+    "efficientnet_lite0": (50, 33),
+    "densenet121": (121, 120),
+    "resnetv2_50": (54, 53),
+    "regnetx_002": (45, 18),
+    "repvgg_a0": (45, 44),
+    "mobilenetv3_small_050": (54, 42),
+    "efficientnet_b0": (82, 65),
+    "convnext_atto": (41, 12),
+    "resnet26d": (32, 31),
+}
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_networks_of_timm(name):
+    torch.manual_seed(0)
+    timm = with_torchvision(lambda: pytest.importorskip("timm"))
+    model = with_random_constants(timm.create_model(name, num_classes=10).eval())
+    traced, _ = traced_network(model, (3, 64, 64))
+    labels = Channels(traced, torch.zeros(2, 3, 64, 64))
+    layers = [path for path, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    kept = [path for path in layers if labels.refusal(path) is None]
+    assert (len(layers), len(kept)) == TIMM[name]
+    reasons = {labels.refusal(path) for path in layers} - {None}
+    allowed = ("depthwise", "grouped convolution", "reach the output", "layer_norm mixes channels")
+    assert all(any(words in reason for words in allowed) for reason in reasons), reasons
+    # Each of them: python benchmarks/coverage.py.
+    confirmation = Confirmation(model, (3, 64, 64))
+    for path in (kept[0], kept[len(kept) // 2], kept[-1]):
+        assert confirmation.by(PrunableLayer(model, path, (3, 64, 64))) == SURGERY
