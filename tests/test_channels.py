@@ -434,9 +434,12 @@ def fixed_batch(net, x):
 @pytest.mark.parametrize(
     ("forward", "message"),
     [
-        (other_name, "network: its graph gives other results .* x = x \\+ y"),
-        (dropped, "when it runs again .dropout"),
-        (standardised, "for an input alone than together with others .batch normalisation without running"),
+        (other_name, "network: its traced graph gives different results.* x = x \\+ y"),
+        (dropped, "two runs on the same inputs give different results .dropout"),
+        (
+            standardised,
+            "an input alone gives other logits than together with others .batch normalisation",
+        ),
         (fixed_batch, r"can't read a single input .*; the number of inputs must not be fixed, as in x.view\(64"),
     ],
 )

@@ -184,7 +184,7 @@ def test_names_of_modules_that_are_imported_already_are_refused(file):
     [
         (PLAIN, "mkae", {}, "network.factory: {path} has no function mkae; it has make"),
         ("from math import *\n", "f", {}, "network.factory: {path} has no function f; it has "),
-        ("make = 3", "make", {}, "network.factory: make of {path} is a int, no function"),
+        ("make = 3", "make", {}, "network.factory: make of {path} is a int, not a function"),
         (
             PLAIN,
             "make",
@@ -229,9 +229,9 @@ def test_names_of_modules_that_are_imported_already_are_refused(file):
             "def make():\n    return {}",
             "make",
             {},
-            "network.factory: make() of {path} returns a dict and no torch.nn.Module",
+            "network.factory: make() of {path} must return a torch.nn.Module, but returns a dict",
         ),
-        ("def make(): pass", "make", {}, "network.factory: make() of {path} returns None and no torch.nn.Module"),
+        ("def make(): pass", "make", {}, "make() of {path} must return a torch.nn.Module, but returns None"),
         (
             "from torch import nn\ndef make():\n    return nn.LazyLinear(2)",
             "make",
@@ -299,12 +299,12 @@ def test_a_wrong_module_is_refused(monkeypatch, tmp_path):
         (
             "x.flatten(1))",
             "x.flatten(1)) + torch.rand(1)",
-            "in evaluation mode the network gives other results for the same inputs when it runs again",
+            "in evaluation mode two runs of the network on the same inputs give different results",
         ),
         (
             "return self.head(x.flatten(1))",
             "self.calls = getattr(self, 'calls', 0) + 1\n        return self.head(x.flatten(1)) * self.calls",
-            "in evaluation mode the network gives other results for the same inputs when it runs again",
+            "in evaluation mode two runs of the network on the same inputs give different results",
         ),
         (
             "return self.head(x.flatten(1))",
@@ -691,7 +691,11 @@ def test_modules_that_cant_be_traced_are_named_and_can_be_left_out():
     message = "layer: 0 can't be pruned: 1.0 (Branching)"
     refused(message, PrunableLayer, branching(), "0", SHAPE, leaf_modules=("1.0",))
     refused(
-        "network.leaf_modules: 1.1 is not in the network; nearest: 1.0", traced_network, branching(), SHAPE, ("1.1",)
+        "network.leaf_modules: 1.1 is no path, pattern of paths or class of a module in the network; nearest: 1.0",
+        traced_network,
+        branching(),
+        SHAPE,
+        ("1.1",),
     )
 
 
@@ -707,13 +711,18 @@ class Doubled(nn.Conv2d):
         return nn.functional.conv2d(x, 2 * self.weight, self.bias)
 
 
-def test_a_class_that_runs_as_its_torch_class_is_a_layer_and_another_one_is_named():
-    def model(first):
-        return nn.Sequential(first, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+@pytest.mark.parametrize("layer", [Wide(), Doubled(2, 4, 3)])
+def test_a_class_of_the_user_is_a_layer(layer):
+    model = nn.Sequential(layer, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    assert PrunableLayer(model, "0", SHAPE).channels == 4
+    images = torch.rand(3, *SHAPE)
+    with torch.inference_mode():
+        expected = model[4](model[3](model[2](model[1](model[0](images))))[:, [1, 3]] @ SPREAD)
+        assert torch.allclose(PrunableLayer(model, "0", SHAPE).smaller([1, 3])(images), expected, atol=1e-6)
 
-    assert PrunableLayer(model(Wide()), "0", SHAPE).channels == 4
-    message = "layer: 0 is a Doubled, with a forward method of its own; allowed: last, 4"
-    refused(message, PrunableLayer, model(Doubled(2, 4, 3)), "0", SHAPE)
+
+# Two channels of four, in their places.
+SPREAD = torch.eye(4)[[1, 3]]
 
 
 def test_a_number_of_inputs_in_the_network_is_named(file):

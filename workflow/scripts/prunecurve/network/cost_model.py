@@ -102,7 +102,7 @@ def _side(groups: Mapping[str, Group], part: str, path: str, size: int | None) -
 def _operation(name: str, params: int, macs: int, sides: tuple[Side, ...]) -> Operation:
     combinations = int(np.prod([side.size for side in sides], dtype=np.int64))
     if params % combinations or macs % combinations:
-        raise StudyError(f"plan: the cost of {name} is no multiple of its outputs and inputs ({combinations})")
+        raise StudyError(f"plan: the cost of {name} is not a multiple of its outputs and inputs ({combinations})")
     return Operation(name, params // combinations, macs // combinations, sides)
 
 

@@ -122,7 +122,7 @@ def _function(factory: Factory, seed: int) -> Callable[..., Any]:
         return function
     if function is not None:
         raise StudyError(
-            f"network.factory: {factory.function} of {place(factory)} is a {type(function).__name__}, no function"
+            f"network.factory: {factory.function} of {place(factory)} is a {type(function).__name__}, not a function"
         )
     functions = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
     near = difflib.get_close_matches(factory.function, functions, n=3) or functions[:10]

@@ -16,8 +16,8 @@ def kept_epoch(rows: Iterable[Mapping[str, object]]) -> Mapping[str, object]:
 def least_score(require: float, constant: float) -> float:
     """Return the least balanced accuracy that `training.require` asks of a network of C classes.
 
-    require is the least balanced accuracy for two classes, so 0.55 is a tenth of the way from a constant answer (0.5)
-    to a perfect network. For C classes the same share of the way from `constant`, 1/C, to 1 is asked for.
+    require: the least balanced accuracy for two classes, where a constant answer has 0.5. It is rescaled from [0.5, 1]
+    to [constant, 1], where `constant` is 1/C.
     """
     if constant == TWO_CLASSES:
         return require

@@ -10,6 +10,11 @@ from prunecurve.sections import Different, Section
 # No control characters, because a command line does not accept all of them; no `|`, which separates settings in files.
 TEXT = r"^[^\x00-\x1f\x7f|\ud800-\udfff]*(?![\s\S])"
 ModulePath = Annotated[str, Field(pattern=rf"^{MODULE_PATH}(?![\s\S])", examples=["block1", "layer1.0"])]
+# A path, a pattern of paths, or the name of a class.
+ModuleNames = Annotated[
+    str,
+    Field(pattern=r"^[\w*?\[][^/{}|\x00-\x1f]*(?![\s\S])", examples=["stage1.0", "blocks.*.attn", "Attention"]),
+]
 Width = Annotated[int, Field(ge=1, le=65536)]
 Precision = Literal["float32", "bfloat16"]
 
@@ -48,9 +53,7 @@ class Network(BuiltIn):
     """File with the weights (state dict) of the network of network.factory. Nothing is trained then. The path may
     contain {seed}; without it, exactly one seed is allowed. Left empty, the network is trained."""
 
-    leaf_modules: Different[Annotated[str, Field(min_length=1, max_length=4000, pattern=TEXT)]] = Field(
-        [], examples=["stage1.0", "blocks.*.attn", "Attention"]
-    )
+    leaf_modules: Different[ModuleNames] = Field([])
     """Modules of the network of network.factory that torch.fx does not look into because it can't trace them: their
     paths, patterns of paths (blocks.*.attn) or names of their classes. What such a module does with channels is found
     by running it; layers inside it can't be pruned."""
@@ -92,7 +95,7 @@ class Training(Recipe):
 
     require: float = Field(0.55, ge=0, le=1)
     """Least balanced accuracy of a network on the validation inputs, for two classes, where a constant answer has 0.5.
-    For C classes, where it has 1/C, the same share of the way to 1 is required: with 0.55 a tenth of it, which is 0.19
-    for 10 classes. The balanced accuracy must also be three standard errors above that of a constant answer. A network
+    For C classes, where it has 1/C, the threshold is rescaled from [0.5, 1] to [1/C, 1]: 0.55 becomes 0.19 for 10
+    classes. The balanced accuracy must also be three standard errors above that of a constant answer. A network
     below it stops the run, because its curve says nothing about pruning. 0 accepts every network; if it is not three
     standard errors above a constant answer, the summary and the figures carry a warning."""

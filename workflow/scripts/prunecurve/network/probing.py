@@ -136,31 +136,22 @@ class Probe:
 
     def moved(self) -> object:
         """Return the labels of the result if the operation moves elements and computes nothing; None otherwise."""
-        numbers, values, labels, count = {}, [], [], 0
+        numbers, labels, count = {}, [], 0
         for each in self.given:
-
-            def numbered(value: Tensor, own: Tensor) -> Tensor:
-                nonlocal count
-                values.append(value.flatten())
-                labels.append(own.flatten())
-                count += value.numel()
-                places = torch.arange(count - value.numel(), count, dtype=torch.float64, device=value.device)
-                return places.reshape(value.shape)
-
-            numbers[each] = paired(self._drawn[each], self._labels[each], numbered)
+            size = sum(value.numel() for value in tensors(self._drawn[each]))
+            numbers[each] = _numbered(self._drawn[each], count)
+            labels += [own.flatten() for own in tensors(self._labels[each])]
+            count += size
         try:
             places = self._run(numbers)
+            # Also for other values: what it does could depend on them.
+            other = {each: _negated(value) for each, value in self._drawn.items()}
+            results = [(self._drawn, self.result), (other, self._run(other))]
         except Mixed:
             return None
-        value, label = torch.cat(values), torch.cat(labels)
-        found = list(tensors(places))
-        if len(found) != len(list(tensors(self.result))):
+        if not all(_moves(places, [values[each] for each in self.given], result) for values, result in results):
             return None
-        for place, result in zip(found, tensors(self.result)):
-            if place.shape != result.shape or not _are_places(place, count):
-                return None
-            if not torch.equal(value[place.long()].to(result.dtype), result):
-                return None
+        label = torch.cat(labels)
         result = fx.node.map_aggregate(
             places, lambda each: collapsed(label[each.long().cpu()]) if isinstance(each, Tensor) else None
         )
@@ -232,7 +223,7 @@ class Probe:
             other = value.clone()
             part = other.select(dim, index)
             random = torch.rand(part.shape, generator=torch.Generator().manual_seed(1)).to(value.device)
-            part.copy_(~part if value.dtype == torch.bool else sign * (part.abs() + random.to(value.dtype) + 1))
+            part.copy_(~part if value.dtype == torch.bool else sign * 10 * (part.abs() + random.to(value.dtype) + 1))
             results = tensors(self._run({**self._drawn, node: other}))
             for own, before, after in zip(changed, tensors(self.result), results, strict=True):
                 own |= (before != after) & ~(before.isnan() & after.isnan())
@@ -275,6 +266,38 @@ class Probe:
                 continue
             sizes |= {old: new for old, new in zip(labels.shape, small.shape) if old != new}
         return sizes
+
+
+def _numbered(value: object, first: int) -> object:
+    """Return a value with consecutive numbers, from `first` on, in its tensors."""
+
+    def numbered(tensor: object) -> object:
+        nonlocal first
+        if not isinstance(tensor, Tensor):
+            return tensor
+        first += tensor.numel()
+        numbers = torch.arange(first - tensor.numel(), first, dtype=torch.float64, device=tensor.device)
+        return numbers.reshape(tensor.shape)
+
+    return fx.node.map_aggregate(value, numbered)
+
+
+def _negated(value: object) -> object:
+    return fx.node.map_aggregate(
+        value, lambda one: -one if isinstance(one, Tensor) and one.is_floating_point() else one
+    )
+
+
+def _moves(places: object, given: Sequence[object], result: object) -> bool:
+    """Return whether a result has the elements of the operands, one after the other, that lie at these places."""
+    value = torch.cat([one.flatten() for one in tensors(list(given))])
+    pairs = list(zip(tensors(places), tensors(result)))
+    return len(list(tensors(places))) == len(list(tensors(result))) and all(
+        place.shape == one.shape
+        and _are_places(place, len(value))
+        and torch.equal(value[place.long()].to(one.dtype), one)
+        for place, one in pairs
+    )
 
 
 def _resized(value: object, sizes: Mapping[int, int]) -> object:

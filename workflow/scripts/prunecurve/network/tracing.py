@@ -183,13 +183,13 @@ def _classes(traced: fx.GraphModule) -> int:
 
 @torch.no_grad()
 def _require_the_same(model: nn.Module, traced: fx.GraphModule, input_shape: Sequence[int]) -> None:
-    """Raise StudyError if the graph gives other results than the network, or the network when it runs again."""
+    """Raise StudyError if the graph, or a second run of the network, gives different results."""
     device = next(model.parameters(), torch.zeros(0)).device
     images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0)).to(device)
     once, again, by_graph = (each(images.clone()).double() for each in (model, model, traced))
     if not torch.allclose(once, again, equal_nan=True):
         raise StudyError(
-            "network: in evaluation mode it gives other results for the same inputs when it runs again (dropout that "
+            "network: in evaluation mode two runs on the same inputs give different results (dropout that "
             "is not a module, random numbers, or a state that it changes)"
         )
     try:
@@ -202,12 +202,12 @@ def _require_the_same(model: nn.Module, traced: fx.GraphModule, input_shape: Seq
         ) from error
     if not torch.allclose(together[:1], alone, rtol=1e-3, atol=1e-4 * float(once.abs().max()), equal_nan=True):
         raise StudyError(
-            "network: in evaluation mode it gives other results for an input alone than together with others (batch "
+            "network: in evaluation mode an input alone gives other logits than together with others (batch "
             "normalisation without running statistics, for example)"
         )
     if not torch.allclose(once, by_graph, rtol=1e-4, atol=1e-5 * float(once.abs().max()), equal_nan=True):
         raise StudyError(
-            "network: its graph gives other results than the network itself; torch.fx does not follow operations in "
+            "network: its traced graph gives different results; torch.fx does not follow operations in "
             "place (`x += y`) if the value is also used under another name or shape, so write x = x + y"
         )
 
@@ -252,7 +252,7 @@ def _was_in_place(node: fx.Node, in_place: set[str]) -> bool:
         homes = (Tensor,) if node.op == "call_method" else (torch, functional)
         same = next((getattr(home, name[:-1]) for home in homes if hasattr(home, name[:-1])), None)
         if same is None:
-            raise StudyError(f"network: {name} overwrites a value, and there is no such operation that does not")
+            raise StudyError(f"network: {name} works in place and has no out-of-place version; rewrite this line")
         node.target = name[:-1] if node.op == "call_method" else same
         return True
     return node.op == "call_function" and _had_option(node)

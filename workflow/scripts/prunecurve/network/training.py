@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from prunecurve.data.batches import Split, all_logits, as_input
 from prunecurve.errors import StudyError
 from prunecurve.network.conv_net import Architecture
+from prunecurve.network.factory_import import seed_all
 from prunecurve.network.gradients import safe_gradients
 from prunecurve.network.history import history_row
 from prunecurve.network.model_file import ModelFile
 from prunecurve.network.network_file import built, initial_seed, input_shape_of
 from prunecurve.network.parameters import Recipe
 from prunecurve.network.scores import validation_scores
-from prunecurve.network.user_network import reported, require_logits, seed_all
+from prunecurve.network.user_network import reported, require_logits
 from prunecurve.seeding import stream, stream_seed
 
 log = logging.getLogger("prunecurve")

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from prunecurve.errors import StudyError
 from prunecurve.network.factory import MODULE_PATH, parsed_factory
 from prunecurve.network.factory_import import call_of, place, reported, returned
-from prunecurve.network.factory_import import seed_all as seed_all
 from prunecurve.network.tracing import named, place_of, times
 
 # Wrappers that run a network on several devices; they hold it as `module`.
@@ -42,8 +41,8 @@ def build(text: str, arguments: Mapping[str, Any], input_shape: Sequence[int], s
     module = returned(factory, arguments, seed)
     if not isinstance(module, nn.Module):
         kind = "None" if module is None else f"a {type(module).__name__}"
-        called = call_of(factory, arguments)
-        raise StudyError(f"network.factory: {called} of {place(factory)} returns {kind} and no torch.nn.Module")
+        called = f"{call_of(factory, arguments)} of {place(factory)}"
+        raise StudyError(f"network.factory: {called} must return a torch.nn.Module, but returns {kind}")
     module = _unwrapped(module)
     _require_values(module)
     _require_layers(module)
@@ -179,7 +178,7 @@ def require_logits(module: nn.Module, input_shape: Sequence[int], classes: int, 
     _require_shape(once, classes, "its output")
     if not torch.allclose(once.double(), again.double(), equal_nan=True):
         raise StudyError(
-            "network.factory: in evaluation mode the network gives other results for the same inputs when it runs "
+            "network.factory: in evaluation mode two runs of the network on the same inputs give different results "
             "again (dropout that is not a module, random numbers, or a state that it changes)"
         )
     require_finite(once.numpy(), "network.factory: the network")

@@ -177,9 +177,9 @@ class _Overwriting:
 def counted(model: nn.Module, example: Tensor) -> dict[str, int]:
     """Return the parameters and, for one input, the MACs of a network, as PyTorch counts them.
 
-    example: one input (1, C, S, S). Parameters count if the logits depend on them, as autograd says; a network can have
-    others, such as classifiers that only its training uses. PyTorch's counter runs the network and counts the floating
-    point operations of convolutions and matrix products; a MAC is two of them.
+    example: one input (1, C, S, S). Only parameters that affect the logits, according to autograd, are counted; a
+    network can have others, such as classifiers that only its training uses. PyTorch's counter runs the network and
+    counts the floating point operations of convolutions and matrix products; a MAC is two of them.
     """
     parameters = list(model.parameters())
     with gradients(), safe_gradients(model):
