@@ -162,6 +162,7 @@ def test_the_study_is_checked_before_any_job(tmp_path, name, written):
         "images": {"train": 12, "val": 8, "test": 30, "disjoint": False},
         "pairs_per_image": {"same": 1, "different": 1},
         "preprocess": {},
+        "image_channels": "auto",
     }
     with pytest.raises(
         StudyError, match=rf"images: test asks for 30 images, but {name} has 20 test images; lower images\.test"

@@ -123,7 +123,7 @@ def replaced(old: str, new: str):
 def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
     assert changed("prunecurve/network/scores.py", with_statement) == {"train", "load_weights"}
     assert "train" in changed("prunecurve/data/basic_metrics.py", with_statement)
-    cut = {"verify_surgery", "plan_costs", "evaluate_plan"}
+    cut = {"verify_surgery", "plan_costs", "evaluate_plan", "describe_network"}
     assert changed("prunecurve/verification/surgery.py", with_statement) == cut
     assert changed("prunecurve/data/datasets/image_set.py", with_statement) == {"get_images"}
     assert changed("prunecurve/ranking/criteria/__init__.py", with_statement) == {"rank_channels"}

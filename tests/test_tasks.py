@@ -190,6 +190,7 @@ def config_of(sizes: tuple[int, int, int]) -> dict:
     images = dict(zip(SPLITS, sizes)) | {"disjoint": False}
     pairs_per_image = {"same": 500, "different": 500}
     config = {"dataset": "digits", "seeds": [0], "task": "classes", "images": images, "preprocess": {}}
+    config |= {"image_channels": "auto"}
     return config | {"pairs_per_image": pairs_per_image}
 
 

@@ -15,7 +15,7 @@ from measuring import Row, at_least, at_most, compared, cores
 from prunecurve.network.layers import Analysis, PrunableLayer, layer_nodes
 from prunecurve.network.network_file import prepare_torch
 from prunecurve.network.rest import Rest
-from prunecurve.network.smaller import smaller_modules
+from prunecurve.network.smaller import smaller_parts
 from prunecurve.verification.surgery import structural
 from study import Study
 
@@ -55,7 +55,7 @@ class Arithmetic:
     def __init__(self, rest: Rest, removed: np.ndarray, values: list[list[Tensor]]) -> None:
         kept = np.setdiff1d(np.arange(rest.group.channels), removed)
         self.module = torch.fx.GraphModule(rest.module, rest.module.graph)
-        for path, module in smaller_modules(rest.module, rest.belonging, rest.group, kept).items():
+        for path, module in smaller_parts(rest.module, rest.belonging, rest.group, kept).items():
             self.module.set_submodule(path, module)
         self.values = [rest.without(v, removed) for v in values]
 

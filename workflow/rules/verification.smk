@@ -39,6 +39,7 @@ rule verify_surgery:
         rows=lambda w: template(ROWS, study="{study}", seed=w.seed, layer=w.layer),
         criteria=lambda w: verified_orders(w.target),
         removals=lambda w: verified_removals(w.layer),
+        verified_by=lambda w: plan().verified_by.get(w.layer, "surgery"),
         ks=lambda w: verified_words(w, 0),
         k_batches=lambda w: verified_words(w, 1),
         tolerance=config["verification"]["tolerance"],
@@ -53,5 +54,5 @@ rule verify_surgery:
         " --val-labels {input.val_labels:q} --ranking {params.rankings:q} --rows {params.rows:q}"
         " --study {wildcards.study} --task {params.task}"
         " --criteria {params.criteria:q} --removals {params.removals:q} --ks {params.ks} --k-batches {params.k_batches:q}"
-        " --tolerance {params.tolerance} --threads {params.torch_threads} --output {output:q} --log {log:q}"
+        " --verified-by {params.verified_by} --tolerance {params.tolerance} --threads {params.torch_threads} --output {output:q} --log {log:q}"
         " --settings {params.settings:q} {params.code:q}"

@@ -9,7 +9,6 @@ from prunecurve.network.layer_file import save_layer
 from prunecurve.network.layers import PrunableLayer
 from prunecurve.network.model_file import add_model, model_file
 from prunecurve.network.network_file import load_network, prepare_torch
-from prunecurve.verification.confirmed import Confirmation
 
 
 def options() -> argparse.ArgumentParser:
@@ -24,10 +23,8 @@ def work(arguments: argparse.Namespace) -> None:
     # One thread: the largest pass is one of a single input.
     prepare_torch("cpu", 1)
     model, shape, leaf_modules = load_network(model_file(arguments))
-    found = PrunableLayer(model, arguments.layer, shape, leaf_modules=leaf_modules)
-    layer = describe(found, Confirmation(model, shape).by(found))
-    about = layer.name, layer.channels, layer.weight.shape, layer.backend, layer.verified_by
-    log.info("%s: %d channels, %s; backend %s; verified by %s", *about)
+    layer = describe(PrunableLayer(model, arguments.layer, shape, leaf_modules=leaf_modules))
+    log.info("%s: %d channels, %s; backend %s", layer.name, layer.channels, layer.weight.shape, layer.backend)
     save_layer(arguments.output, layer)
 
 

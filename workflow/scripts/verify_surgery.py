@@ -12,7 +12,9 @@ from prunecurve.network.network_file import load_network, prepare_torch
 from prunecurve.settings import add_fields, fields_of
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import BATCH, input_files_of
-from prunecurve.verification.agreement import perturbation_of, require_agreement, require_means, unproven, verify
+from prunecurve.verification.agreement import require_agreement, require_means, unproven, verify
+from prunecurve.verification.confirmed import METHODS, PERTURBATION, SURGERY
+from prunecurve.verification.perturbation import Perturbation
 
 
 def options() -> argparse.ArgumentParser:
@@ -42,6 +44,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument(
         "--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task, whose metrics are compared"
     )
+    cli.add_argument("--verified-by", choices=METHODS, default=SURGERY, help="how channels are removed")
     cli.add_argument("--tolerance", type=float, default=1e-4, help="largest allowed difference between logits")
     cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
     cli.add_argument("--output", type=Path, required=True, help="output: one row per comparison, if all agree")
@@ -60,11 +63,13 @@ def work(arguments: argparse.Namespace) -> None:
     def split_of(*paths: Path) -> Split:
         return Split.of(*map(load_array, paths), "cpu", normalisation)
 
+    split, perturbation = split_of(arguments.images, arguments.inputs, arguments.labels), None
+    if arguments.verified_by == PERTURBATION:
+        perturbation = Perturbation(model, evaluator.layer.name, next(split.batches(1))[0])
     if arguments.mean_features:
         validation = split_of(arguments.val_images, arguments.val_inputs, arguments.val_labels)
-        about = str(arguments.mean_features), perturbation_of(model, evaluator.layer, validation)
+        about = str(arguments.mean_features), perturbation
         require_means(model, evaluator.layer.name, validation, evaluator.mean_features, *about)
-    split = split_of(arguments.images, arguments.inputs, arguments.labels)
     files_of_rankings = {c: arguments.ranking.format(study=arguments.study, criterion=c) for c in arguments.criteria}
     orders = {criterion: read_order(path, evaluator.channels) for criterion, path in files_of_rankings.items()}
     paths = {
@@ -75,7 +80,7 @@ def work(arguments: argparse.Namespace) -> None:
         for removal in arguments.removals
         for k, batch in zip(ks.split(","), k_batches.split(","), strict=True)
     }
-    rows = list(verify(model, split, evaluator, orders, paths, arguments.tolerance, arguments.task))
+    rows = list(verify(model, split, evaluator, orders, paths, arguments.tolerance, arguments.task, perturbation))
     for row in rows:
         log.info("%s", row)
     require_agreement(rows, f"verification of {arguments.model}")

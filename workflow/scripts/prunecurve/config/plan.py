@@ -33,6 +33,9 @@ class Plan:
     zero_weights: Mapping[str, str]
     """Why this removal is not possible at some of the layers."""
 
+    verified_by: Mapping[str, str]
+    """How removals from each layer are verified, see verification/confirmed.py; by surgery if a layer is missing."""
+
     absent: str
     """The words for a name that is neither in `channels` nor in `refused`."""
 
@@ -57,6 +60,7 @@ class Plan:
             | {conv_net_plan.output_layer(network): "is the output layer, whose outputs are the classes"},
             signed={},
             zero_weights={},
+            verified_by={},
             absent="is not in the network",
             widths=dict.fromkeys(convolutions, "network.channels") | dict.fromkeys(hidden, "network.hidden"),
         )
@@ -78,11 +82,12 @@ class Plan:
             refused={row["layer"]: f"can't be pruned: {row['refused']}" for row in rows if row["refused"]},
             signed=_column(kept, "signed"),
             zero_weights=_column(kept, "zero_weights"),
+            verified_by=_column(kept, "verified_by"),
             absent="is not a convolution or linear layer of the network",
             widths={},
         )
 
 
 def _column(rows: Iterable[Mapping[str, str]], name: str) -> dict[str, str]:
-    """Return the reasons in a column by layer. A table of an earlier version lacks it until it is made again."""
+    """Return what a column has, by layer. A table of an earlier version lacks it until it is made again."""
     return {row["layer"]: row[name] for row in rows if row.get(name)}

@@ -29,7 +29,7 @@ FUNCTIONS = {
 SLOPE = 0.01
 
 
-def describe(layer: PrunableLayer, verified_by: str = "surgery") -> LayerFile:
+def describe(layer: PrunableLayer) -> LayerFile:
     """Return the content of `layer.npy`. Raises StudyError if the layer can't be removed channel by channel."""
     layer.require_smaller()
     linears = linear_layers(layer)
@@ -49,7 +49,6 @@ def describe(layer: PrunableLayer, verified_by: str = "surgery") -> LayerFile:
         params=params,
         macs=macs,
         signed=layer.signed,
-        verified_by=verified_by,
         linears=linears or (),
     )
 

@@ -36,8 +36,7 @@ class LayerFile(NamedTuple):
     stored. zero_filter: float32, what the layers that read the channels get if all filters are zero, (P, h, w) or, for
     torch, all of it in one row (E,). map_size: M × N of the map after the activation. params, macs: (P,), the size of
     the network without K channels, for K = 0 … P−1. signed: why nothing can be measured behind an activation; empty if
-    it can. verified_by: how removals are verified, see verification/confirmed.py. linears: the linear layers after the
-    pruned one; empty for torch.
+    it can. linears: the linear layers after the pruned one; empty for torch.
     """
 
     name: str
@@ -51,9 +50,8 @@ class LayerFile(NamedTuple):
     map_size: tuple[int, int]
     params: np.ndarray
     macs: np.ndarray
-    signed: str
-    verified_by: str
     linears: tuple[Linear, ...]
+    signed: str = ""
 
     @property
     def channels(self) -> int:
@@ -106,7 +104,6 @@ def load_layer(path: str | os.PathLike[str]) -> LayerFile:
             params=arrays["params"],
             macs=arrays["macs"],
             signed=str(arrays["signed"]),
-            verified_by=str(arrays["verified_by"]),
             linears=linears,
         )
     except KeyError as error:

@@ -13,9 +13,8 @@ from prunecurve.data.basic_metrics import predict
 from prunecurve.data.batches import Split, all_logits
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, remedy
-from prunecurve.network.layer_file import LayerFile
 from prunecurve.sweep.evaluation import Evaluator
-from prunecurve.verification.confirmed import PERTURBATION
+from prunecurve.verification.confirmed import PERTURBATION, SURGERY
 from prunecurve.verification.perturbation import Perturbation
 from prunecurve.verification.surgery import means_read, operated, size_of
 
@@ -149,14 +148,15 @@ def verify(
     rows: Mapping[tuple[str, str, int], str],
     tolerance: float,
     task: str = tasks.DEFAULT,
+    perturbation: Perturbation | None = None,
 ) -> Iterator[dict[str, object]]:
     """Yield one row per ranking, removal and checked K.
 
-    orders: the rankings (P,) by name. rows: the path of the sweep's CSV file by (ranking, removal, K). If several
-    rankings remove the same set of channels, the pruned network is evaluated only once.
+    orders: the rankings (P,) by name. rows: the path of the sweep's CSV file by (ranking, removal, K). perturbation: of
+    the layer, in place of Torch-Pruning. If several rankings remove the same set of channels, the pruned network is
+    evaluated only once.
     """
     layer, example = evaluator.layer.name, next(split.batches(1))[0]
-    perturbation = perturbation_of(model, evaluator.layer, split)
 
     def cut(removal: str, channels: np.ndarray) -> nn.Module:
         return operated(model, layer, np.sort(channels), removal, example, evaluator.mean_features, perturbation)
@@ -180,17 +180,11 @@ def verify(
             stored, by_surgery, error = _row_of(k, rows[criterion, removal, k]), surgical[keys[k]], 0.0
             if np.abs(swept - by_surgery).max() > allowed_difference(tolerance, effect, by_surgery):
                 error = rounding_error(cut(removal, order[:k]), split, by_surgery)
-            about = {"criterion": criterion, "removal": removal, "k": k, "verified_by": evaluator.layer.verified_by}
+            method = PERTURBATION if perturbation else SURGERY
+            about = {"criterion": criterion, "removal": removal, "k": k, "verified_by": method}
             yield about | compare(
                 stored, swept, by_surgery, evaluator.labels, tolerance, sizes[removal, k], task, effect, error
             )
-
-
-def perturbation_of(model: nn.Module, layer: LayerFile, split: Split) -> Perturbation | None:
-    """Return the perturbation of a layer in a network that Torch-Pruning can't follow; None for other networks."""
-    if layer.verified_by != PERTURBATION:
-        return None
-    return Perturbation(model, layer.name, next(split.batches(1))[0])
 
 
 def require_means(
