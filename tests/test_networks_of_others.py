@@ -1,5 +1,7 @@
 """Networks as people have them: each was once refused, crashed late, or gave numbers under a wrong name."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ from prunecurve.network.tracing import traced_network
 from prunecurve.ranking import criteria
 from prunecurve.ranking.activations import collect, single_maps
 from prunecurve.files import load_array, read_columns
-from prunecurve.verification.confirmed import SURGERY, Confirmation
+from prunecurve.verification.confirmed import PERTURBATION, SURGERY, Confirmation
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -149,6 +151,79 @@ def test_zero_weights_is_refused_where_a_mask_scales_what_they_leave():
     for removals, errors in ((["structural"], 0), (["structural", "zero_weights"], 1)):
         assert len(list(misfits(config | {"sweep": {"ks": "all", "removals": removals}}, plan_with(rows)))) == errors
     assert not PrunableLayer(dense(), "conv", SHAPE).zero_filter_varies()
+
+
+def test_zero_weights_is_refused_where_a_mask_is_computed_from_the_channels_that_are_left():
+    """Without all channels the mask is a constant; without some it is not."""
+
+    def forward(net, x):
+        x = torch.relu(net.conv(x))
+        return net.head((x * torch.sigmoid(net.mask(x))).mean((2, 3)))
+
+    model = Network(forward, conv=conv(1, 4), mask=conv(4, 1), head=nn.Linear(4, 3))
+    with torch.no_grad():
+        # Otherwise a zero filter leaves nothing behind ReLU.
+        model.conv.bias += 1
+    assert PrunableLayer(model, "conv", SHAPE).zero_filter_varies()
+
+
+def both_calls(second_is_signed: bool) -> Network:
+    def forward(net, x):
+        first, second = torch.relu(net.conv(x)), net.conv(-x)
+        second = second if second_is_signed else torch.relu(second)
+        return net.head((net.body(first) + net.body(second)).mean((2, 3)))
+
+    return Network(forward, conv=conv(1, 4), body=conv(4, 5), head=nn.Linear(5, 3))
+
+
+def test_all_calls_of_a_layer_are_measured():
+    assert PrunableLayer(both_calls(True), "conv", SHAPE).signed == "body reads its channels before an activation"
+    model, images = both_calls(False), torch.rand(2, *SHAPE)
+    with torch.inference_mode():
+        maps = PrunableLayer(model, "conv", SHAPE).maps(images)["relu"]
+        assert torch.equal(maps, torch.cat([model.conv(images), model.conv(-images)]).relu())
+
+
+@pytest.mark.parametrize(
+    ("operation", "reason"),
+    [
+        (lambda x: torch.relu(x) - 0.1 * torch.relu(-x), "what several activations give is joined before it is read"),
+        (lambda x: x.clamp(-10, 10), "head reads its channels before an activation"),
+    ],
+    ids=["parametric relu by hand", "clamp"],
+)
+def test_what_is_no_activation_of_a_channel_is_not_measured_as_one(operation, reason):
+    model = Network(lambda net, x: net.head(operation(net.conv(x)).flatten(1)), conv=conv(1, 4), head=nn.Linear(256, 3))
+    assert PrunableLayer(model, "conv", SHAPE).signed == reason
+
+
+class Shifted(nn.Conv2d):
+    """Adds something of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 0.5
+
+
+class Activating(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(super().forward(x))
+
+
+def test_layers_of_own_classes_that_add_something_or_activate():
+    def forward(net, x):
+        return net.head(torch.relu(net.body(torch.relu(net.conv(x)))).mean((2, 3)))
+
+    modules = {"conv": conv(1, 4), "head": nn.Linear(5, 3)}
+    model = Network(forward, **modules, body=Shifted(4, 5, 3, padding=1))
+    layer, images = PrunableLayer(model, "conv", SHAPE), torch.rand(3, *SHAPE)
+    constant = torch.rand(layer.zero_filter().shape, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        swept = layer.rest.logits(layer.crossing(images), np.array([0, 2]), constant)
+        maps = torch.relu(model.conv(images))
+        maps[:, [0, 2]] = constant.reshape(4, 8, 8)[[0, 2]]
+        assert torch.allclose(swept, model.head(torch.relu(model.body(maps)).mean((2, 3))), atol=1e-6)
+    found = refusals(Network(forward, **modules, body=Activating(4, 5, 3, padding=1)))
+    assert found["conv"] == "body (Activating) is not linear in each of its inputs alone" and found["body"] == ""
 
 
 # ---- values whose first dimension is not that of the inputs
@@ -283,6 +358,60 @@ def test_slices_divide_the_channels_and_the_layers_behind_are_verified():
     rows = {row["layer"]: row for row in layer_table(model, SHAPE, (), Confirmation(model, SHAPE).by)}
     assert rows["first"]["refused"].startswith("chunk divides its channels")
     assert [rows[name]["refused"] for name in ("a", "b", "join")] == ["", "", ""]
+
+
+def test_what_the_library_cuts_without_an_effect_is_seen_in_the_size(monkeypatch):
+    """The verification compares the size of the row with that of the library's network."""
+    model = dense()
+    confirmation, layer = Confirmation(model, SHAPE), PrunableLayer(model, "conv", SHAPE)
+    assert confirmation.by(layer) == SURGERY
+
+    # Of the library's network, ours, and the whole network and its graph.
+    sizes = iter([10, 11, 0, 0])
+    monkeypatch.setattr("prunecurve.verification.confirmed._size", lambda model: next(sizes))
+    assert confirmation.by(layer) == PERTURBATION
+
+
+def test_a_network_that_neither_way_can_follow_is_refused_layer_by_layer(monkeypatch):
+    def fails(*given):
+        raise RuntimeError("shape '[4, 8]' is invalid")
+
+    monkeypatch.setattr("prunecurve.verification.confirmed.group_of", fails)
+    monkeypatch.setattr("prunecurve.verification.confirmed.Perturbation", fails)
+    rows = layer_table(dense(), SHAPE, (), Confirmation(dense(), SHAPE).by)
+    reason = "its removal can't be verified (Torch-Pruning: shape '[4, 8]' is invalid; perturbation: shape"
+    assert [row["refused"].startswith(reason) for row in rows] == [True, True, False]
+
+
+class Named(NamedTuple):
+    maps: Tensor
+    more: Tensor
+
+
+class Several(nn.Module):
+    def __init__(self, kind) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: Tensor):
+        return self.kind(maps=torch.relu(x), more=x)
+
+
+@pytest.mark.parametrize(("kind", "refused"), [(Named, ""), (dict, "several (Several) returns a dict, which is not")])
+def test_modules_that_return_several_values(kind, refused):
+    def forward(net, x):
+        return net.head(net.several(net.conv(x))[0 if kind is Named else "maps"].mean((2, 3)))
+
+    model = Network(forward, conv=conv(1, 4), several=Several(kind), head=nn.Linear(4, 3))
+    found = refusals(model, leaf_modules=["several"])["conv"]
+    assert found.startswith(refused) and bool(found) == bool(refused)
+
+
+def test_a_layer_that_is_called_by_keyword_is_refused():
+    model = Network(
+        lambda net, x: net.head(net.conv(input=x).relu().mean((2, 3))), conv=conv(1, 4), head=nn.Linear(4, 3)
+    )
+    assert refusals(model)["conv"] == "it must be called with one input, as layer(x), and return one tensor"
 
 
 # ---- libraries

@@ -192,7 +192,7 @@ def test_layers_of_own_classes_are_layers(name, path):
 def test_a_layer_that_computes_with_all_inputs_stops_those_before_it_alone():
     model = Network(lambda net, x: net.more(x), more=Standardised(4, 4, 3))
     rows = {row["layer"]: row for row in layer_table(model, SHAPE)}
-    assert rows["first"]["refused"] == "more (Standardised) computes with all of its inputs at once"
+    assert rows["first"]["refused"] == "more (Standardised) is not linear in each of its inputs alone"
     assert rows["more"]["refused"] == ""
     require_the_oracle(model, "more")
 

@@ -253,6 +253,9 @@ class Channels(fx.Interpreter):
         if node.op == "call_module" and not depends:
             self._on_constants.add(node.target)
         if not given or not any(True for _ in tensors(value)):
+            if depends and not _is_number(value):
+                what = f"{described(self.module, node)} returns a {type(value).__name__}, which is not looked into"
+                self._freeze([self._labels[each] for each in given], what)
             return None
         if depends:
             self._dependent.add(node)
@@ -303,8 +306,8 @@ class Channels(fx.Interpreter):
 
     def _layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear, value: object, what: str) -> Tensor:
         """A layer that reads channels and computes others."""
-        if len(node.all_input_nodes) > 1 or not isinstance(value, Tensor):
-            self._refused[node.target] = "it has several inputs or outputs"
+        if len(node.args) != 1 or not isinstance(value, Tensor):
+            self._refused[node.target] = "it must be called with one input, as layer(x), and return one tensor"
         elif getattr(module, "groups", 1) > 1:
             self._refused[node.target] = "it is a grouped convolution"
         if node.target in self._refused:
@@ -324,7 +327,7 @@ class Channels(fx.Interpreter):
         """Freeze the channels that a layer of a class of the user reads or computes, unless its weights are all."""
         inputs, outputs = cuttable(module, shape)
         if not inputs:
-            self._freeze(self._readers[path], f"{what} computes with all of its inputs at once")
+            self._freeze(self._readers[path], f"{what} is not linear in each of its inputs alone")
         if not outputs:
             self._freeze(self._makers[path], f"{what} computes its channels together")
 
@@ -371,6 +374,13 @@ def _is_inside(path: str, node: fx.Node) -> bool:
 def _spread(channels: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return labels (C,) in the shape (n, C, …) of a value."""
     return channels.reshape(1, -1, *[1] * (len(shape) - 2)).expand(shape)
+
+
+def _is_number(value: object) -> bool:
+    """Return whether a value is a number, a size or the like, or nothing."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_number, value))
+    return value is None or isinstance(value, int | float | str | torch.dtype | torch.device | torch.layout)
 
 
 def _depthwise(module: nn.Module) -> bool:

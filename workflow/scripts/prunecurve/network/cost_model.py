@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 from prunecurve.errors import StudyError
 from prunecurve.network.channels import Group
 from prunecurve.network.costs import SIZES, Costs, Operation, Side
+from prunecurve.network.cutting import per_channel
 from prunecurve.network.layer_table import macs_of
 from prunecurve.network.layers import Analysis, PrunableLayer, example_of
 from prunecurve.seeding import stream
@@ -81,9 +82,8 @@ def _operations(traced: fx.GraphModule, groups: Mapping[str, Group], macs: Mappi
             sides += (_side(groups, "readers", path, module.weight.shape[1]),)
         if weighs:
             operations.append(_operation(f"{path}.weight", module.weight.numel(), products, sides))
-        others = [each for name, each in module.named_parameters(recurse=False) if not (weighs and name == "weight")]
-        # One number for all channels stays as it is.
-        if each := sum(parameter.numel() for parameter in others if parameter.numel() > 1 or outputs.size == 1):
+        others = [tensor for _, _, tensor in per_channel(module, outputs.size) if isinstance(tensor, nn.Parameter)]
+        if each := sum(tensor.numel() for tensor in others if not (weighs and tensor is module.weight)):
             operations.append(_operation(f"{path}.others", each, 0, (outputs,)))
     parameters = {path for path, _ in traced.named_parameters()}
     for path in {name: None for group in groups.values() for name in group.parameters if name in parameters}:

@@ -69,8 +69,8 @@ def keep_weights(module: nn.Conv2d | nn.Linear, rows: Tensor | None, columns: Te
 def cuttable(module: nn.Conv2d | nn.Linear, shape: Sequence[int]) -> tuple[bool, bool]:
     """Return whether the inputs, and whether the outputs, of a layer can be cut with its weights.
 
-    A class of the user can compute with all of them at once, such as a convolution that standardises its filters.
-    shape: of what it reads.
+    A class of the user can compute with all of them at once, such as a convolution that standardises its filters. It
+    must be linear in its inputs, but for what it adds. shape: of what it reads.
     """
     dim = 1 if isinstance(module, nn.Conv2d) else -1
     layer, given = with_random_constants(module).cpu(), torch.randn(*shape, generator=torch.Generator().manual_seed(0))
@@ -88,8 +88,10 @@ def cuttable(module: nn.Conv2d | nn.Linear, shape: Sequence[int]) -> tuple[bool,
 
     zeroed = layer(given.index_fill(dim, torch.zeros(1, dtype=torch.int64), 0.0))
     fewer = layer(given).index_select(dim, outputs)
+    steps = [layer(size * given) for size in (0, 1, 2)]
+    linear = torch.allclose(steps[2] - steps[1], steps[1] - steps[0], rtol=1e-4, atol=1e-4)
     return (
-        not len(inputs) or same(zeroed, None, inputs, given.index_select(dim, inputs)),
+        linear and (not len(inputs) or same(zeroed, None, inputs, given.index_select(dim, inputs))),
         not len(outputs) or same(fewer, outputs, None, given),
     )
 

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunecurve.network.channels import Group
+from prunecurve.network.cutting import per_channel
 from prunecurve.network.description import linear_layers
 from prunecurve.network.layers import Analysis, NotPrunable, PrunableLayer, example_of, layer_nodes, values_of
 from prunecurve.network.tracing import times
@@ -151,8 +152,11 @@ def belonging(traced: fx.GraphModule, group: Group, macs: Mapping[fx.Node, int])
         left = math.prod(Fraction(int((numbers < 0).sum()), numbers.size) for numbers in parts)
         products += (1 - left) * sum(macs[node] for node in macs if node.op == "call_module" and node.target == path)
         outputs = group.makers.get(path, group.followers.get(path, np.array([])))
-        for name, parameter in module.named_parameters(recurse=False):
-            params += int((outputs >= 0).sum()) if name == "bias" else (1 - left) * parameter.numel()
+        for _, _, tensor in per_channel(module, outputs.size):
+            if isinstance(tensor, nn.Parameter) and tensor is not getattr(module, "weight", None):
+                params += Fraction(int((outputs >= 0).sum()), outputs.size) * tensor.numel()
+        if isinstance(weight := getattr(module, "weight", None), nn.Parameter):
+            params += (1 - left) * weight.numel()
     params += sum(int((numbers >= 0).sum()) for numbers in group.parameters.values())
     return int(params), int(products)
 

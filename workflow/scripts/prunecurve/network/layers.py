@@ -161,7 +161,7 @@ class PrunableLayer:
 
     def _first_activations(self) -> tuple[list[fx.Node], str]:
         """Return the first activation behind each branch of the channels, or why there is none on one of them."""
-        passed, found = {self.chain[0]}, []
+        passed, found = {node for node in self.traced.graph.nodes if node.target == self.path}, []
         for node in self.traced.graph.nodes:
             if passed.isdisjoint(node.all_input_nodes) or not is_tensor(node):
                 continue
@@ -171,9 +171,22 @@ class PrunableLayer:
                 found.append(node) if is_activation(self.traced, node) else passed.add(node)
         if len(found) == 1 and found[0] in self.chain:
             return found, ""
+        if self._meet(found):
+            return [], "what several activations give is joined before it is read"
         if len({shape_of(node)[2:] for node in found}) > 1 or any(not self._has_each_once(node) for node in found):
             return [], "the maps behind its activations have different sizes"
         return found, "" if found else "no activation is behind it"
+
+    def _meet(self, nodes: list[fx.Node]) -> bool:
+        """Return whether channels behind several of these operations are joined before they are read."""
+        sources = {node: {node} for node in nodes}
+        for node in self.traced.graph.nodes:
+            if node in sources or (node.op == "call_module" and node.target in self.group.readers):
+                continue
+            given = [sources[each] for each in node.all_input_nodes if each in sources]
+            if given and is_tensor(node) and self._carried(node) is not None:
+                sources[node] = set().union(*given)
+        return any(len(each) > 1 for each in sources.values())
 
     def _has_each_once(self, node: fx.Node) -> bool:
         numbers = self._carried(node).numbers
@@ -272,27 +285,32 @@ class PrunableLayer:
 
         It is the same for any input, for the entries that belong to the channels, unless `zero_filter_varies`.
         """
-        return self._read_without_filters(self.example())[0]
+        return self._read_without_filters(self.example(), np.arange(self.channels))[0]
 
     @torch.no_grad()
     def zero_filter_varies(self) -> bool:
         """Return whether what a zero filter leaves depends on the input: a mask for all channels scales it, too."""
-        images = torch.randn(2, *self.input_shape, generator=torch.Generator().manual_seed(0))
-        one, other = self._read_without_filters(images.to(self.example().device))
-        own = np.concatenate([self._own_entries(reading) for reading in self.rest.readings])
-        return not torch.allclose(one[own], other[own], rtol=1e-3, atol=1e-5)
+        images = torch.randn(2, *self.input_shape, generator=torch.Generator().manual_seed(0)).to(self.example().device)
+        expected = self.zero_filter()
+        # A mask can also be computed from the channels that are left.
+        for channels in (np.arange(self.channels), np.arange(0, self.channels, 2)):
+            own = np.concatenate([self._entries_of(reading, channels) for reading in self.rest.readings])
+            for given in self._read_without_filters(images, channels):
+                if not torch.allclose(given[own], expected[own], rtol=1e-3, atol=1e-5):
+                    return True
+        return False
 
-    def _read_without_filters(self, inputs: Tensor) -> Tensor:
-        """Return what all readings are given, (n, E), if the weights of all filters of the channels are zero."""
+    def _read_without_filters(self, inputs: Tensor, channels: np.ndarray) -> Tensor:
+        """Return what all readings are given, (n, E), if the weights of the filters of these channels are zero."""
         zeroed = copy.deepcopy(self._before(_numbered("given", [reading.given for reading in self.rest.readings])))
         for path, numbers in self.group.makers.items():
-            zeroed.get_submodule(path).weight[torch.from_numpy(numbers >= 0)] = 0
+            zeroed.get_submodule(path).weight[torch.from_numpy(np.isin(numbers, channels))] = 0
         return torch.cat([value.flatten(1) for value in zeroed(inputs).values()], 1)
 
-    def _own_entries(self, reading: Reading) -> np.ndarray:
-        """Return the places of all entries of the channels in what a reading is given, among all readings."""
+    def _entries_of(self, reading: Reading, channels: np.ndarray) -> np.ndarray:
+        """Return the places of all entries of these channels in what a reading is given, among all readings."""
         places = np.arange(reading.place.start, reading.place.stop).reshape(reading.shape)
-        return np.take(places, np.flatnonzero(reading.carried.numbers >= 0), reading.carried.dim - 1).flatten()
+        return np.take(places, reading.carried.entries(channels), reading.carried.dim - 1).flatten()
 
     @torch.no_grad()
     def require_smaller(self, values: Mapping[fx.Node, object] | None = None) -> None:

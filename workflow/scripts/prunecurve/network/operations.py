@@ -37,10 +37,10 @@ def _of_torch(names: str) -> frozenset[object]:
 
 ACTIVATIONS = _of_torch(
     "relu relu6 leaky_relu prelu elu celu selu gelu silu mish softplus sigmoid tanh hardtanh hardsigmoid hardswish "
-    "clamp logsigmoid softsign threshold"
+    "logsigmoid softsign threshold"
 )
 # Each element alone.
-ELEMENTWISE = ACTIVATIONS - _of_torch("prelu") | _of_torch("neg exp sqrt square abs log log1p")
+ELEMENTWISE = ACTIVATIONS - _of_torch("prelu") | _of_torch("clamp neg exp sqrt square abs log log1p")
 # They copy values in evaluation mode; `flatten` in another shape.
 UNCHANGED = _of_torch("dropout dropout1d dropout2d flatten contiguous clone detach")
 

@@ -343,7 +343,8 @@ def paired(value: object, labels: object, function: Callable[[Tensor, Tensor], T
     if isinstance(value, Tensor):
         return function(value, labels)
     if isinstance(value, list | tuple):
-        return type(value)([paired(one, own, function) for one, own in zip(value, labels)])
+        made = [paired(one, own, function) for one, own in zip(value, labels)]
+        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
     return value
 
 

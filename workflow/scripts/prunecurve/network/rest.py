@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.nn.functional import cross_entropy
 
 from prunecurve.network.channels import Carried, Group
 from prunecurve.network.cutting import copied, keep_weights
+from prunecurve.network.operations import runs_as
 from prunecurve.network.simpler import simplify
 from prunecurve.network.smaller import Smaller, paths_in, smaller_parts
 from prunecurve.network.tracing import depending_on, is_tensor, shape_of
@@ -234,8 +235,12 @@ class Rest(Smaller):
         rows = None if maker is None else torch.from_numpy(np.flatnonzero(~np.isin(maker, self._removed)))
         layer = copied(self.fetch_attr(reading.path))
         keep_weights(layer, rows, torch.from_numpy(entries))
+        constant = _chosen(self._constant(reading), reading.carried.dim, entries)
+        if not runs_as(layer, (nn.Conv2d, nn.Linear)):
+            # A class of the user can add something of its own.
+            return layer(constant) - layer(torch.zeros_like(constant))
         layer.bias = None
-        return layer(_chosen(self._constant(reading), reading.carried.dim, entries))
+        return layer(constant)
 
 
 def _chosen(value: Tensor, dim: int, entries: np.ndarray) -> Tensor:

@@ -31,6 +31,7 @@ class Confirmation:
         self._model = copy.deepcopy(model).cpu().eval().requires_grad_()
         # The inputs of `values_of`.
         self._images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
+        self._reached: dict[str, list[set[tuple[str, int]]]] = {}
         self._unpruned, self._graph, self._values = _logits(self._model, self._images), None, None
         try:
             with gradients():
@@ -51,32 +52,47 @@ class Confirmation:
             self._values = layer.traced, values_of(layer.traced, layer.input_shape)
         kept = np.setdiff1d(np.arange(layer.channels), removed)
         ours = run_smaller(layer.traced, layer.group, kept, self._values[1]).detach()
-        problem = self._problem if self._graph is None else self._surgery_fails(layer.path, removed, ours)
+        problem = self._problem if self._graph is None else self._surgery_fails(layer, removed, ours)
         if not problem:
             return SURGERY
-        items = Perturbation(self._model, layer.path, self._images[:1]).items(removed)
-        if self._agrees(ours, _logits(overwritten(self._model, items), self._images)):
-            return PERTURBATION
+        try:
+            items = Perturbation(self._model, layer.path, self._images[:1], self._reached).items(removed)
+            if self._agrees(ours, _logits(overwritten(self._model, items), self._images)):
+                return PERTURBATION
+        # The network's code can raise anything, for inputs that it was not made for.
+        except Exception as error:
+            problem += f"; perturbation: {one_line(error)}"
         raise NotPrunable(layer.path, f"its removal can't be verified (Torch-Pruning: {problem})")
 
     def _agrees(self, ours: Tensor, theirs: Tensor) -> bool:
         effect, size = (theirs - self._unpruned).abs().max(), theirs.abs().max()
         return bool((ours - theirs).abs().max() <= max(SHARE * effect, ROUNDING * size))
 
-    def _surgery_fails(self, path: str, removed: np.ndarray, ours: Tensor) -> str:
+    def _surgery_fails(self, layer: PrunableLayer, removed: np.ndarray, ours: Tensor) -> str:
         """Return what is wrong with the library's smaller network, empty if nothing is."""
+        path = layer.path
         try:
             with gradients():
                 group = group_of(self._graph, self._model, path, removed)
             if any(isinstance(item.dep.target.module, nn.Parameter) for item in group):
-                theirs = _logits(structural(self._model, path, removed, self._images[:1]), self._images)
+                small = structural(self._model, path, removed, self._images[:1])
+                theirs, size = _logits(small, self._images), _size(small)
             else:
                 with _undone(group):
                     group.prune(record_history=False)
-                    theirs = _logits(self._model, self._images)
+                    theirs, size = _logits(self._model, self._images), _size(self._model)
         except Exception as error:
             return one_line(error)
-        return "" if self._agrees(ours, theirs) else "its smaller network gives other logits"
+        if not self._agrees(ours, theirs):
+            return "its smaller network gives other logits"
+        # It can also cut what has no effect.
+        own = _size(layer.smaller(np.setdiff1d(np.arange(layer.channels), removed)))
+        unused = _size(self._model) - _size(layer.traced)
+        return "" if size == own + unused else f"its smaller network has {size} parameters instead of {own + unused}"
+
+
+def _size(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 @torch.inference_mode()

@@ -5,7 +5,8 @@ nothing of the analysis that the sweep rests on (network/channels.py).
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -33,8 +34,15 @@ class Perturbation:
     themselves. A layer whose outputs arrive at the same entries computes the same channels.
     """
 
-    def __init__(self, model: nn.Module, layer: str, example: Tensor) -> None:
-        """Change each channel of a layer, given by its module path. example: one input (1, C, S, S)."""
+    def __init__(
+        self, model: nn.Module, layer: str, example: Tensor, known: dict[str, list[set[tuple[str, int]]]] | None = None
+    ) -> None:
+        """Change each channel of a layer, given by its module path.
+
+        example: one input (1, C, S, S). known: what the channels of each layer reach, as far as it is known for this
+        network; it is added to.
+        """
+        self._known = {} if known is None else known
         self._model = copy.deepcopy(model).eval()
         self._layers = {path: module for path, module in self._model.named_modules() if _is_layer(module)}
         self._paths = {module: path for path, module in self._layers.items()}
@@ -74,6 +82,8 @@ class Perturbation:
 
     def _reached(self, path: str, *, together: bool = False) -> list[set[tuple[str, int]]]:
         """Return the inputs that each channel of a layer reaches: path and number; or all its channels together."""
+        if not together and path in self._known:
+            return [set(each) for each in self._known[path]]
         count = len(self._layers[path].weight)
         sets = [list(range(count))] if together else [[channel] for channel in range(count)]
         reached: list[set[tuple[str, int]]] = []
@@ -82,6 +92,8 @@ class Perturbation:
             # What an activation does not pass on in one direction, it does in the other.
             up, down = (self._changed(path, some, sign) for sign in (1, -1))
             reached += [one | other for one, other in zip(up, down)]
+        if not together:
+            self._known[path] = [set(each) for each in reached]
         return reached
 
     @torch.inference_mode()
@@ -120,17 +132,14 @@ class Perturbation:
         return changed
 
 
-class _hooks:
-    """A context in which modules have a hook."""
-
-    def __init__(self, modules, hook) -> None:
-        self._handles = [module.register_forward_hook(hook) for module in modules]
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *error: object) -> None:
-        for handle in self._handles:
+@contextmanager
+def _hooks(modules: Iterable[nn.Module], hook: Callable) -> Iterator[None]:
+    """Let modules have a hook."""
+    handles = [module.register_forward_hook(hook) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
             handle.remove()
 
 
