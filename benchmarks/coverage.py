@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scrip
 from prunecurve.data.torchvision_operators import with_torchvision
 from prunecurve.network.cutting import with_random_constants
 from prunecurve.network.layer_table import layer_table
-from prunecurve.verification.confirmed import PERTURBATION, Confirmation
+from prunecurve.verification import PERTURBATION
+from prunecurve.verification.confirmed import Confirmation
 
 TORCHVISION = (
     *("resnet18", "vgg11_bn", "mobilenet_v2", "mobilenet_v3_small", "squeezenet1_1", "densenet121", "resnext50_32x4d"),

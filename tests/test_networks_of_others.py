@@ -19,7 +19,8 @@ from prunecurve.network.tracing import traced_network
 from prunecurve.ranking import criteria
 from prunecurve.ranking.activations import collect, single_maps
 from prunecurve.files import load_array, read_columns
-from prunecurve.verification.confirmed import PERTURBATION, SURGERY, Confirmation
+from prunecurve.verification import PERTURBATION, SURGERY
+from prunecurve.verification.confirmed import Confirmation
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -12,7 +12,8 @@ from prunecurve.network.layer_table import layer_table
 from prunecurve.network.layers import NotPrunable, PrunableLayer
 from prunecurve.network.smaller import smaller
 from prunecurve.network.tracing import traced_network
-from prunecurve.verification.confirmed import PERTURBATION, SURGERY, Confirmation
+from prunecurve.verification import PERTURBATION, SURGERY
+from prunecurve.verification.confirmed import Confirmation
 from prunecurve.verification.perturbation import Perturbation
 from torch import Tensor, nn
 from torch.nn import functional
@@ -130,6 +131,9 @@ ALONE = {
         lambda net, x: net.deep(x), deep=nn.Conv2d(4, 4, 3, padding=1, groups=4, padding_mode="reflect")
     ),
     "spatial gate": Network(lambda net, x: x * torch.sigmoid(net.mask(x)), mask=nn.Conv2d(4, 1, 1)),
+    "blur": Network(
+        lambda net, x: functional.conv2d(x, net.blur.grid, padding=1, groups=x.shape[1]), blur=Grid(4, 1, 3, 3)
+    ),
     "roll": Network(lambda net, x: x.roll(1, 1)),
     "stack and mean": Network(lambda net, x: torch.stack([x, x], 0).mean(0)),
 }

@@ -39,7 +39,7 @@ rule verify_surgery:
         rows=lambda w: template(ROWS, study="{study}", seed=w.seed, layer=w.layer),
         criteria=lambda w: verified_orders(w.target),
         removals=lambda w: verified_removals(w.layer),
-        verified_by=lambda w: plan().verified_by.get(w.layer, "surgery"),
+        verified_by=lambda w: plan().verified_by.get(w.layer, SURGERY),
         ks=lambda w: verified_words(w, 0),
         k_batches=lambda w: verified_words(w, 1),
         tolerance=config["verification"]["tolerance"],

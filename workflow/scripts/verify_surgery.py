@@ -12,8 +12,8 @@ from prunecurve.network.network_file import load_network, prepare_torch
 from prunecurve.settings import add_fields, fields_of
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import BATCH, input_files_of
+from prunecurve.verification import METHODS, PERTURBATION, SURGERY
 from prunecurve.verification.agreement import require_agreement, require_means, unproven, verify
-from prunecurve.verification.confirmed import METHODS, PERTURBATION, SURGERY
 from prunecurve.verification.perturbation import Perturbation
 
 

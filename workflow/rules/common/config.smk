@@ -30,6 +30,7 @@ if entries := os.environ.get("PYTHONPATH"):
 from prunecurve.study import archive
 from prunecurve.ranking import criteria
 from prunecurve import figures
+from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.config import (
     Plan,

@@ -180,8 +180,16 @@ def before_training():
 
 
 def planned_layers():
-    """Return the layers that the target `plan` prunes, with P: the first convolution of each group."""
-    return plan().convolutions
+    """Return the layers that the target `plan` prunes, with P: the first convolution of each group.
+
+    Torch-Pruning makes the smaller networks, so it must be able to cut them.
+    """
+    layers = {
+        name: count for name, count in plan().convolutions.items() if plan().verified_by.get(name) != PERTURBATION
+    }
+    if not layers:
+        _refuse("plan: Torch-Pruning, which makes the smaller networks, can't follow any convolution of this network")
+    return layers
 
 
 # The names of evaluation jobs of several K. One of them has the K that only the verification needs.

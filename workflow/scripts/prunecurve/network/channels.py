@@ -333,6 +333,9 @@ class Channels(fx.Interpreter):
 
     def _of_each_channel(self, probe: Probe) -> object:
         """Unite the labels of operands that meet in a channel of the result; return the labels of the result."""
+        for each in probe.given:
+            if each not in probe.channels:
+                self._join_mixed(each, probe)
         aligned = {each: iter(probe.aligned(each)) for each in probe.given}
         self._follow(probe)
 
@@ -354,6 +357,15 @@ class Channels(fx.Interpreter):
             return first.expand(result.shape)
 
         return fx.node.map_aggregate(probe.result, lambda each: of(each) if isinstance(each, Tensor) else None)
+
+    def _join_mixed(self, node: fx.Node, probe: Probe) -> None:
+        """Unite the labels of a parameter along dimensions that all channels use, such as the positions of a filter."""
+        for dim in varying_dims(self._labels[node]):
+            if not probe.follows(node, dim):
+                labels = self._labels[node]
+                first = labels.narrow(dim, 0, 1).expand(labels.shape)
+                self._unite(labels, first)
+                self._labels[node] = first
 
     def _follow(self, probe: Probe) -> None:
         """Note a module with parameters for each channel that it reads."""

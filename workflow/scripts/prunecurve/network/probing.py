@@ -194,6 +194,14 @@ class Probe:
             )
         return aligned
 
+    def follows(self, node: fx.Node, dim: int) -> bool:
+        """Return whether an index of a dimension of an operand changes one index of the result alone."""
+        try:
+            self._places(node, dim)
+        except Mixed:
+            return False
+        return True
+
     def _places(self, node: fx.Node, dim: int) -> list[int | None]:
         """Return, for each tensor of the result, the dimension along which it follows a dimension of an operand."""
         value = self._drawn[node]

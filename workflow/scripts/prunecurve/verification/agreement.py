@@ -14,7 +14,7 @@ from prunecurve.data.batches import Split, all_logits
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, remedy
 from prunecurve.sweep.evaluation import Evaluator
-from prunecurve.verification.confirmed import PERTURBATION, SURGERY
+from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.perturbation import Perturbation
 from prunecurve.verification.surgery import means_read, operated, size_of
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from prunecurve.network.layers import NotPrunable, PrunableLayer, values_of
 from prunecurve.network.smaller import run_smaller
 from prunecurve.network.tracing import one_line
+from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.perturbation import Perturbation
 from prunecurve.verification.surgery import gradients, graph_of, group_of, overwritten, structural
 
-SURGERY, PERTURBATION = METHODS = "surgery", "perturbation"
 # The largest difference between logits that is accepted, as a share of the effect of the removal, and of the logits.
 SHARE, ROUNDING = 0.01, 1e-5
 
