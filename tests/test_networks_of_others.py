@@ -12,7 +12,7 @@ from prunecurve.data.torchvision_operators import with_torchvision
 from prunecurve.errors import StudyError
 from prunecurve.network.channels import Channels
 from prunecurve.network.cutting import with_random_constants
-from prunecurve.network.description import describe
+from prunecurve.network.description import describe, linear_layers
 from prunecurve.network.layer_table import layer_table, layer_text
 from prunecurve.network.layers import NotPrunable, PrunableLayer
 from prunecurve.network.tracing import traced_network
@@ -296,6 +296,35 @@ def test_buffers_are_values_with_methods():
     model = Network(forward, conv=conv(2, 5), head=nn.Linear(5, 3))
     model.register_buffer("grid", torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8))
     assert refusals(model)["conv"] == ""
+
+
+def test_buffers_can_decide_what_runs():
+    def forward(net, x):
+        x = net.conv(x)
+        return net.head((torch.relu(x) if net.started else x).mean((2, 3)))
+
+    model = Network(forward, conv=conv(1, 5), head=nn.Linear(5, 3))
+    model.register_buffer("started", torch.tensor(True))
+    assert refusals(model)["conv"] == ""
+    assert PrunableLayer(model, "conv", SHAPE).signed == ""
+
+
+def test_a_function_of_the_user_is_not_computed_as_the_one_of_torch_that_has_its_name():
+    def forward(net, x):
+        return net.two(relu(net.one(functional.relu(net.conv(x)).flatten(1))))
+
+    model = Network(forward, conv=conv(1, 4), one=nn.Linear(256, 6), two=nn.Linear(6, 3))
+    assert linear_layers(PrunableLayer(model, "conv", SHAPE)) is None, "numpy would compute torch's ReLU"
+    (last,) = linear_layers(PrunableLayer(model, "one", SHAPE))
+    assert last.activation == "identity"
+    model.function = lambda net, x: net.two(functional.relu(net.one(functional.relu(net.conv(x)).flatten(1))))
+    assert [each.activation for each in linear_layers(PrunableLayer(model, "conv", SHAPE))] == ["relu", "identity"]
+
+
+@torch.fx.wrap
+def relu(x: Tensor) -> Tensor:
+    """Named as torch's function, and another one."""
+    return x.clamp(0, 0.3)
 
 
 class Attention(nn.Module):

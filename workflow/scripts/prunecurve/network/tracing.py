@@ -34,13 +34,12 @@ STANDARD = sysconfig.get_paths()["stdlib"]
 class _Tracer(fx.Tracer):
     """Traces a network without looking into some of its modules, and knows the module in which it failed."""
 
-    # Buffers too are values in the graph: the network can call methods of them.
-    proxy_buffer_attributes = True
-
-    def __init__(self, leaf_modules: Sequence[str]) -> None:
+    def __init__(self, leaf_modules: Sequence[str], *, buffers: bool) -> None:
+        """buffers: whether they are values in the graph, of which the network can call methods with sizes, but which
+        can't decide what it runs."""
         # The functions of einops reshape values in a way that can't be traced; each is one operation.
         super().__init__(autowrap_modules=(math, *filter(None, [sys.modules.get("einops")])))
-        self.leaf_modules, self.failed_in = leaf_modules, ""
+        self.leaf_modules, self.proxy_buffer_attributes, self.failed_in = leaf_modules, buffers, ""
 
     def create_args_for_root(self, root_fn: Callable, is_module: bool, concrete_args: object = None) -> tuple:
         """Trace the forward method with its first argument, the images; the others have their defaults."""
@@ -87,21 +86,7 @@ def traced_network(
     except Exception as error:
         raise StudyError(f"network: it can't be copied ({one_line(error)})") from error
     _require_modules(copied, leaf_modules)
-    tracer = _Tracer(leaf_modules)
-    try:
-        graph = tracer.trace(copied)
-    # Tracing runs the code of the network, which can raise anything.
-    except Exception as error:
-        where = f"module {tracer.failed_in}" if tracer.failed_in else "the forward method of the network itself"
-        choice = (
-            f"change it, or leave the module out with network.leaf_modules: [{tracer.failed_in}]"
-            if tracer.failed_in
-            else "change it, or move it into a module of its own that network.leaf_modules names"
-        )
-        raise StudyError(
-            f"network: torch.fx can't trace it ({one_line(error)}{place_of(error)}), in {where}; {choice}"
-        ) from error
-    traced = fx.GraphModule(tracer.root, graph, type(copied).__name__)
+    traced = _graph_of(copied, leaf_modules)
     _with_norms(traced, copied)
     # The graph has a bare module in place of one that was looked into.
     traced.meta[CLASSES] = {path: type(module) for path, module in copied.named_modules()}
@@ -122,6 +107,26 @@ def traced_network(
     without_overwriting(traced)
     _require_the_same(copy.deepcopy(model).eval(), traced, input_shape)
     return traced, classes
+
+
+def _graph_of(model: nn.Module, leaf_modules: Sequence[str]) -> fx.GraphModule:
+    """Trace a network. Raises StudyError with the line and the module that stop torch.fx."""
+    for buffers in (True, False):
+        tracer = _Tracer(leaf_modules, buffers=buffers)
+        try:
+            graph = tracer.trace(model)
+            return fx.GraphModule(tracer.root, graph, type(model).__name__)
+        # Tracing runs the code of the network, which can raise anything.
+        except Exception as raised:
+            error = raised
+    where = "the forward method of the network itself"
+    choice = "change it, or move it into a module of its own that network.leaf_modules names"
+    if tracer.failed_in:
+        where = f"module {tracer.failed_in}"
+        choice = f"change it, or leave the module out with network.leaf_modules: [{tracer.failed_in}]"
+    raise StudyError(
+        f"network: torch.fx can't trace it ({one_line(error)}{place_of(error)}), in {where}; {choice}"
+    ) from error
 
 
 def _require_modules(model: nn.Module, names: Sequence[str]) -> None:
