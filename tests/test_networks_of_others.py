@@ -374,7 +374,7 @@ def test_notes_name_the_layers_that_are_measured_or_verified_in_another_way():
     text = layer_text(layer_table(masked(), SHAPE, (), confirmation.by), SHAPE)
     assert "verified by perturbation, because Torch-Pruning can't follow the network: conv\n" in text
     text = " ".join(layer_text(layer_table(signed(), SHAPE), SHAPE).split())
-    assert "no activation before the channels are read (many criteria can't rank them): conv, body" in text
+    assert "no activation before they are read (use l1_norm, taylor_gate or ranking.measure_at: bn): conv, body" in text
 
 
 def test_slices_divide_the_channels_and_the_layers_behind_are_verified():

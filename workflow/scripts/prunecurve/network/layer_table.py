@@ -30,7 +30,10 @@ passes: the cost of evaluating all K of one ranking, in forward passes of the wh
 ZERO_VARIES = "what a filter of zeros leaves depends on the input"
 # Columns of the table that the text has notes about, with their usual values.
 SPECIAL = {
-    "signed": (("",), "no activation before the channels are read (many criteria can't rank them)"),
+    "signed": (
+        ("",),
+        "no activation before they are read (use l1_norm, taylor_gate or ranking.measure_at: bn)",
+    ),
     "verified_by": (("", "surgery"), "verified by perturbation, because Torch-Pruning can't follow the network"),
 }
 # Of the layers in a note, this many are named.

@@ -145,7 +145,7 @@ def _in_its_layout(module: nn.Module, input_shape: Sequence[int]) -> nn.Module:
 
 
 def _unreadable(module: nn.Module, input_shape: Sequence[int], error: BaseException) -> StudyError:
-    choice = "check network.arguments and image_size"
+    choice = "check network.arguments, image_size and image_channels"
     if others := {str(each.dtype) for each in module.parameters() if each.is_floating_point()} - {"torch.float32"}:
         choice = f"its weights are {few(sorted(others))} and the inputs torch.float32: return network.float()"
     if "is invalid for input of size" in str(error):
@@ -206,7 +206,7 @@ def _require_shape(output: Any, classes: int, name: str) -> None:
     if output.shape[1] != classes:
         raise StudyError(
             f"network.arguments: the network has {output.shape[1]} outputs, but the data have {classes} classes; "
-            "give the argument that sets their number"
+            "give the argument that sets their number, such as num_classes"
         )
 
 
