@@ -727,7 +727,10 @@ SPREAD = torch.eye(4)[[1, 3]]
 
 def test_a_number_of_inputs_in_the_network_is_named(file):
     path = file(NET.replace("{flat}", "x.reshape(64, -1)"))
-    message = f"{path}, line 14: return self.head(x.reshape(64, -1))); check network.arguments, image_size and image_channels; a number of "
+    message = (
+        f"{path}, line 14: return self.head(x.reshape(64, -1))); check network.arguments, image_size and "
+        "image_channels; a number of "
+    )
     refused(message, made, f"{path}:make")
 
 
