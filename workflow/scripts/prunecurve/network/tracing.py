@@ -3,6 +3,7 @@
 import copy
 import difflib
 import inspect
+import keyword
 import os
 import sysconfig
 import traceback
@@ -27,6 +28,20 @@ WITHOUT_EFFECT |= {"__firstlineno__", "__static_attributes__", "__parameters__"}
 STANDARD = sysconfig.get_paths()["stdlib"]
 
 
+class _Name(str):
+    """The name of a module. Python has no attributes with the name of a keyword, but modules can have one (`class`)."""
+
+    def isidentifier(self) -> bool:
+        return super().isidentifier() and not keyword.iskeyword(self)
+
+
+class _Path(str):
+    """A module path in a graph: torch.fx writes `getattr(self, "class")` for parts that are no identifiers."""
+
+    def split(self, *separator: str) -> list[str]:
+        return [_Name(part) for part in super().split(*separator)]
+
+
 class _Tracer(fx.Tracer):
     """Traces a network without looking into some of its modules, and knows the module in which it failed."""
 
@@ -37,6 +52,10 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         named = module_qualified_name in self.leaf_modules
         return named or is_as_torch_runs_it(m) or super().is_leaf_module(m, module_qualified_name)
+
+    def create_node(self, kind: str, target: object, *arguments: object, **options: object) -> fx.Node:
+        named = kind in ("call_module", "get_attr")
+        return super().create_node(kind, _Path(target) if named else target, *arguments, **options)
 
     def call_module(self, m: nn.Module, *arguments: object, **options: object) -> object:
         try:
