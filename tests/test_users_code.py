@@ -223,7 +223,6 @@ def test_a_network_without_layers_is_refused(written):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("class", "the module class has a keyword of Python as its name, which torch.fx can't use; rename it"),
         ("a/b", "the name of the layer a/b can't be used in names of files; rename it with letters, digits, _ and, "),
         ("-a", "the name of the layer -a can't be used in names of files"),
         ("{x}", "the name of the layer {x} can't be used in names of files"),
@@ -322,7 +321,8 @@ from torch import nn
 def make(activation=nn.ReLU):
     return nn.Sequential(OrderedDict([
         ("conv-1", nn.Conv2d(1, 4, 3)), ("relu", activation()), ("conv 2", nn.Conv2d(4, 6, 3)), ("relu2", nn.ReLU()),
-        ("pool", nn.AdaptiveAvgPool2d(1)), ("flat", nn.Flatten()), ("fc", nn.Linear(6, 10)),
+        ("class", nn.Conv2d(6, 5, 3)), ("pool", nn.AdaptiveAvgPool2d(1)), ("flat", nn.Flatten()),
+        ("fc", nn.Linear(5, 10)),
     ]))
 """
 # It edits itself while it is trained, as its author may.
@@ -383,11 +383,19 @@ def test_a_job_in_a_process_of_its_own_has_the_code_that_the_run_was_planned_wit
 
 
 @pytest.mark.snakemake
-def test_names_with_spaces_and_hyphens_have_curves_plans_and_figures(tiny):
+def test_names_with_spaces_and_hyphens_and_keywords_have_curves_plans_and_figures(tiny):
     tiny.run("all", "sensitivity", "plan")
     assert {row["layer"] for row in read_rows(tiny.path("curve.csv"), sealed=False)} == {"conv 2"}
-    assert {row["layer"] for row in read_rows(tiny.path("sensitivity.csv"), sealed=False)} == {"conv-1", "conv 2"}
-    assert {row["layer"] for row in read_rows(tiny.path("plan_layers.csv"), sealed=False)} == {"conv-1", "conv 2"}
+    assert {row["layer"] for row in read_rows(tiny.path("sensitivity.csv"), sealed=False)} == {
+        "conv-1",
+        "conv 2",
+        "class",
+    }
+    assert {row["layer"] for row in read_rows(tiny.path("plan_layers.csv"), sealed=False)} == {
+        "conv-1",
+        "conv 2",
+        "class",
+    }
     for name in ("mean_feature_maps_conv 2_seed0.png", "sensitivity.png", "plan.png"):
         assert tiny.path(f"figures/{name}").exists()
 
@@ -409,7 +417,7 @@ def test_until_trains_a_network_from_outside_and_other_rules_need_its_layers(tin
     assert model.stat().st_mtime_ns == trained
     assert "Nothing" in tiny.run("--until", "rank_channels").stdout or tiny.plan("--until", "rank_channels") == {}
     # The layers of edited code are not known.
-    (tiny.folder / "net.py").write_text(NET.replace("6", "5"))
+    (tiny.folder / "net.py").write_text(NET.replace("6", "7"))
     tiny.run("--until", "rank_channels", succeed=False)
     tiny.run("--until", "train")
     assert model.stat().st_mtime_ns > trained

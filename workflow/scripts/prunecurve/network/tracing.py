@@ -6,6 +6,7 @@ import difflib
 import fnmatch
 import inspect
 import io
+import keyword
 import math
 import os
 import sys
@@ -31,6 +32,20 @@ KNOWN = (nn.Conv2d, nn.Linear, *NORMS, *ACTIVATION_MODULES, *UNCHANGED_MODULES)
 STANDARD = sysconfig.get_paths()["stdlib"]
 
 
+class _Name(str):
+    """The name of a module. Python has no attributes with the name of a keyword, but modules can have one (`class`)."""
+
+    def isidentifier(self) -> bool:
+        return super().isidentifier() and not keyword.iskeyword(self)
+
+
+class _Path(str):
+    """A module path in a graph: torch.fx writes `getattr(self, "class")` for parts that are no identifiers."""
+
+    def split(self, *separator: str) -> list[str]:
+        return [_Name(part) for part in super().split(*separator)]
+
+
 class _Tracer(fx.Tracer):
     """Traces a network without looking into some of its modules, and knows the module in which it failed."""
 
@@ -50,6 +65,10 @@ class _Tracer(fx.Tracer):
         layer = isinstance(m, nn.Conv2d | nn.Linear) and not _layers_in(m)
         of_einops = type(m).__module__.startswith("einops.")
         return named or layer or of_einops or runs_as(m, KNOWN) or super().is_leaf_module(m, module_qualified_name)
+
+    def create_node(self, kind: str, target: object, *arguments: object, **options: object) -> fx.Node:
+        named = kind in ("call_module", "get_attr")
+        return super().create_node(kind, _Path(target) if named else target, *arguments, **options)
 
     def call_module(self, m: nn.Module, *arguments: object, **options: object) -> object:
         try:
@@ -159,7 +178,7 @@ def _with_norms(traced: fx.GraphModule, model: nn.Module) -> None:
             norm.__class__ = kind
             path, (norm.eps, norm.momentum) = next(iter(owners)), (call.get("eps", 1e-5), owner.momentum)
             traced.set_submodule(path, norm)
-            node.op, node.target, node.args, node.kwargs = "call_module", path, (call["input"],), {}
+            node.op, node.target, node.args, node.kwargs = "call_module", _Path(path), (call["input"],), {}
             for each in read:
                 if not each.users:
                     traced.graph.erase_node(each)

@@ -4,7 +4,6 @@ The code of the user runs here and nowhere else, in jobs.
 """
 
 import copy
-import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -89,18 +88,13 @@ def _unwrapped(module: nn.Module) -> nn.Module:
 
 
 def _require_layers(module: nn.Module) -> None:
-    """Raise StudyError if a network has no layers, or names that a graph of torch.fx or names of files can't have."""
+    """Raise StudyError if a network has no layers, or layers with names that names of files can't have."""
     if not any(isinstance(each, nn.Conv2d | nn.Linear) for each in module.modules()):
         raise StudyError(
             "network.factory: the network has no Conv2d and no Linear, so there are no channels to remove; use these "
             "modules in place of functions such as conv2d"
         )
     for path, each in module.named_modules():
-        if any(map(keyword.iskeyword, path.split("."))):
-            raise StudyError(
-                f"network.factory: the module {path} has a keyword of Python as its name, which torch.fx can't use; "
-                "rename it"
-            )
         if isinstance(each, nn.Conv2d | nn.Linear) and path and not re.fullmatch(MODULE_PATH, path):
             raise StudyError(
                 f"network.factory: the name of the layer {path} can't be used in names of files; rename it with "
