@@ -320,3 +320,15 @@ def random_split(architecture: Architecture, seed: int, images: int = 7, pairs: 
     index, labels = rng.integers(0, images, (pairs, 2)), rng.integers(0, 2, pairs)
     labels[:2] = (0, 1)
     return Split.of(pixels, index, labels, "cpu")
+
+
+@pytest.fixture
+def own_modules(monkeypatch):
+    """A user's code is imported from its folder; the next test has other files of the same names."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
+    modules = set(sys.modules)
+    yield
+    for name in set(sys.modules) - modules:
+        if name.startswith(("users_network", "beside_")):
+            del sys.modules[name]

@@ -230,7 +230,8 @@ def test_a_normalisation_that_activates_is_measured_at_both_points():
 @st.composite
 def networks(draw) -> tuple[nn.Module, list[str]]:
     """A network of random operations on one stream of channels, with joins and slices."""
-    steps = draw(st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=4))
+    # Each once: a module with parameters per channel that runs twice ties channels that the oracle does not connect.
+    steps = draw(st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=4, unique=True))
     return Network(lambda net, x: _run(net, steps, x), **_modules()), steps
 
 
@@ -279,6 +280,15 @@ def test_what_is_listed_in_random_networks_agrees_with_the_oracle(case):
     for row in layer_table(model, SHAPE):
         if not row["refused"] and row["channels"] > 1:
             require_the_oracle(model, row["layer"])
+
+
+def test_a_normalisation_that_runs_twice_ties_the_channels_of_both_calls():
+    """One smaller module can't keep other channels in each call."""
+    model = Network(lambda net, x: net.norm(net.other(torch.relu(net.norm(x)))), **_modules())
+    traced, _ = traced_network(model, SHAPE)
+    group = Channels(traced, torch.zeros(2, *SHAPE)).group("first")
+    assert list(group.makers) == ["first", "other"] and list(group.followers) == ["norm"]
+    assert group.makers["other"].tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("step", ["swish", "residual", "gate", "mask", "scale", "norm", "layer", "flip", "tokens"])

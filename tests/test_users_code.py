@@ -30,16 +30,7 @@ CHAIN = "nn.Sequential(nn.Conv2d(1, 4, 3), nn.Dropout(0.1), nn.Flatten(), nn.Lin
 MAKE = f"\ndef make():\n    return {CHAIN}\n"
 
 
-@pytest.fixture(autouse=True)
-def as_before(monkeypatch):
-    """A user's code is imported from its folder; the next test has other files of the same names."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
-    modules = set(sys.modules)
-    yield
-    for name in set(sys.modules) - modules:
-        if name.startswith(("users_network", "beside_")):
-            del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("own_modules")
 
 
 @pytest.fixture

@@ -341,19 +341,19 @@ class Channels(fx.Interpreter):
 
         def of(result: Tensor) -> Tensor:
             labels = {each: label for each in probe.given if (label := next(aligned[each])) is not None}
-            channels = [labels[each] for each in probe.channels if each in labels]
+            channels = [each for each in probe.channels if each in labels]
             if not channels:
                 raise Mixed(f"{probe.what} is an unknown operation: not all of its results change with its inputs")
-            dims = {dim for each in channels for dim in range(each.ndim) if each.shape[dim] > 1}
-            whole = [each for each in labels.values() if all(each.shape[dim] > 1 for dim in dims)]
-            if not any(each is one for each in channels for one in whole):
+            dims = {dim for each in channels for dim, size in enumerate(labels[each].shape) if size > 1}
+            whole = {each for each in labels if all(labels[each].shape[dim] > 1 for dim in dims)}
+            if whole.isdisjoint(channels):
                 raise Mixed(f"{probe.what} mixes channels")
-            for each in channels:
-                if not any(each is one for one in whole):
-                    self._freeze(each, f"{probe.what} applies it to several other channels")
-            for other in whole[1:]:
-                self._unite(*torch.broadcast_tensors(whole[0], other))
-            first = next(each for each in channels if any(each is one for one in whole))
+            first = next(labels[each] for each in channels if each in whole)
+            for each in labels:
+                if each in whole:
+                    self._unite(*torch.broadcast_tensors(first, labels[each]))
+                elif each in channels:
+                    self._freeze(labels[each], f"{probe.what} applies it to several other channels")
             return first.expand(result.shape)
 
         return fx.node.map_aggregate(probe.result, lambda each: of(each) if isinstance(each, Tensor) else None)
