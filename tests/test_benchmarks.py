@@ -1,26 +1,18 @@
 """The benchmark runs and compares equal computations. It uses a tiny study, whose timings have no meaning."""
 
 import csv
-import importlib
 import subprocess
 import sys
 
+import figure
 import pytest
 from conftest import PROJECT, environment
+from measuring import as_markdown
 from PIL import Image
 
 BENCHMARKS = PROJECT / "benchmarks"
 COLUMNS = ["name", "ours_seconds", "other", "other_seconds", "ratio", "target", "met", "machine", "date"]
 PARTS = ["sweep", "peers", "jobs", "scale", "training", "shared", "activations", "greedy", "network", "memory"]
-
-
-def from_benchmarks(name: str):
-    """Import a module of the benchmarks, which are not a package."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(BENCHMARKS))
 
 
 def rows(path) -> list[dict[str, str]]:
@@ -76,11 +68,11 @@ def test_the_figure_is_drawn(measured, tmp_path):
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(alone)
-    from_benchmarks("figure").draw(tmp_path / "results.csv", tmp_path / "scale.csv", tmp_path / "results.png")
+    figure.draw(tmp_path / "results.csv", tmp_path / "scale.csv", tmp_path / "results.png")
     with Image.open(tmp_path / "results.png") as picture:
         assert picture.width > 1000 and len(alone) > 0
 
 
 def test_the_table_on_the_speed_page_is_that_of_the_results():
-    table = from_benchmarks("measuring").as_markdown(BENCHMARKS / "results.csv")
+    table = as_markdown(BENCHMARKS / "results.csv")
     assert table in (PROJECT / "docs" / "speed.md").read_text(encoding="utf-8")
