@@ -88,7 +88,7 @@ rule partial:
 # Accuracy as a function of the share of channels removed, for each layer, with its verification.
 rule sensitivity:
     input:
-        expand(rules.plot.output, study=STUDY, figure=figures.of("of_sensitivity")),
+        expand(rules.plot.output, study=STUDY, figure=figures.of("sensitivity")),
         expand(rules.summarise_sensitivity.output, study=STUDY),
         lambda w: expand(
             rules.verify_surgery.output, study=STUDY, seed=SEEDS, layer=studied_layers(), target="_sensitivity"
@@ -99,7 +99,7 @@ rule sensitivity:
 rule plan:
     input:
         f"results/{STUDY}/plan.txt",
-        lambda w: expand(rules.plot.output, study=STUDY, figure=figures.of("of_plan")),
+        lambda w: expand(rules.plot.output, study=STUDY, figure=figures.of("plan")),
     log:
         "results/logs/plan.log",
     localrule: True

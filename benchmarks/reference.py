@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from prunecurve.data.basic_metrics import predict
 from prunecurve.data.batches import Split
 from prunecurve.data.tasks.pairs import confusion
-from prunecurve.network.conv_net import Architecture, ConvNet
+from prunecurve.model.conv_net import Architecture, ConvNet
 
 
 def gathered(split: Split, size: int = 500) -> list[Tensor]:

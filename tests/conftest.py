@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from prunecurve.network.layers import PrunableLayer
-from prunecurve.network.conv_net import Architecture, ConvNet
+from prunecurve.graph.layers import PrunableLayer
+from prunecurve.model.conv_net import Architecture, ConvNet
 from prunecurve.data.batches import Split
 from xdist.scheduler import LoadScopeScheduling
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from prunecurve.data.tasks import classes
 from prunecurve.files import as_text
-from prunecurve.study.class_recall import class_recall
-from prunecurve.study.curves import without_class_counts
+from prunecurve.statistics.class_recall import class_recall
+from prunecurve.statistics.curves import without_class_counts
 
 INPUTS = 12
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from prunecurve.network.description import describe
-from prunecurve.network.layer_file import save_layer
-from prunecurve.network.layers import Analysis, PrunableLayer
-from prunecurve.ranking.activations import collect
+from prunecurve.graph.description import describe
+from prunecurve.graph.layer_file import save_layer
+from prunecurve.graph.layers import Analysis, PrunableLayer
+from prunecurve.activations.collection import collect
 from prunecurve.sweep.removal import REMOVALS
 from prunecurve.verification.agreement import allowed_difference, require_means
 from prunecurve.verification.surgery import operated, size_of

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import PROJECT, Study
-from prunecurve.study import archive
+from prunecurve.archive import archive
 from prunecurve.ranking import criteria
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, save_array, write_rows
@@ -224,7 +224,7 @@ def test_without_an_explicit_name_only_the_same_study_replaces_an_archive(thawed
 FREEZE = """
 import sys
 from pathlib import Path
-from prunecurve.study import archive
+from prunecurve.archive import archive
 if sys.argv[3] == "two renames":
     archive._exchange = lambda one, other: False
 root, folder = Path(sys.argv[1]), Path(sys.argv[2])

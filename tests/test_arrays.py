@@ -9,7 +9,7 @@ from conftest import TINY, Study
 from PIL import Image
 from prunecurve.data.datasets import DATASETS, arrays, digests
 from prunecurve.errors import StudyError
-from prunecurve.network.network_file import load_model
+from prunecurve.model.network_file import load_model
 from prunecurve.files import read_rows
 
 ARRAYS = DATASETS["arrays"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.config import check
 from prunecurve.data.batches import Normalisation, Split
-from prunecurve.data.planning import check_data
+from prunecurve.data.checks import check_data
 from prunecurve.errors import StudyError
 
 

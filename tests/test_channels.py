@@ -9,12 +9,12 @@ import torch
 import torch_pruning
 from prunecurve.data.datasets.downloads import import_torchvision_datasets
 from prunecurve.errors import StudyError
-from prunecurve.network.channels import Channels
-from prunecurve.network.description import describe
-from prunecurve.network.layer_table import layer_table
-from prunecurve.network.layers import NotPrunable, PrunableLayer
-from prunecurve.network.smaller import smaller
-from prunecurve.network.tracing import traced_network
+from prunecurve.graph.channels import Channels
+from prunecurve.graph.description import describe
+from prunecurve.graph.layer_table import layer_table
+from prunecurve.graph.layers import NotPrunable, PrunableLayer
+from prunecurve.graph.pruning import smaller
+from prunecurve.graph.tracing import traced_network
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.prune import l1_unstructured

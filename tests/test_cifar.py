@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from prunecurve.data.datasets import DATASETS, cifar, downloads
-from prunecurve.data.planning import check_data
+from prunecurve.data.checks import check_data
 from prunecurve.errors import StudyError
 
 NAMES = {

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from invented import study
 from prunecurve.files import save_array, write_rows
-from prunecurve.study.class_recall import class_recall
-from prunecurve.study.statistics import read_table
+from prunecurve.statistics.class_recall import class_recall
+from prunecurve.statistics.means import read_table
 
 NAMES = ["1", "NA", "a, b"]
 

@@ -9,8 +9,8 @@ import pytest
 from conftest import Study, finished_study
 from prunecurve.data.batches import Split, all_logits
 from prunecurve.files import load_array
-from prunecurve.network.network_file import load_model
-from prunecurve.study.statistics import read_table
+from prunecurve.model.network_file import load_model
+from prunecurve.statistics.means import read_table
 from sklearn import metrics as sk
 
 CONFIG = """

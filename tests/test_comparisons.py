@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from prunecurve.study.comparisons import QUANTITIES, agreement, paired
+from prunecurve.statistics.comparisons import QUANTITIES, agreement, paired
 from scipy import stats
 from test_statistics import curve
 

@@ -15,9 +15,9 @@ from prunecurve import config as config_module
 from prunecurve.config.mappings import merged
 from prunecurve.config import Plan, check, k_batches, keys, ks, of_archive, original_text, pruned_layer, resolved
 from prunecurve.data.datasets import DATASETS
-from prunecurve.data.planning import asked_sizes
+from prunecurve.data.checks import asked_sizes
 from prunecurve.errors import StudyError
-from prunecurve.network.parameters import BuiltIn
+from prunecurve.model.parameters import BuiltIn
 from prunecurve.sweep.removal import REMOVALS
 
 ALL_KEYS = dict(keys())
@@ -285,9 +285,9 @@ def test_the_layers_and_backends_of_the_config_are_those_of_the_network():
     """The config knows them before there is a network; the graph of the network says the same."""
     import torch
     from conftest import layer_of, random_network
-    from prunecurve.network import conv_net_plan
-    from prunecurve.network.description import describe
-    from prunecurve.network.conv_net import Architecture
+    from prunecurve.model import conv_net_layers as conv_net_plan
+    from prunecurve.graph.description import describe
+    from prunecurve.model.conv_net import Architecture
 
     config = check({"network": {"channels": [3, 4, 5], "hidden": [6, 7]}})
     plan = Plan.of(config)
@@ -312,7 +312,7 @@ def test_the_layers_and_backends_of_the_config_are_those_of_the_network():
 
 
 def test_points_are_those_of_the_network():
-    from prunecurve.network.layers import POINTS
+    from prunecurve.graph.layers import POINTS
 
     assert ALL_KEYS["ranking.measure_at"]["enum"] == list(POINTS)
 

@@ -12,16 +12,16 @@ from conftest import Study, layer_of, random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.ranking import criteria
-from prunecurve.ranking.activations import collect, single_maps
+from prunecurve.activations.collection import collect, single_maps
 from prunecurve.errors import StudyError
 from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.files import load_array, read_columns, read_order, read_rows
 from prunecurve.naming import criterion_of, orders
-from prunecurve.network.description import describe
-from prunecurve.network.layers import POINTS
-from prunecurve.network.conv_net import Architecture
-from prunecurve.network.model_file import ModelFile
-from prunecurve.network.network_file import load_network, save_model
+from prunecurve.graph.description import describe
+from prunecurve.graph.layers import POINTS
+from prunecurve.model.conv_net import Architecture
+from prunecurve.model.model_file import ModelFile
+from prunecurve.model.network_file import load_network, save_model
 from prunecurve.seeding import stream
 from sklearn.metrics import log_loss
 from test_plans import NET

@@ -17,7 +17,7 @@ from prunecurve.config import check
 from prunecurve.data.datasets import DATASETS, digests, downloads
 from prunecurve.data.datasets.folder import listed
 from prunecurve.data.datasets.pixels import with_channels
-from prunecurve.data.planning import check_data
+from prunecurve.data.checks import check_data
 from prunecurve.data.splits import SPLITS, require_enough, split_sizes
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array

@@ -18,13 +18,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import fontManager
 from prunecurve.ranking import criteria
 from prunecurve import figures
-from prunecurve.study.comparisons import agreement, paired
+from prunecurve.statistics.comparisons import agreement, paired
 from prunecurve.figures import style
-from prunecurve.figures.of_agreement.rank_agreement import similar_together
-from prunecurve.figures.of_network.mean_feature_maps import grid_of
+from prunecurve.figures.agreement.rank_agreement import similar_together
+from prunecurve.figures.network.mean_feature_maps import grid_of
 from prunecurve.files import save_array, write_rows, write_table
-from prunecurve.study.sensitivity import losses
-from prunecurve.study.statistics import mean_curves, summarise
+from prunecurve.statistics.sensitivity import losses
+from prunecurve.statistics.means import mean_curves, summarise
 from invented import names_of, study
 from prunecurve.data.tasks import classes
 from test_shape import three_networks
@@ -141,15 +141,15 @@ def of(table) -> figures.Data:
 
 
 DATA = {
-    "of_curve_mean": means(),
-    "of_channels": network(seeds=3),
-    "of_network": network(),
-    "of_summary": of(summarise(curve(REMOVALS).table)),
-    "of_comparisons": of(paired(curve(REMOVALS).table)),
-    "of_agreement": of(ranks_alike()),
-    "of_shape": curve(REMOVALS, orders=("mean_activation",)),
-    "of_sensitivity": layers(),
-    "of_plan": planned(),
+    "curve_mean": means(),
+    "channels": network(seeds=3),
+    "network": network(),
+    "summary": of(summarise(curve(REMOVALS).table)),
+    "comparisons": of(paired(curve(REMOVALS).table)),
+    "agreement": of(ranks_alike()),
+    "shape": curve(REMOVALS, orders=("mean_activation",)),
+    "sensitivity": layers(),
+    "plan": planned(),
 }
 
 
@@ -255,7 +255,7 @@ def test_figures_use_the_fonts_of_matplotlib_alone():
     assert len(fontManager.ttflist) > 10 and all(font.fname.startswith(own) for font in fontManager.ttflist)
 
 
-@pytest.mark.parametrize("name", figures.of("of_network"))
+@pytest.mark.parametrize("name", figures.of("network"))
 @pytest.mark.parametrize("maps_order", figures.MAPS_ORDERS)
 @pytest.mark.parametrize(("channels", "dead"), [(128, 5), (13, 0), (2, 2)])
 def test_mean_feature_maps_have_p_tiles_in_the_order_asked_for(name, maps_order, channels, dead):
@@ -379,20 +379,20 @@ def test_looks_differ_with_and_without_colour():
 
 def data_of_k(folder: str, last: int) -> figures.Data:
     """Return data with K from 0 to `last`, or with `last` + 1 channels."""
-    if folder == "of_shape":
+    if folder == "shape":
         return curve(REMOVALS, ks=last + 1, orders=("mean_activation",))
-    if folder == "of_summary":
+    if folder == "summary":
         return of(summarise(curve(ks=last + 1).table))
-    return means(ks=last + 1) if folder == "of_curve_mean" else network(last + 1, seeds=2)
+    return means(ks=last + 1) if folder == "curve_mean" else network(last + 1, seeds=2)
 
 
-@pytest.mark.parametrize("folder", ["of_curve_mean", "of_shape", "of_summary", "of_channels"])
+@pytest.mark.parametrize("folder", ["curve_mean", "shape", "summary", "channels"])
 @pytest.mark.parametrize("last", [2, 5, 63, 127])
 def test_ticks_of_k_are_integers(folder, last):
     for name in figures.of(folder):
         figure = figures.draw(name, data_of_k(folder, last))
         FigureCanvasAgg(figure).draw()
-        axes = [ax for ax in figure.axes if folder != "of_summary" or "largest K" in ax.get_title()]
+        axes = [ax for ax in figure.axes if folder != "summary" or "largest K" in ax.get_title()]
         ticks = [text.get_text() for ax in axes for text in ax.get_xticklabels()]
         assert ticks and all(tick.lstrip("−").isdigit() for tick in ticks if tick)
 

@@ -29,7 +29,7 @@ from prunecurve.files import (
     streamed_array,
     write_rows,
 )
-from prunecurve.study.statistics import read_table
+from prunecurve.statistics.means import read_table
 
 
 def test_another_layout_of_the_files_gets_another_format(tmp_path):

@@ -11,12 +11,12 @@ import pytest
 import torch
 from conftest import PROJECT
 from prunecurve.data.batches import Split
-from prunecurve.network.gradients import safe_gradients
-from prunecurve.network.layers import PrunableLayer
-from prunecurve.network.model_file import ModelFile
-from prunecurve.network.network_file import prepare_torch
-from prunecurve.network.parameters import Recipe
-from prunecurve.network.training import train
+from prunecurve.model.gradients import safe_gradients
+from prunecurve.graph.layers import PrunableLayer
+from prunecurve.model.model_file import ModelFile
+from prunecurve.model.network_file import prepare_torch
+from prunecurve.model.parameters import Recipe
+from prunecurve.training.training import train
 from prunecurve.verification.surgery import counted
 from torch import nn
 

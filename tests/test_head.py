@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.sweep import head
-from prunecurve.network.layer_file import LayerFile, Linear
+from prunecurve.graph.layer_file import LayerFile, Linear
 from prunecurve.sweep.head import GROUP, STORED, Head, logits, partial_sums
 from prunecurve.data.basic_metrics import predict
 

@@ -7,13 +7,13 @@ import torch_pruning
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
-from prunecurve.network.activations import ACTIVATIONS
-from prunecurve.network.description import counted, describe
-from prunecurve.network.layer_file import load_layer, save_layer
+from prunecurve.sweep.activation_functions import ACTIVATIONS
+from prunecurve.graph.description import counted, describe
+from prunecurve.graph.layer_file import load_layer, save_layer
 from prunecurve.files import load_array
-from prunecurve.network.layers import POINTS, PrunableLayer
+from prunecurve.graph.layers import POINTS, PrunableLayer
 from prunecurve.ranking import criteria
-from prunecurve.ranking.activations import collect
+from prunecurve.activations.collection import collect
 from prunecurve.ranking.numpy_losses import Losses
 from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.sweep.backends.torch_backend import Backend

@@ -9,11 +9,11 @@ import train as train_script
 from prunecurve.data.batches import Split
 from prunecurve.errors import StudyError
 from prunecurve.files import save_array, write_rows
-from prunecurve.study.histories import warning_about
-from prunecurve.network.learned import kept_epoch, least_score, shortfall
-from prunecurve.network.network_file import prepare_torch
-from prunecurve.network.scores import Scores, validation_scores
-from prunecurve.network.training import Recipe, class_weights, train
+from prunecurve.statistics.histories import warning_about
+from prunecurve.training.learned import kept_epoch, least_score, shortfall
+from prunecurve.model.network_file import prepare_torch
+from prunecurve.training.scores import Scores, validation_scores
+from prunecurve.training.training import Recipe, class_weights, train
 from test_training import ARCHITECTURE, CPU, RECIPE, bars
 
 EPOCH = {"kept": "1", "val_balanced_accuracy": "0.7", "above_constant": "1"}

@@ -11,14 +11,14 @@ from measuring import run_measured
 from prunecurve.data import batches
 from prunecurve.data.batches import Split, all_logits
 from prunecurve.files import load_array, read_columns, read_rows, save_array
-from prunecurve.network.description import describe
-from prunecurve.network.layer_file import save_layer
-from prunecurve.network.layers import PrunableLayer
-from prunecurve.network.memory import batch_of
-from prunecurve.network.model_file import ModelFile
-from prunecurve.network.network_file import built, save_model
-from prunecurve.ranking import activations
-from prunecurve.ranking.activations import collect, single_maps
+from prunecurve.graph.description import describe
+from prunecurve.graph.layer_file import save_layer
+from prunecurve.graph.layers import PrunableLayer
+from prunecurve.graph.memory import batch_of
+from prunecurve.model.model_file import ModelFile
+from prunecurve.model.network_file import built, save_model
+from prunecurve.activations import collection as activations
+from prunecurve.activations.collection import collect, single_maps
 from prunecurve.ranking.torch_losses import Losses
 from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.sweep.backends.torch_backend import Backend

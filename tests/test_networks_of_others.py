@@ -5,19 +5,19 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from prunecurve.config import plan as layers_of
+from prunecurve.config import layers as layers_of
 from prunecurve.config.resolved import misfits, sensitivity_layers
 from prunecurve.data.batches import Split
 from prunecurve.data.torchvision_operators import with_torchvision
 from prunecurve.errors import StudyError
-from prunecurve.network.channels import Channels
-from prunecurve.network.cutting import with_random_constants
-from prunecurve.network.description import describe, linear_layers
-from prunecurve.network.layer_table import layer_table, layer_text
-from prunecurve.network.layers import NotPrunable, PrunableLayer
-from prunecurve.network.tracing import traced_network
+from prunecurve.graph.channels import Channels
+from prunecurve.graph.cutting import with_random_constants
+from prunecurve.graph.description import describe, linear_layers
+from prunecurve.graph.layer_table import layer_table, layer_text
+from prunecurve.graph.layers import NotPrunable, PrunableLayer
+from prunecurve.graph.tracing import traced_network
 from prunecurve.ranking import criteria
-from prunecurve.ranking.activations import collect, single_maps
+from prunecurve.activations.collection import collect, single_maps
 from prunecurve.files import load_array, read_columns
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.confirmed import Confirmation

@@ -13,7 +13,7 @@ import yaml
 from conftest import PROJECT, Study
 from PIL import Image
 from prunecurve.config import check
-from prunecurve.network.user_network import build, require_logits
+from prunecurve.model.user_network import build, require_logits
 
 PAGE = PROJECT / "docs" / "own_network.md"
 CONFIG = "my_study.yaml"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
-from prunecurve.data.planning import asked_sizes, check_data
+from prunecurve.data.checks import asked_sizes, check_data
 from prunecurve.data.splits import SPLITS, draw_for_seed, draw_splits, split_sizes
 from prunecurve.data.tasks.pairs import inputs, require
 from prunecurve.seeding import stream
@@ -140,7 +140,7 @@ def test_shared_images_are_counted(tmp_path):
 
 def test_two_seeds_on_digits_share_what_chance_says():
     """1,000 of 1,797 images for training: 56 % of them are expected in another draw."""
-    from prunecurve.data.shared_images import shared_images
+    from prunecurve.statistics.shared_images import shared_images
 
     sizes = {"train": 1000, "val": 297, "test": 300}
     draws = {seed: draw_for_seed(np.zeros(1797, int), sizes, seed, None, dataset="digits") for seed in (0, 1)}

@@ -19,8 +19,8 @@ from prunecurve.config import (
     settings,
 )
 from prunecurve.files import as_text, load_array, read_rows, settings_of
-from prunecurve.network.conv_net import Architecture
-from prunecurve.network.layer_table import layer_table
+from prunecurve.model.conv_net import Architecture
+from prunecurve.graph.layer_table import layer_table
 
 NETWORK = {"channels": [4, 6, 8], "hidden": [12, 6]}
 OUTSIDE = {**NETWORK, "factory": "net.py:network"}

@@ -11,12 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
 from prunecurve.files import read_order, read_rows
-from prunecurve.network.cost_model import cost_model, random_removals, require_counted
-from prunecurve.network.costs import Costs, Operation, Side, load_costs, save_costs
-from prunecurve.network.layer_table import layer_table
-from prunecurve.network.layers import Analysis, PrunableLayer
-from prunecurve.study.plan_text import plan_text
-from prunecurve.study.plans import (
+from prunecurve.plan.cost_model import cost_model, random_removals, require_counted
+from prunecurve.plan.costs import Costs, Operation, Side, load_costs, save_costs
+from prunecurve.graph.layer_table import layer_table
+from prunecurve.graph.layers import Analysis, PrunableLayer
+from prunecurve.plan.text import plan_text
+from prunecurve.plan.choice import (
     Curve,
     Curves,
     choose,
@@ -28,7 +28,7 @@ from prunecurve.study.plans import (
     refined,
     uniform,
 )
-from prunecurve.study.statistics import read_table
+from prunecurve.statistics.means import read_table
 from prunecurve.verification.surgery import counted, structural, structural_all
 from test_channels import from_torchvision
 from test_figures import planned

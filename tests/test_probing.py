@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prunecurve.network.channels import Channels
-from prunecurve.network.layer_table import layer_table
-from prunecurve.network.layers import NotPrunable, PrunableLayer
-from prunecurve.network.smaller import smaller
-from prunecurve.network.tracing import traced_network
+from prunecurve.graph.channels import Channels
+from prunecurve.graph.layer_table import layer_table
+from prunecurve.graph.layers import NotPrunable, PrunableLayer
+from prunecurve.graph.pruning import smaller
+from prunecurve.graph.tracing import traced_network
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.confirmed import Confirmation
 from prunecurve.verification.perturbation import Perturbation

@@ -46,13 +46,13 @@ def linted(folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_imports_run_one_way(tmp_path):
     assert linted(PACKAGE.parent).returncode == 0
-    # The check can fail: data must not import from network.
+    # The check can fail: data must not import from training.
     shutil.copytree(PACKAGE, tmp_path / "prunecurve", ignore=shutil.ignore_patterns("__pycache__"))
     module = tmp_path / "prunecurve" / "data" / "splits.py"
-    module.write_text(module.read_text() + "import prunecurve.network.training\n")
+    module.write_text(module.read_text() + "import prunecurve.training.training\n")
     process = linted(tmp_path)
     assert process.returncode != 0
-    assert "prunecurve.data is not allowed to import prunecurve.network" in process.stdout
+    assert "prunecurve.data is not allowed to import prunecurve.training" in process.stdout
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:

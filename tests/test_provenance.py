@@ -17,7 +17,7 @@ from prunecurve.config import check, data_settings, keys, replaced, settings
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, read_rows, save_array, settings_of, write_rows, write_table
 from prunecurve.provenance import SEPARATOR
-from prunecurve.study.statistics import read_table
+from prunecurve.statistics.means import read_table
 
 LINES = st.lists(
     st.tuples(st.from_regex(r"[a-z][a-z_.]{,20}", fullmatch=True), st.from_regex(r"[\w\[\], .+-]{1,9}", fullmatch=True))

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from prunecurve.study.sensitivity import losses, sensitivity_text
+from prunecurve.statistics.sensitivity import losses, sensitivity_text
 from scipy import stats
 
 # Balanced accuracy at K = 0 … 4 of three networks: up to K = 2, 1 and 4 it is within one point of K = 0.

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from prunecurve.files import write_rows
-from prunecurve.study.statistics import read_table
-from prunecurve.study.shape import (
+from prunecurve.statistics.means import read_table
+from prunecurve.statistics.shape import (
     constant_runs,
     explanation,
     flips,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from prunecurve.network.layers import PrunableLayer
+from prunecurve.graph.layers import PrunableLayer
 from torch import fx, nn
 from torch.nn import functional
 

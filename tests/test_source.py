@@ -36,7 +36,7 @@ def test_all_that_is_imported_is_listed(name):
 
 
 def test_plugins_are_followed():
-    names = {p.name for p in files_of(SCRIPTS / "plot.py", "figures.of_network.mean_feature_maps_shared_scale")}
+    names = {p.name for p in files_of(SCRIPTS / "plot.py", "figures.network.mean_feature_maps_shared_scale")}
     assert {"mean_feature_maps_shared_scale.py", "mean_feature_maps.py", "style.py"} <= names
     assert "accuracy_vs_k.py" not in names
 
@@ -121,7 +121,7 @@ def replaced(old: str, new: str):
 
 
 def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
-    assert changed("prunecurve/network/scores.py", with_statement) == {"train", "load_weights"}
+    assert changed("prunecurve/training/scores.py", with_statement) == {"train", "load_weights"}
     assert "train" in changed("prunecurve/data/basic_metrics.py", with_statement)
     cut = {"verify_surgery", "plan_costs", "evaluate_plan", "describe_network"}
     assert changed("prunecurve/verification/surgery.py", with_statement) == cut
@@ -133,7 +133,7 @@ def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
 def test_an_edited_key_of_the_config_trains_nothing_again(changed):
     """Jobs get the values as parameters; defaults, bounds and descriptions are not part of the digest."""
     default = replaced("learning_rate: float = Field(0.001", "learning_rate: float = Field(0.002")
-    assert changed("prunecurve/network/parameters.py", default) == set()
+    assert changed("prunecurve/model/parameters.py", default) == set()
     assert changed("prunecurve/data/parameters.py", replaced("Number or share of training", "Number of")) == set()
     assert changed("prunecurve/config/model.py", replaced("dpi: int = Field(300", "dpi: int = Field(200")) == set()
 
@@ -195,7 +195,7 @@ def test_an_edit_to_a_task_concerns_this_task_and_trains_again_only_for_other_in
     ids=["comments", "docstring of the module", "docstring of a function", "layout", "quotes"],
 )
 def test_comments_docstrings_and_layout_do_not_change_the_digest(changed, edit):
-    assert changed("prunecurve/network/scores.py", lambda text: edit(text) + "\n") == set()
+    assert changed("prunecurve/training/scores.py", lambda text: edit(text) + "\n") == set()
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_comments_docstrings_and_layout_do_not_change_the_digest(changed, edit):
     [("1 / len", "2 / len"), ("np.maximum(", "np.minimum("), ("inputs, correct, _ =", "correct, inputs, _ =")],
 )
 def test_the_smallest_change_of_the_code_changes_the_digest(changed, old, new):
-    assert "train" in changed("prunecurve/network/scores.py", replaced(old, new))
+    assert "train" in changed("prunecurve/training/scores.py", replaced(old, new))
 
 
 def test_modules_that_only_read_and_write_are_listed_and_count_by_their_format(changed):
@@ -215,11 +215,11 @@ def test_modules_that_only_read_and_write_are_listed_and_count_by_their_format(c
         "data/parameters.py",
         "errors.py",
         "files.py",
-        "network/factory.py",
-        "network/factory_source.py",
-        "network/learned.py",
-        "network/model_file.py",
-        "network/parameters.py",
+        "model/factory.py",
+        "model/factory_source.py",
+        "training/learned.py",
+        "model/model_file.py",
+        "model/parameters.py",
         "progress.py",
         "provenance.py",
         "sections.py",

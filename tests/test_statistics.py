@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from prunecurve.errors import StudyError
-from prunecurve.study.statistics import (
+from prunecurve.statistics.means import (
     BOOTSTRAP_FROM,
     bootstrap_interval,
     interval,

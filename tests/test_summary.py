@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import summarise
-from prunecurve.study.comparisons import paired
-from prunecurve.study.statistics import networks
-from prunecurve.study.statistics import summarise as table_of
-from prunecurve.study.summary_text import WIDTH, summary_text
+from prunecurve.statistics.comparisons import paired
+from prunecurve.statistics.means import networks
+from prunecurve.statistics.means import summarise as table_of
+from prunecurve.statistics.summary_text import WIDTH, summary_text
 from test_statistics import curve
 
 SEEDS = range(5)

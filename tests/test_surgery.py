@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from prunecurve.errors import StudyError
 from prunecurve.data.batches import all_logits
 from prunecurve.files import save_array
-from prunecurve.network.description import describe
-from prunecurve.network.layer_file import load_layer, save_layer
-from prunecurve.network.conv_net import Architecture
-from prunecurve.network.model_file import ModelFile
-from prunecurve.network.network_file import save_model
-from prunecurve.ranking.activations import collect
+from prunecurve.graph.description import describe
+from prunecurve.graph.layer_file import load_layer, save_layer
+from prunecurve.model.conv_net import Architecture
+from prunecurve.model.model_file import ModelFile
+from prunecurve.model.network_file import save_model
+from prunecurve.activations.collection import collect
 from prunecurve.sweep.backends import backend_of
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.head import Head

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prunecurve.data import tasks
 from prunecurve.data.basic_metrics import log_loss, predict
 from prunecurve.data.metrics import log_odds
-from prunecurve.data.planning import check_data
+from prunecurve.data.checks import check_data
 from prunecurve.data.splits import SPLITS
 from prunecurve.data.tasks import classes, pairs
 from prunecurve.errors import StudyError

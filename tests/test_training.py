@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from prunecurve.errors import StudyError
 from prunecurve.files import seal
 from prunecurve.data.tasks.pairs import measure
-from prunecurve.network.conv_net import Architecture
-from prunecurve.network.network_file import load_model, prepare_torch, save_model
+from prunecurve.model.conv_net import Architecture
+from prunecurve.model.network_file import load_model, prepare_torch, save_model
 from prunecurve.data.batches import Split, all_logits
-from prunecurve.network.training import Augmenter, Recipe, train
+from prunecurve.training.training import Augmenter, Recipe, train
 
 ARCHITECTURE = Architecture(in_channels=2, image_size=8, channels=[8, 8], kernel_size=3, hidden=[16, 8], dropout=0.2)
 RECIPE = Recipe(epochs=6, batch_size=32, learning_rate=0.01, weight_decay=0.01, max_shift=0, swap=True, same_weight=1.0)

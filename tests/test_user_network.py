@@ -12,19 +12,19 @@ from prunecurve.config import check, data_settings, replaced, settings, weights_
 from prunecurve.data.batches import all_logits
 from prunecurve.data.datasets import digests
 from prunecurve.errors import StudyError
-from prunecurve.network.conv_net import Architecture
-from prunecurve.network.factory import parsed_factory, path_of_weights
-from prunecurve.network.factory_source import code_of, digest_of
-from prunecurve.network.layers import PrunableLayer
-from prunecurve.network.model_file import ModelFile
-from prunecurve.network.network_file import load_model, load_network, prepare_torch, save_model
-from prunecurve.network.parameters import Recipe
-from prunecurve.network.planning import code_of_network, contents_of_weights
-from prunecurve.network.scores import validation_scores
-from prunecurve.network.tracing import traced_network
-from prunecurve.network.training import train
-from prunecurve.network.user_network import build, require_finite, require_logits
-from prunecurve.network.users_weights import load_weights
+from prunecurve.model.conv_net import Architecture
+from prunecurve.model.factory import parsed_factory, path_of_weights
+from prunecurve.model.factory_source import code_of, digest_of
+from prunecurve.graph.layers import PrunableLayer
+from prunecurve.model.model_file import ModelFile
+from prunecurve.model.network_file import load_model, load_network, prepare_torch, save_model
+from prunecurve.model.parameters import Recipe
+from prunecurve.model.code_and_weights import code_of_network, contents_of_weights
+from prunecurve.training.scores import validation_scores
+from prunecurve.graph.tracing import traced_network
+from prunecurve.training.training import train
+from prunecurve.model.user_network import build, require_finite, require_logits
+from prunecurve.model.users_weights import load_weights
 from prunecurve.verification.surgery import structural
 from safetensors.torch import save_file
 from torch import nn
@@ -124,7 +124,7 @@ def test_networks_of_torchvision_work_as_they_stand(name):
 def test_torchvision_is_imported_by_a_file_too_beside_another_build_of_torch(file):
     path = file("import torchvision\ndef make():\n    return torchvision.models.resnet18(num_classes=2)\n")
     code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n"
-    code += "from prunecurve.network.user_network import build\n"
+    code += "from prunecurve.model.user_network import build\n"
     code += f"print(type(build({f'{path}:make'!r}, {{}}, (3, 32, 32), 0)).__name__)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "ResNet\n"
 
@@ -428,7 +428,7 @@ def test_the_reference_network_as_a_users_file_has_the_same_weights_to_the_last_
 def test_the_reference_network_of_the_example_has_the_names_and_sizes_of_the_default_study():
     config = check({})["network"]
     shape = {key: config[key] for key in ("channels", "kernel_size", "hidden", "dropout")}
-    from prunecurve.network.conv_net import ConvNet
+    from prunecurve.model.conv_net import ConvNet
 
     theirs = build(f"{REFERENCE}:network", {}, (2, 28, 28), 0).state_dict()
     own = ConvNet(Architecture(in_channels=2, image_size=28, classes=2, **shape)).state_dict()
@@ -473,7 +473,7 @@ def test_scripts_and_evaluations_get_a_network_from_the_same_options():
     import collect_activations
     import eval_pruned
     import rank_channels
-    from prunecurve.network.model_file import model_file
+    from prunecurve.model.model_file import model_file
 
     words = [
         "--model=m.pt",

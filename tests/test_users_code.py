@@ -15,13 +15,13 @@ from prunecurve import provenance
 from prunecurve.config import weights_settings
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows
-from prunecurve.network.factory import parsed_factory
-from prunecurve.network.factory_source import code_settings_of, require_as_planned
-from prunecurve.network.model_file import ModelFile
-from prunecurve.network.network_file import load_network, save_model
-from prunecurve.network.planning import contents_of_weights
-from prunecurve.network.user_network import build
-from prunecurve.network.users_weights import load_weights
+from prunecurve.model.factory import parsed_factory
+from prunecurve.model.factory_source import code_settings_of, require_as_planned
+from prunecurve.model.model_file import ModelFile
+from prunecurve.model.network_file import load_network, save_model
+from prunecurve.model.code_and_weights import contents_of_weights
+from prunecurve.model.user_network import build
+from prunecurve.model.users_weights import load_weights
 from torch import Tensor, nn
 
 SHAPE = (1, 16, 16)
@@ -74,7 +74,7 @@ def test_a_seed_gives_the_same_weights_each_time_and_another_seed_others(written
 def test_a_network_of_a_module_has_the_same_weights_in_each_process(written):
     factory = written(ON_IMPORT["a module"])
     code = f"import sys; sys.path.insert(0, {str(PROJECT / 'workflow' / 'scripts')!r})\n"
-    code += "from prunecurve.network.user_network import build\nimport torch\ntorch.rand(5)\n"
+    code += "from prunecurve.model.user_network import build\nimport torch\ntorch.rand(5)\n"
     code += f"import json; print(json.dumps(build({factory!r}, {{}}, {SHAPE}, 7)[0].weight.tolist()))"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert json.loads(other) == build(factory, {}, SHAPE, 7)[0].weight.tolist()

@@ -18,11 +18,11 @@ from prunecurve.errors import StudyError
 from prunecurve.data.tasks.pairs import COUNTS, measure, within
 from prunecurve.data.batches import all_logits
 from prunecurve.files import read_rows, save_array, write_rows
-from prunecurve.network.conv_net import Architecture
-from prunecurve.network.model_file import ModelFile
-from prunecurve.ranking.activations import collect
+from prunecurve.model.conv_net import Architecture
+from prunecurve.model.model_file import ModelFile
+from prunecurve.activations.collection import collect
 from prunecurve.sweep.evaluation import Evaluator
-from prunecurve.network.costs import SIZES
+from prunecurve.plan.costs import SIZES
 from prunecurve.verification.agreement import require_agreement, require_means, rounding_error
 from prunecurve.verification.surgery import means_read
 from test_surgery import written
@@ -175,8 +175,8 @@ ELSEWHERE = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "O
 EVALUATE = """
 import sys
 from prunecurve.files import write_rows
-from prunecurve.network.model_file import ModelFile
-from prunecurve.ranking.activations import collect
+from prunecurve.model.model_file import ModelFile
+from prunecurve.activations.collection import collect
 from prunecurve.sweep.evaluation import Evaluator
 *files, model, rows = sys.argv[1:]
 write_rows(rows, Evaluator(*files, model=ModelFile(model)).rows(list(range(12)), list(range(12)), "structural"))

@@ -19,7 +19,7 @@ import pytest
 from conftest import PROJECT, TINY, Study, environment, heeds_interrupts
 from PIL import Image
 from prunecurve.ranking import criteria
-from prunecurve.network.network_file import load_model
+from prunecurve.model.network_file import load_model
 from prunecurve.files import read_order, read_rows, save_array, write_rows
 from prunecurve.sweep.evaluation import Evaluator
 
@@ -321,13 +321,13 @@ def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, not_plan
         (
             [
                 "prunecurve/verification/surgery.py",
-                "prunecurve/figures/of_curve_mean/class_accuracy_vs_k.py",
+                "prunecurve/figures/curve_mean/class_accuracy_vs_k.py",
                 "prunecurve/sweep/backends/torch_backend.py",  # no job of this study uses it
             ],
             {"verify_surgery": 1, "plot": 1},
         ),
         (
-            ["prunecurve/figures/of_curve_mean/accuracy_vs_k.py", "prunecurve/study/comparisons.py"],
+            ["prunecurve/figures/curve_mean/accuracy_vs_k.py", "prunecurve/statistics/comparisons.py"],
             # Two figures of curves, the agreement of the compared rankings, and the areas.
             {"plot": 4, "compare_rankings": 1, "aggregate": None, "explain_shape": None},
         ),
@@ -338,10 +338,10 @@ def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, not_plan
             {"rank_channels": 1, "sum_channels": len(CRITERIA), "eval_pruned": EVALUATIONS, "verify_surgery": 1},
         ),
         (["aggregate.py"], {"aggregate": 1}),
-        (["prunecurve/study/shape.py"], {"explain_shape": 1, "plot": 1}),
-        (["prunecurve/network/layers.py"], {"describe_layer": 1, "collect_activations": 2}),
+        (["prunecurve/statistics/shape.py"], {"explain_shape": 1, "plot": 1}),
+        (["prunecurve/graph/layers.py"], {"describe_layer": 1, "collect_activations": 2}),
         (["make_pairs.py"], {"make_pairs": 1, "train": 1}),
-        (["prunecurve/network/conv_net.py"], {"train": 1, "collect_activations": 2}),
+        (["prunecurve/model/conv_net.py"], {"train": 1, "collect_activations": 2}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

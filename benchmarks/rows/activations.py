@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from measuring import Row, alternating, at_most, compared, cores, run_measured
+from prunecurve.activations.collection import ChannelStatistics, collect
 from prunecurve.data.batches import Split
 from prunecurve.files import save_array, streamed_array, write_rows
-from prunecurve.network.layers import POINTS, PrunableLayer
-from prunecurve.network.network_file import load_model, prepare_torch
-from prunecurve.ranking.activations import ChannelStatistics, collect
+from prunecurve.graph.layers import POINTS, PrunableLayer
+from prunecurve.model.network_file import load_model, prepare_torch
 from study import Study, environment
 
 BATCH = 250

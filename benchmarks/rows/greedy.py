@@ -8,9 +8,9 @@ import torch
 from measuring import Row, alternating, at_most_absolute, compared, cores
 from prunecurve.data.batches import Split
 from prunecurve.files import load_array
-from prunecurve.network.layer_file import load_layer
-from prunecurve.network.layers import PrunableLayer
-from prunecurve.network.network_file import load_model, prepare_torch
+from prunecurve.graph.layer_file import load_layer
+from prunecurve.graph.layers import PrunableLayer
+from prunecurve.model.network_file import load_model, prepare_torch
 from prunecurve.ranking.orders import backward, losses_of
 from prunecurve.ranking.validation_set import ValidationSet
 from study import Study

@@ -7,8 +7,8 @@ import numpy as np
 
 from measuring import Row, at_most_absolute, compared, cores, run_measured
 from prunecurve.files import load_array, save_array
-from prunecurve.network.model_file import ModelFile
-from prunecurve.network.network_file import built, save_model
+from prunecurve.model.model_file import ModelFile
+from prunecurve.model.network_file import built, save_model
 from study import Study, environment
 
 MOST_MEGABYTES = 250
@@ -21,7 +21,7 @@ import sys
 sys.path.insert(0, "workflow/scripts")
 import collect_activations as job
 from prunecurve.data import batches
-from prunecurve.ranking import activations
+from prunecurve.activations import collection as activations
 batches.MOST_BYTES = activations.BLOCK = 1 << 60
 job.work(job.options().parse_args())
 """

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from measuring import Row, at_least, at_most, compared, cores
-from prunecurve.network.layers import Analysis, PrunableLayer, layer_nodes
-from prunecurve.network.network_file import prepare_torch
-from prunecurve.network.rest import Rest
-from prunecurve.network.smaller import smaller_parts
+from prunecurve.graph.downstream import Rest
+from prunecurve.graph.layers import Analysis, PrunableLayer, layer_nodes
+from prunecurve.graph.pruning import smaller_parts
+from prunecurve.model.network_file import prepare_torch
 from prunecurve.verification.surgery import structural
 from study import Study
 

@@ -7,7 +7,7 @@ from torch import nn
 import reference
 from measuring import Row, alternating, at_least, at_most, compared, cores
 from prunecurve.files import load_array, read_order
-from prunecurve.network.network_file import load_model, prepare_torch
+from prunecurve.model.network_file import load_model, prepare_torch
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.head import GROUP, ROWS, Head, over_pairs
 from study import Study

@@ -9,11 +9,11 @@ import torch
 
 import reference
 from measuring import Row, alternating, at_least, compared, cores
+from prunecurve.activations.collection import collect
 from prunecurve.data.batches import Split
 from prunecurve.files import read_order
-from prunecurve.network.layers import PrunableLayer
-from prunecurve.network.network_file import load_model, prepare_torch
-from prunecurve.ranking.activations import collect
+from prunecurve.graph.layers import PrunableLayer
+from prunecurve.model.network_file import load_model, prepare_torch
 from prunecurve.sweep.evaluation import Evaluator
 from study import Study
 

@@ -8,9 +8,9 @@ import torch
 import reference
 from measuring import Row, alternating, at_least, compared, cores
 from prunecurve.data.batches import Split
-from prunecurve.network.network_file import load_model, prepare_torch
-from prunecurve.network.parameters import Precision, Recipe
-from prunecurve.network.training import train
+from prunecurve.model.network_file import load_model, prepare_torch
+from prunecurve.model.parameters import Precision, Recipe
+from prunecurve.training.training import train
 from study import Study
 
 RECIPE = Recipe(epochs=1, batch_size=64, learning_rate=1e-3, weight_decay=0.01, max_shift=1, swap=True, same_weight=1.0)

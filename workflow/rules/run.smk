@@ -70,7 +70,7 @@ def former_figures():
         return []
     if not all(map(os.path.exists, current)):
         return []
-    of_targets = [*figures.of("of_sensitivity"), *figures.of("of_plan")]
+    of_targets = [*figures.of("sensitivity"), *figures.of("plan")]
     current |= set(map(placed, expand(rules.plot.output, study=DRAWN, figure=of_targets)))
     drawn = re.compile(rf"({'|'.join(figures.names())})(_.+_seed\d+)?\.(png|svg)")
     folder = Path(placed(f"results/{DRAWN}/figures"))

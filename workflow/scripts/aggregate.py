@@ -6,7 +6,7 @@ from pathlib import Path
 from prunecurve.commandline import log, parser, run
 from prunecurve.data import tasks
 from prunecurve.files import write_rows, write_table
-from prunecurve.study.curves import gather, without_class_counts
+from prunecurve.statistics.curves import gather, without_class_counts
 
 
 def options() -> argparse.ArgumentParser:
@@ -31,7 +31,7 @@ def options() -> argparse.ArgumentParser:
 def write_recalls(arguments: argparse.Namespace, rows: list[dict[str, str]]) -> None:
     """Write class_recall.csv."""
     # Imported here, because pandas takes longer than the rest, and most studies have no such table.
-    from prunecurve.study.class_recall import class_recall, inputs_of_classes, read_names
+    from prunecurve.statistics.class_recall import class_recall, inputs_of_classes, read_names
 
     names = read_names(arguments.classes, arguments.task)
     inputs = inputs_of_classes(arguments.labels, arguments.seeds, len(names))

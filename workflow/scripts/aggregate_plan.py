@@ -6,10 +6,10 @@ from pathlib import Path
 from prunecurve.commandline import parser, run
 from prunecurve.data import tasks
 from prunecurve.files import atomic, read_rows, write_rows
-from prunecurve.study.curves import without_class_counts
-from prunecurve.study.plan_text import plan_text
-from prunecurve.study.plans import BUDGETS
-from prunecurve.study.statistics import read_table
+from prunecurve.plan.choice import BUDGETS
+from prunecurve.plan.text import plan_text
+from prunecurve.statistics.curves import without_class_counts
+from prunecurve.statistics.means import read_table
 
 
 def options() -> argparse.ArgumentParser:

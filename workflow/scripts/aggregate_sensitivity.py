@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import write_rows
-from prunecurve.study.curves import gather, without_class_counts
+from prunecurve.statistics.curves import gather, without_class_counts
 
 
 def options() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ from pathlib import Path
 from prunecurve.commandline import parser, run
 from prunecurve.data import tasks
 from prunecurve.files import write_table
-from prunecurve.study.statistics import mean_curves, read_table
+from prunecurve.statistics.means import mean_curves, read_table
 
 
 def options() -> argparse.ArgumentParser:

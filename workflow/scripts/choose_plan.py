@@ -5,8 +5,8 @@ from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
 from prunecurve.files import read_rows, write_rows
-from prunecurve.network.costs import load_costs
-from prunecurve.study.plans import BUDGETS, Curves, choose
+from prunecurve.plan.choice import BUDGETS, Curves, choose
+from prunecurve.plan.costs import load_costs
 
 
 def options() -> argparse.ArgumentParser:

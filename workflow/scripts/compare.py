@@ -5,8 +5,8 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import write_table
-from prunecurve.study.comparisons import paired
-from prunecurve.study.statistics import read_table
+from prunecurve.statistics.comparisons import paired
+from prunecurve.statistics.means import read_table
 
 
 def options() -> argparse.ArgumentParser:

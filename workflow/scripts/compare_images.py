@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import parser, run
-from prunecurve.data.shared_images import shared_images
 from prunecurve.files import load_array, write_rows
+from prunecurve.statistics.shared_images import shared_images
 
 
 def options() -> argparse.ArgumentParser:

@@ -8,8 +8,8 @@ import pandas as pd
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import write_table
-from prunecurve.study.comparisons import agreement
-from prunecurve.study.statistics import read_table
+from prunecurve.statistics.comparisons import agreement
+from prunecurve.statistics.means import read_table
 
 
 def options() -> argparse.ArgumentParser:

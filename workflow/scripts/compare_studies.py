@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from prunecurve.archive.differences import differences, files_of, only_in, origin
 from prunecurve.errors import StudyError
-from prunecurve.study.differences import differences, files_of, only_in, origin
 
 
 def options() -> argparse.ArgumentParser:

@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.network.description import describe
-from prunecurve.network.layer_file import save_layer
-from prunecurve.network.layers import PrunableLayer
-from prunecurve.network.model_file import add_model, model_file
-from prunecurve.network.network_file import load_network, prepare_torch
+from prunecurve.graph.description import describe
+from prunecurve.graph.layer_file import save_layer
+from prunecurve.graph.layers import PrunableLayer
+from prunecurve.model.model_file import add_model, model_file
+from prunecurve.model.network_file import load_network, prepare_torch
 
 
 def options() -> argparse.ArgumentParser:

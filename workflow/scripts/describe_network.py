@@ -5,10 +5,10 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import atomic, write_rows
-from prunecurve.network.cutting import with_random_constants
-from prunecurve.network.layer_table import layer_table, layer_text
-from prunecurve.network.network_file import prepare_torch
-from prunecurve.network.untrained import add_untrained, untrained
+from prunecurve.graph.cutting import with_random_constants
+from prunecurve.graph.layer_table import layer_table, layer_text
+from prunecurve.model.network_file import prepare_torch
+from prunecurve.model.untrained import add_untrained, untrained
 from prunecurve.verification.confirmed import Confirmation
 
 

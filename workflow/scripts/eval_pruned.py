@@ -9,7 +9,7 @@ gc.disable()
 from prunecurve.commandline import parser, run
 from prunecurve.data import tasks
 from prunecurve.files import read_order, write_rows
-from prunecurve.network.model_file import add_model, model_file
+from prunecurve.model.model_file import add_model, model_file
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import add_input_files, input_files_of
 from prunecurve.sweep.removal import REMOVALS

@@ -7,11 +7,11 @@ from prunecurve.commandline import log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array, read_order, read_rows, write_rows
-from prunecurve.network.costs import load_costs
-from prunecurve.network.model_file import add_model, model_file
-from prunecurve.network.network_file import load_network, prepare_torch
+from prunecurve.model.model_file import add_model, model_file
+from prunecurve.model.network_file import load_network, prepare_torch
+from prunecurve.plan.costs import load_costs
+from prunecurve.plan.evaluation import chosen_by, planned_rows
 from prunecurve.settings import add_fields, fields_of
-from prunecurve.verification.planned import chosen_by, planned_rows
 
 
 def options() -> argparse.ArgumentParser:

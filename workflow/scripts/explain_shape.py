@@ -8,10 +8,10 @@ import pandas as pd
 from prunecurve.commandline import parser, run
 from prunecurve.data import tasks
 from prunecurve.files import atomic, write_rows, write_table
-from prunecurve.study.class_recall import KEYS, class_recall, inputs_of_classes, read_names
-from prunecurve.study.curves import gather, without_class_counts
-from prunecurve.study.shape import explanation, table
-from prunecurve.study.statistics import read_table
+from prunecurve.statistics.class_recall import KEYS, class_recall, inputs_of_classes, read_names
+from prunecurve.statistics.curves import gather, without_class_counts
+from prunecurve.statistics.means import read_table
+from prunecurve.statistics.shape import explanation, table
 
 
 def options() -> argparse.ArgumentParser:

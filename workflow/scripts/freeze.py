@@ -5,9 +5,9 @@ import itertools
 import json
 from pathlib import Path
 
+from prunecurve.archive.archive import MANIFEST, circumstances, freeze, require_made_with
 from prunecurve.commandline import log, parser, run
 from prunecurve.config import settings
-from prunecurve.study.archive import MANIFEST, circumstances, freeze, require_made_with
 
 
 def options() -> argparse.ArgumentParser:

@@ -9,14 +9,14 @@ import torch
 from prunecurve.commandline import parser, run
 from prunecurve.data.batches import Normalisation, Split, all_logits
 from prunecurve.files import load_array, write_rows
-from prunecurve.network.history import history_row, named_recall
-from prunecurve.network.learned import require_learned
-from prunecurve.network.model_file import add_factory, model_file
-from prunecurve.network.network_file import initial_seed, input_shape_of, prepare_torch, save_model
-from prunecurve.network.scores import validation_scores
-from prunecurve.network.user_network import build, require_finite, require_logits
-from prunecurve.network.users_weights import load_weights
+from prunecurve.model.model_file import add_factory, model_file
+from prunecurve.model.network_file import initial_seed, input_shape_of, prepare_torch, save_model
+from prunecurve.model.user_network import build, require_finite, require_logits
+from prunecurve.model.users_weights import load_weights
 from prunecurve.settings import add_fields, fields_of
+from prunecurve.training.history import history_row, named_recall
+from prunecurve.training.learned import require_learned
+from prunecurve.training.scores import validation_scores
 
 
 def options() -> argparse.ArgumentParser:

@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.network.cost_model import cost_model, random_removals, require_counted
-from prunecurve.network.costs import save_costs
-from prunecurve.network.layers import example_of
-from prunecurve.network.network_file import prepare_torch
-from prunecurve.network.untrained import add_untrained, untrained
+from prunecurve.graph.layers import example_of
+from prunecurve.model.network_file import prepare_torch
+from prunecurve.model.untrained import add_untrained, untrained
+from prunecurve.plan.cost_model import cost_model, random_removals, require_counted
+from prunecurve.plan.costs import save_costs
 from prunecurve.verification.surgery import counted, structural_all
 
 

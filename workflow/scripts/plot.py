@@ -9,8 +9,8 @@ from prunecurve import figures
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array
 from prunecurve.naming import criterion_of
-from prunecurve.study.histories import add_histories, histories, warning_about
-from prunecurve.study.statistics import read_table
+from prunecurve.statistics.histories import add_histories, histories, warning_about
+from prunecurve.statistics.means import read_table
 
 
 def options() -> argparse.ArgumentParser:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
 from prunecurve.files import load_array, read_columns, read_rows, write_rows
-from prunecurve.network.layer_file import LayerFile, load_layer
-from prunecurve.network.model_file import add_model, model_file
+from prunecurve.graph.layer_file import LayerFile, load_layer
+from prunecurve.model.model_file import add_model, model_file
 from prunecurve.ranking import criteria
 from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.seeding import stream

@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
+from prunecurve.activations.collection import single_maps, some_inputs
 from prunecurve.commandline import log, parser, run
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array
-from prunecurve.network.layers import POINTS, PrunableLayer
-from prunecurve.network.model_file import add_model, model_file
-from prunecurve.network.network_file import load_network, prepare_torch
-from prunecurve.ranking.activations import single_maps, some_inputs
+from prunecurve.graph.layers import POINTS, PrunableLayer
+from prunecurve.model.model_file import add_model, model_file
+from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.seeding import stream
 from prunecurve.settings import add_fields, fields_of
 

@@ -4,7 +4,7 @@ import argparse
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array, read_order, streamed_array
-from prunecurve.network.layer_file import load_layer
+from prunecurve.graph.layer_file import load_layer
 from prunecurve.sweep.head import Head, partial_sums, partial_sums_shape
 
 

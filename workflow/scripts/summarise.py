@@ -5,9 +5,9 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import atomic, write_table
-from prunecurve.study.histories import add_histories, histories, warning_about
-from prunecurve.study.statistics import read_table, summarise
-from prunecurve.study.summary_text import summary_text
+from prunecurve.statistics.histories import add_histories, histories, warning_about
+from prunecurve.statistics.means import read_table, summarise
+from prunecurve.statistics.summary_text import summary_text
 
 
 def options() -> argparse.ArgumentParser:

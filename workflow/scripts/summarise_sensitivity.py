@@ -5,9 +5,9 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import atomic, write_table
-from prunecurve.study.histories import add_histories, histories, warning_about
-from prunecurve.study.sensitivity import losses, sensitivity_text
-from prunecurve.study.statistics import read_table
+from prunecurve.statistics.histories import add_histories, histories, warning_about
+from prunecurve.statistics.means import read_table
+from prunecurve.statistics.sensitivity import losses, sensitivity_text
 
 
 def options() -> argparse.ArgumentParser:

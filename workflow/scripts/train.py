@@ -6,14 +6,14 @@ from pathlib import Path
 from prunecurve.commandline import parser, run
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array, write_rows
-from prunecurve.network.conv_net import Architecture
-from prunecurve.network.history import named_recall
-from prunecurve.network.learned import kept_epoch, require_learned
-from prunecurve.network.model_file import add_factory, model_file
-from prunecurve.network.network_file import initial_seed, prepare_torch, save_model
-from prunecurve.network.parameters import BuiltIn, Recipe
-from prunecurve.network.training import train
+from prunecurve.model.conv_net import Architecture
+from prunecurve.model.model_file import add_factory, model_file
+from prunecurve.model.network_file import initial_seed, prepare_torch, save_model
+from prunecurve.model.parameters import BuiltIn, Recipe
 from prunecurve.settings import add_fields, fields_of
+from prunecurve.training.history import named_recall
+from prunecurve.training.learned import kept_epoch, require_learned
+from prunecurve.training.training import train
 
 
 def options() -> argparse.ArgumentParser:

@@ -7,8 +7,8 @@ from prunecurve.commandline import log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array, read_order, write_rows
-from prunecurve.network.model_file import add_model, model_file
-from prunecurve.network.network_file import load_network, prepare_torch
+from prunecurve.model.model_file import add_model, model_file
+from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.settings import add_fields, fields_of
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import BATCH, input_files_of

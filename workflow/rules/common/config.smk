@@ -27,7 +27,7 @@ os.environ.pop("PYTHONSAFEPATH", None)
 if entries := os.environ.get("PYTHONPATH"):
     os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, entries.split(os.pathsep))))
 
-from prunecurve.study import archive
+from prunecurve.archive import archive
 from prunecurve.ranking import criteria
 from prunecurve import figures
 from prunecurve.verification import PERTURBATION, SURGERY
@@ -51,14 +51,14 @@ from prunecurve.config import (
 from prunecurve.data.datasets import DATASETS, MODULES
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, read_settings
-from prunecurve.network.factory import MODULE_PATH, path_of_weights
-from prunecurve.network.planning import code_of_network, contents_of_weights
+from prunecurve.model.factory import MODULE_PATH, path_of_weights
+from prunecurve.model.code_and_weights import code_of_network, contents_of_weights
 from prunecurve.files import settings_of as stored_settings
-from prunecurve.network.learned import kept_epoch, shortfall
+from prunecurve.training.learned import kept_epoch, shortfall
 from prunecurve.machine import gpus, machine
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
 from prunecurve.data import tasks
-from prunecurve.data.planning import asked_sizes, check_data
+from prunecurve.data.checks import asked_sizes, check_data
 from prunecurve.data.splits import SPLITS
 from prunecurve.progress import Follower
 from prunecurve.provenance import SEPARATOR

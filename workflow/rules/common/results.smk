@@ -1,12 +1,12 @@
 # The results of a study, for the targets of the Snakefile: tables, figures, verification and archive.
 
-NETWORK_FIGURES = figures.of("of_network")
+NETWORK_FIGURES = figures.of("network")
 # Figures are grouped in folders that are named after the table that they show.
 STUDY_FIGURES = {
-    name: f"{folder.removeprefix('of_')}.csv"
+    name: f"{folder}.csv"
     for folder in figures.folders()
     for name in figures.of(folder)
-    if folder != "of_network"
+    if folder != "network"
 }
 
 

@@ -2,7 +2,7 @@
 
 A section is a subclass of `Section`; each of its fields is a key, and the docstring below the field describes the key.
 The check of a config, its documentation, the schema for editors and the options of scripts are derived from these
-classes. They are declared where their values are used (`network/parameters.py`), the others in `config/model.py`.
+classes. They are declared where their values are used (`model/parameters.py`), the others in `config/model.py`.
 """
 
 import functools

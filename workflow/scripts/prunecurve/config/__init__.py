@@ -3,8 +3,8 @@
 from prunecurve.config.archived import of_archive
 from prunecurve.config.check import check, keys
 from prunecurve.config.finished import data_settings, replaced, settings, weights_settings
+from prunecurve.config.layers import Plan
 from prunecurve.config.original import original_text
-from prunecurve.config.plan import Plan
 from prunecurve.config.resolved import k_batches, ks, misfits, pruned_layer, resolved, sensitivity_layers, wrong_layer
 
 __all__ = [

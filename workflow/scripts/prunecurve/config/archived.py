@@ -5,7 +5,7 @@ from typing import Any
 
 from prunecurve.config.check import check
 from prunecurve.config.mappings import as_yaml, leaves, merged
-from prunecurve.data.planning import asked_sizes
+from prunecurve.data.checks import asked_sizes
 from prunecurve.errors import StudyError
 
 # Keys that say how a study is run and drawn, not what it computes: they may differ from the archive's values.

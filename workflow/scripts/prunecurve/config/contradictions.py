@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prunecurve.config.plan import Plan
+from prunecurve.config.layers import Plan
 from prunecurve.config.resolved import is_built_in, misfits, pruned_layer
 from prunecurve.data import tasks
-from prunecurve.data.planning import asked_sizes
-from prunecurve.network import conv_net_plan
-from prunecurve.network.factory import SEED_IN_PATH, wrong_form
+from prunecurve.data.checks import asked_sizes
+from prunecurve.model import conv_net_layers as conv_net_plan
+from prunecurve.model.factory import SEED_IN_PATH, wrong_form
 from prunecurve.ranking import criteria
 
 # 4 GB in float32; training holds several copies.

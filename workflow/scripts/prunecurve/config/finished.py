@@ -5,10 +5,10 @@ from typing import Any
 
 import yaml
 
+from prunecurve.config.layers import Plan
 from prunecurve.config.mappings import as_yaml
-from prunecurve.config.plan import Plan
 from prunecurve.config.resolved import resolved
-from prunecurve.network.factory import CONTENT_OF_WEIGHTS
+from prunecurve.model.factory import CONTENT_OF_WEIGHTS
 from prunecurve.provenance import SEPARATOR
 
 DATA_CONTENT = f"content of data_dir{SEPARATOR}"

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from prunecurve.data import tasks
 from prunecurve.data.datasets import DATASETS
 from prunecurve.data.parameters import Images, PairsPerImage, Preprocess
-from prunecurve.network.parameters import ModulePath, Network, Training
+from prunecurve.model.parameters import ModulePath, Network, Training
 from prunecurve.ranking import criteria
 from prunecurve.sections import Different, Section
 from prunecurve.sweep.removal import REMOVALS

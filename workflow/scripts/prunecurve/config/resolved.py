@@ -4,12 +4,12 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from prunecurve.config.layers import Plan
 from prunecurve.config.mappings import leaves
-from prunecurve.config.plan import Plan
-from prunecurve.data.planning import asked_sizes
+from prunecurve.data.checks import asked_sizes
 from prunecurve.errors import StudyError
+from prunecurve.model.parameters import BuiltIn
 from prunecurve.naming import REVERSED
-from prunecurve.network.parameters import BuiltIn
 from prunecurve.ranking import criteria
 
 OF_USERS_NETWORK = ("network.arguments", "network.weights", "network.leaf_modules")

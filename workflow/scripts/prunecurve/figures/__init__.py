@@ -1,6 +1,6 @@
 """Figures: each module in a folder here is one, named as its file, drawn from the data that the folder names.
 
-of_curve_mean: the study's curve_mean.csv, of_summary: its summary.csv, and so on; of_network: one network's
+curve_mean: the study's curve_mean.csv, summary: its summary.csv, and so on; network: one network's
 channels.csv, order of pruning and mean maps. A figure has `draw(data) -> matplotlib Figure`. To add one, add a module;
 nothing else changes.
 """
@@ -54,8 +54,8 @@ def of(folder: str) -> list[str]:
 
 
 def folders() -> list[str]:
-    """The folders of figures: `of_curve_mean`, …."""
-    return sorted(folder.name for folder in Path(__path__[0]).glob("of_*"))
+    """The folders of figures: `curve_mean`, …."""
+    return sorted({module.parent.name for module in Path(__path__[0]).glob("*/__init__.py")})
 
 
 def folder_of(name: str) -> str:

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from prunecurve.network.layer_file import LayerFile
-from prunecurve.network.model_file import ModelFile
+from prunecurve.graph.layer_file import LayerFile
+from prunecurve.model.model_file import ModelFile
 from prunecurve.sweep.inputs import InputFiles
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from prunecurve.data import tasks
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, remedy
-from prunecurve.network.layer_file import LayerFile, load_layer
-from prunecurve.network.model_file import ModelFile
+from prunecurve.graph.layer_file import LayerFile, load_layer
+from prunecurve.model.model_file import ModelFile
 from prunecurve.sweep.backends import backend_of
 from prunecurve.sweep.inputs import InputFiles
 from prunecurve.sweep.removal import REMOVALS

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from prunecurve.errors import StudyError
-from prunecurve.network.activations import ACTIVATIONS
-from prunecurve.network.layer_file import LayerFile
+from prunecurve.graph.layer_file import LayerFile
+from prunecurve.sweep.activation_functions import ACTIVATIONS
 from prunecurve.sweep.threads import in_threads
 
 # Places of a ranking that one matrix product sums. A larger group is faster for one K, a smaller one for all K.

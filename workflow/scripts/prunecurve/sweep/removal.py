@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prunecurve.network.layer_file import LayerFile
+from prunecurve.graph.layer_file import LayerFile
 
 
 class Removal(NamedTuple):

@@ -12,9 +12,9 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from prunecurve.network.layers import NotPrunable, PrunableLayer, values_of
-from prunecurve.network.smaller import run_smaller
-from prunecurve.network.tracing import one_line
+from prunecurve.graph.layers import NotPrunable, PrunableLayer, values_of
+from prunecurve.graph.pruning import run_smaller
+from prunecurve.model.messages import one_line
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.perturbation import Perturbation
 from prunecurve.verification.surgery import gradients, graph_of, group_of, overwritten, structural

@@ -1,7 +1,7 @@
 """Which entries of a network's layers belong to the channels of one of them, found by changing the channels.
 
 This verifies removals in networks that Torch-Pruning can't follow. It runs the network itself, not its graph, and uses
-nothing of the analysis that the sweep rests on (network/channels.py).
+nothing of the analysis that the sweep rests on (graph/channels.py).
 """
 
 import copy

@@ -1,7 +1,7 @@
 """Removal of channels from the torch network itself, used to verify the sweep.
 
 Torch-Pruning finds and removes the weights that depend on a channel. Nothing of the sweep's code, and nothing of the
-analysis that it rests on (network/layers.py), is used here.
+analysis that it rests on (graph/layers.py), is used here.
 """
 
 import copy
@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from prunecurve.data.batches import Split, batch_for
 from prunecurve.errors import StudyError
-from prunecurve.network.gradients import safe_gradients
+from prunecurve.model.gradients import safe_gradients
 from prunecurve.verification.perturbation import Entries, Perturbation
 
 

@@ -6,8 +6,8 @@ the backend that it uses, and its code digest contains no other.
 
 import importlib
 
-from prunecurve.network.layer_file import LayerFile
-from prunecurve.network.model_file import ModelFile
+from prunecurve.graph.layer_file import LayerFile
+from prunecurve.model.model_file import ModelFile
 from prunecurve.sweep.inputs import InputFiles
 
 

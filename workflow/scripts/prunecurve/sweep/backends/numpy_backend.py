@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prunecurve.network.layer_file import LayerFile
-from prunecurve.network.model_file import ModelFile
+from prunecurve.graph.layer_file import LayerFile
+from prunecurve.model.model_file import ModelFile
 from prunecurve.sweep.head import Head, logits, partial_sums_shape
 from prunecurve.sweep.inputs import InputFiles
 

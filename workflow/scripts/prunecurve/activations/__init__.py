@@ -1,0 +1,1 @@
+"""What the channels of a layer give: maps, their means and their statistics."""

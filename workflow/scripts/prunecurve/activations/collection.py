@@ -1,0 +1,122 @@
+"""Activations of a layer's channels on a split: what the next layers read, mean maps, statistics and single maps."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunecurve.data.batches import Split
+from prunecurve.files import save_array, streamed_rows, write_rows
+from prunecurve.graph.description import features_shape, linear_layers
+from prunecurve.graph.layers import POINTS, PrunableLayer
+from prunecurve.graph.memory import batch_of
+
+# Bytes of a float64 copy of maps.
+BLOCK = 200_000_000
+
+
+class ChannelStatistics:
+    """Running statistics of each channel at one measurement point, over all inputs and positions, in float64."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums: Tensor | int = 0
+        self.lowest: Tensor | None = None
+        self.highest: Tensor | None = None
+
+    def add(self, maps: Tensor) -> None:
+        """Add a batch of maps (n, P, M, N)."""
+        over = (0, 2, 3)
+        self.count += maps.numel() // maps.shape[1]
+        self.sums = self.sums + torch.cat([_sums(block, over) for block in _blocks(maps)], 1)
+        low, high = maps.amin(over), maps.amax(over)
+        self.lowest = low if self.lowest is None else torch.minimum(self.lowest, low)
+        self.highest = high if self.highest is None else torch.maximum(self.highest, high)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return float64 arrays (P,): mean, standard deviation, minimum, maximum and the share of values ≤ 0."""
+        mean, square, inactive = (self.sums / self.count).cpu().numpy()
+        return {
+            "mean": mean,
+            "std": np.sqrt(np.maximum(square - mean**2, 0)),
+            "min": self.lowest.cpu().numpy().astype(np.float64),
+            "max": self.highest.cpu().numpy().astype(np.float64),
+            "inactive_share": inactive,
+        }
+
+
+def _blocks(values: Tensor) -> tuple[Tensor, ...]:
+    """Divide values (n, P, …) by channels, so that the float64 copy of a block needs at most BLOCK bytes."""
+    return values.split(max(1, BLOCK // (8 * values[:, 0].numel())), 1)
+
+
+def _sums(maps: Tensor, over: tuple[int, ...]) -> Tensor:
+    """Return the sum, the sum of squares and the number of values ≤ 0 of each channel: float64 (3, P)."""
+    wide = maps.double()
+    return torch.stack([wide.sum(over), wide.square_().sum(over), (maps <= 0).sum(over).double()])
+
+
+def _sum(values: Tensor) -> Tensor:
+    """Return the sum of values (n, P, …) over the inputs, in float64."""
+    return torch.cat([block.double().sum(0) for block in _blocks(values)])
+
+
+@torch.inference_mode()
+def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | Path, most: float = np.inf) -> None:
+    """Run the network once over a split's inputs and write the activations of a layer into `folder`.
+
+    batch_size: inputs per forward pass; fewer are used if they would need too much memory.
+
+    features.npy: float32, see `LayerFile.features`, streamed to disk; (N, 0) if it would be larger than `most` bytes.
+    mean_features.npy: float32, what the layers that read the channels get, the mean over inputs, in the shape of
+    `LayerFile.zero_filter`. mean_maps.npy: float32 (P, M, N), the mean map after the activation. channels.csv: one row
+    per channel, with columns `{point}_{statistic}`.
+    """
+    folder, count = Path(folder), len(split)
+    statistics = {point: ChannelStatistics() for point in POINTS}
+    # Behind several branches, there are several maps for each input.
+    relu_sum: Tensor | int = 0
+    relu_count = 0
+    read_sum: Tensor | int = 0
+    linears = linear_layers(layer)
+    shape = features_shape(layer, linears)
+    if linears is None and 4 * count * shape[0] > most:
+        shape = (0,)
+    with streamed_rows(folder / "features.npy", (count, *shape)) as add:
+        for inputs, _ in split.batches(batch_of(layer, batch_size)):
+            if linears is not None:
+                maps = layer.maps(inputs)
+                read = stored = maps["pool"]
+            else:
+                maps, crossing, read = layer.measure(inputs)
+                stored = torch.cat([value.flatten(1) for value in crossing], 1) if shape[0] else read[:, :0]
+            for point in POINTS:
+                statistics[point].add(maps[point])
+            relu_sum = relu_sum + _sum(maps["relu"])
+            relu_count += len(maps["relu"])
+            read_sum = read_sum + _sum(read)
+            add(stored.cpu().numpy())
+    save_array(folder / "mean_features.npy", (read_sum / count).cpu().numpy().astype(np.float32))
+    save_array(folder / "mean_maps.npy", (relu_sum / relu_count).cpu().numpy().astype(np.float32))
+    columns = {f"{point}_{name}": values for point in POINTS for name, values in statistics[point].columns().items()}
+    write_rows(
+        folder / "channels.csv",
+        [{"channel": c} | {name: values[c] for name, values in columns.items()} for c in range(layer.channels)],
+    )
+
+
+def some_inputs(total: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw `count` of `total` inputs without replacement, or all if there are fewer; return their sorted numbers."""
+    return np.sort(rng.permutation(total)[:count])
+
+
+@torch.inference_mode()
+def single_maps(layer: PrunableLayer, point: str, split: Split, batch_size: int, path: str | Path) -> None:
+    """Write the maps of each input of a split at one of POINTS: float32 (n, P, M, N). batch_size: see `collect`."""
+    size = batch_of(layer, batch_size)
+    # Behind several branches, there are several maps for each input.
+    branches, *shape = layer.maps(layer.example())[point].shape
+    with streamed_rows(path, (branches * len(split), *shape)) as add:
+        for inputs, _ in split.batches(size):
+            add(layer.maps(inputs)[point].cpu().numpy())

@@ -1,0 +1,1 @@
+"""Frozen studies, and the differences between two studies."""

@@ -1,0 +1,153 @@
+"""Describe a layer for the jobs without torch: its weights, its size without channels, and what follows it."""
+
+import functools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from prunecurve.errors import StudyError
+from prunecurve.graph.layer_file import LayerFile, Linear
+from prunecurve.graph.layers import PrunableLayer
+from prunecurve.graph.operations import UNCHANGED, UNCHANGED_MODULES, calls
+
+# The activations that numpy computes: torch's modules, and its functions and methods.
+MODULES: dict[type[nn.Module], str] = {
+    nn.ReLU: "relu",
+    nn.LeakyReLU: "leaky_relu",
+    nn.Tanh: "tanh",
+    nn.Sigmoid: "sigmoid",
+}
+FUNCTIONS = {
+    getattr(home, name): name for name in MODULES.values() for home in (torch, functional) if hasattr(home, name)
+} | {name: name for name in ("relu", "tanh", "sigmoid")}
+# Torch's default slope of leaky_relu below zero.
+SLOPE = 0.01
+
+
+def describe(layer: PrunableLayer) -> LayerFile:
+    """Return the content of `layer.npy`. Raises StudyError if the layer can't be removed channel by channel."""
+    layer.require_smaller()
+    linears = linear_layers(layer)
+    params, macs = sizes(layer)
+    zero = _array(layer.zero_filter())
+    weights = layer.weights()
+    return LayerFile(
+        name=layer.path,
+        backend="torch" if linears is None else "numpy",
+        classes=layer.classes,
+        weight=_array(layer.module.weight),
+        group_weights=weights if len(layer.group.makers) > 1 else np.zeros((layer.channels, 0), np.float32),
+        scale=layer.scale(),
+        features=features_shape(layer, linears),
+        zero_filter=zero if linears is None else zero.reshape(layer.channels, *layer.map_shape),
+        map_size=layer.map_size(),
+        params=params,
+        macs=macs,
+        signed=layer.signed,
+        linears=linears or (),
+    )
+
+
+def features_shape(layer: PrunableLayer, linears: tuple[Linear, ...] | None) -> tuple[int, ...]:
+    """Return the shape of one input in features.npy, see `LayerFile`, given the linear layers behind a layer."""
+    if linears is not None:
+        return layer.channels, *layer.map_shape
+    return (sum(map(math.prod, layer.rest.shapes())) if layer.rest.storable() else 0,)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().contiguous().numpy()
+
+
+def linear_layers(layer: PrunableLayer) -> tuple[Linear, ...] | None:
+    """Return the linear layers behind a layer, if nothing else but activations, dropout and flatten follows it.
+
+    None if anything else follows: another kind of layer, several readers, an activation that numpy does not compute, or
+    two activations in a row.
+    """
+    rest, end = layer.rest, layer.chain[-1]
+    first = rest.readings[0]
+    if len(rest.readings) > 1 or rest.crossing != [end] or first.given is not end or len(first.shape) > 1:
+        return None
+    linears: list[Linear] = []
+    for node in rest.module.graph.nodes:
+        if node.op == "output":
+            continue
+        if len(node.users) != 1 or len(node.all_input_nodes) > 1:
+            return None
+        if node.op == "placeholder":
+            continue
+        if calls(rest.module, node, (nn.Linear,)):
+            linears.append(_linear(rest.module.get_submodule(node.target)))
+        elif calls(rest.module, node, MODULES, FUNCTIONS):
+            if not linears or linears[-1].activation != "identity":
+                return None
+            name, slope = _activation(rest.module, node)
+            linears[-1] = linears[-1]._replace(activation=name, slope=slope)
+        elif not calls(rest.module, node, UNCHANGED_MODULES, UNCHANGED):
+            return None
+    return tuple(linears)
+
+
+def _linear(module: nn.Linear) -> Linear:
+    bias = np.zeros(len(module.weight), np.float32) if module.bias is None else _array(module.bias)
+    return Linear(_array(module.weight), bias, "identity", 0.0)
+
+
+def _activation(traced: fx.GraphModule, node: fx.Node) -> tuple[str, float]:
+    """Return the name of an activation, a key of activations.ACTIVATIONS, and its slope."""
+    if node.op == "call_module":
+        module = traced.get_submodule(node.target)
+        name = next(name for kind, name in MODULES.items() if isinstance(module, kind))
+        return name, float(getattr(module, "negative_slope", 0.0))
+    name = FUNCTIONS[node.target]
+    slope = node.kwargs.get("negative_slope", node.args[1] if len(node.args) > 1 else SLOPE)
+    return name, float(slope) if name == "leaky_relu" else 0.0
+
+
+def sizes(layer: PrunableLayer) -> tuple[np.ndarray, np.ndarray]:
+    """Return the parameters and the MACs (for one input), both int64 (P,), of the network without K channels.
+
+    The networks of a few K are built and counted by PyTorch. Both numbers are polynomials in K of degree 2 at most:
+    each parameter and each product belongs to no channel, to one (linear in K), or to two channels of the layer.
+    """
+
+    @functools.cache
+    def of(k: int) -> tuple[int, int]:
+        return counted(layer.smaller(range(k, layer.channels)), layer.example())
+
+    counts = [_quadratic(lambda k, i=i: of(k)[i], layer.channels) for i in (0, 1)]
+    return counts[0], counts[1]
+
+
+def _quadratic(value: Callable[[int], int], count: int) -> np.ndarray:
+    """Return a polynomial of degree 2 at 0 … count − 1, int64, from its values at 0, 1 and 2, by Newton's differences.
+
+    Raises StudyError if it is not such a polynomial, as its value at count − 1 shows.
+    """
+    first = [value(k) for k in range(min(count, 3))]
+    if count <= 3:
+        return np.array(first, np.int64)
+    k = np.arange(count, dtype=np.int64)
+    slope = first[1] - first[0]
+    values = first[0] + k * slope + k * (k - 1) // 2 * (first[2] - first[1] - slope)
+    if values[-1] != value(count - 1):
+        raise StudyError("layer: the size of the network is not a polynomial of degree 2 in its number of channels")
+    return values
+
+
+@torch.no_grad()
+def counted(model: nn.Module, example: Tensor) -> tuple[int, int]:
+    """Return the trainable parameters and, for one input, the MACs of a network, as PyTorch counts them.
+
+    PyTorch's counter runs the network and counts the floating point operations of convolutions and matrix products; a
+    MAC is two of them. Biases and batch normalisation count no MACs, as usual.
+    """
+    with FlopCounterMode(display=False) as counter:
+        model.eval()(example)
+    return sum(parameter.numel() for parameter in model.parameters()), counter.get_total_flops() // 2

@@ -1,0 +1,41 @@
+"""Texts for messages about a user's network: shapes, and errors that its code raised."""
+
+import os
+import sysconfig
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+# Folders of code that is in the traceback of an error but not the cause: torch's and that of this package.
+NOT_OF_A_NETWORK = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parents[1]}{os.sep}")
+STANDARD = sysconfig.get_paths()["stdlib"]
+
+
+def times(shape: Sequence[int]) -> str:
+    """Return a shape in words: `2 × 28 × 28`."""
+    return " × ".join(map(str, shape))
+
+
+def place_of(error: BaseException) -> str:
+    """Return the line of the network's code that raised an error: `; FILE, line 3: if x.sum() > 0`.
+
+    It is the last line outside of torch and of this package, and one of the user's own files if there is one.
+    """
+    # Code that the tracer runs but that lies in no file is torch's own.
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if os.path.exists(frame.filename)]
+    frames = [frame for frame in frames if not frame.filename.startswith(NOT_OF_A_NETWORK)]
+    installed = [frame for frame in frames if {"site-packages", "dist-packages"} & set(Path(frame.filename).parts)]
+    others = [frame for frame in frames if frame not in installed and not frame.filename.startswith(STANDARD)]
+    own = others or installed
+    return f"; {own[-1].filename}, line {own[-1].lineno}: {own[-1].line}" if own else ""
+
+
+def named(error: BaseException) -> str:
+    """Return an error on one line with its type: `ValueError: width must be even`."""
+    return f"{type(error).__name__}: {one_line(error)}" if str(error).strip() else type(error).__name__
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,149 @@
+"""Networks as files, built-in ones and those of users, and the state of torch in which all jobs run them."""
+
+import io
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from prunecurve.errors import StudyError
+from prunecurve.files import atomic, check_seal, remedy, seal
+from prunecurve.model.conv_net import Architecture, ConvNet
+from prunecurve.model.model_file import ModelFile
+from prunecurve.model.parameters import BuiltIn
+from prunecurve.model.user_network import build
+from prunecurve.seeding import stream_seed
+
+
+def prepare_torch(device: str, threads: int) -> torch.device:
+    """Make torch deterministic with a fixed number of threads; return the device (`auto`: a GPU if available).
+
+    The thread count comes from the config and not from the scheduler, because torch sums in a different order with
+    a different number of threads. Raises StudyError if `device` is cuda and there is no GPU.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise StudyError("device: cuda is not available, torch finds no GPU; use auto or cpu")
+    torch.set_num_threads(threads)
+    # cuBLAS is deterministic only with a workspace of fixed size.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # The same as use_deterministic_algorithms(True), which would first import torch's compiler, two and a half seconds.
+    torch.set_deterministic_debug_mode("error")
+    # Every operation here writes its complete output; filling it first would take a fifth of the training time.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+    # With TF32, cuDNN rounds to 10 bits of mantissa: an error larger than the tolerance of the verification.
+    torch.backends.cudnn.allow_tf32 = False
+    return torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+class LoadedNetwork(NamedTuple):
+    """A trained network in evaluation mode.
+
+    input_shape: (C, S, S) of one input. leaf_modules: see `traced_network`.
+    """
+
+    module: nn.Module
+    input_shape: tuple[int, int, int]
+    leaf_modules: tuple[str, ...] = ()
+
+
+def built(options: Architecture | ModelFile, numbers: Mapping[str, int], seed: int) -> nn.Module:
+    """Return a new network with random weights, on the CPU.
+
+    options: the architecture of the built-in network, or the factory and arguments of a user's (its path is not used).
+    numbers: in_channels, image_size and classes of the data. seed: of the random numbers of the initial weights.
+    """
+    if isinstance(options, Architecture):
+        torch.manual_seed(seed)
+        return ConvNet(options)
+    return build(options.factory, options.arguments, input_shape_of(numbers), seed)
+
+
+def initial_seed(seed: int) -> int:
+    """Return the seed of a network's initial weights."""
+    return stream_seed(seed, "initialisation")
+
+
+def input_shape_of(numbers: Mapping[str, int]) -> tuple[int, int, int]:
+    """Return the shape (C, S, S) of one input."""
+    return numbers["in_channels"], numbers["image_size"], numbers["image_size"]
+
+
+def _numbers(architecture: Architecture) -> dict[str, object]:
+    values = {
+        name: getattr(architecture, name) for name in ("in_channels", "image_size", *BuiltIn.model_fields, "classes")
+    }
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def save_model(
+    path: str | Path, model: nn.Module, numbers: Mapping[str, int] | None = None, seed: int | None = None
+) -> None:
+    """Write the weights of a network and what `load_network` needs beside its code. Nothing needs to be unpickled.
+
+    numbers: in_channels, image_size and classes of the data; seed: that the network was built with. The built-in
+    network knows its numbers and needs neither.
+    """
+    state = {name: _on_cpu(value) for name, value in model.state_dict().items()}
+    about = {"architecture": _numbers(model.architecture)} if isinstance(model, ConvNet) else {"numbers": dict(numbers)}
+    if not isinstance(model, ConvNet):
+        about["seed"] = seed
+    # torch.save writes to memory: given a path, it stores the file's name (here temporary, with the process number) in
+    # the archive, and it reports a full disk without an errno.
+    content = io.BytesIO()
+    torch.save({**about, "state": state}, content)
+    with atomic(path) as temporary:
+        Path(temporary).write_bytes(content.getbuffer())
+        seal(temporary)
+
+
+def _on_cpu(value: Any) -> Any:
+    # A state dict can also hold the extra state of a module.
+    return value.cpu().contiguous() if isinstance(value, Tensor) else value
+
+
+def load_network(model: ModelFile) -> LoadedNetwork:
+    """Load the network that `save_model` wrote, in evaluation mode.
+
+    The file does not choose which code runs: the function that builds a user's network comes from `model`. Raises
+    StudyError, which names the file, if the file is damaged, not a model, or of a network of another kind.
+    """
+    path = model.path
+    # torch ignores the checksums in its archives, and they do not cover the archive's directory.
+    check_seal(path, "model")
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        if model.factory:
+            module, shape = _users(stored, model)
+        else:
+            numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in stored["architecture"].items()}
+            module = ConvNet(Architecture(**numbers))
+            shape = module.input_shape
+        module.load_state_dict(stored["state"])
+    except StudyError:
+        raise
+    # torch.load raises many different exceptions for damaged or malicious files.
+    except Exception as error:
+        # torch's message for a refused file suggests to load it unsafely, so it appears only in the log's traceback.
+        refused = isinstance(error, (pickle.UnpicklingError, ValidationError))
+        reason = "it is damaged, or contains objects other than weights, which are not loaded" if refused else error
+        raise StudyError(f"{path} is not a model of this workflow ({reason}); {remedy(path)}") from error
+    module = module.to(memory_format=torch.channels_last).eval()
+    return LoadedNetwork(module, shape, tuple(model.leaf_modules))
+
+
+def _users(stored: Mapping[str, Any], model: ModelFile) -> tuple[nn.Module, tuple[int, int, int]]:
+    if "numbers" not in stored:
+        raise StudyError(f"{model.path} is not the network of {model.factory} (network.factory); {remedy(model.path)}")
+    shape = input_shape_of(stored["numbers"])
+    return build(model.factory, model.arguments, shape, stored["seed"]), shape
+
+
+def load_model(path: str | Path) -> nn.Module:
+    """Load the built-in network that `save_model` wrote; see `load_network`."""
+    return load_network(ModelFile(str(path))).module

@@ -1,1 +1,0 @@
-"""The network: its layers, its training, and whether it has learned its task."""

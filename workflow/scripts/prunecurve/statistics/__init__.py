@@ -1,0 +1,1 @@
+"""From the rows of all evaluations to statistics over networks, tables and texts."""

@@ -1,0 +1,39 @@
+"""The training histories of a study's networks, and the warning about networks that have learned nothing."""
+
+import argparse
+from collections.abc import Mapping
+
+from prunecurve.data import tasks
+from prunecurve.statistics.means import read_table
+from prunecurve.training.learned import kept_epoch
+
+
+def add_histories(cli: argparse.ArgumentParser) -> None:
+    """Add the options of a script that warns about networks that have learned nothing."""
+    cli.add_argument("--training", help="path of a training history, with {seed}; needed for a warning")
+    cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task of the study")
+    cli.add_argument("--seeds", type=int, nargs="*", default=[], help="the seeds of the histories")
+
+
+def histories(arguments: argparse.Namespace) -> dict[int, str]:
+    """Return the path of each seed's training history from the options of `add_histories`."""
+    return {seed: arguments.training.replace("{seed}", str(seed)) for seed in arguments.seeds}
+
+
+def warning_about(histories: Mapping[int, str], task: str = tasks.DEFAULT) -> str:
+    """Return a warning that names the networks that are not clearly above a constant answer; empty if there are none.
+
+    histories: the path of training.csv of each seed.
+    """
+    kept = {seed: kept_epoch(read_table(path).to_dict("records")) for seed, path in histories.items()}
+    seeds = [seed for seed, row in kept.items() if not int(row.get("above_constant", 1))]
+    if not seeds:
+        return ""
+    shown = ", ".join(map(str, seeds[:10])) + (", …" if len(seeds) > 10 else "")
+    which = f"{len(seeds)} of {len(kept)} networks (seed {shown})" if len(kept) > 1 else "the network"
+    verb = "are" if len(seeds) > 1 else "is"
+    return (
+        f"WARNING: {which} {verb} not clearly better than a constant answer on the validation "
+        f"{tasks.load(task).INPUTS}. "
+        "The curve of such a network says nothing about pruning."
+    )

@@ -1,1 +1,0 @@
-"""From the rows of all evaluations to statistics over networks, texts and archives."""

@@ -1,0 +1,1 @@
+"""Training, and whether a network has learned its task."""

@@ -1,0 +1,165 @@
+"""Training: batches are gathered by index from uint8 tensors, and the best validation epoch is kept."""
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunecurve.data.batches import Split, all_logits, as_input
+from prunecurve.errors import StudyError
+from prunecurve.model.conv_net import Architecture
+from prunecurve.model.factory_import import seed_all
+from prunecurve.model.gradients import safe_gradients
+from prunecurve.model.model_file import ModelFile
+from prunecurve.model.network_file import built, initial_seed, input_shape_of
+from prunecurve.model.parameters import Recipe
+from prunecurve.model.user_network import reported, require_logits
+from prunecurve.seeding import stream, stream_seed
+from prunecurve.training.history import history_row
+from prunecurve.training.scores import validation_scores
+
+log = logging.getLogger("prunecurve")
+
+BALANCED = "balanced"
+
+
+class Augmenter:
+    """Batches of training inputs with random shifts of each image and random swaps of a pair; labels stay the same."""
+
+    def __init__(self, split: Split, recipe: Recipe, seed: int) -> None:
+        margin = recipe.max_shift
+        self.split, self.recipe = split, recipe
+        self.size = split.images.shape[-1]
+        padded = nn.functional.pad(split.images, (margin,) * 4)
+        # A view of all (2·margin + 1)² shifted windows: gathering one copies only as much as the image itself.
+        self.windows = padded.unfold(2, self.size, 1).unfold(3, self.size, 1).permute(0, 2, 3, 1, 4, 5)
+        self.random = torch.Generator().manual_seed(stream_seed(seed, "augmentation"))
+
+    def _shifted(self, index: Tensor) -> Tensor:
+        if self.recipe.max_shift == 0:
+            return self.split.images[index]
+        rows, columns = torch.randint(2 * self.recipe.max_shift + 1, (2, len(index)), generator=self.random)
+        return self.windows[index, rows.to(index.device), columns.to(index.device)]
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs (n, m · C, S, S) and labels (n,) of the inputs with the numbers `chosen` (n,)."""
+        images = self.split.index[chosen].unbind(1)
+        if self.recipe.swap and len(images) == 2:
+            flip = (torch.rand(len(chosen), generator=self.random) < 0.5).to(chosen.device)
+            images = torch.where(flip, images[1], images[0]), torch.where(flip, images[0], images[1])
+        return as_input([self._shifted(each) for each in images], self.split.normalisation), self.split.labels[chosen]
+
+
+def train(
+    options: Architecture | ModelFile,
+    recipe: Recipe,
+    training: Split,
+    validation: Split,
+    seed: int,
+    device: torch.device,
+    recalls: Mapping[str, int] = MappingProxyType({}),
+) -> tuple[nn.Module, list[dict[str, float]]]:
+    """Train a network; return it with the weights of its best validation epoch, and one row per epoch.
+
+    The best epoch has the highest balanced accuracy on the validation inputs and, on a tie, the lowest loss;
+    its row has 1 in `kept`. recalls: the classes whose recall the rows contain, by the name of the column. Test data
+    are not used. The same arguments give the same weights on the same kind of machine. options: see
+    `network_file.built`. Raises StudyError if a loss is not finite, or if a user's network can't be trained.
+    """
+    numbers, users = training.numbers, isinstance(options, ModelFile)
+    classes = numbers["classes"] if users else options.classes
+    model = built(options, numbers, initial_seed(seed))
+    if users:
+        require_logits(model, input_shape_of(numbers), classes, trained=True)
+    model = model.to(device, memory_format=torch.channels_last)
+    # Dropout uses torch's global generator. A new seed makes it independent of how many weights were initialised.
+    seed_all(stream_seed(seed, "dropout"))
+    order = stream(seed, "batches")
+    augmenter = Augmenter(training, recipe, seed)
+    steps = math.ceil(len(training) / recipe.batch_size)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs
+    )
+    weight = torch.tensor(class_weights(recipe, training.labels.cpu().numpy(), classes), device=device)
+    labels = validation.labels.cpu().numpy()
+    rows: list[dict[str, float]] = []
+    best, best_weights, started = (-math.inf, -math.inf), None, time.monotonic()
+    for epoch in range(1, recipe.epochs + 1):
+        rate = schedule.get_last_lr()[0]
+        # An error of the built-in network would be one of this package, whose traceback belongs in the log.
+        with reported("network.factory: the network fails in training") if users else nullcontext():
+            loss = _one_epoch(model, augmenter, optimiser, schedule, weight, order)
+        if not math.isfinite(loss):
+            raise StudyError(
+                f"training: the loss is {loss} in epoch {epoch}; lower training.learning_rate ({recipe.learning_rate})"
+            )
+        scores = validation_scores(all_logits(model, validation), labels)
+        rows.append(history_row(epoch, loss, scores, recalls, rate, time.monotonic() - started))
+        log.info("%s", _progress(rows[-1], recipe.epochs, seed))
+        merit = (scores.balanced_accuracy, -scores.log_loss)
+        if math.isfinite(scores.log_loss) and merit > best:
+            best, best_weights = merit, copy.deepcopy(model.state_dict())
+            kept = epoch
+    if best_weights is None:
+        raise StudyError("training: no epoch gave a finite validation loss; lower training.learning_rate")
+    model.load_state_dict(best_weights)
+    return model.eval(), [row | {"kept": int(row["epoch"] == kept)} for row in rows]
+
+
+def class_weights(recipe: Recipe, labels: np.ndarray, classes: int) -> list[float]:
+    """Return the loss weight of each class; class 0 has weight 1. `balanced` gives all classes the same total weight.
+
+    labels: int (N,), of the training inputs.
+    """
+    if recipe.same_weight != BALANCED:
+        return [1.0, float(recipe.same_weight)]
+    first, *others = np.bincount(labels, minlength=classes).tolist()
+    return [1.0, *(first / max(count, 1) for count in others)]
+
+
+def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
+    """Do one pass over the shuffled training inputs; return the mean loss per input."""
+    model.train()
+    recipe = augmenter.recipe
+    # Weights, their updates and all evaluations are float32.
+    precision = torch.autocast(
+        weight.device.type,
+        getattr(torch, recipe.precision),
+        enabled=recipe.precision != "float32",
+        cache_enabled=False,
+    )
+    total, count = torch.zeros((), dtype=torch.float64), len(augmenter.split)
+    shuffled = torch.from_numpy(order.permutation(count)).to(weight.device)
+    for chosen in shuffled.split(recipe.batch_size):
+        # Batch normalisation needs at least two inputs to compute a variance.
+        if len(chosen) < 2:
+            schedule.step()
+            continue
+        inputs, labels = augmenter.batch(chosen)
+        with precision, safe_gradients(model):
+            logits = model(inputs)
+        loss = nn.functional.cross_entropy(logits.float(), labels, weight=weight)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        total += loss.detach().double().cpu() * len(chosen)
+    return float(total) / count
+
+
+def _progress(row: dict[str, float], epochs: int, seed: int) -> str:
+    left = row["seconds"] / row["epoch"] * (epochs - row["epoch"])
+    return (
+        f"train seed {seed}: epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.4f}  validation loss "
+        f"{row['val_loss']:.4f}, balanced accuracy {row['val_balanced_accuracy']:.4f}  {left:.0f} s left"
+    )
