@@ -119,8 +119,8 @@ def test_behind_several_branches_all_first_activations_are_measured(tmp_path):
     assert load_array(tmp_path / "maps.npy").shape == (20, 4, 8, 8)
 
 
-def plan_with(rows: list[dict[str, object]]) -> layers_of.Plan:
-    return layers_of.Plan.read([{name: str(value) for name, value in row.items()} for row in rows])
+def plan_with(rows: list[dict[str, object]]) -> layers_of.Layers:
+    return layers_of.Layers.read([{name: str(value) for name, value in row.items()} for row in rows])
 
 
 def test_criteria_of_activations_are_refused_before_anything_is_trained():

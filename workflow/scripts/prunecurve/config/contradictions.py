@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prunecurve.config.layers import Plan
+from prunecurve.config.layers import Layers
 from prunecurve.config.resolved import is_built_in, misfits, pruned_layer
 from prunecurve.data import tasks
 from prunecurve.data.checks import asked_sizes
-from prunecurve.model import conv_net_layers as conv_net_plan
+from prunecurve.model import conv_net_layers
 from prunecurve.model.factory import SEED_IN_PATH, wrong_form
 from prunecurve.ranking import criteria
 
@@ -23,9 +23,9 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         # Its layers are known after a job (rules/common/plan.smk).
         yield from _of_users_network(config)
     else:
-        plan = Plan.of(config)
+        layers = Layers.of(config)
         yield from _of_built_in(config)
-        yield from _of_layer(config, plan)
+        yield from _of_layer(config, layers)
     yield from tasks.load(config["task"]).contradictions(config, asked_sizes(config))
 
 
@@ -53,19 +53,19 @@ def _of_built_in(config: Mapping[str, Any]) -> Iterator[str]:
         )
     if network["kernel_size"] % 2 == 0:
         yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the map size"
-    if (weights := conv_net_plan.fewest_weights(network, size)) > MOST_WEIGHTS:
+    if (weights := conv_net_layers.fewest_weights(network, size)) > MOST_WEIGHTS:
         yield (
             f"network.channels, network.hidden: the network would have {weights:.1e} weights or more; "
             f"allowed: at most {MOST_WEIGHTS:.0e}"
         )
 
 
-def _of_layer(config: Mapping[str, Any], plan: Plan) -> Iterator[str]:
+def _of_layer(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:
     if (last := config["network"]["channels"][-1]) < 2:
         yield f"network.channels: the last block has {last} channel; allowed: at least 2, so that one can be removed"
         return
-    yield from misfits(config, plan)
-    if pruned_layer(config, plan) in plan.channels.keys() - plan.convolutions.keys():
+    yield from misfits(config, layers)
+    if pruned_layer(config, layers) in layers.channels.keys() - layers.convolutions.keys():
         for name in config["ranking"]["criteria"]:
             if "scale" in criteria.reads(name):
                 yield f"ranking.criteria: {name} needs batch normalisation, and {config['layer']} (layer) has none"

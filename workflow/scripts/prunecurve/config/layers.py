@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prunecurve.model import conv_net_layers as conv_net_plan
+from prunecurve.model import conv_net_layers
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """Which layers can be pruned. It is compared by identity, so that it can be an argument of cached functions."""
+class Layers:
+    """Which layers can be pruned. Compared by identity, so that they can be an argument of cached functions."""
 
     channels: Mapping[str, int]
     """P of each layer that can be pruned, by its module path, in the order of the network."""
@@ -43,21 +43,21 @@ class Plan:
     """The key of the config that sets P of each layer, if there is one."""
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> "Plan | None":
-        """Return the plan of a complete config; None if the network is from outside (network.factory)."""
+    def of(cls, config: Mapping[str, Any]) -> "Layers | None":
+        """Return the layers of the built-in network; None if the network is from outside (network.factory)."""
         network = config["network"]
         if network["factory"]:
             return None
-        convolutions, hidden = conv_net_plan.convolutions(network), conv_net_plan.hidden_layers(network)
+        convolutions, hidden = conv_net_layers.convolutions(network), conv_net_layers.hidden_layers(network)
         channels = convolutions | hidden
-        refused = dict.fromkeys(conv_net_plan.other_modules(network), "is neither a convolution nor a linear layer")
+        refused = dict.fromkeys(conv_net_layers.other_modules(network), "is neither a convolution nor a linear layer")
         return cls(
             channels=channels,
-            backends={layer: conv_net_plan.backend(network, layer) for layer in channels},
+            backends={layer: conv_net_layers.backend(network, layer) for layer in channels},
             convolutions=convolutions,
             last=list(convolutions)[-1],
             refused=refused
-            | {conv_net_plan.output_layer(network): "is the output layer, whose outputs are the classes"},
+            | {conv_net_layers.output_layer(network): "is the output layer, whose outputs are the classes"},
             signed={},
             zero_weights={},
             verified_by={},
@@ -66,8 +66,8 @@ class Plan:
         )
 
     @classmethod
-    def read(cls, rows: Iterable[Mapping[str, str]]) -> "Plan":
-        """Return the plan of a network whose table of layers (layers.csv) has these rows."""
+    def read(cls, rows: Iterable[Mapping[str, str]]) -> "Layers":
+        """Return the layers of a network whose table of layers (layers.csv) has these rows."""
         rows = list(rows)
         kept = [row for row in rows if not row["refused"]]
         convolutions = [row["layer"] for row in rows if row["kind"] == "Conv2d"]

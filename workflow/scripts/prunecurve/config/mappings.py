@@ -1,13 +1,14 @@
 """Nested mappings, as a config is one."""
 
+import functools
 import json
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
-from prunecurve.config.model import Study
-from prunecurve.sections import schema_of
+from prunecurve.config.model import KEYS
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,20 +21,11 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return {**base, **over, **both}
 
 
-def leaves(
-    config: Mapping[str, Any], prefix: str = "", schema: Mapping[str, Any] | None = None
-) -> Iterator[tuple[str, Any]]:
-    """Yield each key that is not a section, with dots between levels, and its value.
-
-    A mapping whose names are the user's, such as network.arguments, is one value.
-    """
-    known = (schema_of(Study) if schema is None else schema)["properties"]
-    for key, value in config.items():
-        part = known.get(key, {})
-        if isinstance(value, Mapping) and "properties" in part:
-            yield from leaves(value, f"{prefix}{key}.", part)
-        else:
-            yield f"{prefix}{key}", value
+def leaves(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield each key of a complete config that is not a section, with dots between levels, and its value."""
+    for key, part in KEYS.items():
+        if "properties" not in part:
+            yield key, functools.reduce(operator.getitem, key.split("."), config)
 
 
 def as_yaml(value: Any) -> str:
