@@ -135,7 +135,12 @@ def test_an_edited_key_of_the_config_trains_nothing_again(changed):
     default = replaced("learning_rate: Real = Field(0.001", "learning_rate: Real = Field(0.002")
     assert changed("prunecurve/training/parameters.py", default) == set()
     assert changed("prunecurve/data/parameters.py", replaced("Number or share of training", "Number of")) == set()
-    assert changed("prunecurve/config/model.py", replaced("dpi: int = Field(300", "dpi: int = Field(200")) == set()
+    assert (
+        changed(
+            "prunecurve/config/model.py", replaced("dpi: NoResult[int] = Field(300", "dpi: NoResult[int] = Field(200")
+        )
+        == set()
+    )
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES.values())))

@@ -14,13 +14,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 
 from prunecurve.naming import REVERSED
 
-# What a change of a key does, declared with it (`json_schema_extra`). A key without such a mark determines results.
-CHANGES_NOTHING = {"change": "none"}
-EXTENDS = {"change": "extends"}
+Item = TypeVar("Item")
+# What a change of a key does is declared with its type; a key without such a mark determines results.
+# No result depends on this key: it says how a study is run, named or drawn.
+NoResult = Annotated[Item, Field(json_schema_extra={"change": "none"})]
+# Values that are added extend a finished study, and replace no result.
+Extends = Annotated[Item, Field(json_schema_extra={"change": "extends"})]
 
 
 def only_for(*tables: str) -> dict[str, Any]:
-    """Return the mark of a key that only these tables of a study depend on, with what is computed from them."""
+    """Return the mark (`json_schema_extra`) of a key that only these tables of a study depend on."""
     return {"tables": list(tables)}
 
 
@@ -55,7 +58,6 @@ def _all_different(values: list) -> list:
     return values
 
 
-Item = TypeVar("Item")
 # A list without equal values.
 Different = Annotated[list[Item], AfterValidator(_all_different), Field(json_schema_extra={"uniqueItems": True})]
 # The parameters of jobs list values as text, and 1 and 1.0 would be two settings: a whole number is written as 1.

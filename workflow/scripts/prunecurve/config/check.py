@@ -62,15 +62,10 @@ def _message(error: Mapping[str, Any], given: Any) -> str:
 
 def _hint(name: str, section: str) -> str:
     """Return which key an unknown key may mean: of this name elsewhere, or of a similar one; or the section's keys."""
-    names = {key.rpartition(".")[2]: key for key in reversed(KEYS)}
-    known = [key.rpartition(".")[2] for key in KEYS if key.rpartition(".")[0] == section]
-    if name in names:
-        return f"did you mean {names[name]}?"
-    if here := difflib.get_close_matches(name, known, n=1):
-        return f"did you mean {f'{section}.{here[0]}'.lstrip('.')}?"
-    if elsewhere := difflib.get_close_matches(name, names, n=1, cutoff=0.8):
-        return f"did you mean {names[elsewhere[0]]}?"
-    return f"allowed keys: {', '.join(known)}"
+    everywhere = {key.rpartition(".")[2]: key for key in reversed(KEYS)}
+    here = {last: key for key in KEYS for head, _, last in [key.rpartition(".")] if head == section}
+    near = difflib.get_close_matches(name, everywhere, 1, 0.8) or difflib.get_close_matches(name, here, 1)
+    return f"did you mean {(everywhere | here)[near[0]]}?" if near else f"allowed keys: {', '.join(here)}"
 
 
 def _shown(value: Any) -> str:

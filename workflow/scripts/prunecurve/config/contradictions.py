@@ -7,17 +7,12 @@ from prunecurve.config.layers import Layers
 from prunecurve.config.resolved import is_built_in, misfits, pruned_layer
 from prunecurve.data import tasks
 from prunecurve.data.checks import asked_sizes
-from prunecurve.model import conv_net_layers
 from prunecurve.model.factory import SEED_IN_PATH, wrong_form
 from prunecurve.ranking import criteria
-
-# 4 GB in float32; training holds several copies.
-MOST_WEIGHTS = 10**9
 
 
 def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the errors of a config, one line each; the first key of a line is to be changed."""
-    yield from _of_preprocess(config)
     yield from _of_plan(config)
     if not is_built_in(config):
         # Its layers are known after a job (rules/common/plan.smk).
@@ -53,17 +48,9 @@ def _of_built_in(config: Mapping[str, Any]) -> Iterator[str]:
         )
     if network["kernel_size"] % 2 == 0:
         yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the map size"
-    if (weights := conv_net_layers.fewest_weights(network, size)) > MOST_WEIGHTS:
-        yield (
-            f"network.channels, network.hidden: the network would have {weights:.1e} weights or more; "
-            f"allowed: at most {MOST_WEIGHTS:.0e}"
-        )
 
 
 def _of_layer(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:
-    if (last := config["network"]["channels"][-1]) < 2:
-        yield f"network.channels: the last block has {last} channel; allowed: at least 2, so that one can be removed"
-        return
     yield from misfits(config, layers)
     if pruned_layer(config, layers) in layers.channels.keys() - layers.convolutions.keys():
         for name in config["ranking"]["criteria"]:
@@ -76,9 +63,3 @@ def _of_plan(config: Mapping[str, Any]) -> Iterator[str]:
     if len(budgets) != 1:
         given = f"{' and '.join(budgets)} are given" if budgets else "no budget is given"
         yield f"plan: {given}; give one of macs, params and tolerance, and null (or nothing) for the others"
-
-
-def _of_preprocess(config: Mapping[str, Any]) -> Iterator[str]:
-    counts = {len(config["preprocess"][key]) for key in ("mean", "std")} - {1}
-    if len(counts) > 1:
-        yield "preprocess: mean and std have different numbers of channels; give one number, or one for each channel"

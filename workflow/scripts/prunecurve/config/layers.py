@@ -1,7 +1,7 @@
 """The layers of a network, as far as the jobs of a study depend on them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prunecurve.model import conv_net_layers
@@ -27,20 +27,14 @@ class Layers:
     refused: Mapping[str, str]
     """Why other layers can't be pruned: the words that follow the layer's name in a message."""
 
-    signed: Mapping[str, str]
+    signed: Mapping[str, str] = field(default_factory=dict)
     """Why nothing can be measured behind an activation at some of the layers, see `PrunableLayer.signed`."""
 
-    zero_weights: Mapping[str, str]
+    zero_weights: Mapping[str, str] = field(default_factory=dict)
     """Why this removal is not possible at some of the layers."""
 
-    verified_by: Mapping[str, str]
+    verified_by: Mapping[str, str] = field(default_factory=dict)
     """How removals from each layer are verified, see verification/confirmed.py; by surgery if a layer is missing."""
-
-    absent: str
-    """The words for a name that is neither in `channels` nor in `refused`."""
-
-    widths: Mapping[str, str]
-    """The key of the config that sets P of each layer, if there is one."""
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Layers | None":
@@ -48,21 +42,14 @@ class Layers:
         network = config["network"]
         if network["factory"]:
             return None
-        convolutions, hidden = conv_net_layers.convolutions(network), conv_net_layers.hidden_layers(network)
-        channels = convolutions | hidden
-        refused = dict.fromkeys(conv_net_layers.other_modules(network), "is neither a convolution nor a linear layer")
+        convolutions = conv_net_layers.convolutions(network)
+        channels = convolutions | conv_net_layers.hidden_layers(network)
         return cls(
             channels=channels,
             backends={layer: conv_net_layers.backend(network, layer) for layer in channels},
             convolutions=convolutions,
             last=list(convolutions)[-1],
-            refused=refused
-            | {conv_net_layers.output_layer(network): "is the output layer, whose outputs are the classes"},
-            signed={},
-            zero_weights={},
-            verified_by={},
-            absent="is not in the network",
-            widths=dict.fromkeys(convolutions, "network.channels") | dict.fromkeys(hidden, "network.hidden"),
+            refused={conv_net_layers.output_layer(network): "is the output layer, whose outputs are the classes"},
         )
 
     @classmethod
@@ -83,8 +70,6 @@ class Layers:
             signed=_column(kept, "signed"),
             zero_weights=_column(kept, "zero_weights"),
             verified_by=_column(kept, "verified_by"),
-            absent="is not a convolution or linear layer of the network",
-            widths={},
         )
 
 

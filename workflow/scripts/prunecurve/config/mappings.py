@@ -1,8 +1,6 @@
 """Nested mappings, as a config is one."""
 
-import functools
 import json
-import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,11 +19,13 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return {**base, **over, **both}
 
 
-def leaves(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield each key of a complete config that is not a section, with dots between levels, and its value."""
-    for key, part in KEYS.items():
-        if "properties" not in part:
-            yield key, functools.reduce(operator.getitem, key.split("."), config)
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each key of a config that is not a section, with dots between levels, and its value."""
+    for name, value in config.items():
+        if "properties" in KEYS[f"{prefix}{name}"]:
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def as_yaml(value: Any) -> str:

@@ -9,7 +9,7 @@ from prunecurve.data.datasets import DATASETS
 from prunecurve.data.parameters import Images, PairsPerImage, Preprocess
 from prunecurve.model.parameters import ModulePath, Network
 from prunecurve.ranking import criteria
-from prunecurve.sections import CHANGES_NOTHING, EXTENDS, Different, Real, Section, keys, only_for, schema_of
+from prunecurve.sections import Different, Extends, NoResult, Real, Section, keys, only_for, schema_of
 from prunecurve.sweep.removal import REMOVALS
 from prunecurve.training.parameters import Training
 
@@ -37,10 +37,10 @@ class Activations(Section):
 class Ranking(Section):
     """Parameters of the rankings, which define the order of removal."""
 
-    criteria: Different[Criterion] = Field(
+    criteria: Extends[Different[Criterion]] = Field(
         ["mean_activation", "conv_abs_mean", "l1_norm", "taylor_activation", "greedy", "random"],
         min_length=1,
-        json_schema_extra=EXTENDS | only_for("curve.csv", "agreement.csv"),
+        json_schema_extra=only_for("curve.csv", "agreement.csv"),
     )
     """The criteria that rank the channels. The figure of the mean feature maps shows the ranks by the first one."""
 
@@ -53,7 +53,7 @@ class Ranking(Section):
     activation and pooling. Used by mean_activation, activation_std, apoz, entropy, hrank and chip.
     conv_abs_mean always uses conv."""
 
-    random_draws: int = Field(2, ge=1, le=1000, json_schema_extra=EXTENDS)
+    random_draws: Extends[int] = Field(2, ge=1, le=1000)
     """Number of random orders per network. The result of random for a network is their mean."""
 
     sampled_pairs: int = Field(1000, ge=1, le=100_000_000)
@@ -77,27 +77,25 @@ class Ranking(Section):
 class Sweep(Section):
     """How channels are removed, and which K are evaluated."""
 
-    removals: Different[Removal] = Field(
-        ["structural"], min_length=1, json_schema_extra=EXTENDS | only_for("curve.csv")
-    )
+    removals: Extends[Different[Removal]] = Field(["structural"], min_length=1, json_schema_extra=only_for("curve.csv"))
     """How channels are removed: structural removes them from the network; zero_weights sets their filters to 0 and
     keeps bias and batch normalisation, as in the reference experiment's code; mean_replacement replaces them by their
     mean map."""
 
-    ks: (
+    ks: Extends[
         Literal["all"]
         | Annotated[int, Field(ge=2, le=65536)]
         | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=65536)]
-    ) = Field("all", json_schema_extra=EXTENDS)
+    ] = "all"
     """The numbers K of removed channels. all means 0 to P−1; a number means so many evenly spread values from 0 to P−1.
     K = 0, the unpruned network, is always evaluated."""
 
-    ks_per_job: int = Field(1, ge=1, le=65536, json_schema_extra=CHANGES_NOTHING)
+    ks_per_job: NoResult[int] = Field(1, ge=1, le=65536)
     """Number of consecutive K that one job evaluates. Fewer jobs need less time in Snakemake, which matters in
     studies with many thousands of evaluations (docs/speed.md). It applies where only linear layers follow the pruned
     layer; for other layers, one job evaluates all K of a ranking."""
 
-    stored_mb: int = Field(4000, ge=0, le=1_000_000_000, json_schema_extra=CHANGES_NOTHING)
+    stored_mb: NoResult[int] = Field(4000, ge=0, le=1_000_000_000)
     """Largest size, in MB, of the stored values of one network, layer and split from which evaluations start. It
     applies where more than linear layers follow the pruned layer. If the values are larger, for example those of an
     early layer at a large image size, each job computes them again from the images, one batch at a time; this costs
@@ -125,12 +123,10 @@ class Sensitivity(Section):
 
     model_config = ConfigDict(json_schema_extra=only_for("sensitivity.csv"))
 
-    criteria: Different[Criterion] = Field(["mean_activation", "l1_norm"], min_length=1, json_schema_extra=EXTENDS)
+    criteria: Extends[Different[Criterion]] = Field(["mean_activation", "l1_norm"], min_length=1)
     """The criteria that rank the channels of every layer."""
 
-    layers: Literal["all"] | Annotated[Different[ModulePath], Field(min_length=1)] = Field(
-        "all", json_schema_extra=EXTENDS
-    )
+    layers: Extends[Literal["all"] | Annotated[Different[ModulePath], Field(min_length=1)]] = "all"
     """The layers, by their names in the network. all means the convolutions; of those whose channels can only be
     removed together (see snakemake layers), the first."""
 
@@ -154,7 +150,7 @@ class Planning(Section):
     criterion: OneRanking = "l1_norm"
     """The criterion that ranks the channels of every layer."""
 
-    random_draws: int = Field(3, ge=1, le=1000, json_schema_extra=EXTENDS)
+    random_draws: Extends[int] = Field(3, ge=1, le=1000)
     """Number of networks per seed in which random channels are removed, as many in each layer as the plan (and as
     uniform ratios) removes. They are the control for the criterion."""
 
@@ -172,15 +168,13 @@ class Planning(Section):
 class Figures(Section):
     """Parameters of the figures."""
 
-    model_config = ConfigDict(json_schema_extra=CHANGES_NOTHING)
-
-    dpi: int = Field(300, ge=50, le=1200)
+    dpi: NoResult[int] = Field(300, ge=50, le=1200)
     """Resolution of the PNG files, in dots per inch."""
 
-    maps_seeds: Literal["all"] | Count = 1
+    maps_seeds: NoResult[Literal["all"] | Count] = 1
     """Of how many networks the mean feature maps are drawn, those of the first seeds; or all."""
 
-    maps_order: Literal["channel", "pruning"] = "channel"
+    maps_order: NoResult[Literal["channel", "pruning"]] = "channel"
     """The order of the mean feature maps: channel, by channel number; pruning, in the order in which the first
     criterion removes the channels."""
 
@@ -198,23 +192,16 @@ class Study(Section):
     """Where the images come from."""
 
     # No control characters and no lone surrogates, because file systems and command lines do not accept all of them.
-    data_dir: str = Field(
-        "data",
-        min_length=1,
-        max_length=4000,
-        pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*(?![\s\S])",
-        json_schema_extra=CHANGES_NOTHING,
+    data_dir: NoResult[str] = Field(
+        "data", min_length=1, max_length=4000, pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*(?![\s\S])"
     )
     """Folder of the data set. mnist, fashion_mnist, kmnist, cifar10 and cifar100 read torchvision's files in it and
     download them into it if they are missing. For image_folder it contains one folder of images per class, or the
     folders train, test and optionally val with one folder per class in each. For arrays it contains images.npy and
     labels.npy, or the folders train, test and optionally val with these two files in each. digits does not use it."""
 
-    dataset_name: str = Field(
-        "",
-        pattern=r"^([A-Za-z0-9][A-Za-z0-9 ._+-]{0,59})?(?![\s\S])",
-        examples=["CIFAR-10"],
-        json_schema_extra=CHANGES_NOTHING,
+    dataset_name: NoResult[str] = Field(
+        "", pattern=r"^([A-Za-z0-9][A-Za-z0-9 ._+-]{0,59})?(?![\s\S])", examples=["CIFAR-10"]
     )
     """Name of the data set in the titles of figures and in tables; left empty, it is the value of dataset. Useful for
     image_folder and arrays."""
@@ -224,25 +211,21 @@ class Study(Section):
     they are of the same class. classes takes single images; the label is the class."""
 
     # results/archive holds the figures of archives, results/logs the logs of freezing.
-    study: str = Field(
-        "",
-        max_length=100,
-        pattern=rf"^(?!(archive|logs)$){NAME}",
-        examples=["mnist", "wide_network"],
-        json_schema_extra=CHANGES_NOTHING,
+    study: NoResult[str] = Field(
+        "", max_length=100, pattern=rf"^(?!(archive|logs)$){NAME}", examples=["mnist", "wide_network"]
     )
     """Name of the study: its results lie in results/STUDY. Left empty, it is the name of the data set. Give a study
     with another network, layer or recipe a name of its own, so that both are kept."""
 
-    overwrite: bool = Field(False, json_schema_extra=CHANGES_NOTHING)
+    overwrite: NoResult[bool] = False
     """Whether a run may replace a finished study in results/STUDY that was made with other settings. If not, the run
     stops before it changes anything and names the settings that differ. Adding seeds, criteria, removals or
     values of K never replaces results."""
 
-    archive: str = Field("", pattern=f"^{NAME}", examples=["mnist"], json_schema_extra=CHANGES_NOTHING)
+    archive: NoResult[str] = Field("", pattern=f"^{NAME}", examples=["mnist"])
     """Name of an archived study in archive/. Its figures are drawn into results/archive/ without running the study. The
     values of all other keys then come from the archive, not from config.yaml. Keys given on the command line must agree
-    with the archive, except figures; ranking.criteria may also list fewer criteria."""
+    with the archive, except those that change no result; ranking.criteria may also list fewer criteria."""
 
     image_size: int = Field(28, ge=4, le=512)
     """Height and width in pixels; every image is resized to this size."""
@@ -252,8 +235,8 @@ class Study(Section):
     they are; an image_folder then has 1 channel if the pixels of all images are grey, else 3. A network that needs 3
     channels, such as one of torchvision with its weights, needs 3 here for grey images."""
 
-    seeds: Different[Annotated[int, Field(ge=0, le=4_294_967_295)]] = Field(
-        [0, 1, 2], min_length=1, max_length=10_000, json_schema_extra=EXTENDS
+    seeds: Extends[Different[Annotated[int, Field(ge=0, le=4_294_967_295)]]] = Field(
+        [0, 1, 2], min_length=1, max_length=10_000
     )
     """One network is trained per seed. The seed also determines its images, pairs, initial weights and batch order."""
 

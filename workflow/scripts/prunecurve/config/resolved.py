@@ -103,7 +103,8 @@ def misfits(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:
     if channels is None:
         yield wrong_layer(layer, layers)
         return
-    of_key = f" ({layers.widths[layer]})" if layer in layers.widths else ""
+    width = "network.channels" if layer in layers.convolutions else "network.hidden"
+    of_key = f" ({width})" if is_built_in(config) else ""
     if channels < 2:
         yield f"layer: {layer} has {channels} channel{of_key}; allowed: at least 2"
         return
@@ -132,4 +133,6 @@ def wrong_layer(layer: str, layers: Layers) -> str:
     if layer in layers.refused:
         return f"layer: {layer} {layers.refused[layer]}; {allowed}"
     near = difflib.get_close_matches(layer, known, n=1)
-    return f"layer: {layer} {layers.absent}; {allowed}" + (f"; did you mean {near[0]}?" if near else "")
+    return f"layer: {layer} is not a convolution or linear layer of the network; {allowed}" + (
+        f"; did you mean {near[0]}?" if near else ""
+    )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from prunecurve.sections import CHANGES_NOTHING, Real, Section
+from prunecurve.sections import NoResult, Real, Section
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -43,7 +43,7 @@ class Recipe(Section):
 class Training(Recipe):
     """Parameters of the training. The best epoch is chosen on the validation inputs only."""
 
-    require: Real = Field(0.55, ge=0, le=1, json_schema_extra=CHANGES_NOTHING)
+    require: NoResult[Real] = Field(0.55, ge=0, le=1)
     """Least balanced accuracy of a network on the validation inputs, for two classes, where a constant answer has 0.5.
     For C classes, where it has 1/C, the threshold is rescaled from [0.5, 1] to [1/C, 1]: 0.55 becomes 0.19 for 10
     classes. The balanced accuracy must also be three standard errors above that of a constant answer. A network
