@@ -2,10 +2,11 @@
 
 from prunecurve.config.archived import of_archive
 from prunecurve.config.check import check
+from prunecurve.config.contradictions import misfits, wrong_layer
 from prunecurve.config.finished import data_settings, replaced, settings, weights_settings
-from prunecurve.config.layers import Layers
+from prunecurve.config.layers import Layers, pruned_layer
 from prunecurve.config.model import KEYS, change_of, keys_of_tables
-from prunecurve.config.resolved import k_batches, ks, misfits, pruned_layer, resolved, sensitivity_layers, wrong_layer
+from prunecurve.config.resolved import k_batches, ks, resolved, sensitivity_layers
 
 __all__ = [
     "KEYS",

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from prunecurve.model import conv_net_layers
-
 
 @dataclass(frozen=True, eq=False)
 class Layers:
@@ -42,14 +40,17 @@ class Layers:
         network = config["network"]
         if network["factory"]:
             return None
-        convolutions = conv_net_layers.convolutions(network)
-        channels = convolutions | conv_net_layers.hidden_layers(network)
+        # The modules of model/conv_net.py, which is not imported here because it imports torch.
+        convolutions = {f"conv{i}": channels for i, channels in enumerate(network["channels"], start=1)}
+        hidden = {f"linear{i}": outputs for i, outputs in enumerate(network["hidden"], start=1)}
+        *earlier, last = convolutions
+        output = f"linear{len(hidden) + 1}"
         return cls(
-            channels=channels,
-            backends={layer: conv_net_layers.backend(network, layer) for layer in channels},
+            channels=convolutions | hidden,
+            backends=dict.fromkeys(earlier, "torch") | dict.fromkeys([last, *hidden], "numpy"),
             convolutions=convolutions,
-            last=list(convolutions)[-1],
-            refused={conv_net_layers.output_layer(network): "is the output layer, whose outputs are the classes"},
+            last=last,
+            refused={output: "is the output layer, whose outputs are the classes"},
         )
 
     @classmethod
@@ -76,3 +77,13 @@ class Layers:
 def _column(rows: Iterable[Mapping[str, str]], name: str) -> dict[str, str]:
     """Return what a column has, by layer. A table of an earlier version lacks it until it is made again."""
     return {row["layer"]: row[name] for row in rows if row.get(name)}
+
+
+def is_built_in(config: Mapping[str, Any]) -> bool:
+    """Return whether the network is the built-in one, whose layers follow from the config."""
+    return not config["network"]["factory"]
+
+
+def pruned_layer(config: Mapping[str, Any], layers: Layers) -> str:
+    """Return the layer whose channels the study removes."""
+    return layers.last if config["layer"] == "last" and layers.last else config["layer"]

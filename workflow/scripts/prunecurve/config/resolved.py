@@ -1,30 +1,15 @@
-"""What follows from a complete config and the layers of its network: values of K and their jobs."""
+"""What follows from a complete config and the layers of its network: layers, values of K and their jobs, settings."""
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from prunecurve.config.layers import Layers
+from prunecurve.config.contradictions import unmeasured
+from prunecurve.config.layers import Layers, is_built_in, pruned_layer
 from prunecurve.config.mappings import leaves
 from prunecurve.data.checks import asked_sizes
 from prunecurve.errors import StudyError
 from prunecurve.model.parameters import BuiltIn, Network
-from prunecurve.naming import REVERSED
-from prunecurve.ranking import criteria
 from prunecurve.training.parameters import Recipe
-
-# Messages name all layers of a small network; for others they name the command that lists them.
-NAMED = 12
-
-
-def is_built_in(config: Mapping[str, Any]) -> bool:
-    """Return whether the network is the built-in one, whose layers follow from the config."""
-    return not config["network"]["factory"]
-
-
-def pruned_layer(config: Mapping[str, Any], layers: Layers) -> str:
-    """Return the layer whose channels the study removes."""
-    return layers.last if config["layer"] == "last" and layers.last else config["layer"]
 
 
 def sensitivity_layers(config: Mapping[str, Any], layers: Layers) -> list[str]:
@@ -34,19 +19,10 @@ def sensitivity_layers(config: Mapping[str, Any], layers: Layers) -> list[str]:
     """
     asked = config["sensitivity"]["layers"]
     chosen = list(layers.convolutions) if asked == "all" else [layer for layer in layers.channels if layer in asked]
-    if wrong := list(_unmeasured(config, "sensitivity", chosen, layers)):
+    if wrong := list(unmeasured(config, "sensitivity", chosen, layers)):
         others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise StudyError(wrong[0] + others)
     return chosen
-
-
-def _unmeasured(config: Mapping[str, Any], section: str, measured: Iterable[str], layers: Layers) -> Iterator[str]:
-    """Yield the errors of the criteria of a section that measure behind an activation where a layer has none."""
-    for name in config[section]["criteria"]:
-        if criteria.point(name.removeprefix(REVERSED), config["ranking"]["measure_at"]) in criteria.AFTER_ACTIVATION:
-            for layer in measured:
-                if layer in layers.signed:
-                    yield f"{section}.criteria: at {layer}, {criteria.needs_activation(name, layers.signed[layer])}"
 
 
 def ks(config: Mapping[str, Any], layer: str, layers: Layers) -> list[int]:
@@ -94,45 +70,3 @@ def resolved(config: Mapping[str, Any], layers: Layers | None = None) -> dict[st
             unused |= {f"training.{name}" for name in Recipe.model_fields}
     values = {key: value for key, value in values.items() if key not in unused}
     return values | {f"images.{split}": size for split, size in asked_sizes(config).items()}
-
-
-def misfits(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:
-    """Yield the errors of the keys `layer`, `sweep` and `ranking.criteria` for these layers, one line each."""
-    layer = pruned_layer(config, layers)
-    channels = layers.channels.get(layer)
-    if channels is None:
-        yield wrong_layer(layer, layers)
-        return
-    width = "network.channels" if layer in layers.convolutions else "network.hidden"
-    of_key = f" ({width})" if is_built_in(config) else ""
-    if channels < 2:
-        yield f"layer: {layer} has {channels} channel{of_key}; allowed: at least 2"
-        return
-    for name in [] if config["sensitivity"]["layers"] == "all" else config["sensitivity"]["layers"]:
-        if name not in layers.channels:
-            yield wrong_layer(name, layers).replace("layer: ", "sensitivity.layers: ", 1)
-    yield from _unmeasured(config, "ranking", [layer], layers)
-    if layer in layers.zero_weights and "zero_weights" in config["sweep"]["removals"]:
-        yield f"sweep.removals: zero_weights is not possible at {layer}: {layers.zero_weights[layer]}; leave it out"
-    asked = config["sweep"]["ks"]
-    for k in asked if isinstance(asked, list) else []:
-        if not 0 <= k < channels:
-            yield (
-                f"sweep.ks: K = {k} is out of range; allowed: 0 to {channels - 1}, "
-                f"because {layer} has {channels} channels{of_key}"
-            )
-
-
-def wrong_layer(layer: str, layers: Layers) -> str:
-    """Return the error for a layer that can't be pruned."""
-    known = list(layers.channels)
-    names = ", ".join(known) if len(known) <= NAMED else f"one of {len(known)} layers (snakemake layers lists them)"
-    if layer == "last":
-        return f"layer: last stands for the last convolution, and the network has none; allowed: {names or 'none'}"
-    allowed = f"allowed: last, {names}" if layers.last in layers.channels else f"allowed: {names or 'none'}"
-    if layer in layers.refused:
-        return f"layer: {layer} {layers.refused[layer]}; {allowed}"
-    near = difflib.get_close_matches(layer, known, n=1)
-    return f"layer: {layer} is not a convolution or linear layer of the network; {allowed}" + (
-        f"; did you mean {near[0]}?" if near else ""
-    )

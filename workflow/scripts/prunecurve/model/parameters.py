@@ -29,9 +29,10 @@ def _typed(value: Any) -> Any:
     if isinstance(value, list):
         return [_typed(each) for each in value]
     try:
-        return json.loads(value, parse_constant=str) if isinstance(value, str) else value
+        typed = json.loads(value, parse_constant=str) if isinstance(value, str) else value
     except ValueError:
         return value
+    return value if isinstance(typed, str | list | dict) else typed
 
 
 ModulePath = Annotated[
@@ -76,8 +77,7 @@ class Network(BuiltIn):
 
     arguments: Annotated[dict[str, JsonValue], BeforeValidator(_typed)] = Field({})
     """The arguments that network.factory is called with, by name. The values are numbers, texts, true, false, null,
-    lists and mappings; a text that reads as a number, true, false or null becomes one, unless it is in two pairs of
-    quotes: '"10"'."""
+    lists and mappings. A text that reads as a number, true, false or null becomes one."""
 
     weights: str = Field("", max_length=4000, pattern=TEXT, examples=["weights.pt", "weights_{seed}.pt"])
     """File with the weights (state dict) of the network of network.factory. Nothing is trained then. The path may
