@@ -15,7 +15,7 @@ from prunecurve.model.gradients import safe_gradients
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import prepare_torch
-from prunecurve.model.parameters import Recipe
+from prunecurve.training.parameters import Recipe
 from prunecurve.training.training import train
 from prunecurve.verification.surgery import counted
 from torch import nn

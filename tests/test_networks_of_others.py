@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from prunecurve.config import layers as layers_of
-from prunecurve.config.resolved import misfits, sensitivity_layers
+from prunecurve.config import misfits, sensitivity_layers
 from prunecurve.data.batches import Split
 from prunecurve.data.torchvision_operators import with_torchvision
 from prunecurve.errors import StudyError
@@ -119,21 +119,25 @@ def test_behind_several_branches_all_first_activations_are_measured(tmp_path):
     assert load_array(tmp_path / "maps.npy").shape == (20, 4, 8, 8)
 
 
-def plan_with(rows: list[dict[str, object]]) -> layers_of.Plan:
-    return layers_of.Plan.read([{name: str(value) for name, value in row.items()} for row in rows])
+def layers_with(rows: list[dict[str, object]]) -> layers_of.Layers:
+    return layers_of.Layers.read([{name: str(value) for name, value in row.items()} for row in rows])
 
 
 def test_criteria_of_activations_are_refused_before_anything_is_trained():
-    config = {"layer": "conv", "ranking": {"criteria": ["reversed-mean_activation", "l1_norm"], "measure_at": "relu"}}
+    config = {
+        "layer": "conv",
+        "network": {"factory": "a.py:f"},
+        "ranking": {"criteria": ["reversed-mean_activation", "l1_norm"], "measure_at": "relu"},
+    }
     config |= {"sensitivity": {"layers": "all", "criteria": ["apoz"]}, "sweep": {"ks": "all", "removals": []}}
-    found = plan_with(layer_table(signed(), SHAPE))
+    found = layers_with(layer_table(signed(), SHAPE))
     (line,) = misfits(config, found)
     assert line.startswith("ranking.criteria: at conv, reversed-mean_activation measures behind an activation, but")
     with pytest.raises(StudyError, match=r"sensitivity.criteria: at conv, apoz measures behind an activation"):
         sensitivity_layers(config, found)
     config["ranking"]["measure_at"] = "bn"
     assert list(misfits(config, found)) == [] and sensitivity_layers(config, found) == ["conv"]
-    assert list(misfits(config, plan_with(layer_table(dense(), SHAPE)))) == []
+    assert list(misfits(config, layers_with(layer_table(dense(), SHAPE)))) == []
 
 
 def masked() -> Network:
@@ -148,9 +152,14 @@ def test_zero_weights_is_refused_where_a_mask_scales_what_they_leave():
     assert {row["layer"]: row["zero_weights"] for row in rows if not row["refused"]} == {
         "conv": "what a filter of zeros leaves depends on the input"
     }
-    config = {"layer": "conv", "ranking": {"criteria": [], "measure_at": "relu"}, "sensitivity": {"layers": "all"}}
+    config = {
+        "layer": "conv",
+        "network": {"factory": "a.py:f"},
+        "ranking": {"criteria": [], "measure_at": "relu"},
+        "sensitivity": {"layers": "all"},
+    }
     for removals, errors in ((["structural"], 0), (["structural", "zero_weights"], 1)):
-        assert len(list(misfits(config | {"sweep": {"ks": "all", "removals": removals}}, plan_with(rows)))) == errors
+        assert len(list(misfits(config | {"sweep": {"ks": "all", "removals": removals}}, layers_with(rows)))) == errors
     assert not PrunableLayer(dense(), "conv", SHAPE).zero_filter_varies()
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from conftest import TINY, Study, random_network
 from prunecurve.config import (
-    Plan,
+    Layers,
     check,
     k_batches,
     ks,
@@ -43,20 +43,20 @@ def table(**replacing) -> list[dict[str, str]]:
 
 
 def messages(config: dict, rows: list[dict[str, str]]) -> list[str]:
-    return list(misfits(check({"network": OUTSIDE} | config), Plan.read(rows)))
+    return list(misfits(check({"network": OUTSIDE} | config), Layers.read(rows)))
 
 
-# ---- plans
+# ---- layers
 
 
-def test_the_plan_of_the_config_and_of_the_table_are_the_same():
+def test_the_layers_of_the_config_and_of_the_table_are_the_same():
     config = check({"network": NETWORK, "sweep": {"ks": [7, 2], "ks_per_job": 2}})
     architecture = Architecture(in_channels=2, image_size=28, **NETWORK)
     rows = layer_table(random_network(architecture, 0), [2, 28, 28])
-    built_in = Plan.of(config)
-    read = Plan.read([{name: as_text(value) for name, value in row.items()} for row in rows])
+    built_in = Layers.of(config)
+    read = Layers.read([{name: as_text(value) for name, value in row.items()} for row in rows])
     for name in ("channels", "backends", "convolutions"):
-        values = [getattr(plan, name) for plan in (built_in, read)]
+        values = [getattr(layers, name) for layers in (built_in, read)]
         assert list(values[0].items()) == list(values[1].items()), name
     assert read.last == built_in.last == "conv3"
     assert list(read.refused) == ["linear3"]
@@ -66,21 +66,21 @@ def test_the_plan_of_the_config_and_of_the_table_are_the_same():
 
 
 def test_layers_of_a_table():
-    plan, config = Plan.read(table()), check({"network": OUTSIDE, "sweep": {"ks": [2, 7]}})
-    assert plan.channels == {"conv1": 8, "block.0": 8, "block.1.conv": 6}
-    assert plan.convolutions == {"conv1": 8, "block.1.conv": 6}, "the first of each group"
-    assert pruned_layer(config, plan) == "block.1.conv"
-    assert pruned_layer(check({"network": OUTSIDE, "layer": "block.0"}), plan) == "block.0"
-    assert ks(check({"network": OUTSIDE}), "block.1.conv", plan) == list(range(6))
-    assert k_batches(config, "block.0", plan) == {"0-7": [0, 2, 7]}, "in torch, all K are one job"
-    assert Plan.read(table(conv1="frozen")).convolutions == {"block.0": 8, "block.1.conv": 6}
+    layers, config = Layers.read(table()), check({"network": OUTSIDE, "sweep": {"ks": [2, 7]}})
+    assert layers.channels == {"conv1": 8, "block.0": 8, "block.1.conv": 6}
+    assert layers.convolutions == {"conv1": 8, "block.1.conv": 6}, "the first of each group"
+    assert pruned_layer(config, layers) == "block.1.conv"
+    assert pruned_layer(check({"network": OUTSIDE, "layer": "block.0"}), layers) == "block.0"
+    assert ks(check({"network": OUTSIDE}), "block.1.conv", layers) == list(range(6))
+    assert k_batches(config, "block.0", layers) == {"0-7": [0, 2, 7]}, "in torch, all K are one job"
+    assert Layers.read(table(conv1="frozen")).convolutions == {"block.0": 8, "block.1.conv": 6}
 
 
 def test_the_layers_of_the_sensitivity_are_in_the_order_of_the_network():
-    plan = Plan.read(table())
-    assert sensitivity_layers(check({"network": OUTSIDE}), plan) == ["conv1", "block.1.conv"]
+    layers = Layers.read(table())
+    assert sensitivity_layers(check({"network": OUTSIDE}), layers) == ["conv1", "block.1.conv"]
     chosen = {"network": OUTSIDE, "sensitivity": {"layers": ["block.1.conv", "block.0"]}}
-    assert sensitivity_layers(check(chosen), plan) == ["block.0", "block.1.conv"]
+    assert sensitivity_layers(check(chosen), layers) == ["block.0", "block.1.conv"]
     wrong = messages({"sensitivity": {"layers": ["block.0", "fc"]}}, table())
     assert wrong == [
         "sensitivity.layers: fc can't be pruned: its channels reach the output of the network; "
@@ -90,10 +90,10 @@ def test_the_layers_of_the_sensitivity_are_in_the_order_of_the_network():
 
 def test_the_layers_of_a_network_from_outside_are_not_in_the_config():
     config = check({"network": OUTSIDE, "layer": "block.0", "sweep": {"ks": [99]}})
-    assert Plan.of(config) is None
+    assert Layers.of(config) is None
     assert (resolved(config)["layer"], resolved(config)["sweep.ks"]) == ("block.0", [99])
     config = check({"network": OUTSIDE, "sweep": {"ks": [3, 2, 1, 4, 5]}})
-    lines = settings(config, Plan.read(table()))
+    lines = settings(config, Layers.read(table()))
     assert (lines["layer"], lines["sweep.ks"]) == ("layer: block.1.conv", "sweep.ks: all")
 
 
@@ -147,17 +147,17 @@ def test_errors_of_the_keys_that_depend_on_layers(config, rows, message):
 
 
 def test_a_finished_study_is_compared_as_far_as_the_layers_are_known():
-    plan = Plan.read(table())
+    layers = Layers.read(table())
 
-    def lines(asked: dict, known: Plan | None) -> list[str]:
+    def lines(asked: dict, known: Layers | None) -> list[str]:
         return replaced(
-            settings(check({"network": OUTSIDE}), plan).values(), check({"network": OUTSIDE} | asked), [], known
+            settings(check({"network": OUTSIDE}), layers).values(), check({"network": OUTSIDE} | asked), [], known
         )
 
-    assert lines({}, plan) == lines({}, None) == []
+    assert lines({}, layers) == lines({}, None) == []
     assert lines({"layer": "conv1"}, None) == ["layer: block.1.conv; asked for: conv1"]
     fewer = {"sweep": {"ks": [2]}}
-    assert lines(fewer, plan) == ["sweep.ks: all; asked for: [0, 2]"]
+    assert lines(fewer, layers) == ["sweep.ks: all; asked for: [0, 2]"]
     assert lines(fewer, None) == []
     assert lines({"training": {"epochs": 3}}, None) == ["training.epochs: 8; asked for: 3"]
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from prunecurve.ranking import criteria
 from prunecurve import provenance
 from prunecurve.data import tasks
-from prunecurve.config import check, data_settings, keys, replaced, settings
+from prunecurve.config import KEYS, change_of, check, data_settings, replaced, settings
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, read_rows, save_array, settings_of, write_rows, write_table
 from prunecurve.provenance import SEPARATOR
@@ -129,7 +129,7 @@ def test_the_settings_of_a_config_are_its_keys_resolved():
     assert settings(every)["sweep.ks"] == settings(check({}))["sweep.ks"] == "sweep.ks: all"
     # Those of a user's network have no effect on the built-in one.
     users = {"network.arguments", "network.weights", "network.leaf_modules"}
-    assert set(lines) == {key for key, sub in keys() if "properties" not in sub} - users
+    assert set(lines) == {key for key in KEYS if "properties" not in KEYS[key] and change_of(key) != "none"} - users
 
 
 @pytest.mark.parametrize(
@@ -193,26 +193,13 @@ def test_other_images_replace_a_finished_study():
     assert replaced([], config, data_settings("ab")) == [], "there is no finished study"
 
 
-# How a study is run, named and drawn, not what its results are. The column `dataset` has the name of the data set.
-NOT_CARRIED = {
-    "dataset_name",
-    "study",
-    "overwrite",
-    "archive",
-    "data_dir",
-    "training.require",
-    "sweep.ks_per_job",
-    "sweep.stored_mb",
-}
-
-
 def test_every_key_that_changes_a_result_is_carried_by_it():
     rules = "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").rglob("*.smk"))
     calls = re.findall(r"settings_of\(([^()]*(?:\([^()]*\)[^()]*)*)\)", rules)
     named = {word for call in calls for word in re.findall(r'"([a-z_.]+)"', call)} | {"seeds", "images"}
     named |= {key for name in tasks.names() for key in tasks.load(name).KEYS}
     named |= {f"ranking.{key}" for name in criteria.names() for key in criteria.parameters(name)}
-    for key, sub in keys():
-        if "properties" not in sub and not key.startswith("figures.") and key not in NOT_CARRIED:
+    for key, sub in KEYS.items():
+        if "properties" not in sub and change_of(key) != "none":
             sections = {key.rsplit(".", places)[0] for places in range(3)}
             assert sections & named, f"{key}: no rule names it in settings_of(...)"

@@ -132,10 +132,15 @@ def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
 
 def test_an_edited_key_of_the_config_trains_nothing_again(changed):
     """Jobs get the values as parameters; defaults, bounds and descriptions are not part of the digest."""
-    default = replaced("learning_rate: float = Field(0.001", "learning_rate: float = Field(0.002")
-    assert changed("prunecurve/model/parameters.py", default) == set()
+    default = replaced("learning_rate: Real = Field(0.001", "learning_rate: Real = Field(0.002")
+    assert changed("prunecurve/training/parameters.py", default) == set()
     assert changed("prunecurve/data/parameters.py", replaced("Number or share of training", "Number of")) == set()
-    assert changed("prunecurve/config/model.py", replaced("dpi: int = Field(300", "dpi: int = Field(200")) == set()
+    assert (
+        changed(
+            "prunecurve/config/model.py", replaced("dpi: NoResult[int] = Field(300", "dpi: NoResult[int] = Field(200")
+        )
+        == set()
+    )
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES.values())))
@@ -224,6 +229,7 @@ def test_modules_that_only_read_and_write_are_listed_and_count_by_their_format(c
         "provenance.py",
         "sections.py",
         "settings.py",
+        "training/parameters.py",
     } == NOT_COMPUTED_WITH
     for name in NOT_COMPUTED_WITH:
         assert (SCRIPTS / "prunecurve" / name).is_file()

@@ -862,7 +862,7 @@ def test_own_colour_images_through_all_steps(tmp_path):
         + "dataset: image_folder\nimage_size: 16\npairs_per_image: {same: 1, different: 3}\n"
         + "sweep: {removals: [structural, mean_replacement], ks: [2, 5], ks_per_job: 8}\n",
     )
-    # Snakemake would make 12 of this name.
+    # Without the tag, Snakemake makes 12 of this name.
     (tmp_path / "photos").rename(study.folder / "1_2")
     files = (
         "curve.csv",
@@ -871,7 +871,7 @@ def test_own_colour_images_through_all_steps(tmp_path):
         "figures/mean_feature_maps_conv3_seed0.png",
     )
     files = [f"results/image_folder/{name}" for name in files]
-    study.run(*files, "--config", "data_dir=1_2")
+    study.run(*files, "--config", "data_dir=!!str 1_2")
     results = study.folder / "results" / "image_folder"
     table = rows(results / "curve.csv")
     assert [(row["removal"], row["k"]) for row in table] == [

@@ -9,7 +9,7 @@ import reference
 from measuring import Row, alternating, at_least, compared, cores
 from prunecurve.data.batches import Split
 from prunecurve.model.network_file import load_model, prepare_torch
-from prunecurve.model.parameters import Precision, Recipe
+from prunecurve.training.parameters import Precision, Recipe
 from prunecurve.training.training import train
 from study import Study
 

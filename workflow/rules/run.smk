@@ -29,13 +29,7 @@ def replaced_settings(known):
 
 # The keys that one table depends on, with what is computed from it, and no file of a network. A run that does not write
 # the table replaces nothing of them.
-OF_TABLE = {
-    "curve.csv": ("layer: ", "ranking.criteria: ", "sweep.removals: "),
-    "agreement.csv": ("layer: ", "ranking.criteria: "),
-    "channels.csv": ("layer: ",),
-    "sensitivity.csv": ("sensitivity.",),
-    "plan.csv": ("plan.",),
-}
+OF_TABLE = {name: tuple(f"{key}{SEPARATOR}" for key in keys) for name, keys in keys_of_tables().items()}
 
 
 def is_of_a_table(line):

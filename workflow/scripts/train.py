@@ -9,10 +9,11 @@ from prunecurve.files import load_array, write_rows
 from prunecurve.model.conv_net import Architecture
 from prunecurve.model.model_file import add_factory, model_file
 from prunecurve.model.network_file import initial_seed, prepare_torch, save_model
-from prunecurve.model.parameters import BuiltIn, Recipe
+from prunecurve.model.parameters import BuiltIn
 from prunecurve.settings import add_fields, fields_of
 from prunecurve.training.history import named_recall
 from prunecurve.training.learned import kept_epoch, require_learned
+from prunecurve.training.parameters import Recipe
 from prunecurve.training.training import train
 
 

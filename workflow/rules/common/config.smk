@@ -33,13 +33,13 @@ from prunecurve import figures
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.config import (
-    Plan,
+    Layers,
     check,
     data_settings,
     k_batches,
+    keys_of_tables,
     misfits,
     of_archive,
-    original_text,
     pruned_layer,
     replaced,
     resolved,
@@ -82,12 +82,6 @@ def archive_folder(name):
     return PROJECT / path if not os.path.isdir(own) and os.path.isdir(PROJECT / path) else Path(own)
 
 
-def as_written(config, files):
-    """Return the config with the text that the user wrote on the command line or in the config files."""
-    given = workflow.config_settings
-    return original_text(config, given.config_args or [], given.config, [*files, *given.configfiles])
-
-
 def content_of_data(needed):
     """Return the fingerprint of the data set, and check it against the config.
 
@@ -105,13 +99,12 @@ def content_of_data(needed):
 
 
 try:
-    config = check(as_written(config, workflow.configfiles))
+    config = check(config)
     # The folder of the frozen study whose figures are drawn, or None.
     ARCHIVE = archive_folder(config["archive"]) if config["archive"] else None
     if ARCHIVE:
         MANIFEST = archive.checked(ARCHIVE)
-        asked = as_written(workflow.config_settings.overwrite_config, [])
-        config = of_archive(MANIFEST["config"], asked)
+        config = of_archive(MANIFEST["config"], workflow.config_settings.overwrite_config)
     DATA_DIR = os.path.expanduser(config["data_dir"])
     DATA_CONTENT = content_of_data(needed=not ARCHIVE or "data_dir" in workflow.config_settings.overwrite_config)
 except StudyError as error:

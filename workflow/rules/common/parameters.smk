@@ -47,9 +47,7 @@ def settings_of(*keys):
     They are stored in the outputs. Freezing an archive compares them with the config.
     """
     lines = all_settings(plan()) if {"layer", "sweep.ks"} & set(keys) else all_settings()
-    # A network that reaches the requirement is the same with any other.
-    carried = (key for key in lines if key != "training.require")
-    return [lines[key] for key in carried if any(key == k or key.startswith(f"{k}.") for k in keys)]
+    return [lines[key] for key in lines if any(key == k or key.startswith(f"{k}.") for k in keys)]
 
 
 def setting_of_seeds(study):

@@ -3,8 +3,8 @@
 
 from snakemake.exceptions import IncompleteCheckpointException
 
-# The plan of the built-in network, or None.
-BUILT_IN = Plan.of(config)
+# The layers of the built-in network, or None.
+BUILT_IN = Layers.of(config)
 # Whether jobs wait for the checkpoint. A job in a process of its own was planned after it and reads the table.
 BY_CHECKPOINT = BUILT_IN is None and workflow.is_main_process
 LAYER_TABLE, LAYER_TEXT = "results/{study}/layers.csv", "results/{study}/layers.txt"
@@ -51,7 +51,7 @@ def table_of_layers():
 
 @functools.cache
 def _table(path, changed):
-    return Plan.read(read_rows(path))
+    return Layers.read(read_rows(path))
 
 
 def known_misfits():

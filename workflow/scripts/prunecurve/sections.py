@@ -6,32 +6,62 @@ classes. They are declared where their values are used (`model/parameters.py`), 
 """
 
 import functools
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, field_validator
 
 from prunecurve.naming import REVERSED
 
+Item = TypeVar("Item")
+# What a change of a key does is declared with its type; a key without such a mark determines results.
+# No result depends on this key: it says how a study is run, named or drawn.
+NoResult = Annotated[Item, Field(json_schema_extra={"change": "none"})]
+# Values that are added extend a finished study, and replace no result.
+Extends = Annotated[Item, Field(json_schema_extra={"change": "extends"})]
+
+
+def only_for(*tables: str) -> dict[str, Any]:
+    """Return the mark (`json_schema_extra`) of a key that only these tables of a study depend on."""
+    return {"tables": list(tables)}
+
 
 class Section(BaseModel):
-    """A section of the config. Its values are immutable and of the declared types: no text, and no 1 for true."""
+    """A section of the config. Its values are immutable and of the declared types.
+
+    Snakemake passes nested values of a `--config` option as text, and YAML reads 1e-3 as text: pydantic converts text
+    to the declared type, and a number to text where a text is declared (`--config study=2024`).
+    """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, regex_engine="python-re"
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        regex_engine="python-re",
+        coerce_numbers_to_str=True,
+        allow_inf_nan=False,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """Return the text of a Boolean, which is not the number 1, and of a date, which YAML makes of 2024-01-01."""
+        if isinstance(value, list):
+            return [cls._as_text(item) for item in value]
+        return str(value).lower() if isinstance(value, bool | date) else value
 
 
 def _all_different(values: list) -> list:
     if len(set(values)) < len(values):
-        raise ValueError("two values are equal")
+        raise ValueError(f"{next(value for value in values if values.count(value) > 1)} is listed twice")
     return values
 
 
-Item = TypeVar("Item")
 # A list without equal values.
 Different = Annotated[list[Item], AfterValidator(_all_different), Field(json_schema_extra={"uniqueItems": True})]
+# The parameters of jobs list values as text, and 1 and 1.0 would be two settings: a whole number is written as 1.
+Real = Annotated[float, PlainSerializer(lambda value: int(value) if value == int(value) else value)]
 
 
 @functools.cache
@@ -58,59 +88,15 @@ def _complete(part: Any, sections: Mapping[str, Any]) -> Any:
     return kept
 
 
-def parsed(schema: Mapping[str, Any], given: Any) -> Any:
-    """Return a copy of the given value, in which text is converted to a number or a Boolean if the schema requires one.
+def keys(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield all keys of a schema with dots between levels (`training.epochs`), each with its part of the schema.
 
-    Snakemake passes nested values of a `--config` option as text, YAML reads 1e-3 as text, and options of a script are
-    text. 6000.0 becomes 6000 if the schema requires an integer.
+    A section comes before its keys; its part has `properties`. The mark of a section holds for its keys.
     """
-    if isinstance(given, Mapping):
-        if is_free(schema):
-            return {name: _with_numbers(value) for name, value in given.items()}
-        known = schema.get("properties", {})
-        return {name: parsed(known.get(name, {}), value) for name, value in given.items()}
-    choices = schema.get("anyOf", [schema])
-    for choice in choices:
-        if isinstance(given, list) and "items" in choice:
-            return [parsed(choice["items"], value) for value in given]
-    kinds = {choice.get("type") for choice in choices}
-    if "null" in kinds and given in ("null", "None"):
-        return None
-    if isinstance(given, str) and "boolean" in kinds:
-        return {"true": True, "false": False}.get(given.lower(), given)
-    if isinstance(given, str) and kinds & {"integer", "number"}:
-        given = _number(given)
-    if "integer" in kinds and isinstance(given, float) and given.is_integer():
-        return int(given)
-    # `--config study=2024`: Snakemake makes a number of it.
-    if kinds == {"string"} and "enum" not in schema and isinstance(given, int | float) and not isinstance(given, bool):
-        return str(given) if abs(given) < 1e15 else given
-    return given
-
-
-def is_free(schema: Mapping[str, Any]) -> bool:
-    """Return whether a part of a schema is a mapping whose names are the user's, such as network.arguments."""
-    return schema.get("type") == "object" and "properties" not in schema
-
-
-def _with_numbers(value: Any) -> Any:
-    """Return a value of a free mapping, with numbers such as 1e-3 in place of the text that YAML reads."""
-    if isinstance(value, Mapping):
-        return {name: _with_numbers(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_with_numbers(each) for each in value]
-    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", value):
-        return float(value)
-    return value
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    mark = {name: schema[name] for name in ("change", "tables") if name in schema}
+    for name, part in schema.get("properties", {}).items():
+        yield f"{prefix}{name}", mark | part
+        yield from keys(mark | part, f"{prefix}{name}.")
 
 
 def describe(schema: Mapping[str, Any]) -> str:
@@ -126,9 +112,8 @@ def describe(schema: Mapping[str, Any]) -> str:
         return str(schema["const"])
     if schema.get("type") == "array":
         return _describe_list(schema)
-    named = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}
-    named["null"] = "null"
-    words = named.get(schema.get("type", ""), "a mapping of keys to values")
+    names = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}
+    words = (names | {"null": "null"}).get(schema.get("type", ""), "a mapping of keys to values")
     if "minLength" in schema:
         words = f"{words}, not empty"
     if "maxLength" in schema:

@@ -1,12 +1,12 @@
 """Command-line options from a section of the config, which declares the name, type and help text of each key."""
 
 import argparse
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from prunecurve.sections import Section, describe, parsed, schema_of
+from prunecurve.sections import Section, describe, schema_of
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -22,7 +22,7 @@ def add_fields(to: argparse.ArgumentParser, section: type[Section], leave_out: t
         several = schema.get("type") == "array"
         to.add_argument(
             f"--{name.replace('_', '-')}",
-            type=_reader(section, name, schema["items"] if several else schema, several),
+            type=_reader(section, name, several),
             nargs=("+" if "minItems" in schema else "*") if several else None,
             required="default" not in schema,
             default=schema.get("default"),
@@ -30,25 +30,20 @@ def add_fields(to: argparse.ArgumentParser, section: type[Section], leave_out: t
         )
 
 
-def _reader(section: type[Section], name: str, schema: Mapping[str, Any], several: bool) -> Callable[[str], Any]:
+def _reader(section: type[Section], name: str, several: bool) -> Callable[[str], Any]:
     """Return the function that converts the text of an option, or of one of several values, to the key's type."""
+    field, schema = section.model_fields[name], schema_of(section)["properties"][name]
+    # At least one argument beside the type is required; pydantic ignores the name.
+    kind = TypeAdapter(Annotated[field.annotation, name, *field.metadata], config=section.model_config)
 
     def read(text: str) -> Any:
-        value = parsed(schema, text)
-        if not _allowed(section, name, [value] if several else value):
-            raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: {describe(schema)}")
-        return value
+        try:
+            return kind.validate_python([text])[0] if several else kind.validate_python(text)
+        except ValidationError:
+            allowed = describe(schema["items"] if several else schema)
+            raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: {allowed}") from None
 
     return read
-
-
-def _allowed(section: type[Section], name: str, value: Any) -> bool:
-    try:
-        section.model_validate({name: value})
-    except ValidationError as error:
-        # Other keys may be missing.
-        return all(wrong["loc"][0] != name for wrong in error.errors())
-    return True
 
 
 def fields_of(section: type[AnySection], arguments: argparse.Namespace, **more: object) -> AnySection:

@@ -33,6 +33,7 @@ NOT_COMPUTED_WITH = frozenset(
         "provenance.py",
         "sections.py",
         "settings.py",
+        "training/parameters.py",
     }
 )
 FORMAT = "FORMAT"

@@ -1,22 +1,24 @@
 """The config of a study: its keys (`model.py`), the check of given values, and what follows from them."""
 
 from prunecurve.config.archived import of_archive
-from prunecurve.config.check import check, keys
+from prunecurve.config.check import check
+from prunecurve.config.contradictions import misfits, wrong_layer
 from prunecurve.config.finished import data_settings, replaced, settings, weights_settings
-from prunecurve.config.layers import Plan
-from prunecurve.config.original import original_text
-from prunecurve.config.resolved import k_batches, ks, misfits, pruned_layer, resolved, sensitivity_layers, wrong_layer
+from prunecurve.config.layers import Layers, pruned_layer
+from prunecurve.config.model import KEYS, change_of, keys_of_tables
+from prunecurve.config.resolved import k_batches, ks, resolved, sensitivity_layers
 
 __all__ = [
-    "Plan",
+    "KEYS",
+    "Layers",
+    "change_of",
     "check",
     "data_settings",
     "k_batches",
-    "keys",
+    "keys_of_tables",
     "ks",
     "misfits",
     "of_archive",
-    "original_text",
     "pruned_layer",
     "replaced",
     "resolved",

@@ -5,22 +5,9 @@ from typing import Any
 
 from prunecurve.config.check import check
 from prunecurve.config.mappings import as_yaml, leaves, merged
+from prunecurve.config.model import change_of
 from prunecurve.data.checks import asked_sizes
 from prunecurve.errors import StudyError
-
-# Keys that say how a study is run and drawn, not what it computes: they may differ from the archive's values.
-NOT_FROZEN = (
-    "study",
-    "overwrite",
-    "archive",
-    "data_dir",
-    "activations.",
-    "training.require",
-    "sweep.ks_per_job",
-    "sweep.stored_mb",
-    "verification.",
-    "figures.",
-)
 
 
 def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +26,7 @@ def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str,
     for (key, has), (_, wants) in zip(_values(held), _values(wanted)):
         # Criteria may be left out, but not the first: the archive has the maps' order and the shapes of the first only.
         fewer = key == "ranking.criteria" and set(wants) <= set(has) and wants[0] == has[0]
-        if wants != has and not fewer and not key.startswith(NOT_FROZEN):
+        if wants != has and not fewer and change_of(key) != "none":
             wrong.append(f"  {key}: asked for: {as_yaml(wants)}; the archive holds: {as_yaml(has)}")
     if wrong:
         raise StudyError(
@@ -59,9 +46,6 @@ def converted(frozen: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Before, `images` had a mapping of sizes for each data set: `images: {mnist: {train: 6000, …}, digits: {…}}`.
     """
-    images = frozen.get("images")
-    if not isinstance(images, Mapping):
-        return frozen
+    images = frozen["images"]
     single = {key: value for key, value in images.items() if not isinstance(value, Mapping)}
-    sizes = images.get(frozen.get("dataset"))
-    return {**frozen, "images": {**single, **(sizes if isinstance(sizes, Mapping) else {})}}
+    return {**frozen, "images": single | images.get(frozen["dataset"], {})}

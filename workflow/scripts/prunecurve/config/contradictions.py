@@ -1,31 +1,28 @@
 """Errors in a config that concern several keys, whose single values are allowed."""
 
-from collections.abc import Iterator, Mapping
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from prunecurve.config.layers import Plan
-from prunecurve.config.resolved import is_built_in, misfits, pruned_layer
+from prunecurve.config.layers import Layers, is_built_in, pruned_layer
 from prunecurve.data import tasks
 from prunecurve.data.checks import asked_sizes
-from prunecurve.model import conv_net_layers as conv_net_plan
 from prunecurve.model.factory import SEED_IN_PATH, wrong_form
+from prunecurve.naming import REVERSED
 from prunecurve.ranking import criteria
 
-# 4 GB in float32; training holds several copies.
-MOST_WEIGHTS = 10**9
+# Messages name all layers of a small network; for others they name the command that lists them.
+NAMED = 12
 
 
 def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the errors of a config, one line each; the first key of a line is to be changed."""
-    yield from _of_preprocess(config)
     yield from _of_plan(config)
     if not is_built_in(config):
         # Its layers are known after a job (rules/common/plan.smk).
         yield from _of_users_network(config)
     else:
-        plan = Plan.of(config)
-        yield from _of_built_in(config)
-        yield from _of_layer(config, plan)
+        yield from _of_built_in(config, Layers.of(config))
     yield from tasks.load(config["task"]).contradictions(config, asked_sizes(config))
 
 
@@ -40,7 +37,7 @@ def _of_users_network(config: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _of_built_in(config: Mapping[str, Any]) -> Iterator[str]:
+def _of_built_in(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:
     for key in ("arguments", "weights", "leaf_modules"):
         if config["network"][key]:
             yield f"network.{key}: it belongs to the network of network.factory, which is not given"
@@ -53,19 +50,8 @@ def _of_built_in(config: Mapping[str, Any]) -> Iterator[str]:
         )
     if network["kernel_size"] % 2 == 0:
         yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the map size"
-    if (weights := conv_net_plan.fewest_weights(network, size)) > MOST_WEIGHTS:
-        yield (
-            f"network.channels, network.hidden: the network would have {weights:.1e} weights or more; "
-            f"allowed: at most {MOST_WEIGHTS:.0e}"
-        )
-
-
-def _of_layer(config: Mapping[str, Any], plan: Plan) -> Iterator[str]:
-    if (last := config["network"]["channels"][-1]) < 2:
-        yield f"network.channels: the last block has {last} channel; allowed: at least 2, so that one can be removed"
-        return
-    yield from misfits(config, plan)
-    if pruned_layer(config, plan) in plan.channels.keys() - plan.convolutions.keys():
+    yield from misfits(config, layers)
+    if pruned_layer(config, layers) in layers.channels.keys() - layers.convolutions.keys():
         for name in config["ranking"]["criteria"]:
             if "scale" in criteria.reads(name):
                 yield f"ranking.criteria: {name} needs batch normalisation, and {config['layer']} (layer) has none"
@@ -78,7 +64,52 @@ def _of_plan(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"plan: {given}; give one of macs, params and tolerance, and null (or nothing) for the others"
 
 
-def _of_preprocess(config: Mapping[str, Any]) -> Iterator[str]:
-    counts = {len(config["preprocess"][key]) for key in ("mean", "std")} - {1}
-    if len(counts) > 1:
-        yield "preprocess: mean and std have different numbers of channels; give one number, or one for each channel"
+def misfits(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:
+    """Yield the errors of the keys `layer`, `sweep` and `ranking.criteria` for these layers, one line each."""
+    layer = pruned_layer(config, layers)
+    channels = layers.channels.get(layer)
+    if channels is None:
+        yield wrong_layer(layer, layers)
+        return
+    width = "network.channels" if layer in layers.convolutions else "network.hidden"
+    of_key = f" ({width})" if is_built_in(config) else ""
+    if channels < 2:
+        yield f"layer: {layer} has {channels} channel{of_key}; allowed: at least 2"
+        return
+    for name in [] if config["sensitivity"]["layers"] == "all" else config["sensitivity"]["layers"]:
+        if name not in layers.channels:
+            yield wrong_layer(name, layers, "sensitivity.layers")
+    yield from unmeasured(config, "ranking", [layer], layers)
+    if layer in layers.zero_weights and "zero_weights" in config["sweep"]["removals"]:
+        yield f"sweep.removals: zero_weights is not possible at {layer}: {layers.zero_weights[layer]}; leave it out"
+    asked = config["sweep"]["ks"]
+    if isinstance(asked, list) and max(asked) >= channels:
+        yield (
+            f"sweep.ks: K = {max(asked)} is out of range; allowed: 0 to {channels - 1}, "
+            f"because {layer} has {channels} channels{of_key}"
+        )
+
+
+def wrong_layer(layer: str, layers: Layers, key: str = "layer") -> str:
+    """Return the error for a layer, the value of a key, that can't be pruned."""
+    prunable = list(layers.channels)
+    names = ", ".join(prunable) or "none"
+    if len(prunable) > NAMED:
+        names = f"one of {len(prunable)} layers (snakemake layers lists them)"
+    if layer == "last":
+        return f"{key}: last stands for the last convolution, and the network has none; allowed: {names}"
+    allowed = f"allowed: last, {names}" if layers.last in layers.channels else f"allowed: {names}"
+    if layer in layers.refused:
+        return f"{key}: {layer} {layers.refused[layer]}; {allowed}"
+    near = difflib.get_close_matches(layer, prunable, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{key}: {layer} is not a convolution or linear layer of the network; {allowed}{hint}"
+
+
+def unmeasured(config: Mapping[str, Any], section: str, measured: Iterable[str], layers: Layers) -> Iterator[str]:
+    """Yield the errors of the criteria of a section that measure behind an activation where a layer has none."""
+    for name in config[section]["criteria"]:
+        if criteria.point(name.removeprefix(REVERSED), config["ranking"]["measure_at"]) in criteria.AFTER_ACTIVATION:
+            for layer in measured:
+                if layer in layers.signed:
+                    yield f"{section}.criteria: at {layer}, {criteria.needs_activation(name, layers.signed[layer])}"

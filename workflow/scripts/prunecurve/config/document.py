@@ -3,12 +3,17 @@
 import json
 from collections.abc import Iterator
 
-from prunecurve.config.check import keys
 from prunecurve.config.mappings import as_yaml
-from prunecurve.config.model import Study
+from prunecurve.config.model import KEYS, Study, change_of
 from prunecurve.data.datasets import DATASETS
 from prunecurve.data.splits import AUTO, SPLITS
 from prunecurve.sections import describe, schema_of
+
+CHANGES = {
+    "none": " *Changing it changes no result.*",
+    "extends": " *Adding to it extends a finished study.*",
+    "result": "",
+}
 
 
 def table() -> str:
@@ -17,12 +22,13 @@ def table() -> str:
 
 
 def _rows() -> Iterator[str]:
-    for key, sub in keys():
+    for key, sub in KEYS.items():
         if "properties" in sub:
             yield f"| **`{key}`** | | | {sub['description']} |"
         else:
             allowed = describe({name: value for name, value in sub.items() if name != "default"})
-            yield f"| `{key}` | `{as_yaml(sub['default'])}` | {allowed} | {sub['description']}{_of_data_sets(key)} |"
+            meaning = f"{sub['description']}{_of_data_sets(key)}{CHANGES[change_of(key)]}"
+            yield f"| `{key}` | `{as_yaml(sub['default'])}` | {allowed} | {meaning} |"
 
 
 def _of_data_sets(key: str) -> str:

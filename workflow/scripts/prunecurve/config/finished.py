@@ -5,25 +5,21 @@ from typing import Any
 
 import yaml
 
-from prunecurve.config.layers import Plan
+from prunecurve.config.layers import Layers
 from prunecurve.config.mappings import as_yaml
+from prunecurve.config.model import change_of
 from prunecurve.config.resolved import resolved
 from prunecurve.model.factory import CONTENT_OF_WEIGHTS
 from prunecurve.provenance import SEPARATOR
 
 DATA_CONTENT = f"content of data_dir{SEPARATOR}"
 WEIGHTS_CONTENT = f"{CONTENT_OF_WEIGHTS}{SEPARATOR}"
-# What studies were made with before there were these keys.
-BEFORE = {"task": "pairs", "preprocess.mean": "[0]", "preprocess.std": "[1]", "network.factory": "''"}
-BEFORE |= {"image_channels": "auto"}
-# Adding values to these keys extends a finished study without replacing its results.
-EXTENDED = ("seeds", "ranking.criteria", "sweep.removals", "sweep.ks", "ranking.random_draws")
-EXTENDED += ("sensitivity.criteria", "sensitivity.layers", "plan.random_draws")
 
 
-def settings(config: Mapping[str, Any], plan: Plan | None = None) -> dict[str, str]:
-    """Return the line `KEY: VALUE` of each key of a complete config, by key, with the values of `resolved`."""
-    return {key: f"{key}{SEPARATOR}{as_yaml(value)}" for key, value in resolved(config, plan).items()}
+def settings(config: Mapping[str, Any], layers: Layers | None = None) -> dict[str, str]:
+    """Return the line `KEY: VALUE` of each key that results depend on, by key, with the values of `resolved`."""
+    values = resolved(config, layers).items()
+    return {key: f"{key}{SEPARATOR}{as_yaml(value)}" for key, value in values if change_of(key) != "none"}
 
 
 def data_settings(content: str) -> list[str]:
@@ -37,27 +33,24 @@ def weights_settings(contents: Iterable[str]) -> list[str]:
 
 
 def replaced(
-    carried: Iterable[str], config: Mapping[str, Any], data: Sequence[str], plan: Plan | None = None
+    carried: Iterable[str], config: Mapping[str, Any], data: Sequence[str], layers: Layers | None = None
 ) -> list[str]:
     """Return what a run would replace in a study with the settings `carried`: one line per key.
 
-    config, data: what the run asks for, the data as in `data_settings` and `weights_settings`. plan: that of a network
-    from outside; without it, values that depend on its layers are not compared.
+    config, data: what the run asks for, the data as in `data_settings` and `weights_settings`. layers: those of a
+    network from outside; without them, values that depend on its layers are not compared.
     """
-    carried, asked, lines = list(carried), settings(config, plan), []
-    if not (plan or Plan.of(config)):
+    carried, asked, lines = list(carried), settings(config, layers), []
+    if not (layers or Layers.of(config)):
         del asked["sweep.ks"]
         if config["layer"] == "last":
             del asked["layer"]
-    if carried:
-        named = {line.partition(SEPARATOR)[0] for line in carried}
-        carried += [f"{key}{SEPARATOR}{value}" for key, value in BEFORE.items() if key not in named]
     for line in sorted(carried):
         key, _, value = line.partition(SEPARATOR)
         if key not in asked or line == asked[key]:
             continue
         wanted = asked[key].partition(SEPARATOR)[2]
-        if key not in EXTENDED or not _extends(
+        if change_of(key) != "extends" or not _extends(
             key, yaml.safe_load(wanted), yaml.safe_load(value), config["images"]["disjoint"]
         ):
             lines.append(f"{line}; asked for: {wanted}")

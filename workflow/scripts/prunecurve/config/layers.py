@@ -1,15 +1,13 @@
 """The layers of a network, as far as the jobs of a study depend on them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-
-from prunecurve.model import conv_net_layers as conv_net_plan
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """Which layers can be pruned. It is compared by identity, so that it can be an argument of cached functions."""
+class Layers:
+    """Which layers can be pruned. Compared by identity, so that they can be an argument of cached functions."""
 
     channels: Mapping[str, int]
     """P of each layer that can be pruned, by its module path, in the order of the network."""
@@ -27,47 +25,37 @@ class Plan:
     refused: Mapping[str, str]
     """Why other layers can't be pruned: the words that follow the layer's name in a message."""
 
-    signed: Mapping[str, str]
+    signed: Mapping[str, str] = field(default_factory=dict)
     """Why nothing can be measured behind an activation at some of the layers, see `PrunableLayer.signed`."""
 
-    zero_weights: Mapping[str, str]
+    zero_weights: Mapping[str, str] = field(default_factory=dict)
     """Why this removal is not possible at some of the layers."""
 
-    verified_by: Mapping[str, str]
+    verified_by: Mapping[str, str] = field(default_factory=dict)
     """How removals from each layer are verified, see verification/confirmed.py; by surgery if a layer is missing."""
 
-    absent: str
-    """The words for a name that is neither in `channels` nor in `refused`."""
-
-    widths: Mapping[str, str]
-    """The key of the config that sets P of each layer, if there is one."""
-
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> "Plan | None":
-        """Return the plan of a complete config; None if the network is from outside (network.factory)."""
+    def of(cls, config: Mapping[str, Any]) -> "Layers | None":
+        """Return the layers of the built-in network; None if the network is from outside (network.factory)."""
         network = config["network"]
         if network["factory"]:
             return None
-        convolutions, hidden = conv_net_plan.convolutions(network), conv_net_plan.hidden_layers(network)
-        channels = convolutions | hidden
-        refused = dict.fromkeys(conv_net_plan.other_modules(network), "is neither a convolution nor a linear layer")
+        # The modules of model/conv_net.py, which is not imported here because it imports torch.
+        convolutions = {f"conv{i}": channels for i, channels in enumerate(network["channels"], start=1)}
+        hidden = {f"linear{i}": outputs for i, outputs in enumerate(network["hidden"], start=1)}
+        *earlier, last = convolutions
+        output = f"linear{len(hidden) + 1}"
         return cls(
-            channels=channels,
-            backends={layer: conv_net_plan.backend(network, layer) for layer in channels},
+            channels=convolutions | hidden,
+            backends=dict.fromkeys(earlier, "torch") | dict.fromkeys([last, *hidden], "numpy"),
             convolutions=convolutions,
-            last=list(convolutions)[-1],
-            refused=refused
-            | {conv_net_plan.output_layer(network): "is the output layer, whose outputs are the classes"},
-            signed={},
-            zero_weights={},
-            verified_by={},
-            absent="is not in the network",
-            widths=dict.fromkeys(convolutions, "network.channels") | dict.fromkeys(hidden, "network.hidden"),
+            last=last,
+            refused={output: "is the output layer, whose outputs are the classes"},
         )
 
     @classmethod
-    def read(cls, rows: Iterable[Mapping[str, str]]) -> "Plan":
-        """Return the plan of a network whose table of layers (layers.csv) has these rows."""
+    def read(cls, rows: Iterable[Mapping[str, str]]) -> "Layers":
+        """Return the layers of a network whose table of layers (layers.csv) has these rows."""
         rows = list(rows)
         kept = [row for row in rows if not row["refused"]]
         convolutions = [row["layer"] for row in rows if row["kind"] == "Conv2d"]
@@ -83,11 +71,19 @@ class Plan:
             signed=_column(kept, "signed"),
             zero_weights=_column(kept, "zero_weights"),
             verified_by=_column(kept, "verified_by"),
-            absent="is not a convolution or linear layer of the network",
-            widths={},
         )
 
 
 def _column(rows: Iterable[Mapping[str, str]], name: str) -> dict[str, str]:
     """Return what a column has, by layer. A table of an earlier version lacks it until it is made again."""
     return {row["layer"]: row[name] for row in rows if row.get(name)}
+
+
+def is_built_in(config: Mapping[str, Any]) -> bool:
+    """Return whether the network is the built-in one, whose layers follow from the config."""
+    return not config["network"]["factory"]
+
+
+def pruned_layer(config: Mapping[str, Any], layers: Layers) -> str:
+    """Return the layer whose channels the study removes."""
+    return layers.last if config["layer"] == "last" and layers.last else config["layer"]

@@ -6,8 +6,7 @@ from typing import Any
 
 import yaml
 
-from prunecurve.config.model import Study
-from prunecurve.sections import schema_of
+from prunecurve.config.model import KEYS
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,20 +19,13 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return {**base, **over, **both}
 
 
-def leaves(
-    config: Mapping[str, Any], prefix: str = "", schema: Mapping[str, Any] | None = None
-) -> Iterator[tuple[str, Any]]:
-    """Yield each key that is not a section, with dots between levels, and its value.
-
-    A mapping whose names are the user's, such as network.arguments, is one value.
-    """
-    known = (schema_of(Study) if schema is None else schema)["properties"]
-    for key, value in config.items():
-        part = known.get(key, {})
-        if isinstance(value, Mapping) and "properties" in part:
-            yield from leaves(value, f"{prefix}{key}.", part)
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each key of a config that is not a section, with dots between levels, and its value."""
+    for name, value in config.items():
+        if "properties" in KEYS[f"{prefix}{name}"]:
+            yield from leaves(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{key}", value
+            yield f"{prefix}{name}", value
 
 
 def as_yaml(value: Any) -> str:

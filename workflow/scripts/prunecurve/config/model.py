@@ -2,15 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from prunecurve.data import tasks
 from prunecurve.data.datasets import DATASETS
 from prunecurve.data.parameters import Images, PairsPerImage, Preprocess
-from prunecurve.model.parameters import ModulePath, Network, Training
+from prunecurve.model.parameters import ModulePath, Network
 from prunecurve.ranking import criteria
-from prunecurve.sections import Different, Section
+from prunecurve.sections import Different, Extends, NoResult, Real, Section, keys, only_for, schema_of
 from prunecurve.sweep.removal import REMOVALS
+from prunecurve.training.parameters import Training
 
 # Names that the code defines: a new module or entry there is an allowed value here.
 DataSet = Literal[*DATASETS]
@@ -36,8 +37,10 @@ class Activations(Section):
 class Ranking(Section):
     """Parameters of the rankings, which define the order of removal."""
 
-    criteria: Different[Criterion] = Field(
-        ["mean_activation", "conv_abs_mean", "l1_norm", "taylor_activation", "greedy", "random"], min_length=1
+    criteria: Extends[Different[Criterion]] = Field(
+        ["mean_activation", "conv_abs_mean", "l1_norm", "taylor_activation", "greedy", "random"],
+        min_length=1,
+        json_schema_extra=only_for("curve.csv", "agreement.csv"),
     )
     """The criteria that rank the channels. The figure of the mean feature maps shows the ranks by the first one."""
 
@@ -50,7 +53,7 @@ class Ranking(Section):
     activation and pooling. Used by mean_activation, activation_std, apoz, entropy, hrank and chip.
     conv_abs_mean always uses conv."""
 
-    random_draws: int = Field(2, ge=1, le=1000)
+    random_draws: Extends[int] = Field(2, ge=1, le=1000)
     """Number of random orders per network. The result of random for a network is their mean."""
 
     sampled_pairs: int = Field(1000, ge=1, le=100_000_000)
@@ -66,7 +69,7 @@ class Ranking(Section):
     """Number of validation inputs (pairs or images) on which shapley evaluates the orders. New ones are drawn after
     every eight orders."""
 
-    shapley_relative_error: float = Field(0.2, ge=0, le=1000)
+    shapley_relative_error: Real = Field(0.2, ge=0, le=1000)
     """shapley stops when its standard error, averaged over channels, is at most this fraction of the standard deviation
     of the channels' values."""
 
@@ -74,35 +77,35 @@ class Ranking(Section):
 class Sweep(Section):
     """How channels are removed, and which K are evaluated."""
 
-    removals: Different[Removal] = Field(["structural"], min_length=1)
+    removals: Extends[Different[Removal]] = Field(["structural"], min_length=1, json_schema_extra=only_for("curve.csv"))
     """How channels are removed: structural removes them from the network; zero_weights sets their filters to 0 and
     keeps bias and batch normalisation, as in the reference experiment's code; mean_replacement replaces them by their
     mean map."""
 
-    ks: (
+    ks: Extends[
         Literal["all"]
         | Annotated[int, Field(ge=2, le=65536)]
         | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=65536)]
-    ) = "all"
+    ] = "all"
     """The numbers K of removed channels. all means 0 to P−1; a number means so many evenly spread values from 0 to P−1.
     K = 0, the unpruned network, is always evaluated."""
 
-    ks_per_job: int = Field(1, ge=1, le=65536)
-    """Number of consecutive K that one job evaluates. It does not change the results; fewer jobs need less time in
-    Snakemake, which matters in studies with many thousands of evaluations (docs/speed.md). It applies where only
-    linear layers follow the pruned layer; for other layers, one job evaluates all K of a ranking."""
+    ks_per_job: NoResult[int] = Field(1, ge=1, le=65536)
+    """Number of consecutive K that one job evaluates. Fewer jobs need less time in Snakemake, which matters in
+    studies with many thousands of evaluations (docs/speed.md). It applies where only linear layers follow the pruned
+    layer; for other layers, one job evaluates all K of a ranking."""
 
-    stored_mb: int = Field(4000, ge=0, le=1_000_000_000)
+    stored_mb: NoResult[int] = Field(4000, ge=0, le=1_000_000_000)
     """Largest size, in MB, of the stored values of one network, layer and split from which evaluations start. It
     applies where more than linear layers follow the pruned layer. If the values are larger, for example those of an
     early layer at a large image size, each job computes them again from the images, one batch at a time; this costs
-    at most one pass over the inputs per job. It does not change the results."""
+    at most one pass over the inputs per job."""
 
 
 class Verification(Section):
     """Verification of the sweep against networks from which the channels were really removed."""
 
-    tolerance: float = Field(0.0001, gt=0, le=1000)
+    tolerance: Real = Field(0.0001, gt=0, le=1000)
     """Largest allowed difference between a logit of the sweep and the same logit of the pruned torch network."""
 
     rankings: Literal["all"] | Count = 3
@@ -118,10 +121,12 @@ class Verification(Section):
 class Sensitivity(Section):
     """The target `sensitivity`: accuracy as a function of the share of removed channels, for each layer."""
 
-    criteria: Different[Criterion] = Field(["mean_activation", "l1_norm"], min_length=1)
+    model_config = ConfigDict(json_schema_extra=only_for("sensitivity.csv"))
+
+    criteria: Extends[Different[Criterion]] = Field(["mean_activation", "l1_norm"], min_length=1)
     """The criteria that rank the channels of every layer."""
 
-    layers: Literal["all"] | Annotated[Different[ModulePath], Field(min_length=1)] = "all"
+    layers: Extends[Literal["all"] | Annotated[Different[ModulePath], Field(min_length=1)]] = "all"
     """The layers, by their names in the network. all means the convolutions; of those whose channels can only be
     removed together (see snakemake layers), the first."""
 
@@ -130,41 +135,46 @@ class Planning(Section):
     """The target `plan`: how many channels each layer keeps, so that the whole network meets a budget. The budget is
     one of the keys macs, params and tolerance."""
 
-    macs: Annotated[float, Field(gt=0, le=1)] | None = 0.5
+    model_config = ConfigDict(json_schema_extra=only_for("plan.csv"))
+
+    macs: Annotated[Real, Field(gt=0, le=1)] | None = 0.5
     """Largest share of the MACs of the unpruned network. The default holds if neither params nor tolerance is given."""
 
-    params: Annotated[float, Field(gt=0, le=1)] | None = None
+    params: Annotated[Real, Field(gt=0, le=1)] | None = None
     """Largest share of the parameters of the unpruned network."""
 
-    tolerance: Annotated[float, Field(ge=0, le=1)] | None = None
+    tolerance: Annotated[Real, Field(ge=0, le=1)] | None = None
     """Largest predicted loss of balanced accuracy. The prediction is the sum of the losses that the removals in single
     layers cause on the validation inputs. Within it, as many MACs as possible are removed."""
 
     criterion: OneRanking = "l1_norm"
     """The criterion that ranks the channels of every layer."""
 
-    random_draws: int = Field(3, ge=1, le=1000)
+    random_draws: Extends[int] = Field(3, ge=1, le=1000)
     """Number of networks per seed in which random channels are removed, as many in each layer as the plan (and as
     uniform ratios) removes. They are the control for the criterion."""
 
     @model_validator(mode="before")
     @classmethod
     def _one_budget(cls, given: Any) -> Any:
-        """Leave out the default budget if another one is given."""
-        others = isinstance(given, dict) and any(given.get(name) is not None for name in ("params", "tolerance"))
+        """Leave out the default budget if another one is given. On the command line, null is a text."""
+        if not isinstance(given, dict):
+            return given
+        given = {name: None if value == "null" else value for name, value in given.items()}
+        others = any(given.get(name) is not None for name in ("params", "tolerance"))
         return {"macs": None, **given} if others else given
 
 
 class Figures(Section):
     """Parameters of the figures."""
 
-    dpi: int = Field(300, ge=50, le=1200)
+    dpi: NoResult[int] = Field(300, ge=50, le=1200)
     """Resolution of the PNG files, in dots per inch."""
 
-    maps_seeds: Literal["all"] | Count = 1
+    maps_seeds: NoResult[Literal["all"] | Count] = 1
     """Of how many networks the mean feature maps are drawn, those of the first seeds; or all."""
 
-    maps_order: Literal["channel", "pruning"] = "channel"
+    maps_order: NoResult[Literal["channel", "pruning"]] = "channel"
     """The order of the mean feature maps: channel, by channel number; pruning, in the order in which the first
     criterion removes the channels."""
 
@@ -172,17 +182,27 @@ class Figures(Section):
 class Study(Section):
     """The config of a study."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, given: Any) -> Any:
+        """Leave out keys without a value, such as `--config study=`: they have their defaults."""
+        return {key: value for key, value in given.items() if value is not None} if isinstance(given, dict) else given
+
     dataset: DataSet = "digits"
     """Where the images come from."""
 
     # No control characters and no lone surrogates, because file systems and command lines do not accept all of them.
-    data_dir: str = Field("data", min_length=1, max_length=4000, pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*(?![\s\S])")
+    data_dir: NoResult[str] = Field(
+        "data", min_length=1, max_length=4000, pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*(?![\s\S])"
+    )
     """Folder of the data set. mnist, fashion_mnist, kmnist, cifar10 and cifar100 read torchvision's files in it and
     download them into it if they are missing. For image_folder it contains one folder of images per class, or the
     folders train, test and optionally val with one folder per class in each. For arrays it contains images.npy and
     labels.npy, or the folders train, test and optionally val with these two files in each. digits does not use it."""
 
-    dataset_name: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9 ._+-]{0,59})?(?![\s\S])", examples=["CIFAR-10"])
+    dataset_name: NoResult[str] = Field(
+        "", pattern=r"^([A-Za-z0-9][A-Za-z0-9 ._+-]{0,59})?(?![\s\S])", examples=["CIFAR-10"]
+    )
     """Name of the data set in the titles of figures and in tables; left empty, it is the value of dataset. Useful for
     image_folder and arrays."""
 
@@ -191,19 +211,21 @@ class Study(Section):
     they are of the same class. classes takes single images; the label is the class."""
 
     # results/archive holds the figures of archives, results/logs the logs of freezing.
-    study: str = Field("", max_length=100, pattern=rf"^(?!(archive|logs)$){NAME}", examples=["mnist", "wide_network"])
+    study: NoResult[str] = Field(
+        "", max_length=100, pattern=rf"^(?!(archive|logs)$){NAME}", examples=["mnist", "wide_network"]
+    )
     """Name of the study: its results lie in results/STUDY. Left empty, it is the name of the data set. Give a study
     with another network, layer or recipe a name of its own, so that both are kept."""
 
-    overwrite: bool = False
+    overwrite: NoResult[bool] = False
     """Whether a run may replace a finished study in results/STUDY that was made with other settings. If not, the run
     stops before it changes anything and names the settings that differ. Adding seeds, criteria, removals or
     values of K never replaces results."""
 
-    archive: str = Field("", pattern=f"^{NAME}", examples=["mnist"])
+    archive: NoResult[str] = Field("", pattern=f"^{NAME}", examples=["mnist"])
     """Name of an archived study in archive/. Its figures are drawn into results/archive/ without running the study. The
     values of all other keys then come from the archive, not from config.yaml. Keys given on the command line must agree
-    with the archive, except figures; ranking.criteria may also list fewer criteria."""
+    with the archive, except those that change no result; ranking.criteria may also list fewer criteria."""
 
     image_size: int = Field(28, ge=4, le=512)
     """Height and width in pixels; every image is resized to this size."""
@@ -213,7 +235,9 @@ class Study(Section):
     they are; an image_folder then has 1 channel if the pixels of all images are grey, else 3. A network that needs 3
     channels, such as one of torchvision with its weights, needs 3 here for grey images."""
 
-    seeds: Different[Annotated[int, Field(ge=0, le=4_294_967_295)]] = Field([0, 1, 2], min_length=1, max_length=10_000)
+    seeds: Extends[Different[Annotated[int, Field(ge=0, le=4_294_967_295)]]] = Field(
+        [0, 1, 2], min_length=1, max_length=10_000
+    )
     """One network is trained per seed. The seed also determines its images, pairs, initial weights and batch order."""
 
     images: Images = Images()
@@ -224,7 +248,11 @@ class Study(Section):
 
     network: Network = Network()
 
-    layer: ModulePath = Field("last", examples=["last", "conv1", "layer1.0.conv2"])
+    layer: ModulePath = Field(
+        "last",
+        examples=["last", "conv1", "layer1.0.conv2"],
+        json_schema_extra=only_for("curve.csv", "agreement.csv", "channels.csv"),
+    )
     """The layer whose channels are removed, by its name in the network: a convolution (conv1, conv2, …), a hidden
     linear layer (linear1, …; its outputs are the channels), or last, the last convolution. snakemake layers lists the
     layers. If more than linear layers follow it, the sweep runs the rest of the network for every K (in torch)."""
@@ -252,3 +280,21 @@ class Study(Section):
     plan: Planning = Planning()
 
     figures: Figures = Figures()
+
+
+# Every key of the config, with dots between levels, and its part of the schema; a section comes before its keys.
+KEYS = dict(keys(schema_of(Study)))
+
+
+def change_of(key: str) -> str:
+    """Return what a change of a key does: `none`, `extends` (values that are added extend a study) or `result`."""
+    return KEYS[key].get("change", "result")
+
+
+def keys_of_tables() -> dict[str, list[str]]:
+    """Return the keys that single tables of a study depend on, and no file of a network, by the name of the table."""
+    tables: dict[str, list[str]] = {}
+    for key, part in KEYS.items():
+        for table in part.get("tables", []) if "properties" not in part else []:
+            tables.setdefault(table, []).append(key)
+    return tables

@@ -1,59 +1,33 @@
-"""What follows from a complete config and the layers of its network: values of K and their jobs."""
+"""What follows from a complete config and the layers of its network: layers, values of K and their jobs, settings."""
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from prunecurve.config.layers import Plan
+from prunecurve.config.contradictions import unmeasured
+from prunecurve.config.layers import Layers, is_built_in, pruned_layer
 from prunecurve.config.mappings import leaves
 from prunecurve.data.checks import asked_sizes
 from prunecurve.errors import StudyError
-from prunecurve.model.parameters import BuiltIn
-from prunecurve.naming import REVERSED
-from prunecurve.ranking import criteria
-
-OF_USERS_NETWORK = ("network.arguments", "network.weights", "network.leaf_modules")
-# With weights, nothing is trained.
-OF_ALL_NETWORKS = "training.require"
-# Messages name all layers of a small network; for others they name the command that lists them.
-NAMED = 12
+from prunecurve.model.parameters import BuiltIn, Network
+from prunecurve.training.parameters import Recipe
 
 
-def is_built_in(config: Mapping[str, Any]) -> bool:
-    """Return whether the network is the built-in one, whose layers follow from the config."""
-    return not config["network"]["factory"]
-
-
-def pruned_layer(config: Mapping[str, Any], plan: Plan) -> str:
-    """Return the layer whose channels the study removes."""
-    return plan.last if config["layer"] == "last" and plan.last else config["layer"]
-
-
-def sensitivity_layers(config: Mapping[str, Any], plan: Plan) -> list[str]:
+def sensitivity_layers(config: Mapping[str, Any], layers: Layers) -> list[str]:
     """Return the layers of the target `sensitivity`, in the order of the network.
 
     Raises StudyError if a criterion of the sensitivity can't rank one of them.
     """
     asked = config["sensitivity"]["layers"]
-    layers = list(plan.convolutions) if asked == "all" else [layer for layer in plan.channels if layer in asked]
-    if wrong := list(_unmeasured(config, "sensitivity", layers, plan)):
+    chosen = list(layers.convolutions) if asked == "all" else [layer for layer in layers.channels if layer in asked]
+    if wrong := list(unmeasured(config, "sensitivity", chosen, layers)):
         others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise StudyError(wrong[0] + others)
-    return layers
+    return chosen
 
 
-def _unmeasured(config: Mapping[str, Any], section: str, layers: Iterable[str], plan: Plan) -> Iterator[str]:
-    """Yield the errors of the criteria of a section that measure behind an activation where a layer has none."""
-    for name in config[section]["criteria"]:
-        if criteria.point(name.removeprefix(REVERSED), config["ranking"]["measure_at"]) in criteria.AFTER_ACTIVATION:
-            for layer in layers:
-                if layer in plan.signed:
-                    yield f"{section}.criteria: at {layer}, {criteria.needs_activation(name, plan.signed[layer])}"
-
-
-def ks(config: Mapping[str, Any], layer: str, plan: Plan) -> list[int]:
+def ks(config: Mapping[str, Any], layer: str, layers: Layers) -> list[int]:
     """Return the values of K that a layer's sweep evaluates, ascending: those of the config, and 0 (unpruned)."""
-    channels, chosen = plan.channels[layer], config["sweep"]["ks"]
+    channels, chosen = layers.channels[layer], config["sweep"]["ks"]
     if isinstance(chosen, int):
         # The first and the last are 0 and P − 1.
         return sorted({round(place * (channels - 1) / (chosen - 1)) for place in range(chosen)})
@@ -61,76 +35,38 @@ def ks(config: Mapping[str, Any], layer: str, plan: Plan) -> list[int]:
     return list(range(channels)) if chosen == "all" else sorted({0, *(k for k in chosen if k < channels)})
 
 
-def k_batches(config: Mapping[str, Any], layer: str, plan: Plan) -> dict[str, list[int]]:
+def k_batches(config: Mapping[str, Any], layer: str, layers: Layers) -> dict[str, list[int]]:
     """Return the values of K of each evaluation job by the job's name: `7` for one K, `0-15` for several.
 
     If torch evaluates them, one job evaluates all K of a ranking, because importing torch and reading the maps takes
     longer than an evaluation.
     """
-    chosen = ks(config, layer, plan)
-    size = config["sweep"]["ks_per_job"] if plan.backends[layer] == "numpy" else len(chosen)
+    chosen = ks(config, layer, layers)
+    size = config["sweep"]["ks_per_job"] if layers.backends[layer] == "numpy" else len(chosen)
     parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
     return {str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}": part for part in parts}
 
 
-def resolved(config: Mapping[str, Any], plan: Plan | None = None) -> dict[str, Any]:
+def resolved(config: Mapping[str, Any], layers: Layers | None = None) -> dict[str, Any]:
     """Return the value of each key, with dots between levels. Two configs that need the same jobs give the same values:
 
     `layer`, `sweep.ks` and the sizes of the splits have the values that they stand for. The first two are left as they
-    are if the network is from outside and no plan is given. Keys that have no effect on the network are left out: those
-    of the built-in network with a factory, the others without one, and the recipe if nothing is trained. Of
+    are if the network is from outside and `layers` is not given. Keys that have no effect on the network are left out:
+    those of the built-in network with a factory, the others without one, and the recipe if nothing is trained. Of
     network.weights, which is a place and not a content, there is whether it is given.
     """
-    values, plan = dict(leaves(config)), plan or Plan.of(config)
-    if plan:
-        layer = values["layer"] = pruned_layer(config, plan)
-        every = list(range(plan.channels[layer]))
-        values["sweep.ks"] = "all" if ks(config, layer, plan) == every else ks(config, layer, plan)
+    values, layers = dict(leaves(config)), layers or Layers.of(config)
+    if layers:
+        layer = values["layer"] = pruned_layer(config, layers)
+        every = list(range(layers.channels[layer]))
+        values["sweep.ks"] = "all" if ks(config, layer, layers) == every else ks(config, layer, layers)
     if is_built_in(config):
-        unused = OF_USERS_NETWORK
+        unused = {f"network.{name}" for name in Network.model_fields if name not in ("factory", *BuiltIn.model_fields)}
     else:
-        unused = tuple(f"network.{name}" for name in BuiltIn.model_fields)
+        unused = {f"network.{name}" for name in BuiltIn.model_fields}
         if values["network.weights"]:
+            # Nothing is trained.
             values["network.weights"] = "given"
-            unused += tuple(key for key in values if key.startswith("training.") and key != OF_ALL_NETWORKS)
+            unused |= {f"training.{name}" for name in Recipe.model_fields}
     values = {key: value for key, value in values.items() if key not in unused}
     return values | {f"images.{split}": size for split, size in asked_sizes(config).items()}
-
-
-def misfits(config: Mapping[str, Any], plan: Plan) -> Iterator[str]:
-    """Yield the errors of the keys `layer`, `sweep` and `ranking.criteria` for these layers, one line each."""
-    layer = pruned_layer(config, plan)
-    channels = plan.channels.get(layer)
-    if channels is None:
-        yield wrong_layer(layer, plan)
-        return
-    of_key = f" ({plan.widths[layer]})" if layer in plan.widths else ""
-    if channels < 2:
-        yield f"layer: {layer} has {channels} channel{of_key}; allowed: at least 2"
-        return
-    for name in [] if config["sensitivity"]["layers"] == "all" else config["sensitivity"]["layers"]:
-        if name not in plan.channels:
-            yield wrong_layer(name, plan).replace("layer: ", "sensitivity.layers: ", 1)
-    yield from _unmeasured(config, "ranking", [layer], plan)
-    if layer in plan.zero_weights and "zero_weights" in config["sweep"]["removals"]:
-        yield f"sweep.removals: zero_weights is not possible at {layer}: {plan.zero_weights[layer]}; leave it out"
-    asked = config["sweep"]["ks"]
-    for k in asked if isinstance(asked, list) else []:
-        if not 0 <= k < channels:
-            yield (
-                f"sweep.ks: K = {k} is out of range; allowed: 0 to {channels - 1}, "
-                f"because {layer} has {channels} channels{of_key}"
-            )
-
-
-def wrong_layer(layer: str, plan: Plan) -> str:
-    """Return the error for a layer that can't be pruned."""
-    known = list(plan.channels)
-    names = ", ".join(known) if len(known) <= NAMED else f"one of {len(known)} layers (snakemake layers lists them)"
-    if layer == "last":
-        return f"layer: last stands for the last convolution, and the network has none; allowed: {names or 'none'}"
-    allowed = f"allowed: last, {names}" if plan.last in plan.channels else f"allowed: {names or 'none'}"
-    if layer in plan.refused:
-        return f"layer: {layer} {plan.refused[layer]}; {allowed}"
-    near = difflib.get_close_matches(layer, known, n=1)
-    return f"layer: {layer} {plan.absent}; {allowed}" + (f"; did you mean {near[0]}?" if near else "")

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from prunecurve.errors import StudyError
-from prunecurve.sections import Section
+from prunecurve.sections import Real, Section
 
 Number = Annotated[int, Field(ge=2, le=100_000_000)]
-Share = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[Real, Field(gt=0, lt=1)]
 Size = Literal["auto"] | Number | Share
 
 
@@ -41,10 +41,10 @@ class Preprocess(Section):
     """Normalisation of the pixels. They are divided by 255; then (pixel − mean) / std gives the network's input. One
     number holds for all channels of an image; for several, give one number per channel."""
 
-    mean: list[Annotated[float, Field(ge=0, le=1)]] = Field([0], min_length=1, max_length=1000)
+    mean: list[Annotated[Real, Field(ge=0, le=1)]] = Field([0], min_length=1, max_length=1000)
     """Mean of each channel, as a share of white."""
 
-    std: list[Annotated[float, Field(gt=0, le=1000)]] = Field([1], min_length=1, max_length=1000)
+    std: list[Annotated[Real, Field(gt=0, le=1000)]] = Field([1], min_length=1, max_length=1000)
     """Standard deviation of each channel, as a share of white."""
 
     def require(self, channels: int) -> None:

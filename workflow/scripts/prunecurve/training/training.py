@@ -19,10 +19,10 @@ from prunecurve.model.factory_import import seed_all
 from prunecurve.model.gradients import safe_gradients
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import built, initial_seed, input_shape_of
-from prunecurve.model.parameters import Recipe
 from prunecurve.model.user_network import reported, require_logits
 from prunecurve.seeding import stream, stream_seed
 from prunecurve.training.history import history_row
+from prunecurve.training.parameters import Recipe
 from prunecurve.training.scores import validation_scores
 
 log = logging.getLogger("prunecurve")
