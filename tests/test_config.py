@@ -34,7 +34,7 @@ INVALID = [
     ),
     ({"training": {"lr": 1}}, "training.lr: unknown key; allowed keys: epochs, batch_size, learning_rate"),
     ({"xyz": 1}, "xyz: unknown key; allowed keys: dataset, data_dir"),
-    ({"dataset": "mnst"}, "dataset: 'mnst' is unknown; allowed: digits, mnist, fashion_mnist, kmnist, cifar10, "),
+    ({"dataset": "mnst"}, "dataset: 'mnst' is unknown; allowed: arrays, digits, image_folder, mnist, fashion_mnist, "),
     (
         {"ranking": {"criteria": ["l1_nrm"]}},
         "ranking.criteria.0: 'l1_nrm' is unknown; allowed: activation_std, apoz, bn_scale, chip, conv_abs_mean",

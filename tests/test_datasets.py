@@ -1,6 +1,5 @@
-"""Data sets: the real digits, files in torchvision's layout, folders of images, and errors in them."""
+"""Data sets: the digits, folders of images and errors in them, digests of files, and the registry."""
 
-import gzip
 import json
 import os
 import re
@@ -14,25 +13,13 @@ import pytest
 from conftest import PROJECT
 from PIL import Image
 from prunecurve.config import check
-from prunecurve.data.datasets import DATASETS, digests, downloads
+from prunecurve.data.checks import check_data
+from prunecurve.data.datasets import DATASETS, digests
 from prunecurve.data.datasets.folder import listed
 from prunecurve.data.datasets.pixels import with_channels
-from prunecurve.data.checks import check_data
-from prunecurve.data.splits import SPLITS, require_enough, split_sizes
+from prunecurve.data.splits import SPLITS, counts_of, require_enough, split_sizes
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array
-
-
-def write_idx(folder, train=30, test=20, size=28, seed=0):
-    """Write files in MNIST's format: images and labels of train and t10k."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(seed)
-    for part, count in (("train", train), ("t10k", test)):
-        images, labels = rng.integers(0, 256, (count, size, size), np.uint8), np.arange(count, dtype=np.uint8) % 10
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(
-            struct.pack(">4i", 2051, count, size, size) + images.tobytes()
-        )
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, count) + labels.tobytes())
 
 
 def test_digits_are_the_bundled_1797():
@@ -40,151 +27,10 @@ def test_digits_are_the_bundled_1797():
     assert (found.images.shape, found.images.dtype) == ((1797, 1, 28, 28), np.uint8)
     assert np.bincount(found.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert not found.splits.any()
-    assert found.labels.tolist() == DATASETS["digits"].census("").labels.tolist()
-    assert found.images.shape[1] == DATASETS["digits"].census("").channels
+    known = DATASETS["digits"].contents("")
+    assert (known.images, known.channels) == ({"train": 1797}, 1)
     assert found.images.max() > 240
     assert DATASETS["digits"].read(None, 8).images.shape == (1797, 1, 8, 8)
-
-
-@pytest.mark.parametrize(
-    ("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")]
-)
-def test_torchvisions_files_are_read_from_data_dir(tmp_path, name, folder):
-    write_idx(tmp_path / folder / "raw")
-    found = DATASETS[name].read(tmp_path, 28)
-    assert found.images.shape == (50, 1, 28, 28)
-    assert found.splits.tolist() == [0] * 30 + [2] * 20
-    assert found.labels[:30].tolist() == [i % 10 for i in range(30)]
-    raw = (tmp_path / folder / "raw" / "t10k-images-idx3-ubyte").read_bytes()[16:]
-    assert found.images[30:].tobytes() == raw
-    assert DATASETS[name].read(tmp_path, 14).images.shape == (50, 1, 14, 14)
-
-
-@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
-def test_a_truncated_file_is_named(tmp_path, name):
-    write_idx(tmp_path / "MNIST" / "raw")
-    path = tmp_path / "MNIST" / "raw" / name
-    path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(StudyError, match=rf"data_dir: .*raw/{name} is truncated or not an IDX file"):
-        DATASETS["mnist"].read(tmp_path, 28)
-
-
-def test_other_data_than_the_published_have_a_fingerprint_wherever_they_lie(tmp_path):
-    assert DATASETS["mnist"].fingerprint(tmp_path) == "", "missing files are downloaded later"
-    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
-        write_idx(tmp_path / folder / "MNIST" / "raw", seed=seed)
-    a, b, c = (DATASETS["mnist"].fingerprint(tmp_path / folder) for folder in "abc")
-    assert a == b != c and a and c
-
-
-def test_images_and_labels_of_other_lengths_are_told(tmp_path):
-    write_idx(tmp_path / "MNIST" / "raw")
-    labels = tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte"
-    labels.write_bytes(struct.pack(">2i", 2049, 29) + bytes(29))
-    with pytest.raises(
-        StudyError, match=r"data_dir: .*train-images-idx3-ubyte has 30 images, but its file of labels has 29"
-    ):
-        DATASETS["mnist"].read(tmp_path, 28)
-
-
-def test_without_a_network_the_message_names_the_offline_choices(tmp_path, monkeypatch):
-    torchvision_datasets = downloads.import_torchvision_datasets()
-    # Port 9 of this machine refuses connections immediately.
-    monkeypatch.setattr(torchvision_datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
-    with pytest.raises(StudyError) as error:
-        DATASETS["mnist"].read(tmp_path / "new" / "data", 28)
-    for part in ("data_dir: MNIST is not in", "could not be downloaded", "dataset: digits", "dataset: image_folder"):
-        assert part in str(error.value)
-    assert not any(tmp_path.iterdir()), "a failed download leaves no folders"
-    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
-    (tmp_path / "MNIST" / "raw" / "train-images.idx3-ubyte").touch()
-    with pytest.raises(StudyError, match=r"Missing in .*MNIST/raw: train-images-idx3-ubyte, .* found there: train-im"):
-        DATASETS["mnist"].read(tmp_path, 28)
-    assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
-
-
-def test_missing_files_are_downloaded_into_data_dir(tmp_path, monkeypatch):
-    """torchvision's own download code, from a server on this machine."""
-    import hashlib
-    import http.server
-    import threading
-
-    write_idx(tmp_path / "served")
-    for file in list((tmp_path / "served").iterdir()):
-        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes(), mtime=0))
-    resources = [
-        (file.name, hashlib.md5(file.read_bytes()).hexdigest()) for file in sorted((tmp_path / "served").glob("*.gz"))
-    ]
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, directory=str(tmp_path / "served"))
-
-        def log_message(self, *arguments):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        mnist = downloads.import_torchvision_datasets().MNIST
-        monkeypatch.setattr(mnist, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
-        monkeypatch.setattr(mnist, "resources", resources)
-        assert len(DATASETS["mnist"].read(tmp_path / "data", 28).images) == 50
-        server.shutdown()
-    assert len(DATASETS["mnist"].read(tmp_path / "data", 28).images) == 50
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["MNIST"], "no temporary folder is left"
-
-
-def packed(raw):
-    """Replace all files of a folder by `.gz` files."""
-    for file in list(raw.iterdir()):
-        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
-        file.unlink()
-
-
-def test_packed_files_are_read_in_a_read_only_folder(tmp_path):
-    write_idx(tmp_path / "MNIST" / "raw")
-    plain, digest = DATASETS["mnist"].read(tmp_path, 28), DATASETS["mnist"].fingerprint(tmp_path)
-    assert plain.images.shape[1] == DATASETS["mnist"].census(tmp_path).channels
-    packed(tmp_path / "MNIST" / "raw")
-    before = sorted(path.name for path in (tmp_path / "MNIST" / "raw").iterdir())
-    (tmp_path / "MNIST" / "raw").chmod(0o555)
-    assert DATASETS["mnist"].read(tmp_path, 28).images.tobytes() == plain.images.tobytes()
-    assert sorted(path.name for path in (tmp_path / "MNIST" / "raw").iterdir()) == before
-    assert DATASETS["mnist"].fingerprint(tmp_path) == digest != ""
-
-
-@pytest.mark.parametrize("name", ["train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"])
-def test_a_damaged_packed_file_is_named(tmp_path, name):
-    write_idx(tmp_path / "MNIST" / "raw")
-    packed(tmp_path / "MNIST" / "raw")
-    path = tmp_path / "MNIST" / "raw" / name
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(StudyError, match=rf"data_dir: .*{name} is truncated or not a gzip file"):
-        DATASETS["mnist"].read(tmp_path, 28)
-    DATASETS["mnist"].fingerprint(tmp_path)
-
-
-@pytest.mark.parametrize("pack", [False, True])
-@pytest.mark.parametrize(
-    ("lies_in", "data_dir", "advice"),
-    [
-        (".", ".", "move them to {}/MNIST/raw"),
-        ("MNIST", ".", "move them to {}/MNIST/raw"),
-        ("MNIST/raw", "MNIST/raw", "set data_dir to {}"),
-        ("MNIST/raw", "MNIST", "set data_dir to {}"),
-    ],
-)
-def test_files_in_another_folder_are_found_and_named(tmp_path, lies_in, data_dir, advice, pack):
-    write_idx(tmp_path / "x" / lies_in)
-    if pack:
-        packed(tmp_path / "x" / lies_in)
-    mnist = DATASETS["mnist"]
-    for look in (mnist.fingerprint, mnist.census, lambda folder: mnist.read(folder, 28)):
-        with pytest.raises(StudyError) as error:
-            look(tmp_path / "x" / data_dir)
-        message = str(error.value)
-        assert f"MNIST is looked for in {tmp_path / 'x' / data_dir / 'MNIST' / 'raw'}, but train-images" in message
-        assert message.endswith(advice.format(tmp_path / "x"))
 
 
 def write_folder(folder, mode="L", classes=("cat", "dog"), count=4):
@@ -217,7 +63,7 @@ def test_folders_of_splits_are_used(tmp_path, splits):
 
 def test_classes_may_be_called_train_and_test(tmp_path):
     write_folder(tmp_path, classes=("train", "test"))
-    found = DATASETS["image_folder"].census(tmp_path)
+    found = listed(tmp_path)
     assert (found.names, found.splits.tolist()) == (("test", "train"), [0] * 8)
 
 
@@ -285,7 +131,7 @@ def test_a_class_that_is_called_train_may_have_folders_without_images(tmp_path):
     (tmp_path / "train" / "notes").mkdir()
     one_image(tmp_path / "car" / "more" / ".thumbnails" / "0.png")
     found = listed(tmp_path)
-    assert (found.census.names, len(found.paths)) == (("car", "train"), 8)
+    assert (found.names, len(found.paths)) == (("car", "train"), 8)
     one_image(tmp_path / "train" / "notes" / "0.png")
     with pytest.raises(StudyError, match=r"not directly in a class folder: train/notes/0\.png;"):
         listed(tmp_path)
@@ -343,12 +189,12 @@ def test_the_hidden_files_of_an_archive_of_macos_are_skipped(tmp_path):
         write_folder(tmp_path / split)
         (tmp_path / "__MACOSX" / split / "cat").mkdir(parents=True)
         (tmp_path / "__MACOSX" / split / "cat" / "._0.png").write_bytes(b"no image")
-    assert listed(tmp_path).census.splits.tolist() == [0] * 8 + [1] * 8
+    assert listed(tmp_path).splits.tolist() == [0] * 8 + [1] * 8
 
 
 def test_a_class_may_be_called_as_a_split_with_another_ending(tmp_path):
     write_folder(tmp_path, classes=("training", "valley", "cat"))
-    assert listed(tmp_path).census.names == ("cat", "training", "valley")
+    assert listed(tmp_path).names == ("cat", "training", "valley")
 
 
 def test_class_names_in_two_unicode_forms_are_one_class(tmp_path):
@@ -360,7 +206,7 @@ def test_class_names_in_two_unicode_forms_are_one_class(tmp_path):
     found = DATASETS["image_folder"].read(tmp_path, 8)
     assert found.names == (composed, "dog")
     assert found.labels.tolist() == [0] * 4 + [1] * 4 + [0] * 3 + [1] * 3
-    assert DATASETS["image_folder"].census(tmp_path).labels.tolist() == found.labels.tolist()
+    assert DATASETS["image_folder"].contents(tmp_path).images == {"train": 8, "val": 0, "test": 6}
 
 
 def test_all_endings_are_read_and_hidden_files_skipped(tmp_path, caplog):
@@ -537,7 +383,7 @@ def test_a_too_large_image_is_named_and_a_large_one_is_read(tmp_path, monkeypatc
         assert len(DATASETS["image_folder"].read(tmp_path, 8).images) == 8
 
 
-@pytest.mark.parametrize("look", [DATASETS["image_folder"].fingerprint, DATASETS["image_folder"].census])
+@pytest.mark.parametrize("look", [DATASETS["image_folder"].fingerprint, DATASETS["image_folder"].contents])
 def test_a_link_to_nothing_is_named(tmp_path, look):
     write_folder(tmp_path)
     (tmp_path / "cat" / "gone.png").symlink_to(tmp_path / "gone.png")
@@ -625,18 +471,17 @@ def test_digests_are_kept_between_calls(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_the_sizes_of_a_data_set_fit_the_images_it_has(tmp_path, name):
-    """The published data sets are not downloaded here, so the census gives their published numbers of images."""
     declared = DATASETS[name].sizes
     assert tuple(declared) == SPLITS
     if name in ("image_folder", "arrays"):
-        assert split_sizes(declared, np.zeros(1000, int)) == {"train": 600, "val": 200, "test": 200}
+        assert split_sizes(declared, {"train": 1000}) == {"train": 600, "val": 200, "test": 200}
     else:
-        splits = DATASETS[name].census(tmp_path).splits
-        require_enough(splits, split_sizes(declared, splits), dataset=name)
+        images = DATASETS[name].contents(tmp_path).images
+        require_enough(images, split_sizes(declared, images), dataset=name)
 
 
 def test_the_example_of_the_config_page_is_a_data_set():
-    """It is executed as it is printed. Its census tells what its images are."""
+    """It is executed as it is printed."""
     page = (PROJECT / "config" / "README.md").read_text(encoding="utf-8").split("**A data set** is")[1]
     code = "".join(
         line[4:] or "\n" for line in re.search(r"(?:    .*\n|\n)+    DATASETS.*\n", page)[0].splitlines(True)
@@ -644,10 +489,10 @@ def test_the_example_of_the_config_page_is_a_data_set():
     module = {}
     exec(code, module)
     (noise,) = module["DATASETS"].values()
-    found, known = noise.read(None, 9), noise.census(None)
+    found, known = noise.read(None, 9), noise.contents(None)
     assert (found.images.shape, found.images.dtype) == ((1000, 1, 9, 9), np.uint8)
-    assert found.labels.tolist() == known.labels.tolist() and len(set(known.names)) == known.labels.max() + 1 == 2
-    assert known.channels == found.images.shape[1]
-    assert found.images[known.labels == 0].max() == 127 and found.images[known.labels == 1].min() == 127
-    require_enough(known.splits, split_sizes(noise.sizes, known.splits), dataset="noise")
+    assert known.images == {"train": 1000} and counts_of(found.splits)["train"] == 1000
+    assert known.channels == found.images.shape[1] and len(set(found.names)) == found.labels.max() + 1 == 2
+    assert found.images[found.labels == 0].max() == 127 and found.images[found.labels == 1].min() == 127
+    require_enough(known.images, split_sizes(noise.sizes, known.images), dataset="noise")
     assert noise.fingerprint(None, None) == ""

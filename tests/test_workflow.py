@@ -742,7 +742,7 @@ def test_verification_detects_a_falsified_row(copied):
     ("arguments", "message"),
     [
         (["--config", "datset=mnist"], "datset: unknown key; did you mean dataset?"),
-        (["--config", "dataset=mnst"], "dataset: 'mnst' is unknown; allowed: digits, mnist"),
+        (["--config", "dataset=mnst"], "dataset: 'mnst' is unknown; allowed: arrays, digits"),
         (["--config", "sweep={ks: [8]}"], "sweep.ks: K = 8 is out of range; allowed: 0 to 7"),
         (["--config", "seeds=[]"], "seeds: [] is not allowed"),
         (["--config", "images={train: 1700}"], "images: train + val + test ask for 1860 images"),

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from prunecurve.data.datasets import Contents, DataSet, ImageSet
 from prunecurve.data.datasets.digests import digest_of_files
-from prunecurve.data.datasets.image_set import Census, DataSet, ImageSet
 from prunecurve.data.datasets.pixels import eight_bit, resized, without_colour
-from prunecurve.data.splits import AUTO, SPLITS
+from prunecurve.data.splits import AUTO, SPLITS, counts_of
 from prunecurve.errors import StudyError
 
 log = logging.getLogger("prunecurve")
@@ -31,15 +31,18 @@ HIDDEN = "or begin {} with a dot, so that {} skipped"
 class Listing:
     """The image files of a folder, in the order of their splits, classes and names.
 
-    paths: relative to the folder. ignored: the number of other files in the class folders, by ending.
+    paths: relative to the folder. labels, splits, names: as in `ImageSet`. ignored: the number of other files in the
+    class folders, by ending.
     """
 
     paths: list[str]
-    census: Census
+    labels: np.ndarray
+    splits: np.ndarray
+    names: tuple[str, ...]
     ignored: dict[str, int]
 
 
-def image_folder(data_dir: Path, size: int) -> ImageSet:
+def read(data_dir: Path, size: int) -> ImageSet:
     """Read the images of a folder. Classes are numbered in the order of their names.
 
     The images have 1 channel if the pixels of all of them are grey, else 3. Raises StudyError, naming the file or the
@@ -52,8 +55,7 @@ def image_folder(data_dir: Path, size: int) -> ImageSet:
     pictures = [picture(Path(data_dir, path), size) for path in listing.paths]
     channels = max(len(pixels) for pixels in pictures)
     images = np.stack([np.broadcast_to(pixels, (channels, size, size)) for pixels in pictures])
-    census = listing.census
-    return ImageSet(images, census.labels, census.splits, census.names)
+    return ImageSet(images, listing.labels, listing.splits, listing.names)
 
 
 def picture(path: Path, size: int) -> np.ndarray:
@@ -121,7 +123,7 @@ def _listed(root: Path) -> Listing:
     labels = np.array([number[class_of[name]] for _, name, _ in files], np.int64)
     of_split = np.array([SPLITS.index(split) if split else 0 for split, _, _ in files], np.int8)
     paths = [os.path.join(split, name, image) for split, name, image in files]
-    return Listing(paths, Census(labels, of_split, names), dict(sorted(ignored.items())))
+    return Listing(paths, labels, of_split, names, dict(sorted(ignored.items())))
 
 
 def _splits_of(root: Path) -> list[str]:
@@ -237,9 +239,9 @@ def _deeper_images(root: Path, folder: str) -> list[str]:
     return [str(path) for path in visible if path.suffix.lower() in ENDINGS and (root / path).is_file()]
 
 
-def census(data_dir: str | Path) -> Census:
-    """Return the classes and splits of a folder of images. Raises StudyError as `listed` does."""
-    return listed(data_dir).census
+def contents(data_dir: str | Path) -> Contents:
+    """Return the number of images. Raises StudyError as `listed` does."""
+    return Contents(counts_of(listed(data_dir).splits))
 
 
 def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
@@ -247,4 +249,4 @@ def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
     return digest_of_files(data_dir, listed(data_dir).paths, cache)
 
 
-DATASETS = {"image_folder": DataSet(image_folder, census, dict.fromkeys(SPLITS, AUTO), fingerprint)}
+DATASETS = {"image_folder": DataSet(read, contents, dict.fromkeys(SPLITS, AUTO), fingerprint)}
