@@ -7,6 +7,7 @@ from importlib import metadata
 
 import pytest
 from conftest import PROJECT
+from prunecurve.data.datasets import MODULES
 from prunecurve.source import NOT_COMPUTED_WITH, digest, files_of, version
 
 SCRIPTS = PROJECT / "workflow" / "scripts"
@@ -30,7 +31,7 @@ def test_all_that_is_imported_is_listed(name):
         check=True,
     ).stdout.split()
     listed = {str(path) for path in files_of(script)}
-    # The rule of get_images names the modules of data sets.
+    # The rule of get_images names the module of its data set.
     assert {path for path in imported if "/data/" not in path} <= listed
     assert str(script) in listed
 
@@ -136,6 +137,20 @@ def test_an_edited_key_of_the_config_trains_nothing_again(changed):
     assert changed("prunecurve/model/parameters.py", default) == set()
     assert changed("prunecurve/data/parameters.py", replaced("Number or share of training", "Number of")) == set()
     assert changed("prunecurve/config/model.py", replaced("dpi: int = Field(300", "dpi: int = Field(200")) == set()
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES.values())))
+def test_an_edit_of_a_data_set_reads_only_this_data_set_again(tmp_path, module):
+    shutil.copytree(SCRIPTS, tmp_path / "copy")
+    with (tmp_path / "copy" / "prunecurve" / "data" / "datasets" / f"{module}.py").open("a") as file:
+        file.write("EDITED = True\n")
+
+    def digests(scripts):
+        return {name: digest(scripts / "get_images.py", f"data.datasets.{reader}") for name, reader in MODULES.items()}
+
+    before, after = digests(SCRIPTS), digests(tmp_path / "copy")
+    assert {name for name in MODULES if after[name] != before[name]} == {n for n, m in MODULES.items() if m == module}
+    assert digest(tmp_path / "copy" / "get_images.py") == digest(SCRIPTS / "get_images.py")
 
 
 def digests_of_tasks(scripts) -> dict[tuple[str, str], str]:

@@ -19,7 +19,7 @@ rule get_images:
         data_dir=DATA_DIR,
     params:
         script=script("get_images"),
-        code=code("get_images", *READERS),
+        code=code("get_images", READER),
         settings=settings_of("dataset", "image_size", "image_channels") + data_settings(DATA_CONTENT),
         dataset=DATASET,
         image_size=config["image_size"],

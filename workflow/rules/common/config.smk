@@ -48,7 +48,7 @@ from prunecurve.config import (
     weights_settings,
     wrong_layer,
 )
-from prunecurve.data.datasets import DATASETS
+from prunecurve.data.datasets import DATASETS, MODULES
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows, read_settings
 from prunecurve.model.factory import MODULE_PATH, path_of_weights
@@ -149,5 +149,5 @@ TASK = tasks.load(config["task"])
 OF_TASK = f"data.tasks.{config['task']}"
 # The metrics of a task do not change its inputs, and an edit to them must not train the networks again.
 INPUTS_OF_TASK = f"{OF_TASK}:require,inputs"
-# The modules that read data sets.
-READERS = [f"data.datasets.{name}" for name in ("arrays", "digits", "folder", "published")]
+# The module that reads the data set.
+READER = f"data.datasets.{MODULES[DATASET]}"

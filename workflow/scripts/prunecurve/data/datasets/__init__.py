@@ -62,9 +62,10 @@ class DataSet:
     fingerprint: Callable[[str | Path, str | Path | None], str] = published_content
 
 
-def _declared() -> dict[str, DataSet]:
-    modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
-    return {name: dataset for module in modules for name, dataset in getattr(module, "DATASETS", {}).items()}
+def _datasets_of(module: str) -> dict[str, DataSet]:
+    return getattr(importlib.import_module(f"{__name__}.{module}"), "DATASETS", {})
 
 
-DATASETS: Mapping[str, DataSet] = _declared()
+# The module of each data set.
+MODULES = {name: module.name for module in pkgutil.iter_modules(__path__) for name in _datasets_of(module.name)}
+DATASETS = {name: _datasets_of(module)[name] for name, module in MODULES.items()}
