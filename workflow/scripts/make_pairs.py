@@ -8,7 +8,7 @@ import numpy as np
 from prunecurve.commandline import log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.parameters import Images
-from prunecurve.data.splits import SPLITS, counts_of, draw_splits, pools_of, split_sizes
+from prunecurve.data.splits import SPLITS, draw_splits, images_per_split, pools_of, split_sizes
 from prunecurve.files import load_array, read_rows, save_array
 from prunecurve.seeding import stream
 from prunecurve.settings import add_fields
@@ -37,7 +37,7 @@ def work(arguments: argparse.Namespace) -> None:
     classes = load_array(arguments.labels, shape=(len(images),))
     splits = load_array(arguments.splits, shape=(len(images),))
     names = [row["name"] for row in read_rows(arguments.classes)]
-    own = counts_of(splits)
+    own = images_per_split(splits)
     sizes = split_sizes({split: getattr(arguments, split) for split in SPLITS}, own)
     drawn = draw_splits(splits, sizes, arguments.seed, arguments.place, dataset=arguments.dataset)
     task = tasks.load(arguments.task)

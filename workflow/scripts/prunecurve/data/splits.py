@@ -15,7 +15,7 @@ AUTO = "auto"
 SHARES = {"train": Fraction(6, 10), "val": Fraction(2, 10), "test": Fraction(2, 10)}
 
 
-def counts_of(splits: np.ndarray) -> dict[str, int]:
+def images_per_split(splits: np.ndarray) -> dict[str, int]:
     """Return how many images the data set itself assigns to each split.
 
     splits: int (n,), the split of each image as its index in SPLITS; 0 (train) if the data set has no splits.
@@ -26,7 +26,7 @@ def counts_of(splits: np.ndarray) -> dict[str, int]:
 def pools_of(counts: Mapping[str, int]) -> dict[str, str]:
     """Return from which of the data set's own splits each split is drawn: the same one, or train if it is empty.
 
-    counts: as of `counts_of`.
+    counts: the images of each split, as `images_per_split` returns them.
     """
     return {split: split if counts.get(split) else "train" for split in SPLITS}
 
@@ -35,7 +35,7 @@ def split_sizes(asked: Mapping[str, int | float | str], counts: Mapping[str, int
     """Return the number of images in each split.
 
     asked: for each split a number of images, a share (below 1) of the images that it is drawn from, or `auto`: all
-    images if no other split is drawn from them, else shares in the ratio 60 : 20 : 20. counts: as of `counts_of`.
+    images if no other split is drawn from them, else shares in the ratio 60 : 20 : 20. counts: as in `pools_of`.
     """
     pools, sizes = pools_of(counts), {}
     for split, size in asked.items():
@@ -51,7 +51,7 @@ def split_sizes(asked: Mapping[str, int | float | str], counts: Mapping[str, int
 def require_enough(counts: Mapping[str, int], sizes: Mapping[str, int], *, dataset: str, networks: int = 1) -> None:
     """Raise StudyError if the data set has too few images.
 
-    counts: as of `counts_of`. sizes: images per split. dataset: its name, for the message. networks: the number of
+    counts: as in `pools_of`. sizes: images per split. dataset: its name, for the message. networks: the number of
     networks that draw images which no other network has.
     """
     pools = pools_of(counts)
@@ -79,13 +79,13 @@ def draw_splits(
 ) -> dict[str, np.ndarray]:
     """Draw the images of one network without replacement and return their indices (int64); its splits are disjoint.
 
-    splits: as in `counts_of`. sizes: images per split. place: None if networks may share images. If they may not, the
-    place of the seed in the list of seeds: all networks then draw from one order of the images, each the next block, so
-    that a seed added at the end changes no other draw. dataset: its name, for the message. Raises StudyError if the
-    data set has too few images.
+    splits: as in `images_per_split`. sizes: images per split. place: None if networks may share images. If they may
+    not, the place of the seed in the list of seeds: all networks then draw from one order of the images, each the next
+    block, so that a seed added at the end changes no other draw. dataset: its name, for the message. Raises StudyError
+    if the data set has too few images.
     """
     rng, block = (stream(seed, "images"), 0) if place is None else (stream(0, "images/disjoint"), place)
-    counts = counts_of(splits)
+    counts = images_per_split(splits)
     require_enough(counts, sizes, dataset=dataset, networks=block + 1)
     drawn, pools = {}, pools_of(counts)
     for pool in dict.fromkeys(pools.values()):

@@ -8,7 +8,7 @@ import numpy as np
 from prunecurve.data.datasets import Contents, DataSet, ImageSet
 from prunecurve.data.datasets.digests import digest_of_files
 from prunecurve.data.datasets.pixels import resized_all
-from prunecurve.data.splits import AUTO, SPLITS, counts_of
+from prunecurve.data.splits import AUTO, SPLITS, images_per_split
 from prunecurve.errors import StudyError
 
 IMAGES, LABELS, NAMES = "images.npy", "labels.npy", "classes.txt"
@@ -27,7 +27,7 @@ def read(data_dir: Path, size: int) -> ImageSet:
 def contents(data_dir: str | Path) -> Contents:
     """Return the numbers of images and of channels. Raises StudyError as `opened` does."""
     images, _, splits, _ = opened(data_dir)
-    return Contents(counts_of(splits), images[0].shape[1])
+    return Contents(images_per_split(splits), images[0].shape[1])
 
 
 def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from prunecurve.data.datasets import Contents, DataSet, ImageSet
 from prunecurve.data.datasets.digests import digest_of_files
 from prunecurve.data.datasets.pixels import eight_bit, resized, without_colour
-from prunecurve.data.splits import AUTO, SPLITS, counts_of
+from prunecurve.data.splits import AUTO, SPLITS, images_per_split
 from prunecurve.errors import StudyError
 
 log = logging.getLogger("prunecurve")
@@ -230,7 +230,7 @@ def _some(names: list[str]) -> str:
 
 def contents(data_dir: str | Path) -> Contents:
     """Return the number of images. Raises StudyError as `listed` does."""
-    return Contents(counts_of(listed(data_dir).splits))
+    return Contents(images_per_split(listed(data_dir).splits))
 
 
 def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
