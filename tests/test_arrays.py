@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import TINY, Study
 from PIL import Image
-from prunecurve.data.datasets import DATASETS, arrays, digests
+from prunecurve.data.datasets import DATASETS, arrays
 from prunecurve.errors import StudyError
 from prunecurve.model.network_file import load_model
 from prunecurve.files import read_rows
@@ -66,18 +66,6 @@ def test_images_are_resized_as_pillow_does(tmp_path, channels):
             assert (after == np.asarray(one)).all()
 
 
-def test_the_same_pixels_as_an_image_folder(tmp_path):
-    images = random_images(6, 3, 17, 17)
-    for i, image in enumerate(images):
-        (tmp_path / "folder" / str(i % 2)).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "folder" / str(i % 2) / f"{i}.png")
-    # The order of the folder: by class, then by name.
-    order = [0, 2, 4, 1, 3, 5]
-    write(tmp_path / "arrays", images[order], np.array([0, 0, 0, 1, 1, 1]))
-    ours, theirs = ARRAYS.read(tmp_path / "arrays", 8), DATASETS["image_folder"].read(tmp_path / "folder", 8)
-    assert (ours.images == theirs.images).all() and (ours.labels == theirs.labels).all()
-
-
 @pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint64, ">i4", np.int64])
 def test_labels_of_every_integer_type(tmp_path, kind):
     write(tmp_path, np.asfortranarray(random_images(6, 5, 5)), (np.arange(6) % 3).astype(kind))
@@ -129,14 +117,6 @@ def test_the_fingerprint_is_of_the_content(tmp_path):
     changed(tmp_path / "b" / "classes.txt", lambda path: path.write_text("a\nb\nc"))
     assert len(seen) == 4
     assert ARRAYS.fingerprint(tmp_path / "b") == before
-
-
-def test_a_second_fingerprint_reads_no_file(tmp_path, monkeypatch):
-    write(tmp_path / "data", random_images(6, 8, 8))
-    monkeypatch.setattr(digests, "SETTLED", -60.0)
-    first = ARRAYS.fingerprint(tmp_path / "data", tmp_path / "kept.json")
-    monkeypatch.setattr(digests, "content_digest", lambda path: pytest.fail(f"{path} was read again"))
-    assert ARRAYS.fingerprint(tmp_path / "data", tmp_path / "kept.json") == first
 
 
 # ---- errors

@@ -206,13 +206,6 @@ def test_the_job_reports_a_class_without_partners(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_too_many_images_name_the_key():
-    with pytest.raises(StudyError, match=r"images: train \+ val \+ test ask for 120 .* has 100 images; lower"):
-        draw_splits(np.zeros(100, int), {"train": 50, "val": 50, "test": 20}, 0, dataset="digits")
-    with pytest.raises(StudyError, match=r"images: test asks for 31 .* 30 test images; lower images\.test"):
-        draw_splits(np.repeat([0, 2], [70, 30]), {"train": 5, "val": 5, "test": 31}, 0, dataset="mnist")
-
-
 @pytest.mark.parametrize(
     ("classes", "available", "same", "different", "message"),
     [
