@@ -6,7 +6,7 @@
 # make archive     set up, then freeze a study in archive/NAME (default NAME: the name of the study)
 # make compare     list the differences between two studies, A and B, each a folder of results/ or archive/
 # make unlock      remove Snakemake's lock after a kill or a power cut, so that the next make study continues
-# make lint        set up, then ruff, import-linter, snakefmt and snakemake --lint
+# make lint        set up, then ruff, mypy, import-linter, snakefmt and snakemake --lint
 # make bench       set up, then run the benchmarks against alternatives (half an hour; DATA: the folder with MNIST)
 # make docs        set up, then write the table in config/README.md and the schema of the config for editors
 # make clean       delete .venv (results are kept)
@@ -82,6 +82,7 @@ test-quick: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	PYTHONPATH=workflow/scripts $(BIN)/lint-imports --no-cache
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import TINY, Study
 from prunecurve import machine
-from test_datasets import write_idx
+from test_published import write_idx
 
 # One K, so that each variant is fast.
 FEW = TINY + "sweep: {ks: [5]}\n"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch_pruning
-from prunecurve.data.datasets.downloads import import_torchvision_datasets
+from prunecurve.data.datasets.published import torchvision_datasets
 from prunecurve.errors import StudyError
 from prunecurve.graph.channels import Channels
 from prunecurve.graph.description import describe
@@ -50,7 +50,7 @@ def randomised(model: nn.Module) -> nn.Module:
 
 
 def from_torchvision(name: str) -> nn.Module:
-    import_torchvision_datasets()
+    torchvision_datasets()
     import torchvision.models
 
     torch.manual_seed(0)

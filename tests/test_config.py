@@ -25,7 +25,7 @@ INVALID = [
     ({"epochs": 3}, "epochs: unknown key; did you mean training.epochs?"),
     ({"images": {"mnist": {"train": 10}}}, "images.mnist: unknown key; allowed keys: train, val, test, disjoint"),
     ({"xyz": 1}, "xyz: unknown key; allowed keys: dataset, data_dir"),
-    ({"dataset": "mnst"}, "dataset: 'mnst' is unknown; allowed: digits, mnist, fashion_mnist, kmnist, cifar10, "),
+    ({"dataset": "mnst"}, "dataset: 'mnst' is unknown; allowed: arrays, digits, image_folder, mnist, fashion_mnist, "),
     ({"ranking": {"criteria": ["l1_nrm"]}}, "ranking.criteria.0: 'l1_nrm' is unknown; allowed: activation_std, apoz"),
     ({"ranking": {"criteria": ["l1_nrm"]}}, "did you mean l1_norm?"),
     ({"sweep": {"ks": [3, 64]}}, "sweep.ks: K = 64 is out of range; allowed: 0 to 63"),

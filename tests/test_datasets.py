@@ -1,6 +1,5 @@
-"""Data sets: the real digits, files in torchvision's layout, folders of images, and errors in them."""
+"""Data sets: the digits, folders of images and errors in them, digests of files, and the registry."""
 
-import gzip
 import json
 import os
 import re
@@ -14,25 +13,13 @@ import pytest
 from conftest import PROJECT
 from PIL import Image
 from prunecurve.config import check
-from prunecurve.data.datasets import DATASETS, digests, downloads
+from prunecurve.data.checks import check_data
+from prunecurve.data.datasets import DATASETS, digests
 from prunecurve.data.datasets.folder import listed
 from prunecurve.data.datasets.pixels import with_channels
-from prunecurve.data.checks import check_data
-from prunecurve.data.splits import SPLITS, require_enough, split_sizes
+from prunecurve.data.splits import SPLITS, images_per_split, require_enough, split_sizes
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array
-
-
-def write_idx(folder, train=30, test=20, size=28, seed=0):
-    """Write files in MNIST's format: images and labels of train and t10k."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(seed)
-    for part, count in (("train", train), ("t10k", test)):
-        images, labels = rng.integers(0, 256, (count, size, size), np.uint8), np.arange(count, dtype=np.uint8) % 10
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(
-            struct.pack(">4i", 2051, count, size, size) + images.tobytes()
-        )
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, count) + labels.tobytes())
 
 
 def test_digits_are_the_bundled_1797():
@@ -40,151 +27,10 @@ def test_digits_are_the_bundled_1797():
     assert (found.images.shape, found.images.dtype) == ((1797, 1, 28, 28), np.uint8)
     assert np.bincount(found.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert not found.splits.any()
-    assert found.labels.tolist() == DATASETS["digits"].census("").labels.tolist()
-    assert found.images.shape[1] == DATASETS["digits"].census("").channels
+    known = DATASETS["digits"].contents("")
+    assert (known.images, known.channels) == ({"train": 1797}, 1)
     assert found.images.max() > 240
     assert DATASETS["digits"].read(None, 8).images.shape == (1797, 1, 8, 8)
-
-
-@pytest.mark.parametrize(
-    ("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")]
-)
-def test_torchvisions_files_are_read_from_data_dir(tmp_path, name, folder):
-    write_idx(tmp_path / folder / "raw")
-    found = DATASETS[name].read(tmp_path, 28)
-    assert found.images.shape == (50, 1, 28, 28)
-    assert found.splits.tolist() == [0] * 30 + [2] * 20
-    assert found.labels[:30].tolist() == [i % 10 for i in range(30)]
-    raw = (tmp_path / folder / "raw" / "t10k-images-idx3-ubyte").read_bytes()[16:]
-    assert found.images[30:].tobytes() == raw
-    assert DATASETS[name].read(tmp_path, 14).images.shape == (50, 1, 14, 14)
-
-
-@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
-def test_a_truncated_file_is_named(tmp_path, name):
-    write_idx(tmp_path / "MNIST" / "raw")
-    path = tmp_path / "MNIST" / "raw" / name
-    path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(StudyError, match=rf"data_dir: .*raw/{name} is truncated or not an IDX file"):
-        DATASETS["mnist"].read(tmp_path, 28)
-
-
-def test_other_data_than_the_published_have_a_fingerprint_wherever_they_lie(tmp_path):
-    assert DATASETS["mnist"].fingerprint(tmp_path) == "", "missing files are downloaded later"
-    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
-        write_idx(tmp_path / folder / "MNIST" / "raw", seed=seed)
-    a, b, c = (DATASETS["mnist"].fingerprint(tmp_path / folder) for folder in "abc")
-    assert a == b != c and a and c
-
-
-def test_images_and_labels_of_other_lengths_are_told(tmp_path):
-    write_idx(tmp_path / "MNIST" / "raw")
-    labels = tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte"
-    labels.write_bytes(struct.pack(">2i", 2049, 29) + bytes(29))
-    with pytest.raises(
-        StudyError, match=r"data_dir: .*train-images-idx3-ubyte has 30 images, but its file of labels has 29"
-    ):
-        DATASETS["mnist"].read(tmp_path, 28)
-
-
-def test_without_a_network_the_message_names_the_offline_choices(tmp_path, monkeypatch):
-    torchvision_datasets = downloads.import_torchvision_datasets()
-    # Port 9 of this machine refuses connections immediately.
-    monkeypatch.setattr(torchvision_datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
-    with pytest.raises(StudyError) as error:
-        DATASETS["mnist"].read(tmp_path / "new" / "data", 28)
-    for part in ("data_dir: MNIST is not in", "could not be downloaded", "dataset: digits", "dataset: image_folder"):
-        assert part in str(error.value)
-    assert not any(tmp_path.iterdir()), "a failed download leaves no folders"
-    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
-    (tmp_path / "MNIST" / "raw" / "train-images.idx3-ubyte").touch()
-    with pytest.raises(StudyError, match=r"Missing in .*MNIST/raw: train-images-idx3-ubyte, .* found there: train-im"):
-        DATASETS["mnist"].read(tmp_path, 28)
-    assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
-
-
-def test_missing_files_are_downloaded_into_data_dir(tmp_path, monkeypatch):
-    """torchvision's own download code, from a server on this machine."""
-    import hashlib
-    import http.server
-    import threading
-
-    write_idx(tmp_path / "served")
-    for file in list((tmp_path / "served").iterdir()):
-        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes(), mtime=0))
-    resources = [
-        (file.name, hashlib.md5(file.read_bytes()).hexdigest()) for file in sorted((tmp_path / "served").glob("*.gz"))
-    ]
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, directory=str(tmp_path / "served"))
-
-        def log_message(self, *arguments):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        mnist = downloads.import_torchvision_datasets().MNIST
-        monkeypatch.setattr(mnist, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
-        monkeypatch.setattr(mnist, "resources", resources)
-        assert len(DATASETS["mnist"].read(tmp_path / "data", 28).images) == 50
-        server.shutdown()
-    assert len(DATASETS["mnist"].read(tmp_path / "data", 28).images) == 50
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["MNIST"], "no temporary folder is left"
-
-
-def packed(raw):
-    """Replace all files of a folder by `.gz` files."""
-    for file in list(raw.iterdir()):
-        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
-        file.unlink()
-
-
-def test_packed_files_are_read_in_a_read_only_folder(tmp_path):
-    write_idx(tmp_path / "MNIST" / "raw")
-    plain, digest = DATASETS["mnist"].read(tmp_path, 28), DATASETS["mnist"].fingerprint(tmp_path)
-    assert plain.images.shape[1] == DATASETS["mnist"].census(tmp_path).channels
-    packed(tmp_path / "MNIST" / "raw")
-    before = sorted(path.name for path in (tmp_path / "MNIST" / "raw").iterdir())
-    (tmp_path / "MNIST" / "raw").chmod(0o555)
-    assert DATASETS["mnist"].read(tmp_path, 28).images.tobytes() == plain.images.tobytes()
-    assert sorted(path.name for path in (tmp_path / "MNIST" / "raw").iterdir()) == before
-    assert DATASETS["mnist"].fingerprint(tmp_path) == digest != ""
-
-
-@pytest.mark.parametrize("name", ["train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"])
-def test_a_damaged_packed_file_is_named(tmp_path, name):
-    write_idx(tmp_path / "MNIST" / "raw")
-    packed(tmp_path / "MNIST" / "raw")
-    path = tmp_path / "MNIST" / "raw" / name
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(StudyError, match=rf"data_dir: .*{name} is truncated or not a gzip file"):
-        DATASETS["mnist"].read(tmp_path, 28)
-    DATASETS["mnist"].fingerprint(tmp_path)
-
-
-@pytest.mark.parametrize("pack", [False, True])
-@pytest.mark.parametrize(
-    ("lies_in", "data_dir", "advice"),
-    [
-        (".", ".", "move them to {}/MNIST/raw"),
-        ("MNIST", ".", "move them to {}/MNIST/raw"),
-        ("MNIST/raw", "MNIST/raw", "set data_dir to {}"),
-        ("MNIST/raw", "MNIST", "set data_dir to {}"),
-    ],
-)
-def test_files_in_another_folder_are_found_and_named(tmp_path, lies_in, data_dir, advice, pack):
-    write_idx(tmp_path / "x" / lies_in)
-    if pack:
-        packed(tmp_path / "x" / lies_in)
-    mnist = DATASETS["mnist"]
-    for look in (mnist.fingerprint, mnist.census, lambda folder: mnist.read(folder, 28)):
-        with pytest.raises(StudyError) as error:
-            look(tmp_path / "x" / data_dir)
-        message = str(error.value)
-        assert f"MNIST is looked for in {tmp_path / 'x' / data_dir / 'MNIST' / 'raw'}, but train-images" in message
-        assert message.endswith(advice.format(tmp_path / "x"))
 
 
 def write_folder(folder, mode="L", classes=("cat", "dog"), count=4):
@@ -203,164 +49,98 @@ def test_a_folder_a_class(tmp_path):
     assert (found.names, found.splits.tolist()) == (("cat", "dog"), [0] * 8)
 
 
-@pytest.mark.parametrize("splits", [("train", "test"), ("train", "val", "test"), ("train", "val")])
-def test_folders_of_splits_are_used(tmp_path, splits):
-    for split in splits:
-        write_folder(tmp_path / split, count=3)
-    (tmp_path / ".cache" / "x").mkdir(parents=True)
-    found = DATASETS["image_folder"].read(tmp_path, 8)
-    order = [number for number, name in enumerate(("train", "val", "test")) if name in splits]
-    assert found.splits.tolist() == [number for number in order for _ in range(6)]
-    assert found.labels.tolist() == [0, 0, 0, 1, 1, 1] * len(splits)
-    assert found.names == ("cat", "dog")
+# ---- layouts of a folder of images. Only names count here, so the files are empty
 
 
-def test_classes_may_be_called_train_and_test(tmp_path):
-    write_folder(tmp_path, classes=("train", "test"))
-    found = DATASETS["image_folder"].census(tmp_path)
-    assert (found.names, found.splits.tolist()) == (("test", "train"), [0] * 8)
+def create(root, *paths):
+    """Create empty files; a path that ends in a slash is a folder."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).mkdir() if path.endswith("/") else (root / path).touch()
 
 
-def test_a_class_that_training_lacks_is_named(tmp_path):
-    write_folder(tmp_path / "train")
-    write_folder(tmp_path / "test", classes=("cat", "Dog"))
-    with pytest.raises(StudyError, match=r"classes in .*test that .*train does not have: Dog"):
-        listed(tmp_path)
-
-
-def two_layouts(message):
-    return "data_dir/CLASS/IMAGE" in message and "or data_dir/train/CLASS/IMAGE and" in message
-
-
-@pytest.mark.parametrize("names", [["train", "valid", "test"], ["a", "b"], ["all"], ["train"]])
-def test_an_unknown_layout_shows_the_known_ones(tmp_path, names):
-    for name in names:
-        write_folder(tmp_path / name / "images")
-    with pytest.raises(StudyError) as error:
-        listed(tmp_path)
-    assert two_layouts(str(error.value))
-
-
-def test_folders_without_images_are_named(tmp_path):
-    write_folder(tmp_path)
-    (tmp_path / "bird").mkdir()
-    (tmp_path / "bird" / "0.heic").touch()
-    (tmp_path / ".hidden").mkdir()
-    with pytest.raises(StudyError, match=r"folders in .* without images: bird; add images, move"):
-        DATASETS["image_folder"].fingerprint(tmp_path)
-
-
-def one_image(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", (9, 9), 77).save(path)
+CLASSES = ("cat/0.png", "cat/1.png", "dog/0.png")
+TRAIN, VAL, TEST = ([f"{split}/{path}" for path in CLASSES] for split in SPLITS)
+# The same name on macOS, which writes é as e and an accent, and on other systems.
+COMPOSED, SEPARATE = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 
 
 @pytest.mark.parametrize(
-    "image", ["test/0.png", "val/0.png", "train/0.png", "0.png", "test/cat/young/0.png", "train/cat/a/b/0.png"]
-)
-@pytest.mark.parametrize("splits", [("train",), ("train", "test"), ("train", "val", "test")])
-def test_an_image_outside_of_the_class_folders_is_named(tmp_path, image, splits):
-    """Without its images, the split would be drawn from train."""
-    for split in splits:
-        write_folder(tmp_path / split)
-    one_image(tmp_path / image)
-    with pytest.raises(
-        StudyError, match=rf"images in .* not directly in a class folder: {image}; set data_dir"
-    ) as error:
-        listed(tmp_path)
-    assert two_layouts(str(error.value))
-
-
-@pytest.mark.parametrize("image", ["0.png", "cat/young/0.png"])
-def test_an_image_beside_class_folders_is_named(tmp_path, image):
-    write_folder(tmp_path)
-    one_image(tmp_path / image)
-    with pytest.raises(StudyError, match=rf"not directly in a class folder: {image}; "):
-        listed(tmp_path)
-
-
-def test_a_class_that_is_called_train_may_have_folders_without_images(tmp_path):
-    """Its images say that it is no split; hidden images are skipped at any depth."""
-    write_folder(tmp_path, classes=("car", "train"))
-    (tmp_path / "train" / "notes").mkdir()
-    one_image(tmp_path / "car" / "more" / ".thumbnails" / "0.png")
-    found = listed(tmp_path)
-    assert (found.census.names, len(found.paths)) == (("car", "train"), 8)
-    one_image(tmp_path / "train" / "notes" / "0.png")
-    with pytest.raises(StudyError, match=r"not directly in a class folder: train/notes/0\.png;"):
-        listed(tmp_path)
-
-
-@pytest.mark.parametrize("split", ["test", "val"])
-def test_a_split_without_images_is_named(tmp_path, split):
-    write_folder(tmp_path / "train")
-    (tmp_path / split).mkdir()
-    with pytest.raises(StudyError, match=rf"folders in .* without images: {split}; add images"):
-        listed(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("folders", "others", "advice"),
+    ("paths", "names", "labels", "splits"),
     [
-        (["train", "valid"], "beside train: valid; ", "rename valid to val."),
-        (["train", "validation", "test"], "beside train and test: validation; ", "rename validation to val."),
-        (["Train", "Test"], "that look like splits: Test, Train; ", "rename Test to test, rename Train to train."),
-        (["training", "testing"], "that look like splits: testing, training; ", "rename testing to test, rename "),
-        (["train", "val", "valid"], "beside train and val: valid; ", "move valid elsewhere, or begin the name with a"),
-        (["train", "masks"], "beside train: masks; ", "move masks elsewhere, or begin the name with a dot, so"),
+        (CLASSES, ("cat", "dog"), [0, 0, 1], [0] * 3),
+        ([*TRAIN, *TEST, ".cache/x/"], ("cat", "dog"), [0, 0, 1] * 2, [0] * 3 + [2] * 3),
+        ([*TEST, *TRAIN, *VAL], ("cat", "dog"), [0, 0, 1] * 3, [0] * 3 + [1] * 3 + [2] * 3),
+        ([*TRAIN, *VAL, "__MACOSX/train/cat/._0.png"], ("cat", "dog"), [0, 0, 1] * 2, [0] * 3 + [1] * 3),
+        (["train/0.png", "test/0.png"], ("test", "train"), [0, 1], [0] * 2),
+        (["training/0.png", "valley/0.png", "cat/0.png"], ("cat", "training", "valley"), [0, 1, 2], [0] * 3),
+        # Its images say that train is a class; hidden images are skipped at any depth.
+        (["car/0.png", "train/0.png", "train/notes/", "car/more/.x/0.png"], ("car", "train"), [0, 1], [0] * 2),
+        (
+            [f"train/{COMPOSED}/0.png", "train/dog/0.png", f"test/{SEPARATE}/0.png"],
+            (COMPOSED, "dog"),
+            [0, 1, 0],
+            [0, 0, 2],
+        ),
     ],
 )
-def test_folders_beside_the_splits_are_named(tmp_path, folders, others, advice):
-    """No message advises to remove a folder of images."""
-    for folder in folders:
-        write_folder(tmp_path / folder)
-    (tmp_path / "__MACOSX" / "train").mkdir(parents=True)
-    with pytest.raises(StudyError) as error:
+def test_layouts_of_a_folder(tmp_path, paths, names, labels, splits):
+    create(tmp_path, *paths)
+    found = listed(tmp_path)
+    assert (found.names, found.labels.tolist(), found.splits.tolist()) == (names, labels, splits)
+    known = DATASETS["image_folder"].contents(tmp_path)
+    assert known.images == {split: splits.count(number) for number, split in enumerate(SPLITS)}
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (["only/0.png"], "folders with images in .*: 1, but at least two classes are needed"),
+        ([*TRAIN, "test/cat/0.png", "test/Dog/0.png"], "classes in .*test that .*train does not have: Dog"),
+        ([*CLASSES, "bird/0.heic", ".hidden/"], "without images: bird; add images, move the folders elsewhere"),
+        ([*TRAIN, "test/"], "without images: test; add images"),
+        ([*TRAIN, "val/cat/"], "without images: val.*; add images"),
+        # Without its images, the split would be drawn from train.
+        ([*TRAIN, *VAL, "test/0.png"], "not directly in a class folder: test/0.png; set data_dir to another folder"),
+        ([*TRAIN, *TEST, "train/0.png"], "not directly in a class folder: train/0.png;"),
+        ([*TRAIN, "0.png"], "not directly in a class folder: 0.png;"),
+        ([*TRAIN, "test/cat/young/0.png"], "not directly in a class folder: test/cat/young/0.png;"),
+        ([*TRAIN, "train/cat/a/b/0.png"], "not directly in a class folder: train/cat/a/b/0.png;"),
+        ([*CLASSES, "0.png"], "not directly in a class folder: 0.png;"),
+        ([*CLASSES, "cat/young/0.png"], "not directly in a class folder: cat/young/0.png;"),
+        ([*CLASSES, "testing/cat/0.png"], "not directly in a class folder: testing/cat/0.png;"),
+        (["car/0.png", "train/0.png", "train/notes/0.png"], "not directly in a class folder: train/notes/0.png;"),
+        (["a/images/0.png", "b/images/0.png"], "not directly in a class folder: a/images/0.png, b/images/0.png;"),
+        # No message advises to remove a folder of images.
+        ([*TRAIN, "valid/cat/0.png"], "beside train: valid; rename valid to val[.]"),
+        ([*TRAIN, *TEST, "validation/cat/0.png"], "beside train and test: validation; rename validation to val[.]"),
+        ([*TRAIN, "Validation/0.png"], "beside train: Validation; rename Validation to val[.]"),
+        (
+            ["Train/a/0.png", "Test/a/0.png"],
+            "look like splits: Test, Train; rename Test to test, rename Train to train",
+        ),
+        (
+            [*TRAIN, *VAL, "valid/cat/0.png"],
+            "beside train and val: valid; move valid elsewhere, or begin the name with",
+        ),
+        (
+            [*TRAIN, "masks/cat/0.png", "__MACOSX/train/"],
+            "beside train: masks; move masks elsewhere, or begin the name",
+        ),
+    ],
+)
+def test_an_unknown_layout_is_named_and_the_known_ones_are_shown(tmp_path, paths, message):
+    create(tmp_path, *paths)
+    with pytest.raises(StudyError, match=rf"^data_dir: .*{message}") as error:
         listed(tmp_path)
-    assert f"folders in {tmp_path} {others}{advice}" in str(error.value)
-    assert "remove" not in str(error.value) and two_layouts(str(error.value))
+    if "does not have" not in message:
+        assert "data_dir/CLASS/IMAGE, or data_dir/train/CLASS/IMAGE and" in str(error.value)
 
 
-def test_a_folder_of_images_beside_train_may_be_a_split_too(tmp_path):
-    write_folder(tmp_path / "train")
-    one_image(tmp_path / "Validation" / "0.png")
-    with pytest.raises(StudyError, match=r"beside train: Validation; rename Validation to val\."):
-        listed(tmp_path)
-    (tmp_path / "Validation").rename(tmp_path / "val")
-    with pytest.raises(StudyError, match=r"not directly in a class folder: val/0\.png;"):
-        listed(tmp_path)
-
-
-def test_beside_classes_no_folder_looks_like_a_split(tmp_path):
-    write_folder(tmp_path)
-    write_folder(tmp_path / "testing")
-    with pytest.raises(StudyError, match=r"not directly in a class folder: testing/cat/0\.png, "):
-        listed(tmp_path)
-
-
-def test_the_hidden_files_of_an_archive_of_macos_are_skipped(tmp_path):
-    for split in ("train", "val"):
-        write_folder(tmp_path / split)
-        (tmp_path / "__MACOSX" / split / "cat").mkdir(parents=True)
-        (tmp_path / "__MACOSX" / split / "cat" / "._0.png").write_bytes(b"no image")
-    assert listed(tmp_path).census.splits.tolist() == [0] * 8 + [1] * 8
-
-
-def test_a_class_may_be_called_as_a_split_with_another_ending(tmp_path):
-    write_folder(tmp_path, classes=("training", "valley", "cat"))
-    assert listed(tmp_path).census.names == ("cat", "training", "valley")
-
-
-def test_class_names_in_two_unicode_forms_are_one_class(tmp_path):
-    """macOS writes é as e and an accent; other systems as one character."""
-    composed, separate = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
-    assert composed != separate
-    write_folder(tmp_path / "train", classes=(composed, "dog"))
-    write_folder(tmp_path / "test", classes=("dog", separate), count=3)
-    found = DATASETS["image_folder"].read(tmp_path, 8)
-    assert found.names == (composed, "dog")
-    assert found.labels.tolist() == [0] * 4 + [1] * 4 + [0] * 3 + [1] * 3
-    assert DATASETS["image_folder"].census(tmp_path).labels.tolist() == found.labels.tolist()
+@pytest.mark.parametrize("look", [DATASETS["image_folder"].fingerprint, DATASETS["image_folder"].contents])
+def test_a_folder_that_does_not_exist_is_named_before_a_run(tmp_path, look):
+    with pytest.raises(StudyError, match=r"data_dir: .*missing is not a folder; dataset image_folder reads"):
+        look(tmp_path / "missing")
 
 
 def test_all_endings_are_read_and_hidden_files_skipped(tmp_path, caplog):
@@ -451,31 +231,17 @@ def test_the_normalisation_must_fit_the_channels_of_the_config(tmp_path):
     check_data(digits | {"image_channels": 3}, "")
 
 
-def ramp(mode):
-    """Return a 16-bit grey ramp from black to white, or a half black, half transparent image."""
-    if mode == "I;16":
-        return Image.fromarray((np.arange(64).reshape(8, 8) * 1040).astype(np.uint16))
-    ink = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
-    ink.paste((0, 0, 0, 255), (0, 0, 4, 8))
-    return ink.convert(mode)
-
-
-def test_16_bits_are_scaled_and_stay_grey(tmp_path):
-    write_folder(tmp_path)
-    ramp("I;16").save(tmp_path / "cat" / "0.png")
-    found = DATASETS["image_folder"].read(tmp_path, 8).images
-    assert found.shape[1] == 1
-    assert found[0, 0].ravel().tolist() == [value * 1040 >> 8 for value in range(64)]
-
-
 @pytest.mark.parametrize("ending", ["png", "tif"])
 def test_16_bits_have_one_scale_in_all_images(tmp_path, ending):
     write_folder(tmp_path)
     for value in (255, 256, 65535):
         Image.fromarray(np.full((8, 8), value, np.uint16)).save(tmp_path / "cat" / f"x{value}.{ending}")
+    Image.fromarray((np.arange(64).reshape(8, 8) * 1040).astype(np.uint16)).save(tmp_path / "cat" / f"ramp.{ending}")
     found = DATASETS["image_folder"].read(tmp_path, 8).images
-    of = dict(zip(listed(tmp_path).paths, found))
-    assert [int(of[f"cat/x{value}.{ending}"].max()) for value in (255, 256, 65535)] == [0, 1, 255]
+    assert found.shape[1] == 1
+    image_of = dict(zip(listed(tmp_path).paths, found))
+    assert [int(image_of[f"cat/x{value}.{ending}"].max()) for value in (255, 256, 65535)] == [0, 1, 255]
+    assert image_of[f"cat/ramp.{ending}"].ravel().tolist() == [value * 1040 >> 8 for value in range(64)]
 
 
 def test_pixels_without_a_range_are_refused(tmp_path):
@@ -488,7 +254,9 @@ def test_pixels_without_a_range_are_refused(tmp_path):
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_what_is_transparent_is_white(tmp_path, mode):
     write_folder(tmp_path)
-    ramp(mode).save(tmp_path / "cat" / "0.png")
+    ink = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    ink.paste((0, 0, 0, 255), (0, 0, 4, 8))
+    ink.convert(mode).save(tmp_path / "cat" / "0.png")
     found = DATASETS["image_folder"].read(tmp_path, 8).images
     assert found.shape[1] == 1
     assert (found[0, 0, :, :4] == 0).all() and (found[0, 0, :, 4:] == 255).all()
@@ -537,7 +305,7 @@ def test_a_too_large_image_is_named_and_a_large_one_is_read(tmp_path, monkeypatc
         assert len(DATASETS["image_folder"].read(tmp_path, 8).images) == 8
 
 
-@pytest.mark.parametrize("look", [DATASETS["image_folder"].fingerprint, DATASETS["image_folder"].census])
+@pytest.mark.parametrize("look", [DATASETS["image_folder"].fingerprint, DATASETS["image_folder"].contents])
 def test_a_link_to_nothing_is_named(tmp_path, look):
     write_folder(tmp_path)
     (tmp_path / "cat" / "gone.png").symlink_to(tmp_path / "gone.png")
@@ -551,20 +319,6 @@ def test_a_link_to_nothing_is_named(tmp_path, look):
     (tmp_path / "cat" / "loop.png").symlink_to("loop.png")
     with pytest.raises(StudyError, match=r"data_dir: .*cat/loop\.png"):
         look(tmp_path)
-
-
-def test_a_folder_without_classes_is_told(tmp_path):
-    with pytest.raises(StudyError, match=r"data_dir: .*missing is not a folder"):
-        DATASETS["image_folder"].read(tmp_path / "missing", 8)
-    write_folder(tmp_path, classes=("only",))
-    with pytest.raises(StudyError, match=r"folders with images in .*: 1, but at least two classes are needed") as error:
-        DATASETS["image_folder"].read(tmp_path, 8)
-    assert two_layouts(str(error.value))
-
-
-def test_a_missing_folder_is_told_before_anything_runs(tmp_path):
-    with pytest.raises(StudyError, match=r"data_dir: .*missing is not a folder"):
-        DATASETS["image_folder"].fingerprint(tmp_path / "missing")
 
 
 def test_a_changed_folder_has_another_fingerprint(tmp_path):
@@ -625,18 +379,17 @@ def test_digests_are_kept_between_calls(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_the_sizes_of_a_data_set_fit_the_images_it_has(tmp_path, name):
-    """The published data sets are not downloaded here, so the census gives their published numbers of images."""
     declared = DATASETS[name].sizes
     assert tuple(declared) == SPLITS
     if name in ("image_folder", "arrays"):
-        assert split_sizes(declared, np.zeros(1000, int)) == {"train": 600, "val": 200, "test": 200}
+        assert split_sizes(declared, {"train": 1000}) == {"train": 600, "val": 200, "test": 200}
     else:
-        splits = DATASETS[name].census(tmp_path).splits
-        require_enough(splits, split_sizes(declared, splits), dataset=name)
+        images = DATASETS[name].contents(tmp_path).images
+        require_enough(images, split_sizes(declared, images), dataset=name)
 
 
 def test_the_example_of_the_config_page_is_a_data_set():
-    """It is executed as it is printed. Its census tells what its images are."""
+    """It is executed as it is printed."""
     page = (PROJECT / "config" / "README.md").read_text(encoding="utf-8").split("**A data set** is")[1]
     code = "".join(
         line[4:] or "\n" for line in re.search(r"(?:    .*\n|\n)+    DATASETS.*\n", page)[0].splitlines(True)
@@ -644,10 +397,10 @@ def test_the_example_of_the_config_page_is_a_data_set():
     module = {}
     exec(code, module)
     (noise,) = module["DATASETS"].values()
-    found, known = noise.read(None, 9), noise.census(None)
+    found, known = noise.read(None, 9), noise.contents(None)
     assert (found.images.shape, found.images.dtype) == ((1000, 1, 9, 9), np.uint8)
-    assert found.labels.tolist() == known.labels.tolist() and len(set(known.names)) == known.labels.max() + 1 == 2
-    assert known.channels == found.images.shape[1]
-    assert found.images[known.labels == 0].max() == 127 and found.images[known.labels == 1].min() == 127
-    require_enough(known.splits, split_sizes(noise.sizes, known.splits), dataset="noise")
+    assert known.images == {"train": 1000} and images_per_split(found.splits)["train"] == 1000
+    assert known.channels == found.images.shape[1] and len(set(found.names)) == found.labels.max() + 1 == 2
+    assert found.images[found.labels == 0].max() == 127 and found.images[found.labels == 1].min() == 127
+    require_enough(known.images, split_sizes(noise.sizes, known.images), dataset="noise")
     assert noise.fingerprint(None, None) == ""

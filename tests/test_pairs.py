@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
 from prunecurve.data.checks import asked_sizes, check_data
-from prunecurve.data.splits import SPLITS, draw_for_seed, draw_splits, split_sizes
+from prunecurve.data.splits import SPLITS, draw_splits, split_sizes
 from prunecurve.data.tasks.pairs import inputs, require
 from prunecurve.seeding import stream
 
@@ -49,7 +49,7 @@ def test_partners_are_drawn_uniformly():
 def test_no_image_is_in_two_splits(own_test):
     splits_of_data = np.where(np.arange(100) >= (70 if own_test else 100), 2, 0)
     sizes = {"train": 40, "val": 20, "test": 25}
-    splits = draw_splits(splits_of_data, sizes, stream(3, "images"), dataset="digits")
+    splits = draw_splits(splits_of_data, sizes, 3, dataset="digits")
     assert {name: len(index) for name, index in splits.items()} == sizes
     everything = np.concatenate(list(splits.values()))
     assert len(set(everything.tolist())) == 85
@@ -60,9 +60,9 @@ def test_no_image_is_in_two_splits(own_test):
 
 def test_a_split_of_the_data_set_is_drawn_from_it():
     splits_of_data = np.repeat([0, 1, 2], [50, 20, 30])
-    splits = draw_splits(splits_of_data, {"train": 40, "val": 20, "test": 25}, stream(3, "images"), dataset="x")
+    splits = draw_splits(splits_of_data, {"train": 40, "val": 20, "test": 25}, 3, dataset="x")
     assert [set(splits_of_data[splits[name]]) for name in SPLITS] == [{0}, {1}, {2}]
-    without_test = draw_splits(splits_of_data[:70], {"train": 30, "val": 20, "test": 20}, stream(3, "x"), dataset="x")
+    without_test = draw_splits(splits_of_data[:70], {"train": 30, "val": 20, "test": 20}, 3, dataset="x")
     assert not set(without_test["train"]) & set(without_test["test"]) and without_test["test"].max() < 50
 
 
@@ -82,7 +82,7 @@ AUTO = dict.fromkeys(SPLITS, "auto")
     ],
 )
 def test_sizes_are_numbers_shares_or_auto(counts, asked, sizes):
-    assert split_sizes(asked, np.repeat([0, 1, 2], counts)) == dict(zip(SPLITS, sizes))
+    assert split_sizes(asked, dict(zip(SPLITS, counts))) == dict(zip(SPLITS, sizes))
 
 
 def test_options_for_sizes():
@@ -108,13 +108,13 @@ def test_auto_stands_for_the_sizes_that_a_data_set_declares():
 def test_disjoint_draws_share_no_image_and_do_not_change_with_more_seeds():
     splits_of_data, sizes = np.repeat([0, 2], [100, 40]), {"train": 15, "val": 5, "test": 8}
     seeds = [7, 3, 4, 0, 9]
-    drawn = [draw_for_seed(splits_of_data, sizes, seed, i, dataset="x") for i, seed in enumerate(seeds)]
+    drawn = [draw_splits(splits_of_data, sizes, seed, i, dataset="x") for i, seed in enumerate(seeds)]
     everything = np.concatenate([index for draw in drawn for index in draw.values()])
     assert len(everything) == len(set(everything.tolist())) == 140
-    again = draw_for_seed(splits_of_data, sizes, 3, 1, dataset="x")
+    again = draw_splits(splits_of_data, sizes, 3, 1, dataset="x")
     assert all(np.array_equal(again[split], drawn[1][split]) for split in SPLITS)
     with pytest.raises(StudyError, match=r"images\.disjoint: 6 networks × \(train 15 \+ val 5\) images make 120, but"):
-        draw_for_seed(splits_of_data, sizes, 1, 5, dataset="x")
+        draw_splits(splits_of_data, sizes, 1, 5, dataset="x")
 
 
 def test_shared_images_are_counted(tmp_path):
@@ -143,80 +143,93 @@ def test_two_seeds_on_digits_share_what_chance_says():
     from prunecurve.statistics.shared_images import shared_images
 
     sizes = {"train": 1000, "val": 297, "test": 300}
-    draws = {seed: draw_for_seed(np.zeros(1797, int), sizes, seed, None, dataset="digits") for seed in (0, 1)}
+    draws = {seed: draw_splits(np.zeros(1797, int), sizes, seed, dataset="digits") for seed in (0, 1)}
     index = {seed: np.array([(SPLITS.index(s), i) for s in SPLITS for i in draw[s]]) for seed, draw in draws.items()}
     share = {(row["split"], row["other_split"]): row["share"] for row in shared_images(index, "digits")}
     assert abs(share["train", "train"] - 1000 / 1797) < 0.03
     assert abs(share["test", "train"] - 1000 / 1797) < 0.06
 
 
-def write_images(folder, counts):
-    for name, count in counts.items():
-        (folder / name).mkdir(parents=True)
-        for i in range(count):
-            (folder / name / f"{i}.png").touch()
+def test_the_number_of_images_is_checked_before_any_job(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for i in range(90):
+            (tmp_path / "mine" / name / f"{i}.png").touch()
 
+    def config_of(dataset, sizes, disjoint=False):
+        images = {**dict(zip(SPLITS, sizes)), "disjoint": disjoint}
+        return {"dataset": dataset, "seeds": [0, 1], "images": images, "preprocess": {}, "image_channels": "auto"}
 
-def config_of(dataset, sizes, *, seeds=(0, 1), disjoint=False, same=1, different=2):
-    images = {**dict(zip(SPLITS, sizes)), "disjoint": disjoint}
-    pairs = {"same": same, "different": different}
-    config = {"task": "pairs", "dataset": dataset, "seeds": list(seeds), "images": images, "preprocess": {}}
-    config |= {"image_channels": "auto"}
-    return config | {"pairs_per_image": pairs}
-
-
-def test_the_data_are_checked_before_any_job(tmp_path):
-    write_images(tmp_path / "ok", {"cat": 90, "dog": 90})
-    check_data(config_of("image_folder", ("auto",) * 3), tmp_path / "ok")
-    for sizes, options, message in [
-        ((600, 200, 200), {}, r"images: train \+ val \+ test ask for 1000 images, but image_folder has 180 images"),
+    check_data(config_of("image_folder", ("auto",) * 3), tmp_path / "mine")
+    check_data(config_of("digits", (1000, 297, 300)), "")
+    for config, message in [
         (
-            ("auto",) * 3,
-            {"disjoint": True},
+            config_of("image_folder", (600, 200, 200)),
+            r"images: train \+ val \+ test ask for 1000 images, but image_folder has 180 images",
+        ),
+        (
+            config_of("image_folder", ("auto",) * 3, disjoint=True),
             r"images\.disjoint: 2 networks × \(train 108 \+ val 36 \+ test 36\) .* 360",
         ),
-        (
-            ("auto", 5, "auto"),
-            {"different": 1, "seeds": range(30)},
-            r"the 5 images of images\.val include only [01] ",
-        ),
+        (config_of("mnist", (6000, 1000, 10001)), "test asks for 10001 images, but mnist has 10000 test images; lower"),
+        (config_of("mnist", (60000, 1, 10000)), r"train \+ val ask for 60001 images, but mnist has 60000 training"),
+        (config_of("cifar100", (50001, 0, 1)), "ask for 50001 images, but cifar100 has 50000 training images"),
     ]:
         with pytest.raises(StudyError, match=message):
-            check_data(config_of("image_folder", sizes, **options), tmp_path / "ok")
-    with pytest.raises(StudyError, match=r"pairs_per_image\.same: 20 needs 21 images .* images\.val include"):
-        check_data(config_of("digits", (1000, 100, 300), same=20), "")
-    check_data(config_of("digits", (1000, 297, 300), same=1, different=9), "")
-    with pytest.raises(StudyError, match=r"images: test asks for 10001 images, but mnist has 10000 test images; lower"):
-        check_data(config_of("mnist", (6000, 1000, 10001)), tmp_path / "not downloaded")
+            check_data(config, tmp_path / "mine")
 
 
-def test_a_class_with_one_image_is_named(tmp_path):
-    write_images(tmp_path, {"cat": 90, "dog": 90, "a rare bird": 1})
+def test_the_job_reports_a_class_without_partners(tmp_path):
+    """A class with one image: get_images reads it, make_pairs names it before it writes anything."""
+    import make_pairs as script
+    from prunecurve.files import save_array, write_rows
+
+    labels = np.repeat([0, 1, 2], [90, 90, 1])
+    arrays = {"images": np.zeros((181, 1, 2, 2), np.uint8), "labels": labels, "splits": np.zeros(181, np.int8)}
+    for name, array in arrays.items():
+        save_array(tmp_path / f"{name}.npy", array)
+    rows = [{"class": i, "name": name} for i, name in enumerate(["cat", "dog", "a rare bird"])]
+    write_rows(tmp_path / "classes.csv", rows)
+    words = [word for name in arrays for word in (f"--{name}", str(tmp_path / f"{name}.npy"))]
+    words += [
+        "--classes",
+        str(tmp_path / "classes.csv"),
+        "--dataset",
+        "image_folder",
+        "--folder",
+        str(tmp_path / "out"),
+    ]
+    arguments = script.options().parse_args([*words, "--seed", "0", "--parameters", "same=1", "different=2"])
     with pytest.raises(StudyError) as error:
-        check_data(config_of("image_folder", ("auto",) * 3), tmp_path)
+        script.work(arguments)
     assert "include only 1 of class a rare bird (drawn from 1); add images of class a rare bird, or" in str(error.value)
+    assert not (tmp_path / "out").exists()
 
 
-def test_a_split_without_images_is_named():
-    none = {split: np.array([], int) if split == "val" else np.array([0, 1, 2, 3]) for split in SPLITS}
-    with pytest.raises(StudyError, match=r"images\.val: the split has no images"):
-        require(np.array([0, 0, 1, 1]), np.zeros(4, int), none, same=1, different=1)
-
-
-def test_too_many_images_name_the_key():
-    with pytest.raises(StudyError, match=r"images: train \+ val \+ test ask for 120 .* has 100 images; lower"):
-        draw_splits(np.zeros(100, int), {"train": 50, "val": 50, "test": 20}, stream(0, "images"), dataset="digits")
-    with pytest.raises(StudyError, match=r"images: test asks for 31 .* 30 test images; lower images\.test"):
-        draw_splits(
-            np.repeat([0, 2], [70, 30]), {"train": 5, "val": 5, "test": 31}, stream(0, "images"), dataset="mnist"
-        )
-
-
-def test_too_small_a_class_names_the_keys():
-    with pytest.raises(StudyError, match=r"pairs_per_image\.same: 2 .* images\.val include only 2 of class 7"):
-        inputs(np.array([1, 1, 1, 7, 7]), stream(0, "x"), 2, 1, key="images.val")
-    with pytest.raises(StudyError, match=r"pairs_per_image\.different: 3 .* include only 2 that are not of class 1"):
-        inputs(np.array([1, 1, 1, 7, 7]), stream(0, "x"), 1, 3, key="images.val")
+@pytest.mark.parametrize(
+    ("classes", "available", "same", "different", "message"),
+    [
+        (
+            [0, 0, 0, 1, 1],
+            [9, 9],
+            2,
+            1,
+            r"same: 2 needs 3 .* 5 images of images\.val include only 2 of class dog .*raise",
+        ),
+        (
+            [0, 0, 0, 1, 1],
+            [9, 8],
+            2,
+            1,
+            r"\(drawn from 8\); lower pairs_per_image\.same or add images of class dog, or",
+        ),
+        ([0, 0, 0, 1, 1], [9, 9], 1, 3, r"different: 3 .*images\.val include only 2 that are not of class cat; lower"),
+        ([], [9, 9], 1, 1, r"^images\.val: the split has no images, because the data set has too few$"),
+    ],
+)
+def test_too_small_a_class_names_the_keys(classes, available, same, different, message):
+    with pytest.raises(StudyError, match=message):
+        require("val", np.array(classes, int), np.array(available), ["cat", "dog"], same, different)
 
 
 def test_streams_are_independent_and_named():

@@ -31,7 +31,8 @@ def test_all_that_is_imported_is_listed(name):
         check=True,
     ).stdout.split()
     listed = {str(path) for path in files_of(script)}
-    assert set(imported) <= listed
+    # The rule of get_images names the module of its data set.
+    assert {path for path in imported if "/data/" not in path} <= listed
     assert str(script) in listed
 
 
@@ -125,7 +126,7 @@ def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
     assert "train" in changed("prunecurve/data/basic_metrics.py", with_statement)
     cut = {"verify_surgery", "plan_costs", "evaluate_plan", "describe_network"}
     assert changed("prunecurve/verification/surgery.py", with_statement) == cut
-    assert changed("prunecurve/data/datasets/image_set.py", with_statement) == {"get_images"}
+    assert changed("prunecurve/data/splits.py", with_statement) == {"make_pairs", "get_images", "compare_images"}
     assert changed("prunecurve/ranking/criteria/__init__.py", with_statement) == {"rank_channels"}
     assert changed("plot.py", with_statement) == {"plot"}
 
@@ -174,7 +175,7 @@ def digests_of_tasks(scripts) -> dict[tuple[str, str], str]:
             replaced("        **counts,\n", '        **counts,\n        "n": len(labels),\n'),
             {"eval_pruned", "summarise"},
         ),
-        (replaced("same + 1 and others", "same + 2 and others"), {"make_pairs", "eval_pruned", "summarise"}),
+        (replaced("if count < same + 1", "if count < same + 2"), {"make_pairs", "eval_pruned", "summarise"}),
         (replaced("drawn += drawn >=", "drawn += drawn >"), {"make_pairs", "eval_pruned", "summarise"}),
     ],
     ids=["a metric", "a requirement", "the inputs"],

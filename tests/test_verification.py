@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from prunecurve.verification import agreement as verification
 from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.errors import StudyError
-from prunecurve.data.tasks.pairs import COUNTS, measure, within
+from prunecurve.data.tasks.pairs import COUNTS, bounds, measure
 from prunecurve.data.batches import all_logits
 from prunecurve.files import read_rows, save_array, write_rows
 from prunecurve.model.conv_net import Architecture
@@ -258,14 +258,14 @@ def test_the_sweeps_metrics_lie_within_what_its_rounding_can_change(data, seed, 
     swept = cut + noise * rng.uniform(-1, 1, cut.shape)
     for rounding in (0.0, noise / 2):
         found = measure(swept + rounding * rng.uniform(-1, 1, cut.shape), labels)
-        for name, (low, high) in within(swept, cut, labels, rounding).items():
+        for name, (low, high) in bounds(swept, cut, labels, rounding).items():
             assert low - 1e-9 <= found[name] <= high + 1e-9, name
 
 
 def test_without_ties_the_bounds_are_as_narrow_as_the_rounding():
     scores = np.random.default_rng(0).normal(size=(500, 2))
     labels = np.arange(500) % 10 == 0
-    for name, (low, high) in within(scores + np.array([0, 1e-9]), scores, labels).items():
+    for name, (low, high) in bounds(scores + np.array([0, 1e-9]), scores, labels).items():
         assert high - low < 1e-6, name
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from prunecurve.commandline import log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.parameters import Images
-from prunecurve.data.splits import SPLITS, draw_for_seed, split_sizes
+from prunecurve.data.splits import SPLITS, draw_splits, images_per_split, pools_of, split_sizes
 from prunecurve.files import load_array, read_rows, save_array
 from prunecurve.seeding import stream
 from prunecurve.settings import add_fields
@@ -37,11 +37,14 @@ def work(arguments: argparse.Namespace) -> None:
     classes = load_array(arguments.labels, shape=(len(images),))
     splits = load_array(arguments.splits, shape=(len(images),))
     names = [row["name"] for row in read_rows(arguments.classes)]
-    sizes = split_sizes({split: getattr(arguments, split) for split in SPLITS}, splits)
-    drawn = draw_for_seed(splits, sizes, arguments.seed, arguments.place, dataset=arguments.dataset)
+    own = images_per_split(splits)
+    sizes = split_sizes({split: getattr(arguments, split) for split in SPLITS}, own)
+    drawn = draw_splits(splits, sizes, arguments.seed, arguments.place, dataset=arguments.dataset)
     task = tasks.load(arguments.task)
     parameters = {key: int(number) for key, number in (word.split("=") for word in arguments.parameters)}
-    task.require(classes, splits, drawn, names=names, **parameters)
+    for split, pool in pools_of(own).items():
+        available = np.bincount(classes[splits == SPLITS.index(pool)], minlength=len(names))
+        task.require(split, classes[drawn[split]], available, names, **parameters)
     for split, index in drawn.items():
         rng = stream(arguments.seed, f"{arguments.task}/{split}")
         inputs, labels = task.inputs(classes[index], rng, **parameters)

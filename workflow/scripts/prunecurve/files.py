@@ -197,7 +197,7 @@ def streamed_array(path: str | os.PathLike[str], shape: Sequence[int]) -> Iterat
 
 
 @contextmanager
-def streamed_rows(path: str | os.PathLike[str], shape: Sequence[int]) -> Iterator[Callable[[np.ndarray], None]]:
+def streamed_rows(path: str | os.PathLike[str], shape: Sequence[int]) -> Iterator[Callable[[np.ndarray], object]]:
     """Yield a function that appends rows to a float32 array of this shape on disk; none of them stays in memory."""
     with atomic(path) as temporary:
         with open(temporary, "wb") as file:

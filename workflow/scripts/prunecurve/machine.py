@@ -33,8 +33,9 @@ def gpus() -> list[str]:
 def processor() -> list[str]:
     """Return what distinguishes processors that round differently: the kind and the vector instructions."""
     first = _text(CPU).split("\n\n")[0]
-    lines = dict(re.findall(r"^(.+?)\s*:\s*(.*)$", first, re.M))
-    flags = sorted(filter(INSTRUCTIONS.fullmatch, lines.get("flags", lines.get("Features", "")).split()))
+    lines: dict[str, str] = dict(re.findall(r"^(.+?)\s*:\s*(.*)$", first, re.M))
+    words = lines.get("flags", lines.get("Features", "")).split()
+    flags = sorted(word for word in words if INSTRUCTIONS.fullmatch(word))
     kind = [f"{name}: {lines[name]}" for name in KIND if name in lines] or [platform.processor()]
     chosen = [f"{name}={os.environ[name]}" for name in CHOSEN if name in os.environ]
     return [platform.system(), platform.machine(), *kind, *flags, *chosen]

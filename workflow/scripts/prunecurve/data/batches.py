@@ -69,9 +69,10 @@ class Split:
     ) -> "Split":
         """Copy the arrays of a split to the device. Raises StudyError if the normalisation does not fit the images."""
         normalisation.require(images.shape[1])
-        wide = (torch.from_numpy(each.astype(np.int64)).to(device) for each in (index, labels))
         # Torch warns about read-only arrays, for example memory-mapped ones; they alone are copied.
-        return cls(torch.from_numpy(np.require(images, requirements="W")).to(device), *wide, normalisation)
+        writable = np.require(images, requirements="W"), index.astype(np.int64), labels.astype(np.int64)
+        on_device = [torch.from_numpy(array).to(device) for array in writable]
+        return cls(on_device[0], on_device[1], on_device[2], normalisation)
 
     def __len__(self) -> int:
         """Return N, the number of inputs."""

@@ -67,7 +67,7 @@ def rounded_order(scores: np.ndarray, positive: np.ndarray, m: float) -> tuple[n
     return most, least, beside
 
 
-def auroc_within(scores: np.ndarray, positive: np.ndarray, m: float) -> tuple[float, float]:
+def auroc_bounds(scores: np.ndarray, positive: np.ndarray, m: float) -> tuple[float, float]:
     """Return the smallest and the largest area under the ROC curve if each score can be m lower or higher."""
     negatives = int((~positive).sum())
     if not negatives or not positive.any():
@@ -76,7 +76,7 @@ def auroc_within(scores: np.ndarray, positive: np.ndarray, m: float) -> tuple[fl
     return float(1 - most.mean() / negatives), float(1 - least.mean() / negatives)
 
 
-def losses_within(scores: np.ndarray, m: float | np.ndarray) -> tuple[float, float]:
+def log_loss_bounds(scores: np.ndarray, m: float | np.ndarray) -> tuple[float, float]:
     """Return the smallest and the largest log loss if each score can be m lower or higher.
 
     scores: (N,), the log-odds of the true class of each input.

@@ -4,10 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 Result = TypeVar("Result")
-OPERATORS = {
-    "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-}
+SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def with_torchvision(run: Callable[[], Result]) -> Result:
@@ -23,6 +20,6 @@ def with_torchvision(run: Callable[[], Result]) -> Result:
             raise
     import torch
 
-    for name, signature in OPERATORS.items():
-        torch.library.define(f"torchvision::{name}", signature)
+    for name in ("nms", "qnms"):
+        torch.library.define(f"torchvision::{name}", SIGNATURE)
     return run()

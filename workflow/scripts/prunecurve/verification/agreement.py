@@ -58,7 +58,7 @@ def compare(
     tolerance, explained = allowed_difference(tolerance, effect, by_surgery, error), accepted_error(error, effect)
     # The row can come from another processor than the logits of the sweep.
     elsewhere = min(tolerance, max(ROUNDING * float(np.abs(by_surgery).max()), explained))
-    exact, allowed = of_task.counts(by_sweep.shape[1]), of_task.within(by_sweep, by_surgery, labels, elsewhere)
+    exact, allowed = of_task.counts(by_sweep.shape[1]), of_task.bounds(by_sweep, by_surgery, labels, elsewhere)
     names = (*exact, *allowed, *size)
     row = {name: float(stored[name]) if name in allowed else int(stored[name]) for name in names}
     margin = max(tolerance / 10, 2 * explained)

@@ -1,40 +1,71 @@
-"""The data sets, by name. Each one is a `DataSet` in a module of this folder, which declares everything about it.
+"""The data sets, by name. Each module in this folder with a dictionary `DATASETS` declares the data sets in it.
 
-To add a data set, write a module with a dictionary `DATASETS` of its data sets, and add a line to `MODULES`.
+To add a data set, add a module; no other file changes.
 """
 
+import dataclasses
 import importlib
-from collections.abc import Iterator, Mapping
+import pkgutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from prunecurve.data.datasets.image_set import DataSet
-
-# The module of each data set.
-MODULES = {
-    "digits": "bundled",
-    "mnist": "idx",
-    "fashion_mnist": "idx",
-    "kmnist": "idx",
-    "cifar10": "cifar",
-    "cifar100": "cifar",
-    "image_folder": "folder",
-    "arrays": "arrays",
-}
+import numpy as np
 
 
-class _ByName(Mapping[str, DataSet]):
-    """All data sets by name. A module is imported when one of its data sets is looked up.
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """All images of a data set.
 
-    It is imported by name, so that an edit to a module is an edit to its own data sets only (see source.py).
+    images: uint8 (n, C, S, S), from 0 (black) to 255 (white). labels: int64 (n,), class numbers. splits: int8 (n,), the
+    split that the data set itself assigns an image to, as its index in `SPLITS`; 0 (train) for all images if the data
+    set has no splits. names: the name of each class, by its number.
     """
 
-    def __getitem__(self, name: str) -> DataSet:
-        return importlib.import_module(f"{__name__}.{MODULES[name]}").DATASETS[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(MODULES)
-
-    def __len__(self) -> int:
-        return len(MODULES)
+    images: np.ndarray
+    labels: np.ndarray
+    splits: np.ndarray
+    names: tuple[str, ...]
 
 
-DATASETS: Mapping[str, DataSet] = _ByName()
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """What is known of a data set before its images are read.
+
+    images: how many images the data set assigns to each split: {"train": n} if it has no splits. channels: C of an
+    image; None if only reading the images tells it.
+    """
+
+    images: Mapping[str, int]
+    channels: int | None = None
+
+
+def published_content(data_dir: str | Path, cache: str | Path | None = None) -> str:
+    """Return the fingerprint of a data set whose content is the published one: the empty string."""
+    return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """Everything about one data set. Each function raises StudyError if data_dir does not hold the data set.
+
+    read: (data_dir, image size S) to all images of the data set. Missing files may be downloaded.
+    contents: (data_dir) to what is known before images are read. It is called at every start, before jobs are planned,
+    so it reads no more than it must and imports nothing that is slow to import.
+    sizes: for each split, what `auto` in the config means: a number of images, a share of them, or AUTO of splits.py.
+    fingerprint: (data_dir, cache) to a string that is another one if the content is another one, but not if the files
+    are copied or moved; empty for published content. cache: a file in which it may keep what a second call can use.
+    """
+
+    read: Callable[[Path, int], ImageSet]
+    contents: Callable[[str | Path], Contents]
+    sizes: Mapping[str, int | float | str]
+    fingerprint: Callable[[str | Path, str | Path | None], str] = published_content
+
+
+def _datasets_of(module: str) -> dict[str, DataSet]:
+    return getattr(importlib.import_module(f"{__name__}.{module}"), "DATASETS", {})
+
+
+# The module of each data set.
+MODULES = {name: module.name for module in pkgutil.iter_modules(__path__) for name in _datasets_of(module.name)}
+DATASETS = {name: _datasets_of(module)[name] for name, module in MODULES.items()}

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from prunecurve.data.datasets import Contents, DataSet, ImageSet
 from prunecurve.data.datasets.digests import digest_of_files
-from prunecurve.data.datasets.image_set import Census, DataSet, ImageSet
 from prunecurve.data.datasets.pixels import resized_all
-from prunecurve.data.splits import AUTO, SPLITS
+from prunecurve.data.splits import AUTO, SPLITS, images_per_split
 from prunecurve.errors import StudyError
 
 IMAGES, LABELS, NAMES = "images.npy", "labels.npy", "classes.txt"
@@ -19,20 +19,15 @@ LAYOUTS = (
 
 
 def read(data_dir: Path, size: int) -> ImageSet:
-    """Read the arrays; each image is resized channel by channel. Raises StudyError, naming the file, as `census`."""
-    images, known = opened(data_dir)
-    return ImageSet(
-        np.concatenate([resized_all(part, size) for part in images]), known.labels, known.splits, known.names
-    )
+    """Read the arrays; each image is resized channel by channel. Raises StudyError as `opened` does."""
+    images, labels, splits, names = opened(data_dir)
+    return ImageSet(np.concatenate([resized_all(part, size) for part in images]), labels, splits, names)
 
 
-def census(data_dir: str | Path) -> Census:
-    """Return the classes and splits. Of the images, only the headers of the files are read.
-
-    Raises StudyError, naming the file, if a file is missing, truncated or holds Python objects, if an array has another
-    type, shape or length, or if the labels are not 0 to C−1 with images of each class in each split.
-    """
-    return opened(data_dir)[1]
+def contents(data_dir: str | Path) -> Contents:
+    """Return the numbers of images and of channels. Raises StudyError as `opened` does."""
+    images, _, splits, _ = opened(data_dir)
+    return Contents(images_per_split(splits), images[0].shape[1])
 
 
 def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
@@ -64,25 +59,26 @@ def located(data_dir: str | Path) -> dict[str, Path]:
     return {"train": root} if whole else {name: root / name for name in SPLITS if name != "val" or name in split}
 
 
-def opened(data_dir: str | Path) -> tuple[list[np.ndarray], Census]:
-    """Open the arrays memory-mapped and check them.
+def opened(data_dir: str | Path) -> tuple[list[np.ndarray], np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Open the arrays memory-mapped and check them. Of the images, only the headers of the files are read.
 
-    Returns the images of each split, uint8 (n, C, H, W), and the census. Raises StudyError as `census` does.
+    Returns the images of each split, uint8 (n, C, H, W), and the labels, splits and names as in `ImageSet`. Raises
+    StudyError, naming the file, if a file is missing, truncated or holds Python objects, if an array has another type,
+    shape or length, or if the labels are not 0 to C−1 with images of each class in each split.
     """
     folders = located(data_dir)
     images = {folder / IMAGES: _images(folder / IMAGES) for folder in folders.values()}
     labels = {folder / LABELS: _labels(folder / LABELS) for folder in folders.values()}
-    for (path, part), (of, numbers) in zip(images.items(), labels.items()):
+    for (path, part), (labels_path, numbers) in zip(images.items(), labels.items()):
         if len(part) != len(numbers):
-            raise StudyError(f"data_dir: {path} has {len(part)} images, but {of} has {len(numbers)} labels")
+            raise StudyError(f"data_dir: {path} has {len(part)} images, but {labels_path} has {len(numbers)} labels")
     _require_equal_channels(images)
     names = _class_names(Path(data_dir), labels)
     for path, numbers in labels.items():
         _require_all_classes(path, numbers, names)
     splits = [np.full(len(part), SPLITS.index(split), np.int8) for split, part in zip(folders, labels.values())]
     numbers = np.concatenate([part.astype(np.int64) for part in labels.values()])
-    channels = next(iter(images.values())).shape[1]
-    return list(images.values()), Census(numbers, np.concatenate(splits), names, channels)
+    return list(images.values()), numbers, np.concatenate(splits), names
 
 
 def _mapped(path: Path) -> np.ndarray:
@@ -189,4 +185,4 @@ def _require_all_classes(path: Path, labels: np.ndarray, names: tuple[str, ...])
         )
 
 
-DATASETS = {"arrays": DataSet(read, census, dict.fromkeys(SPLITS, AUTO), fingerprint)}
+DATASETS = {"arrays": DataSet(read, contents, dict.fromkeys(SPLITS, AUTO), fingerprint)}

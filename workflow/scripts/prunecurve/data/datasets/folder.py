@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from prunecurve.data.datasets import Contents, DataSet, ImageSet
 from prunecurve.data.datasets.digests import digest_of_files
-from prunecurve.data.datasets.image_set import Census, DataSet, ImageSet
 from prunecurve.data.datasets.pixels import eight_bit, resized, without_colour
-from prunecurve.data.splits import AUTO, SPLITS
+from prunecurve.data.splits import AUTO, SPLITS, images_per_split
 from prunecurve.errors import StudyError
 
 log = logging.getLogger("prunecurve")
@@ -31,15 +31,18 @@ HIDDEN = "or begin {} with a dot, so that {} skipped"
 class Listing:
     """The image files of a folder, in the order of their splits, classes and names.
 
-    paths: relative to the folder. ignored: the number of other files in the class folders, by ending.
+    paths: relative to the folder. labels, splits, names: as in `ImageSet`. ignored: the number of other files in the
+    class folders, by ending.
     """
 
     paths: list[str]
-    census: Census
+    labels: np.ndarray
+    splits: np.ndarray
+    names: tuple[str, ...]
     ignored: dict[str, int]
 
 
-def image_folder(data_dir: Path, size: int) -> ImageSet:
+def read(data_dir: Path, size: int) -> ImageSet:
     """Read the images of a folder. Classes are numbered in the order of their names.
 
     The images have 1 channel if the pixels of all of them are grey, else 3. Raises StudyError, naming the file or the
@@ -52,8 +55,7 @@ def image_folder(data_dir: Path, size: int) -> ImageSet:
     pictures = [picture(Path(data_dir, path), size) for path in listing.paths]
     channels = max(len(pixels) for pixels in pictures)
     images = np.stack([np.broadcast_to(pixels, (channels, size, size)) for pixels in pictures])
-    census = listing.census
-    return ImageSet(images, census.labels, census.splits, census.names)
+    return ImageSet(images, listing.labels, listing.splits, listing.names)
 
 
 def picture(path: Path, size: int) -> np.ndarray:
@@ -93,59 +95,91 @@ def listed(data_dir: str | Path) -> Listing:
     if not root.is_dir():
         raise StudyError(f"data_dir: {data_dir} is not a folder; {LAYOUTS}")
     try:
-        return _listed(root)
+        places = list(_walk(root))
     except OSError as error:
         raise StudyError(f"data_dir: {error.filename or data_dir} can't be read: {error.strerror or error}") from error
-
-
-def _listed(root: Path) -> Listing:
-    folders, splits = _folders(root), _splits_of(root)
+    folders, files = ([place for place, is_folder in places if is_folder == wanted] for wanted in (True, False))
+    splits = _splits_of(folders, files)
     _require_no_others(root, folders, splits)
-    files: list[tuple[str, str, str]] = []
-    ignored: Counter[str] = Counter()
-    empty, stray = [], list(_images(root))
-    for split in splits or [""]:
-        classes = _folders(root / split)
-        stray += [os.path.join(split, image) for image in _images(root / split)] if split else []
-        empty += [split] if split and not classes else []
-        for name in classes:
-            images = list(_images(root / split / name, ignored))
-            stray += _deeper_images(root, os.path.join(split, name))
-            files += [(split, name, image) for image in images]
-            empty += [] if images else [os.path.join(split, name)]
-    _require_places(root, stray, empty)
-    class_of = {name: unicodedata.normalize("NFC", name) for _, name, _ in files}
-    _require_classes(root, {(split, class_of[name]) for split, name, _ in files})
+    # The length of a path to a class folder.
+    depth = 2 if splits else 1
+    in_classes = [file for file in files if len(file) == depth + 1]
+    images = [file for file in in_classes if _is_image(file)]
+    _require_places(root, folders, [file for file in files if _is_image(file)], depth)
+    class_of = {file[depth - 1]: unicodedata.normalize("NFC", file[depth - 1]) for file in images}
+    _require_classes(root, {(file[0] if splits else "", class_of[file[depth - 1]]) for file in images})
+    # In the order of the splits, then of the names.
+    images.sort(key=lambda file: (splits.index(file[0]) if splits else 0, file))
     names = tuple(sorted(set(class_of.values())))
     number = {name: i for i, name in enumerate(names)}
-    labels = np.array([number[class_of[name]] for _, name, _ in files], np.int64)
-    of_split = np.array([SPLITS.index(split) if split else 0 for split, _, _ in files], np.int8)
-    paths = [os.path.join(split, name, image) for split, name, image in files]
-    return Listing(paths, Census(labels, of_split, names), dict(sorted(ignored.items())))
+    ignored = Counter(os.path.splitext(file[-1])[1].lower() for file in in_classes if not _is_image(file))
+    return Listing(
+        paths=[os.path.join(*file) for file in images],
+        labels=np.array([number[class_of[file[depth - 1]]] for file in images], np.int64),
+        splits=np.array([SPLITS.index(file[0]) if splits else 0 for file in images], np.int8),
+        names=names,
+        ignored=dict(sorted(ignored.items())),
+    )
 
 
-def _splits_of(root: Path) -> list[str]:
+# A file or a folder, as the names on the way to it from data_dir.
+Place = tuple[str, ...]
+# Folders below are not searched: a link to a folder above it would never end.
+DEEPEST = 8
+
+
+def _walk(folder: str | Path, place: Place = ()) -> Iterator[tuple[Place, bool]]:
+    """Yield all folders and files that are not hidden, by name, and whether it is a folder. Links are followed.
+
+    Raises StudyError for a link to nothing, and OSError for a folder that can't be read.
+    """
+    with os.scandir(folder) as entries:
+        visible = sorted((entry for entry in entries if not _is_hidden(entry.name)), key=lambda entry: entry.name)
+    for entry in visible:
+        below = (*place, entry.name)
+        if entry.is_dir():
+            yield below, True
+            if len(below) < DEEPEST:
+                yield from _walk(entry.path, below)
+        elif entry.is_file():
+            yield below, False
+        elif entry.is_symlink() and (_is_image(below) or not os.path.splitext(entry.name)[1]):
+            target = os.readlink(entry.path)
+            raise StudyError(f"data_dir: {entry.path} is a link to {target}, which does not exist; remove the link")
+
+
+def _is_hidden(name: str) -> bool:
+    """Return whether a file or folder is skipped: archives of macOS have hidden files in the folder __MACOSX."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_image(file: Place) -> bool:
+    return file[-1].lower().endswith(ENDINGS)
+
+
+def _splits_of(folders: list[Place], files: list[Place]) -> list[str]:
     """Return the splits that have a folder; none if all folders are classes, one of which may be called train."""
-    folders = _folders(root)
-    if "train" not in folders or not _folders(root / "train"):
+    top = [folder[0] for folder in folders if len(folder) == 1]
+    if not any(folder[0] == "train" and len(folder) == 2 for folder in folders):
         return []
-    if not set(folders) <= set(SPLITS) and any(_images(root / "train")):
+    if not set(top) <= set(SPLITS) and any(file[0] == "train" and len(file) == 2 and _is_image(file) for file in files):
         return []
-    return [split for split in SPLITS if split in folders]
+    return [split for split in SPLITS if split in top]
 
 
-def _require_no_others(root: Path, folders: list[str], splits: list[str]) -> None:
+def _require_no_others(root: Path, folders: list[Place], splits: list[str]) -> None:
     """Raise StudyError if there are other folders beside splits, or if one looks like train and there is no train.
 
     Without train, only a folder of folders looks like a split: one of images is a class of any name.
     """
+    top, nested = ([folder[0] for folder in folders if len(folder) == length] for length in (1, 2))
     renamed = {
         name: split
-        for name in folders
+        for name in top
         for split in SPLITS
-        if name.lower().startswith(split) and split not in folders and (splits or _folders(root / name))
+        if name.lower().startswith(split) and split not in top and (splits or name in nested)
     }
-    others = [name for name in folders if name not in splits] if splits else list(renamed)
+    others = [name for name in top if name not in splits] if splits else list(renamed)
     if not others or not (splits or "train" in renamed.values()):
         return
     moved = [name for name in others if name not in renamed]
@@ -155,35 +189,35 @@ def _require_no_others(root: Path, folders: list[str], splits: list[str]) -> Non
     raise StudyError(f"data_dir: folders in {root} {where}: {_some(others)}; {', '.join(advice)}. {LAYOUTS}")
 
 
-def _require_places(root: Path, stray: list[str], empty: list[str]) -> None:
+def _require_places(root: Path, folders: list[Place], images: list[Place], depth: int) -> None:
     """Raise StudyError if an image is in no class folder, or a folder of a class or a split has no images."""
-    if stray:
+    if stray := [os.path.join(*image) for image in images if len(image) != depth + 1]:
         raise StudyError(
             f"data_dir: images in {root} that are not directly in a class folder: {_some(stray)}; set data_dir to "
             f"another folder, move them to the folder of their class, {HIDDEN.format('their names', 'they are')}. "
             f"{LAYOUTS}"
         )
-    if empty:
+    filled = {image[:length] for image in images for length in range(1, depth + 1)}
+    if empty := [os.path.join(*folder) for folder in folders if len(folder) <= depth and folder not in filled]:
         raise StudyError(
             f"data_dir: folders in {root} without images: {_some(empty)}; add images, move the folders elsewhere, "
             f"{HIDDEN.format('their names', 'they are')}. {LAYOUTS}"
         )
 
 
-def _require_classes(root: Path, of_splits: set[tuple[str, str]]) -> None:
-    """Raise StudyError if there are too few classes, or if a split has classes that train does not have.
-
-    of_splits: each split with each of its classes.
-    """
-    classes = {split: {name for of, name in of_splits if of == split} for split, _ in of_splits}
-    count = len(classes.get("train", classes.get("", set())))
-    if count < 2:
+def _require_classes(root: Path, classes_of_splits: set[tuple[str, str]]) -> None:
+    """Raise StudyError if there are too few classes, or if a split has classes that train does not have."""
+    classes: dict[str, set[str]] = {}
+    for split, name in classes_of_splits:
+        classes.setdefault(split, set()).add(name)
+    train = classes.get("train", classes.get("", set()))
+    if len(train) < 2:
         where = root / "train" if "train" in classes else root
         raise StudyError(
-            f"data_dir: folders with images in {where}: {count}, but at least two classes are needed. {LAYOUTS}"
+            f"data_dir: folders with images in {where}: {len(train)}, but at least two classes are needed. {LAYOUTS}"
         )
     for split in ("val", "test"):
-        if unknown := sorted(classes.get(split, set()) - classes.get("train", set())):
+        if unknown := sorted(classes.get(split, set()) - train):
             raise StudyError(
                 f"data_dir: classes in {root / split} that {root / 'train'} does not have: {_some(unknown)}"
             )
@@ -194,52 +228,9 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-def _visible(folder: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not _is_hidden(entry.name)), key=lambda entry: entry.name)
-
-
-def _is_hidden(name: str) -> bool:
-    """Return whether a file or folder is skipped: archives of macOS have hidden files in the folder __MACOSX."""
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _folders(folder: Path) -> list[str]:
-    entries = _visible(folder)
-    for entry in entries:
-        _require_target(entry)
-    return [entry.name for entry in entries if entry.is_dir()]
-
-
-def _require_target(entry: os.DirEntry[str]) -> None:
-    """Raise StudyError for a link to nothing. `is_file` and `is_dir` are false for it, without an error."""
-    if entry.is_symlink() and not os.path.exists(entry.path):
-        target = os.readlink(entry.path)
-        raise StudyError(f"data_dir: {entry.path} is a link to {target}, which does not exist; remove the link")
-
-
-def _images(folder: Path, ignored: Counter[str] | None = None) -> Iterator[str]:
-    """Yield the names of the images directly in a folder; count the other files in `ignored`."""
-    for entry in _visible(folder):
-        ending = os.path.splitext(entry.name)[1].lower()
-        if ending in ENDINGS:
-            _require_target(entry)
-            if entry.is_file():
-                yield entry.name
-        elif ignored is not None and entry.is_file():
-            ignored[ending] += 1
-
-
-def _deeper_images(root: Path, folder: str) -> list[str]:
-    """Return the images in the folders below a folder, relative to root."""
-    below = [path.relative_to(root) for name in _folders(root / folder) for path in (root / folder / name).rglob("*")]
-    visible = (path for path in sorted(below) if not any(map(_is_hidden, path.parts)))
-    return [str(path) for path in visible if path.suffix.lower() in ENDINGS and (root / path).is_file()]
-
-
-def census(data_dir: str | Path) -> Census:
-    """Return the classes and splits of a folder of images. Raises StudyError as `listed` does."""
-    return listed(data_dir).census
+def contents(data_dir: str | Path) -> Contents:
+    """Return the number of images. Raises StudyError as `listed` does."""
+    return Contents(images_per_split(listed(data_dir).splits))
 
 
 def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
@@ -247,4 +238,4 @@ def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
     return digest_of_files(data_dir, listed(data_dir).paths, cache)
 
 
-DATASETS = {"image_folder": DataSet(image_folder, census, dict.fromkeys(SPLITS, AUTO), fingerprint)}
+DATASETS = {"image_folder": DataSet(read, contents, dict.fromkeys(SPLITS, AUTO), fingerprint)}

@@ -1,40 +1,97 @@
-"""Tasks. Each module in this package defines one task, with the name that the config uses: what an input of the network
-is, its label, and what counts as right.
+"""Tasks: what an input of the network is, its label, and what counts as right. `Task` is the contract.
 
-To add a task, add a module that has all of the following; no other file of the code changes. It imports only numpy,
-because the evaluation jobs import the task in use, and not numpy.random: numpy imports this part when its name is used,
-also in a type hint without quotation marks.
-
-    INPUTS               what inputs are called in texts: `pairs`
-    KEYS                 config keys or sections that only this task uses and that its inputs depend on
-    RECALLS              names of classes whose validation recall is a column of training.csv, with their labels
-    METRICS              the metrics that are averaged over networks, in the order of curve.csv: their bounds by name
-    CLASS_COUNTS         whether `measure` returns `correct_{c}` and `predicted_{c}` for every class c; they become the
-                         table class_recall.csv
-    CONSTANT_ANSWER      the constant answer with the highest accuracy: in a sentence, and in the legend of a figure
-    SEVERAL              how many answers a network gives that does not give a constant answer: `both`, `several`
-
-    contradictions(config, sizes)                   config errors that concern this task, one line each; sizes of splits
-    require(classes, splits, drawn, names=, **parameters)
-                                                    raise StudyError if the splits lack images
-    inputs(classes, rng, **parameters)              the inputs and labels of a split from the classes of its images
-    class_names(names)                              the names of the labels, from those of the data set's classes
-    measure(logits, labels)                         the columns of curve.csv, from logits (N, C)
-    counts(classes)                                 the columns that are exact counts, from which all metrics of
-                                                    answers follow
-    within(by_sweep, by_surgery, labels, rounding)  bounds of the metrics that rounding can change
-    constants(curve)                                columns of the constant answer: `constant_accuracy`, and
-                                                    `constant_balanced_accuracy` if it is not 0.5
-    answers(curve, names)                           the most frequent answer in each row, and its share of the answers
-    constant_answers(curve)                         a sentence: what metrics give to a constant answer
-
-`parameters` are the keys of the sections in KEYS.
+To add a task, add a module to this folder with the name that the config uses; no other file of the code changes. It
+imports only numpy, because the evaluation jobs import the task in use, and not numpy.random: numpy imports this part
+when its name is used, also in a type hint without quotation marks.
 """
 
 import importlib
-from types import ModuleType
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
 
 DEFAULT = "pairs"
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What a module of this folder has. Its attributes are constants, its methods functions.
+
+    `parameters` are the keys of the config sections in KEYS, `curve` is a row of curve.csv or the whole table.
+    """
+
+    INPUTS: str
+    """What inputs are called in texts: `pairs`."""
+
+    KEYS: tuple[str, ...]
+    """Config sections that only this task uses and that its inputs depend on."""
+
+    RECALLS: dict[str, int]
+    """Names of classes whose validation recall is a column of training.csv, with their labels."""
+
+    METRICS: dict[str, tuple[float, float]]
+    """The metrics that are averaged over networks, in the order of curve.csv: their bounds by name."""
+
+    CLASS_COUNTS: bool
+    """Whether `measure` returns `correct_{c}` and `predicted_{c}` for every class c, for class_recall.csv."""
+
+    CONSTANT_ANSWER: tuple[str, str]
+    """The constant answer with the highest accuracy: in a sentence, and in the legend of a figure."""
+
+    SEVERAL: str
+    """How many answers a network gives that does not give a constant answer: `both`, `several`."""
+
+    def contradictions(self, config: Mapping[str, Any], sizes: Mapping[str, Any]) -> Iterator[str]:
+        """Yield a line for each config error that concerns this task. sizes: of the splits, as in `asked_sizes`."""
+
+    def require(
+        self, split: str, classes: np.ndarray, available: np.ndarray, names: Sequence[str], *_: Any, **parameters: Any
+    ) -> None:
+        """Raise StudyError if a split lacks images.
+
+        classes: (n,), the class of each image of the split. available: (C,), the images of each class that the split
+        is drawn from. names: the names of the C classes.
+        """
+
+    def inputs(
+        self, classes: np.ndarray, rng: "np.random.Generator", *_: Any, **parameters: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the inputs of a split, int32 (N, m), the indices of m images each, and their labels, int64 (N,).
+
+        classes: (n,), the class of each image.
+        """
+
+    def class_names(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the names of the labels, from those of the data set's classes."""
+
+    def measure(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Return the columns of curve.csv, in their order, from logits (N, C) and labels (N,)."""
+
+    def counts(self, classes: int) -> tuple[str, ...]:
+        """Return the columns that are exact counts, from which all metrics of answers follow."""
+
+    def bounds(
+        self, by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray, rounding: float = 0.0
+    ) -> dict[str, tuple[float, float]]:
+        """Return the smallest and largest value of each metric of the order and the size of the logits.
+
+        These are the values that the sweep can have, given the logits of the smaller torch network (N, C); the counts
+        do not show them. rounding: how much each logit of the sweep can differ on another processor. It shares no code
+        with `measure`, because it verifies its rows.
+        """
+
+    def constants(self, curve: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the columns of a constant answer.
+
+        They are `constant_accuracy`, and `constant_balanced_accuracy` if it is not 0.5.
+        """
+
+    def answers(self, curve: Mapping[str, Any], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the most frequent answer in each row of a curve.csv, as text, and its share of all answers."""
+
+    def constant_answers(self, curve: Mapping[str, Any]) -> str:
+        """Return a sentence: what accuracy and balanced accuracy give to a constant answer."""
 
 
 def names() -> list[str]:
@@ -46,6 +103,6 @@ def names() -> list[str]:
     return sorted(every, key=lambda name: name != DEFAULT)
 
 
-def load(name: str = DEFAULT) -> ModuleType:
+def load(name: str = DEFAULT) -> Task:
     """Return the module of a task."""
-    return importlib.import_module(f"{__name__}.{name}")
+    return cast(Task, importlib.import_module(f"{__name__}.{name}"))

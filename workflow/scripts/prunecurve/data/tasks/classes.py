@@ -5,17 +5,16 @@ top-5 accuracy too. A ratio whose denominator is 0 is reported as 0.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio, recalls_of
-from prunecurve.data.metrics import auroc, auroc_within, log_odds, losses_within, ranked
-from prunecurve.data.pools import pools_of
+from prunecurve.data.metrics import auroc, auroc_bounds, log_loss_bounds, log_odds, ranked
 from prunecurve.errors import StudyError
 
 INPUTS = "images"
-KEYS = ()
+KEYS: tuple[str, ...] = ()
 RECALLS: dict[str, int] = {}
 SHARE = (0.0, 1.0)
 METRICS = {
@@ -43,30 +42,16 @@ def contradictions(config: Mapping[str, Any], sizes: Mapping[str, Any]) -> Itera
         )
 
 
-def require(
-    classes: np.ndarray,
-    splits: np.ndarray,
-    drawn: Mapping[str, np.ndarray],
-    *,
-    names: Sequence[str] = (),
-) -> None:
-    """Raise StudyError if there are fewer than two classes, or if a class has no images in a split.
-
-    classes, splits: (n,), of all images of the data set, as in `draw_splits`. drawn: the images of each split, as
-    indices. names: the names of the classes, for the message.
-    """
-    count = max(len(names), int(classes.max()) + 1)
-    if count < 2:
-        raise StudyError(f"task: classes needs at least two classes, but the data set has {count}")
-    for split, pool in pools_of(splits).items():
-        if not (missing := np.flatnonzero(np.bincount(classes[drawn[split]], minlength=count) == 0)).size:
-            continue
-        listed = ", ".join(str(names[label] if label < len(names) else label) for label in missing[:5].tolist())
+def require(split: str, classes: np.ndarray, available: np.ndarray, names: Sequence[str]) -> None:
+    """Raise StudyError if there are fewer than two classes, or a class has no images in a split: see `Task.require`."""
+    if len(names) < 2:
+        raise StudyError(f"task: classes needs at least two classes, but the data set has {len(names)}")
+    if (missing := np.flatnonzero(np.bincount(classes, minlength=len(names)) == 0)).size:
+        listed = ", ".join(names[label] for label in missing[:5])
         more = f" and {missing.size - 5} more" if missing.size > 5 else ""
         raise StudyError(
-            f"images.{split}: the {len(drawn[split])} images of the split include none of class "
-            f"{listed}{more} (drawn from the images of {pool}); raise images.{split}, add images of the "
-            "class, or take it out of the data set"
+            f"images.{split}: the {len(classes)} images of the split include none of class {listed}{more}; raise "
+            f"images.{split}, add images of the class, or take it out of the data set"
         )
 
 
@@ -139,24 +124,23 @@ def counts(classes: int) -> tuple[str, ...]:
     return tuple(f"{kind}_{label}" for kind in ("correct", "predicted") for label in range(classes))
 
 
-def within(
+def bounds(
     by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray, rounding: float = 0.0
 ) -> dict[str, tuple[float, float]]:
-    """Return the smallest and largest value of each metric of the order and the size of the logits.
+    """Return the bounds of the metrics that rounding can change, see `Task.bounds`.
 
-    These are the values that the sweep can have, given the torch network; the counts do not show them. Computed from
-    the logits of the torch network (N, C), without the functions that computed the row. rounding: how much each logit
-    of the sweep can differ on another processor. Let m be the largest difference between the scores (log-odds) of the
-    two networks, and twice the rounding. Each score can be m lower or higher.
+    Let m be the largest difference between the scores (log-odds) of the two networks, and twice the rounding. Each
+    score can be m lower or higher.
     """
     swept, cut = _scores(by_sweep), _scores(by_surgery)
     m = np.abs(swept - cut).max(axis=0) + 2 * rounding + ROUNDING
-    bounds = [auroc_within(cut[:, label], labels == label, m[label]) for label in np.unique(labels)]
-    top = {"top_5_accuracy": _top_within(by_sweep, by_surgery, labels, rounding)} if cut.shape[1] >= TOP_FROM else {}
+    areas = np.array([auroc_bounds(cut[:, label], labels == label, m[label]) for label in np.unique(labels)])
+    lowest, highest = areas.mean(axis=0).tolist()
+    top = {"top_5_accuracy": _top_bounds(by_sweep, by_surgery, labels, rounding)} if cut.shape[1] >= TOP_FROM else {}
     return {
         **top,
-        "auroc": tuple(float(np.mean(ends)) for ends in zip(*bounds)),
-        "log_loss": losses_within(cut[np.arange(len(labels)), labels], m[labels]),
+        "auroc": (lowest, highest),
+        "log_loss": log_loss_bounds(cut[np.arange(len(labels)), labels], m[labels]),
     }
 
 
@@ -175,7 +159,7 @@ def _scores(logits: np.ndarray) -> np.ndarray:
     return result
 
 
-def _top_within(
+def _top_bounds(
     by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray, rounding: float
 ) -> tuple[float, float]:
     """Return the bounds of the top-5 accuracy: the order of two logits is certain only if they differ by more than 2 m.
@@ -209,3 +193,10 @@ def constant_answers(curve: Mapping[str, Any]) -> str:
         f"A network that gives every image the same answer has balanced accuracy {balanced:.3f} "
         f"(one of {round(1 / balanced)} classes) and at most accuracy {accuracy:.3f} (the share of the largest class)."
     )
+
+
+if TYPE_CHECKING:
+    from prunecurve.data.tasks import Task, classes
+
+    # The type checker compares this module with the contract of a task.
+    CHECKED: Task = classes

@@ -6,17 +6,16 @@ as is scikit-learn's default.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prunecurve.data.basic_metrics import log_loss, ratio
-from prunecurve.data.metrics import auroc, auroc_within, average_precision, losses_within, ranked, rounded_order
-from prunecurve.data.pools import SPLITS, pools_of
+from prunecurve.data.metrics import auroc, auroc_bounds, average_precision, log_loss_bounds, ranked, rounded_order
 from prunecurve.errors import StudyError
 
 INPUTS = "pairs"
-KEYS = ("pairs_per_image",)
+KEYS: tuple[str, ...] = ("pairs_per_image",)
 RECALLS = {"same": 1, "different": 0}
 SHARE = (0.0, 1.0)
 METRICS = {
@@ -37,8 +36,7 @@ def contradictions(config: Mapping[str, Any], sizes: Mapping[str, Any]) -> Itera
     """Yield a line for each split that is too small for the pairs of one image."""
     pairs = config["pairs_per_image"]
     least = pairs["same"] + 1 + pairs["different"]
-    for split in SPLITS:
-        count = sizes[split]
+    for split, count in sizes.items():
         if isinstance(count, int) and count < least:
             yield (
                 f"images.{split}: {count} images are too few for the pairs of one image "
@@ -47,77 +45,43 @@ def contradictions(config: Mapping[str, Any], sizes: Mapping[str, Any]) -> Itera
             )
 
 
-def require_partners(
-    labels: np.ndarray,
-    same: int,
-    different: int,
-    *,
-    key: str = "the split",
-    names: Sequence[str] = (),
-    available: np.ndarray | None = None,
+def require(
+    split: str, classes: np.ndarray, available: np.ndarray, names: Sequence[str], same: int, different: int
 ) -> None:
-    """Raise StudyError if a class has too few images for the pairs.
+    """Raise StudyError if a split has no images, or too few of a class for its pairs. Arguments: see `Task.require`.
 
-    labels: (n,), the class of each image of a split. same, different: pairs per image. key: the config key of the
-    split's size, names: the names of the classes, for the message. available: images of each class that the split is
-    drawn from.
+    same, different: pairs per image.
     """
-    numbers, counts = np.unique(labels, return_counts=True)
-    if not len(labels):
+    key, total = f"images.{split}", len(classes)
+    if not total:
         raise StudyError(f"{key}: the split has no images, because the data set has too few")
-    for label, count in zip(numbers.tolist(), counts.tolist()):
-        name = names[label] if label < len(names) else label
-        others = len(labels) - count
-        if count >= same + 1 and others >= different:
-            continue
-        # Up to three splits share the images of a class. If they are fewer than these need, larger splits do not help.
-        few = available is not None and available[label] < len(SPLITS) * (same + 1)
-        more = f"add images of class {name}, or take this class out of the data set" if few else f"raise {key}"
+    for label, count in zip(*(array.tolist() for array in np.unique(classes, return_counts=True))):
+        name, others = names[label], total - count
         if count < same + 1:
             lower = "lower pairs_per_image.same or " if same > 1 else ""
+            # Up to three splits share the images of a class. If they are fewer than these need, a larger split does not
+            # help.
+            few = available[label] < 3 * (same + 1)
+            more = f"add images of class {name}, or take this class out of the data set" if few else f"raise {key}"
             raise StudyError(
-                f"pairs_per_image.same: {same} needs {same + 1} images of each class, but the {len(labels)} images of "
-                f"{key} include only {count} of class {name}"
-                f"{'' if available is None else f' (drawn from {available[label]})'}; {lower}{more}"
+                f"pairs_per_image.same: {same} needs {same + 1} images of each class, but the {total} images of "
+                f"{key} include only {count} of class {name} (drawn from {available[label]}); {lower}{more}"
             )
-        raise StudyError(
-            f"pairs_per_image.different: {different} needs {different} images of other classes, but the "
-            f"{len(labels)} images of {key} include only {others} that are not of class {name}; "
-            f"lower pairs_per_image.different or raise {key}"
-        )
+        if others < different:
+            raise StudyError(
+                f"pairs_per_image.different: {different} needs {different} images of other classes, but the "
+                f"{total} images of {key} include only {others} that are not of class {name}; "
+                f"lower pairs_per_image.different or raise {key}"
+            )
 
 
-def require(
-    classes: np.ndarray,
-    splits: np.ndarray,
-    drawn: Mapping[str, np.ndarray],
-    *,
-    same: int,
-    different: int,
-    names: Sequence[str] = (),
-) -> None:
-    """Raise StudyError if a split has too few images of a class for its pairs.
-
-    classes, splits: (n,), of all images of the data set, as in `draw_splits`. drawn: the images of each split, as
-    indices. same, different: pairs per image. names: the names of the classes, for the message.
-    """
-    for split, pool in pools_of(splits).items():
-        available = np.bincount(classes[splits == SPLITS.index(pool)], minlength=int(classes.max()) + 1)
-        key = f"images.{split}"
-        require_partners(classes[drawn[split]], same, different, key=key, names=names, available=available)
-
-
-def inputs(
-    classes: np.ndarray, rng: "np.random.Generator", same: int, different: int, *, key: str = "the split"
-) -> tuple[np.ndarray, np.ndarray]:
+def inputs(classes: np.ndarray, rng: "np.random.Generator", same: int, different: int) -> tuple[np.ndarray, np.ndarray]:
     """Combine every image with `same` images of its class and `different` images of other classes, all distinct.
 
     classes: (n,), the class of each image. Returns the pairs, int32 (N, 2) with N = n · (same + different): the
     indices of both images; and their labels, int64 (N,): 1 if both images are of the same class, else 0. Rows are
-    ordered by the first image, with its same pairs first. key: the config key of the split's size, for error
-    messages. Raises StudyError if a class has too few images.
+    ordered by the first image, with its same pairs first.
     """
-    require_partners(classes, same, different, key=key)
     members = {label: np.flatnonzero(classes == label) for label in np.unique(classes)}
     pairs = np.empty((len(classes), same + different, 2), np.int32)
     pairs[:, :, 0] = np.arange(len(classes))[:, None]
@@ -185,26 +149,24 @@ def counts(classes: int = 2) -> tuple[str, ...]:
     return COUNTS
 
 
-def within(
+def bounds(
     by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray, rounding: float = 0.0
 ) -> dict[str, tuple[float, float]]:
-    """Return the smallest and largest value of each metric of the order and the size of the logits.
+    """Return the bounds of the metrics that rounding can change, see `Task.bounds`.
 
-    These are the values that the sweep can have, given the torch network; the counts do not show them. Computed from
-    the logits of the torch network (N, 2), without the functions that computed the row. rounding: how much each logit
-    of the sweep can differ on another processor. Let m be the largest difference between the scores (second minus first
-    logit) of the two networks, and twice the rounding. Each score can be m lower or higher.
+    Let m be the largest difference between the scores (second minus first logit) of the two networks, and twice the
+    rounding. Each score can be m lower or higher.
     """
     swept, cut = (logits.astype(np.float64) @ (-1.0, 1.0) for logits in (by_sweep, by_surgery))
     m, same = float(np.abs(swept - cut).max()) + 2 * rounding, labels == 1
-    loss = losses_within(np.where(same, cut, -cut), m)
+    loss = log_loss_bounds(np.where(same, cut, -cut), m)
     if same.all() or not same.any():
         return {"auroc": (0.0, 0.0), "average_precision": (0.0, 1.0), "log_loss": loss}
     most, least, beside = rounded_order(cut, same, m)
     # In the order of the scores: the same pairs up to this one, and those that rounding can put beside it too.
     place = np.arange(1, len(most) + 1)
     return {
-        "auroc": auroc_within(cut, same, m),
+        "auroc": auroc_bounds(cut, same, m),
         "average_precision": (float((place / (place + most)).mean()), float((beside / (beside + least)).mean())),
         "log_loss": loss,
     }
@@ -229,3 +191,10 @@ def constant_answers(curve: Mapping[str, Any]) -> str:
         f"A network that answers “different” to every pair has accuracy {constant:.2f}, one that answers “same” "
         f"{1 - constant:.2f}; both have balanced accuracy 0.50."
     )
+
+
+if TYPE_CHECKING:
+    from prunecurve.data.tasks import Task, pairs
+
+    # The type checker compares this module with the contract of a task.
+    CHECKED: Task = pairs

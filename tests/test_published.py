@@ -1,0 +1,254 @@
+"""torchvision's data sets: what is read, downloads and their errors, and no unpickling of a file of another origin."""
+
+import gzip
+import hashlib
+import http.server
+import io
+import pickle
+import struct
+import tarfile
+import threading
+import warnings
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from PIL import Image
+from prunecurve.data.datasets import DATASETS, published
+from prunecurve.errors import StudyError
+
+CIFAR = {"cifar10": "CIFAR10", "cifar100": "CIFAR100"}
+LABELS = {"cifar10": [f"thing {number}" for number in range(10)], "cifar100": [f"class {n}" for n in range(100)]}
+
+
+def write_idx(folder, train=30, test=20, size=28, seed=0):
+    """Write files in MNIST's format: images and labels of train and t10k."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for part, count in (("train", train), ("t10k", test)):
+        images, labels = rng.integers(0, 256, (count, size, size), np.uint8), np.arange(count, dtype=np.uint8) % 10
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(
+            struct.pack(">4i", 2051, count, size, size) + images.tobytes()
+        )
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, count) + labels.tobytes())
+
+
+class Python2Pickler(pickle._Pickler):
+    """Writes what Python 2 wrote for the published files: strings of bytes, numbers for Booleans."""
+
+    dispatch: ClassVar = dict(pickle._Pickler.dispatch)
+
+    def save_string(self, value):
+        content = value.encode("latin1") if isinstance(value, str) else value
+        self.write(pickle.BINSTRING + len(content).to_bytes(4, "little") + content)
+
+    def save_number(self, value):
+        self.save_long(int(value))
+
+    dispatch[str] = dispatch[bytes] = save_string
+    dispatch[bool] = save_number
+
+
+def pickled(content):
+    file = io.BytesIO()
+    Python2Pickler(file, protocol=2).dump(content)
+    return file.getvalue().replace(b"numpy._core", b"numpy.core")
+
+
+@pytest.fixture
+def cifar(tmp_path, monkeypatch):
+    """A function (name) that writes a data set whose files count as the published ones, and returns its folder."""
+    rng = np.random.default_rng(0)
+
+    def write(name):
+        theirs = getattr(published.torchvision_datasets(), CIFAR[name])
+        folder = tmp_path / theirs.base_folder
+        folder.mkdir()
+
+        def save(file, content):
+            (folder / file).write_bytes(pickled(content))
+            return hashlib.md5((folder / file).read_bytes()).hexdigest()
+
+        for part in ("train_list", "test_list"):
+            files = []
+            for file, _ in getattr(theirs, part):
+                labels = rng.integers(0, len(LABELS[name]), 20).tolist()
+                content = {"data": rng.integers(0, 256, (20, 3072), np.uint8), "batch_label": "a batch"}
+                kinds = {"labels": labels} if name == "cifar10" else {"coarse_labels": [0] * 20, "fine_labels": labels}
+                files.append([file, save(file, content | kinds)])
+            monkeypatch.setattr(theirs, part, files)
+        meta = theirs.meta
+        md5 = save(meta["filename"], {meta["key"]: LABELS[name], "num_vis": 3072})
+        monkeypatch.setattr(theirs, "meta", meta | {"md5": md5})
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A folder and the address at which this machine serves its files."""
+    folder = tmp_path / "served"
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(folder))
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+# ---- MNIST and data sets in its format
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")]
+)
+def test_files_of_mnists_format_are_read(tmp_path, name, folder):
+    write_idx(tmp_path / folder / "raw")
+    (tmp_path / folder / "raw").chmod(0o555)
+    found = DATASETS[name].read(tmp_path, 28)
+    assert (found.images.shape, found.images.dtype, found.labels.dtype) == ((50, 1, 28, 28), np.uint8, np.int64)
+    assert found.splits.tolist() == [0] * 30 + [2] * 20 and found.names == tuple("0123456789")
+    assert found.labels.tolist() == [i % 10 for i in range(30)] + [i % 10 for i in range(20)]
+    raw = (tmp_path / folder / "raw" / "t10k-images-idx3-ubyte").read_bytes()[16:]
+    assert found.images[30:].tobytes() == raw
+    assert DATASETS[name].read(tmp_path, 14).images.shape == (50, 1, 14, 14)
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+def test_the_folder_of_a_truncated_file_is_named(tmp_path, name):
+    """An interruption while torchvision unpacks its last file leaves this."""
+    write_idx(tmp_path / "MNIST" / "raw")
+    path = tmp_path / "MNIST" / "raw" / name
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(StudyError, match=r"data_dir: MNIST could not be read from .*MNIST/raw .*delete it to download"):
+        DATASETS["mnist"].read(tmp_path, 28)
+
+
+def test_other_data_than_the_published_have_a_fingerprint_wherever_they_are(tmp_path):
+    fingerprint = DATASETS["mnist"].fingerprint
+    assert fingerprint(tmp_path, None) == "", "missing files are downloaded later"
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        write_idx(tmp_path / folder / "MNIST" / "raw", seed=seed)
+    a, b, c = (fingerprint(tmp_path / folder, None) for folder in "abc")
+    assert a == b != c and a and c
+
+
+# ---- CIFAR
+
+BOTH = pytest.mark.parametrize("name", CIFAR)
+
+
+@BOTH
+def test_cifar_is_what_torchvision_reads(tmp_path, cifar, name):
+    cifar(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = DATASETS[name].read(tmp_path, 20)
+    theirs = getattr(published.torchvision_datasets(), CIFAR[name])
+    train, test = (theirs(tmp_path, train=train) for train in (True, False))
+    pictures = [image.resize((20, 20), Image.Resampling.BILINEAR) for part in (train, test) for image, _ in part]
+    assert (found.images == np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in pictures])).all()
+    assert (found.labels.dtype, found.labels.tolist()) == (np.int64, train.targets + test.targets)
+    assert found.splits.tolist() == [0] * len(train) + [2] * 20 and found.names == tuple(train.classes)
+    assert DATASETS[name].fingerprint(tmp_path, None) == "", "the content is always the published one"
+
+
+@BOTH
+@pytest.mark.parametrize("part", ["train", "test", "meta"])
+def test_another_file_is_refused_before_it_is_unpickled(tmp_path, cifar, name, part):
+    class Danger:
+        def __reduce__(self):
+            return pytest.fail, ("a file was unpickled",)
+
+    folder = cifar(name)
+    theirs = getattr(published.torchvision_datasets(), CIFAR[name])
+    file = theirs.meta["filename"] if part == "meta" else getattr(theirs, f"{part}_list")[-1][0]
+    (folder / file).write_bytes(pickle.dumps(Danger()))
+    with pytest.raises(StudyError, match=rf"data_dir: .*/{file} is not the published file .* delete it to download"):
+        DATASETS[name].read(tmp_path, 32)
+
+
+@BOTH
+def test_the_bytes_that_are_checked_are_the_bytes_that_are_unpickled(tmp_path, cifar, monkeypatch, name):
+    """A file that is replaced after it was checked is not read again."""
+    folder, check = cifar(name), hashlib.md5
+
+    def replacing(content, **options):
+        for path in folder.iterdir():
+            if path.read_bytes() == content:
+                path.write_bytes(b"cos\nabort\n(tR.")
+        return check(content, **options)
+
+    monkeypatch.setattr(published.hashlib, "md5", replacing)
+    assert len(DATASETS[name].read(tmp_path, 32).images) >= 40
+
+
+# ---- downloads: torchvision's own code, from a server on this machine
+
+
+def test_mnist_is_downloaded_into_data_dir_also_after_an_interruption(tmp_path, monkeypatch, served):
+    folder, address = served
+    write_idx(folder)
+    resources = []
+    for file in sorted(folder.iterdir()):
+        content = gzip.compress(file.read_bytes(), mtime=0)
+        file.with_name(f"{file.name}.gz").write_bytes(content)
+        resources.append((f"{file.name}.gz", hashlib.md5(content).hexdigest()))
+    mnist = published.torchvision_datasets().MNIST
+    monkeypatch.setattr(mnist, "mirrors", [address])
+    monkeypatch.setattr(mnist, "resources", resources)
+    # What an interruption leaves: a part of an archive, and a part of an unpacked file.
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / resources[1][0]).write_bytes((folder / resources[1][0]).read_bytes()[:9])
+    (raw / resources[0][0].removesuffix(".gz")).write_bytes(b"a part")
+    assert len(DATASETS["mnist"].read(tmp_path / "data", 28).images) == 50
+    # Archives alone are enough, without a network.
+    monkeypatch.setattr(mnist, "mirrors", ["http://127.0.0.1:9/"])
+    for name, _ in resources:
+        (raw / name.removesuffix(".gz")).unlink()
+    assert len(DATASETS["mnist"].read(tmp_path / "data", 28).images) == 50
+
+
+@BOTH
+def test_cifar_is_downloaded_into_data_dir_also_after_an_interruption(tmp_path, cifar, monkeypatch, served, name):
+    (folder, address), written = served, cifar(name)
+    theirs = getattr(published.torchvision_datasets(), CIFAR[name])
+    folder.mkdir()
+    with tarfile.open(folder / theirs.filename, "w:gz") as archive:
+        archive.add(written, theirs.base_folder)
+    content = (folder / theirs.filename).read_bytes()
+    monkeypatch.setattr(theirs, "url", address + theirs.filename)
+    with pytest.raises(StudyError, match=r"could not be read from .* or downloaded to it"):
+        DATASETS[name].read(tmp_path / "data", 32)
+    monkeypatch.setattr(theirs, "tgz_md5", hashlib.md5(content).hexdigest())
+    (tmp_path / "data" / theirs.filename).write_bytes(content[:99])
+    expected = DATASETS[name].read(tmp_path, 32).images
+    assert (DATASETS[name].read(tmp_path / "data", 32).images == expected).all()
+    # The archive alone is enough, without a network, and what an interruption left of unpacking it is replaced.
+    monkeypatch.setattr(theirs, "url", f"http://127.0.0.1:9/{theirs.filename}")
+    (tmp_path / "data" / theirs.base_folder / theirs.meta["filename"]).unlink()
+    (tmp_path / "data" / theirs.base_folder / theirs.train_list[0][0]).write_bytes(b"a part")
+    assert (DATASETS[name].read(tmp_path / "data", 32).images == expected).all()
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_without_a_network_the_message_names_data_dir_and_the_offline_choices(tmp_path, monkeypatch, name):
+    datasets = published.torchvision_datasets()
+    # Port 9 of this machine refuses connections immediately.
+    monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/x.tar.gz")
+    with pytest.raises(StudyError) as error:
+        DATASETS[name].read(tmp_path / "new" / "data", 28)
+    assert "\n" not in str(error.value)
+    folder = {"mnist": "MNIST/raw", "cifar10": "cifar-10-batches-py"}[name]
+    for part in (f"could not be read from {tmp_path}/new/data/{folder} or", "refused", "dataset: digits", "arrays"):
+        assert part in str(error.value)
+    assert str(error.value).startswith("data_dir: ")
