@@ -10,7 +10,7 @@ from prunecurve.data.splits import AUTO, SPLITS
 from prunecurve.sections import describe, schema_of
 
 CHANGES = {
-    "none": " *Changing it changes no result.*",
+    "none": " *No result depends on this value.*",
     "extends": " *Adding to it extends a finished study.*",
     "result": "",
 }

@@ -198,7 +198,8 @@ class Study(Section):
     """Folder of the data set. mnist, fashion_mnist, kmnist, cifar10 and cifar100 read torchvision's files in it and
     download them into it if they are missing. For image_folder it contains one folder of images per class, or the
     folders train, test and optionally val with one folder per class in each. For arrays it contains images.npy and
-    labels.npy, or the folders train, test and optionally val with these two files in each. digits does not use it."""
+    labels.npy, or the folders train, test and optionally val with these two files in each. digits does not use it.
+    Results depend on the files in it, not on its path."""
 
     dataset_name: NoResult[str] = Field(
         "", pattern=r"^([A-Za-z0-9][A-Za-z0-9 ._+-]{0,59})?(?![\s\S])", examples=["CIFAR-10"]
