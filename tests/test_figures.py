@@ -23,7 +23,7 @@ from prunecurve.figures import style
 from prunecurve.figures.agreement.rank_agreement import similar_together
 from prunecurve.figures.network.mean_feature_maps import grid_of
 from prunecurve.files import save_array, write_rows, write_table
-from prunecurve.statistics.sensitivity import losses
+from prunecurve.statistics.sensitivity import sensitivity_table
 from prunecurve.statistics.means import mean_curves, summarise
 from invented import names_of, study
 from prunecurve.data.tasks import classes
@@ -599,7 +599,7 @@ def test_sensitivity_of_many_layers_is_a_heat_map():
     middles = (np.arange(200) + 0.5) / 200
     assert shown[3] == pytest.approx(means[np.minimum((middles * 9).astype(int), 8)])
     marks = axes[0].lines[0].get_xdata()
-    expected = losses(table).query("criterion == 'mean_activation'")["share_removed_mean"]
+    expected = sensitivity_table(table).query("criterion == 'mean_activation'")["share_removed_mean"]
     assert list(marks) == pytest.approx(list(expected))
     # Beyond the largest evaluated K, 4 of 9 channels, nothing is known. It reaches to the next K.
     (mesh,) = figures.draw("sensitivity", figures.Data(table[table["k"] <= 4], CRITERIA)).axes[0].collections

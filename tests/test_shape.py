@@ -8,12 +8,11 @@ from prunecurve.files import write_rows
 from prunecurve.statistics.means import read_table
 from prunecurve.statistics.shape import (
     constant_runs,
-    explanation,
     flips,
-    short_lines,
-    table,
+    shape_table,
     with_answers,
 )
+from prunecurve.statistics.shape_text import explanation, short_lines
 
 
 def curve(predicted_same, recall_same, auroc=None, share_same=0.1) -> pd.DataFrame:
@@ -37,7 +36,7 @@ def curve(predicted_same, recall_same, auroc=None, share_same=0.1) -> pd.DataFra
 
 def facts(curve: pd.DataFrame) -> dict[str, object]:
     """Return the facts of one network."""
-    return table(curve).iloc[0].to_dict()
+    return shape_table(curve).iloc[0].to_dict()
 
 
 def test_answers():
@@ -95,7 +94,7 @@ def test_constant_from_the_start():
 
 def test_one_row_per_network_ranking_and_removal():
     one = curve([0.1, 1.0], [0.9, 1])
-    result = table(
+    result = shape_table(
         pd.concat([one, one.assign(seed=1), one.assign(removal="zero_weights")]).sample(frac=1, random_state=0)
     )
     assert len(result) == 3
@@ -182,7 +181,7 @@ CLASS_NAMES = ("a", "NA", "3", "007")
 
 def test_the_shape_of_many_classes():
     rows, recalls = four_classes()
-    found = table(rows, "classes", CLASS_NAMES, recalls).iloc[0].to_dict()
+    found = shape_table(rows, "classes", CLASS_NAMES, recalls).iloc[0].to_dict()
     # At K = 0 and 1 no class has the majority of the answers.
     assert (found["flips"], found["flipped_at"]) == (1, "3 NA")
     assert (found["ends"], found["constant_from"], found["constant_at"]) == ("NA", 3, "3-4 NA")
@@ -208,7 +207,7 @@ def test_more_answers_than_fit_in_a_sentence_are_counted():
 def test_two_classes_lost_at_once_are_several():
     rows, recalls = four_classes()
     recalls = recalls.assign(recall=recalls["recall"].where(recalls["k"] == 0, 0.1))
-    assert table(rows, "classes", CLASS_NAMES, recalls)["lost_first"].tolist() == ["several"]
+    assert shape_table(rows, "classes", CLASS_NAMES, recalls)["lost_first"].tolist() == ["several"]
 
 
 def test_names_of_classes_stay_texts_in_files(tmp_path):

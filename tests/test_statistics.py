@@ -9,10 +9,10 @@ from prunecurve.errors import StudyError
 from prunecurve.statistics.means import (
     BOOTSTRAP_FROM,
     bootstrap_interval,
+    by_network,
     interval,
     largest_k_within,
     mean_curves,
-    networks,
     normalised_area,
     read_table,
     summarise,
@@ -123,7 +123,7 @@ def test_draws_of_random_are_averaged_before_anything_over_networks():
     """Two draws for each of two networks give two values, not four. The spread is that between networks."""
     draws = {"random-1": {0: [0.9, 0.5], 1: [0.8, 0.6]}, "random-2": {0: [0.9, 0.1], 1: [0.8, 0.4]}}
     table = pd.concat(curve(values, name) for name, values in draws.items())
-    per_network = networks(table)
+    per_network = by_network(table)
     assert per_network["criterion"].tolist() == ["random"] * 2
     assert per_network["accuracy_area"].tolist() == pytest.approx([0.6, 0.65])
     (row,) = summarise(table).to_dict("records")

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import summarise
 from prunecurve.statistics.comparisons import paired
-from prunecurve.statistics.means import networks
+from prunecurve.statistics.means import by_network
 from prunecurve.statistics.means import summarise as table_of
-from prunecurve.statistics.summary_text import WIDTH, summary_text
+from prunecurve.statistics.summary_text import summary_text
+from prunecurve.statistics.text import WIDTH
 from test_statistics import curve
 
 SEEDS = range(5)
@@ -59,7 +60,7 @@ def test_columns_are_aligned_and_lines_short():
     for start in starts:
         place = lines[start].index("area under")
         assert all(line[place - 2 : place] == "  " and line[place] != " " for line in lines[start : start + 5])
-        assert lines[start + 2].startswith("a_criterion_with_a_name... ")
+        assert lines[start + 2].startswith("a_criterion_with_a_name_t… ")
 
 
 def test_the_controls_are_there():
@@ -96,7 +97,7 @@ def test_a_difference_that_correction_takes_away_is_not_claimed():
     rng = np.random.default_rng(0)
     others = {f"c{i}": 0.6 + rng.normal(0, 0.01) for i in range(20)}
     table = study({"random-1": 0.6, **others}, noise=0.03)
-    values = networks(table).query("criterion == 'random'")["accuracy_area"].to_numpy()
+    values = by_network(table).query("criterion == 'random'")["accuracy_area"].to_numpy()
     shift = np.array([0.02, 0.04, 0.06, 0.02, 0.001])
     own = curve({s: [0.9, 2 * (values[s] + shift[s]) - 0.9] for s in SEEDS}, "mean_activation")
     text = sentences(pd.concat([table, own]))

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prunecurve.figures import Data, style
-from prunecurve.plan.text import METHODS, METRIC, PREDICTED, by_network
+from prunecurve.plan.text import METHODS, METRIC, PREDICTED, by_method
 from prunecurve.statistics.means import interval
 
 PLAN, UNIFORM = style.COLOURS[:2]
@@ -46,7 +46,7 @@ def _heading(table: pd.DataFrame) -> str:
 
 def _scores(ax: Axes, data: Data) -> None:
     """A row per method: a point per network, the mean and its interval, and the prediction from single layers."""
-    networks = by_network(data.table)
+    networks = by_method(data.table)
     methods = [name for name in METHODS if name in set(networks["method"])]
     for row, method in enumerate(reversed(methods)):
         rows, colour = networks[networks["method"] == method], COLOURS[method]

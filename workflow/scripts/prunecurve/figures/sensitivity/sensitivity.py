@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from prunecurve.figures import Data, style
 from prunecurve.statistics.means import mean_curves
-from prunecurve.statistics.sensitivity import losses
+from prunecurve.statistics.sensitivity import sensitivity_table
 
 METRICS = ("accuracy", "balanced_accuracy")
 # More layers than this are a heat map, and the lines of more than this have no bands, which would cover each other.
@@ -28,7 +28,7 @@ def draw(data: Data) -> Figure:
     table = mean_curves(data.table, data.task)
     table = table.assign(share_removed=table["k"] / (table["k"] + table["channels_left"]))
     few = table["layer"].nunique() <= MOST_LINES
-    return _lines(table, data.task) if few else _heat_maps(table, losses(data.table))
+    return _lines(table, data.task) if few else _heat_maps(table, sensitivity_table(data.table))
 
 
 def _lines(table: pd.DataFrame, task: str) -> Figure:
@@ -63,7 +63,7 @@ def _lines(table: pd.DataFrame, task: str) -> Figure:
 def _heat_maps(table: pd.DataFrame, rows: pd.DataFrame) -> Figure:
     """Balanced accuracy, one panel per criterion; a mark at the share that a layer can lose within one point.
 
-    rows: the result of `losses`.
+    rows: the result of `sensitivity_table`.
     """
     criteria, layers = list(table["criterion"].unique()), list(table["layer"].unique())
     figure, axes = style.grid(len(criteria), PANELS, height=0.6 + 0.14 * len(layers))

@@ -14,15 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from prunecurve.figures import Data, style
-from prunecurve.statistics.shape import (
-    CONSTANT_TEXT,
-    METRICS,
-    NAMES,
-    constant,
-    constant_runs,
-    short_lines,
-    with_answers,
-)
+from prunecurve.statistics.shape import METRICS, constant, constant_runs, with_answers
+from prunecurve.statistics.shape_text import CONSTANT_TEXT, NAMES, short_lines
 
 DASHES = dict(zip(METRICS, ("-", (0, (5, 1.5)), (0, (1, 1)))))
 SHADES = {"same": "#F7E2B3", "different": "#CCE8F8"}
