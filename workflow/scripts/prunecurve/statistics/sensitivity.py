@@ -1,4 +1,4 @@
-"""How many channels each layer can do without: the largest K within one percentage point, and what removing them frees."""
+"""How many channels each layer can do without: the largest K within one percentage point, and what this frees."""
 
 import pandas as pd
 
@@ -57,19 +57,12 @@ def sensitivity_text(table: pd.DataFrame, figures: str, warning: str = "") -> st
     title = f"{dataset}: how many channels each layer can do without within one percentage point of balanced accuracy."
     lines = text_table([*HEADER, *map(_cells, table.to_dict("records"))], ["left", "right", "left", "right"])
     blocks = [wrapped(warning)] if warning else []
-    return (
-        "\n\n".join([*blocks, wrapped(f"{title} {over}"), lines, "\n".join(map(wrapped, NOTES)), f"Figures: {figures}"])
-        + "\n"
-    )
+    blocks += [wrapped(f"{title} {over}"), lines, "\n".join(map(wrapped, NOTES)), f"Figures: {figures}"]
+    return "\n\n".join(blocks) + "\n"
 
 
 def _cells(row: dict[str, object]) -> list[str]:
     """Return the cells of a layer under HEADER."""
     k = number({part: row[f"largest_k_{part}"] for part in PARTS}, digits=1)
-    return [
-        row["layer"],
-        str(row["channels"]),
-        row["criterion"],
-        k,
-        *(f"{100 * row[f'{s}_mean']:.1f} %" for s in SHARES),
-    ]
+    shares = [f"{100 * row[f'{name}_mean']:.1f} %" for name in SHARES]
+    return [row["layer"], str(row["channels"]), row["criterion"], k, *shares]

@@ -16,7 +16,7 @@ MOST_LISTED = 3
 
 
 def short_lines(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> list[str]:
-    """Return one line per removal: what the networks of one criterion answer at the largest K, and their mean metrics."""
+    """Return one line per removal: what the networks of one criterion answer at the largest K, and mean metrics."""
     several = tasks.load(task).SEVERAL
     return [
         f"{_words(removal).capitalize()}, K = {curve['k'].max()}: {_ends(networks, several)}; mean {_means(networks)}."
@@ -72,7 +72,7 @@ def _sentences(networks: pd.DataFrame, last: int, task: str) -> list[str]:
 
 
 def _frequencies(values: pd.Series) -> list[tuple[str, int]]:
-    """Return the different values with their counts, in the order of their first row; more than MOST_LISTED by count."""
+    """Return the different values with their counts, by first row; more than MOST_LISTED by count."""
     counts = values.value_counts(sort=False)
     if len(counts) > MOST_LISTED:
         counts = counts.sort_values(ascending=False, kind="stable")
