@@ -550,11 +550,12 @@ def test_plot_numbers_tiles_as_in_the_ranking(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", [*figures.names(), "a_new_figure"])
 def test_every_figure_has_a_text_in_the_report(name):
+    """That of a new figure is its name, so that adding it takes one file."""
     template = jinja2.Template(
         (PROJECT / "workflow" / "report" / "figure.rst").read_text(), undefined=jinja2.StrictUndefined
     )
     text = template.render(snakemake={"wildcards": {"figure": name, "study": "digits"}}).strip()
-    assert len(text) > 40 if name in figures.names() else text == "The figure a new figure."
+    assert text == "The figure a new figure." if name == "a_new_figure" else len(text) > 15
 
 
 def of_classes(count: int, **options) -> figures.Data:
