@@ -189,18 +189,17 @@ def test_nothing_of_the_callers_environment_enters_a_figure(tmp_path):
     hostile.mkdir()
     (hostile / "matplotlibrc").write_text(HOSTILE_RC)
     assert drawn_in(hostile) == expected
+    variables = {"MPLCONFIGDIR": str(hostile), "MPLBACKEND": "there-is-no-such-backend"}
+    variables |= {"LC_ALL": "C", "LANG": "de_DE.UTF-8", "PYTHONUTF8": "0", "TZ": "Asia/Tokyo"}
+    assert drawn_in(tmp_path / "config", **variables) == expected
+    variables = {
+        "MATPLOTLIBRC": str(hostile / "matplotlibrc"),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    }
+    variables |= {"SOURCE_DATE_EPOCH": "86400", "PYTHONHASHSEED": "7", "DISPLAY": ":99"}
+    assert drawn_in(tmp_path / "notebook", **variables) == expected
     (hostile / "matplotlibrc").write_bytes(b"font.family: \xff\xfe")
     assert drawn_in(hostile) == drawn_in(tmp_path / "elsewhere", MPLCONFIGDIR=str(hostile)) == expected
-    (hostile / "matplotlibrc").write_text(HOSTILE_RC)
-    for name, variables in {
-        "notebook": {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
-        "no backend": {"MPLBACKEND": "there-is-no-such-backend"},
-        "config": {"MPLCONFIGDIR": str(hostile)},
-        "file": {"MATPLOTLIBRC": str(hostile / "matplotlibrc")},
-        "locale": {"LC_ALL": "C", "LANG": "de_DE.UTF-8", "PYTHONUTF8": "0", "TZ": "Asia/Tokyo"},
-        "time": {"SOURCE_DATE_EPOCH": "86400", "PYTHONHASHSEED": "7", "DISPLAY": ":99"},
-    }.items():
-        assert drawn_in(tmp_path / name, **variables) == expected, name
 
 
 def test_figures_use_the_fonts_of_matplotlib_alone():
