@@ -1,4 +1,4 @@
-"""Summarise the sensitivity of the layers: how many channels each can do without, as a table and a text."""
+"""Summarise the sensitivity of the layers: how many channels can be removed from each, as a table and a text."""
 
 import argparse
 from pathlib import Path

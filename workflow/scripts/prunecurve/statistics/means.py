@@ -31,7 +31,7 @@ TEXTS = ("dataset", "layer", "name", "answer")
 
 
 def _with_texts(columns: Sequence[str]) -> dict[str, object]:
-    """The options of pandas.read_csv for a table with these columns; none if it has no such names."""
+    """Return the options of pandas.read_csv for a table with these columns; none if it has no such names."""
     texts = [name for name in columns if name in TEXTS]
     numbers = {name: ["", "nan"] for name in columns if name not in texts}
     return {"dtype": dict.fromkeys(texts, str), "keep_default_na": False, "na_values": numbers} if texts else {}
@@ -66,8 +66,8 @@ def largest_k_within(k: np.ndarray, values: np.ndarray, margin: float = POINT) -
     noisy curve comes back within the margin at a larger K, that K is not the answer.
     """
     # Accuracies are ratios of counts; the tolerance keeps "exactly one point" within the margin.
-    within = values >= values[0] - margin - 1e-12
-    return int(k[-1] if within.all() else k[np.argmin(within) - 1])
+    inside = values >= values[0] - margin - 1e-12
+    return int(k[-1] if inside.all() else k[np.argmin(inside) - 1])
 
 
 def curve_quantities(curve: pd.DataFrame) -> dict[str, float]:

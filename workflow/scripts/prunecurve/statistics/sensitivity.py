@@ -1,4 +1,4 @@
-"""How many channels each layer can do without: the largest K within one percentage point, and what this frees."""
+"""How many channels can be removed from each layer: the largest K within one percentage point, and what this frees."""
 
 import pandas as pd
 
@@ -53,11 +53,11 @@ def sensitivity_text(table: pd.DataFrame, figures: str, warning: str = "") -> st
     figures: where the study's figures are. warning: of `histories.warning_about`, the first line.
     """
     over = means_over(int(table["seeds"].max()))
-    dataset = table["dataset"].iloc[0]
-    title = f"{dataset}: how many channels each layer can do without within one percentage point of balanced accuracy."
+    title = f"{table['dataset'].iloc[0]}: how many channels can be removed from each layer within one percentage point of "
+    title += f"balanced accuracy. {over}"
     lines = text_table([*HEADER, *map(_cells, table.to_dict("records"))], ["left", "right", "left", "right"])
     blocks = [wrapped(warning)] if warning else []
-    blocks += [wrapped(f"{title} {over}"), lines, "\n".join(map(wrapped, NOTES)), f"Figures: {figures}"]
+    blocks += [wrapped(title), lines, "\n".join(map(wrapped, NOTES)), f"Figures: {figures}"]
     return "\n\n".join(blocks) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""How many channels each layer can do without: accuracy over the share of its channels removed.
+"""How many channels can be removed from each layer: accuracy over the share of its channels removed.
 
 A few layers are lines, the fewest with their intervals. The accuracies of more are the colours of a heat map, with one
 row per layer in the order of the network.
