@@ -52,9 +52,10 @@ def sensitivity_text(table: pd.DataFrame, figures: str, warning: str = "") -> st
 
     figures: where the study's figures are. warning: of `histories.warning_about`, the first line.
     """
-    over = means_over(int(table["seeds"].max()))
-    title = f"{table['dataset'].iloc[0]}: how many channels can be removed from each layer within one percentage point of "
-    title += f"balanced accuracy. {over}"
+    title = (
+        f"{table['dataset'].iloc[0]}: how many channels can be removed from each layer within one percentage point of "
+        f"balanced accuracy. {means_over(int(table['seeds'].max()))}"
+    )
     lines = text_table([*HEADER, *map(_cells, table.to_dict("records"))], ["left", "right", "left", "right"])
     blocks = [wrapped(warning)] if warning else []
     blocks += [wrapped(title), lines, "\n".join(map(wrapped, NOTES)), f"Figures: {figures}"]
