@@ -262,7 +262,7 @@ def heat_map(ax: Axes, edges: np.ndarray, values: np.ndarray, names: Sequence[st
 
 def colour_bar(figure: Figure, axes: Axes | list[Axes], colours: ScalarMappable, label: str, **place) -> Colorbar:
     """Add a colour bar to panels and return it. place: options of matplotlib's `colorbar`."""
-    bar = figure.colorbar(colours, ax=axes, label=label, **{"shrink": 0.8, "aspect": 25, "pad": 0.02} | place)
+    bar = figure.colorbar(colours, ax=axes, label=label, **{"aspect": 20, "pad": 0.02} | place)
     bar.outline.set_linewidth(0.4)
     return bar
 
