@@ -1,13 +1,32 @@
-"""Invented studies of the task `classes`: networks that lose one class after the other and end with one answer."""
+"""Invented studies: of `pairs` with random metrics, and of `classes`, where one class after the other is lost."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from prunecurve.data.tasks import classes
+from prunecurve.data.tasks import classes, pairs
 from prunecurve.files import as_text
 from prunecurve.statistics.class_recall import class_recall
 from prunecurve.statistics.curves import without_class_counts
 
 INPUTS = 12
+
+
+def study_of_pairs(
+    orders: Sequence[str], removals: Sequence[str] = ("structural",), seeds: int = 3, ks: int = 9
+) -> pd.DataFrame:
+    """Return a curve.csv with random metrics; nine of ten pairs are different."""
+    rng = np.random.default_rng(3)
+    levels = {"removal": removals, "criterion": orders, "seed": range(seeds), "k": range(ks)}
+    table = pd.MultiIndex.from_product(levels.values(), names=levels.keys()).to_frame(index=False)
+    metrics = {name: rng.random(len(table)) for name in pairs.METRICS}
+    metrics |= {"mcc": rng.uniform(-1, 1, len(table)), "log_loss": rng.exponential(size=len(table))}
+    left = ks - table["k"]
+    sizes = {"channels_left": left, "params": 2 * left, "macs": 3 * left}
+    ratios = {"compression_ratio": ks / left, "theoretical_speedup": ks / left}
+    # The counts are used only for the share of same pairs.
+    counts = {"tp": 5, "fn": 5, "fp": 20, "tn": 70}
+    return table.assign(dataset="digits", layer="conv3", **sizes, **metrics, **counts, **ratios)
 
 
 def names_of(count: int) -> list[str]:

@@ -33,14 +33,8 @@ def test_the_script_writes_the_table_and_leaves_the_counts_out_of_the_curve(tmp_
     words = ["--rows", str(tmp_path / "{seed}-{criterion}-{removal}-{ks}.csv"), "--seeds", "0", "1"]
     words += ["--criteria", "apoz", "--removals", "structural", "--k-batches", "all", "--ks", "0", "1"]
     words += ["--classes", str(tmp_path / "classes.csv"), "--labels", str(tmp_path / "labels{seed}.npy")]
-    words += [
-        "--task",
-        "classes",
-        "--curve",
-        str(tmp_path / "curve.csv"),
-        "--recalls",
-        str(tmp_path / "class_recall.csv"),
-    ]
+    words += ["--task", "classes", "--curve", str(tmp_path / "curve.csv")]
+    words += ["--recalls", str(tmp_path / "class_recall.csv")]
     aggregate.work(aggregate.options().parse_args(words))
     curve, recalls = (read_table(tmp_path / name) for name in ("curve.csv", "class_recall.csv"))
     assert list(curve) == ["dataset", "seed", "layer", "criterion", "removal", "k", "accuracy"] and len(curve) == 4

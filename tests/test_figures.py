@@ -23,9 +23,9 @@ from prunecurve.figures import style
 from prunecurve.figures.agreement.rank_agreement import similar_together
 from prunecurve.figures.network.mean_feature_maps import grid_of
 from prunecurve.files import save_array, write_rows, write_table
-from prunecurve.statistics.sensitivity import losses
+from prunecurve.statistics.sensitivity import sensitivity_table
 from prunecurve.statistics.means import mean_curves, summarise
-from invented import names_of, study
+from invented import names_of, study, study_of_pairs
 from prunecurve.data.tasks import classes
 from test_shape import three_networks
 
@@ -36,30 +36,7 @@ REMOVALS = ("structural", "zero_weights", "mean_replacement")
 
 
 def curve(removals=("structural",), seeds=3, ks=9, orders=ORDERS, named=CRITERIA) -> figures.Data:
-    rng = np.random.default_rng(0)
-    rows = []
-    for removal in removals:
-        for criterion in orders:
-            for seed in range(seeds):
-                for k in range(ks):
-                    tp, fp = rng.integers(0, 11), rng.integers(0, 91)
-                    rows.append(
-                        {
-                            "dataset": "digits",
-                            "seed": seed,
-                            "layer": "conv3",
-                            "criterion": criterion,
-                            "removal": removal,
-                            "k": k,
-                        }
-                        | {"tp": tp, "fn": 10 - tp, "fp": fp, "tn": 90 - fp, "accuracy": (tp + 90 - fp) / 100}
-                        | {"recall_same": tp / 10, "recall_different": 1 - fp / 90}
-                        | {"predicted_same_rate": (tp + fp) / 100, "auroc": rng.random()}
-                        | {"balanced_accuracy": tp / 20 + (90 - fp) / 180, "channels_left": ks - k}
-                        | {"params": ks - k, "macs": ks - k}
-                        | {"compression_ratio": ks / (ks - k), "theoretical_speedup": ks / (ks - k)}
-                    )
-    return figures.Data(pd.DataFrame(rows), named)
+    return figures.Data(study_of_pairs(orders, removals, seeds, ks), named)
 
 
 def means(removals=("structural",), **study) -> figures.Data:
@@ -68,10 +45,10 @@ def means(removals=("structural",), **study) -> figures.Data:
 
 
 def many_criteria(count=20, removals=REMOVALS, seeds=3) -> figures.Data:
-    """Return data of `count` criteria: random, greedy, some reversed ones and two unknown ones, as a user may add."""
-    names = ["greedy", *(f"reversed-{name}" for name in criteria.names() if name != "random")]
-    names = [*dict.fromkeys([*names[:3], *criteria.names(), *names, "my_own", "my_other"])]
-    names = [name for name in names if name != "random"][: count - 1]
+    """Return data of `count` criteria: greedy, reversed ones, two unknown ones, as a user may add, and random."""
+    reversed_ones = [f"reversed-{name}" for name in criteria.names() if name != "random"]
+    names = ["greedy", *reversed_ones[:2], *criteria.names(), *reversed_ones[2:], "my_own", "my_other"]
+    names = [name for name in dict.fromkeys(names) if name != "random"][: count - 1]
     return means(removals, orders=[*names, "random-1", "random-2"], named=(*names, "random"), seeds=seeds)
 
 
@@ -81,14 +58,6 @@ def layers() -> figures.Data:
     table = pd.concat(parts)
     share = table["k"] / table.groupby("layer")["channels_left"].transform("max")
     return figures.Data(table.assign(share_removed=share), CRITERIA)
-
-
-def rankings(seeds=3) -> pd.DataFrame:
-    rng = np.random.default_rng(2)
-    return pd.DataFrame(
-        {"seed": seed, "criterion": order, "channel": channel, "score": rng.random()}
-        for seed, order, channel in itertools.product(range(seeds), ORDERS, range(9))
-    )
 
 
 def network(channels=13, dead=2, seeds=1) -> figures.Data:
@@ -106,12 +75,11 @@ def network(channels=13, dead=2, seeds=1) -> figures.Data:
     return figures.Data(table, CRITERIA, maps)
 
 
-def network_by(maps_order: str, *arguments) -> figures.Data:
-    return dataclasses.replace(network(*arguments), maps_order=maps_order)
-
-
 def ranks_alike() -> pd.DataFrame:
-    return agreement(rankings()).assign(dataset="digits", layer="conv3")
+    keys = itertools.product(range(3), ORDERS, range(9))
+    rankings = pd.DataFrame(keys, columns=["seed", "criterion", "channel"])
+    scores = np.random.default_rng(2).random(len(rankings))
+    return agreement(rankings.assign(score=scores)).assign(dataset="digits", layer="conv3")
 
 
 def planned(seeds: int = 3) -> figures.Data:
@@ -153,22 +121,8 @@ DATA = {
 }
 
 
-def test_the_expected_figures_exist():
-    assert set(figures.names()) == {
-        "accuracy_vs_k",
-        "balanced_accuracy_vs_k",
-        "class_accuracy_vs_k",
-        "activation_levels",
-        "mean_feature_maps",
-        "mean_feature_maps_shared_scale",
-        "areas",
-        "paired_differences",
-        "rank_agreement",
-        "shape",
-        "sensitivity",
-        "plan",
-    }
-    assert set(figures.folders()) == set(DATA)
+def test_every_folder_of_figures_is_tested():
+    assert set(figures.folders()) == set(DATA) and len(figures.names()) >= 12
 
 
 @pytest.mark.parametrize("name", figures.names())
@@ -235,18 +189,17 @@ def test_nothing_of_the_callers_environment_enters_a_figure(tmp_path):
     hostile.mkdir()
     (hostile / "matplotlibrc").write_text(HOSTILE_RC)
     assert drawn_in(hostile) == expected
+    variables = {"MPLCONFIGDIR": str(hostile), "MPLBACKEND": "there-is-no-such-backend"}
+    variables |= {"LC_ALL": "C", "LANG": "de_DE.UTF-8", "PYTHONUTF8": "0", "TZ": "Asia/Tokyo"}
+    assert drawn_in(tmp_path / "config", **variables) == expected
+    variables = {
+        "MATPLOTLIBRC": str(hostile / "matplotlibrc"),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    }
+    variables |= {"SOURCE_DATE_EPOCH": "86400", "PYTHONHASHSEED": "7", "DISPLAY": ":99"}
+    assert drawn_in(tmp_path / "notebook", **variables) == expected
     (hostile / "matplotlibrc").write_bytes(b"font.family: \xff\xfe")
     assert drawn_in(hostile) == drawn_in(tmp_path / "elsewhere", MPLCONFIGDIR=str(hostile)) == expected
-    (hostile / "matplotlibrc").write_text(HOSTILE_RC)
-    for name, variables in {
-        "notebook": {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
-        "no backend": {"MPLBACKEND": "there-is-no-such-backend"},
-        "config": {"MPLCONFIGDIR": str(hostile)},
-        "file": {"MATPLOTLIBRC": str(hostile / "matplotlibrc")},
-        "locale": {"LC_ALL": "C", "LANG": "de_DE.UTF-8", "PYTHONUTF8": "0", "TZ": "Asia/Tokyo"},
-        "time": {"SOURCE_DATE_EPOCH": "86400", "PYTHONHASHSEED": "7", "DISPLAY": ":99"},
-    }.items():
-        assert drawn_in(tmp_path / name, **variables) == expected, name
 
 
 def test_figures_use_the_fonts_of_matplotlib_alone():
@@ -260,7 +213,7 @@ def test_figures_use_the_fonts_of_matplotlib_alone():
 @pytest.mark.parametrize(("channels", "dead"), [(128, 5), (13, 0), (2, 2)])
 def test_mean_feature_maps_have_p_tiles_in_the_order_asked_for(name, maps_order, channels, dead):
     """Tiles are numbered as in the ranking's column `order`: 0 is removed first. Here this is the last channel."""
-    data = network_by(maps_order, channels, dead)
+    data = dataclasses.replace(network(channels, dead), maps_order=maps_order)
     ax = figures.draw(name, data).axes[0]
     assert len(ax.images) == channels
     texts = [text.get_text() for text in ax.texts]
@@ -322,8 +275,9 @@ def test_accuracy_vs_k_shows_every_criterion_its_band_and_the_controls(removals,
         assert list(lines)[-2:] == [always, f"unpruned (K = 0): {unpruned:.3f}"]
 
 
-@pytest.mark.parametrize("count", [1, 4, 6, 20, 26])
-@pytest.mark.parametrize(("removals", "seeds"), [(1, 1), (2, 10), (3, 3)])
+@pytest.mark.parametrize(
+    ("count", "removals", "seeds"), [(1, 1, 1), (4, 2, 10), (6, 1, 1), (6, 3, 3), (20, 3, 3), (26, 1, 1), (26, 2, 3)]
+)
 def test_accuracy_vs_k_of_any_number_of_criteria(count, removals, seeds):
     """Up to four criteria share one panel. More: the large panel has only means, and small panels show the bands."""
     data = many_criteria(count, REMOVALS[:removals], seeds)
@@ -342,26 +296,18 @@ def test_accuracy_vs_k_of_any_number_of_criteria(count, removals, seeds):
         assert len(ax.collections) == 1, "one band"
 
 
-def test_small_panels_have_random_and_greedy_for_reference():
-    figure = figures.draw("accuracy_vs_k", many_criteria(6, ("structural",)))
-    for ax in figure.axes[1:]:
+def test_a_criterion_has_the_same_look_in_every_panel_and_figure():
+    data = many_criteria(6, ("structural",))
+    large, *small = figures.draw("accuracy_vs_k", data).axes
+    for name in data.criteria:
+        line, look = lines_of(large)[style.label(name)], style.criterion_look(name)
+        assert (line.get_color(), line.get_marker()) == (look["color"], look["marker"])
+    for ax in small:
+        own = style.criterion_look(ax.get_title(loc="left").replace(" ", "_"))["color"]
+        assert own in {line.get_color() for line in ax.lines}
         thin = {line.get_color() for line in ax.lines if line.get_linewidth() == 0.6}
-        own = {"random": style.GREY, "greedy": style.BLACK}.get(ax.get_title(loc="left"))
-        assert thin == {style.GREY, style.BLACK} - {own}
-
-
-def test_a_criterion_has_the_same_look_in_every_panel_figure_and_study():
-    for count in (4, 20):
-        data = many_criteria(count, ("structural",))
-        axes = figures.draw("accuracy_vs_k", data).axes
-        for name, ax in [(name, axes[0]) for name in data.criteria]:
-            line, look = lines_of(ax)[style.label(name)], style.criterion_look(name)
-            assert (line.get_color(), line.get_marker()) == (look["color"], look["marker"])
-        for ax in axes[1:]:
-            title = ax.get_title(loc="left").replace(" ", "_")
-            assert style.criterion_look(title)["color"] in {line.get_color() for line in ax.lines}
-    table = summarise(curve().table)
-    points = [line for line in figures.draw("areas", figures.Data(table, CRITERIA)).axes[0].lines]
+        assert thin == {style.GREY, style.BLACK} - {own}, "random and greedy for reference"
+    points = figures.draw("areas", of(summarise(curve().table))).axes[0].lines
     assert {line.get_color() for line in points} == {style.criterion_look(name)["color"] for name in CRITERIA}
 
 
@@ -372,7 +318,7 @@ def test_looks_differ_with_and_without_colour():
     default = ("mean_activation", "conv_abs_mean", "l1_norm", "taylor_activation", "greedy", "random")
     assert len({style.criterion_look(name)["color"] for name in default}) == len(default)
     assert style.criterion_look("my_own") == style.criterion_look("my_own") not in looks
-    assert set(style.CRITERIA) | set(style.BASELINE_LOOKS) == set(criteria.names())
+    assert set(style.CRITERIA) | set(style.BASELINE_LOOKS) <= set(criteria.names())
     many = style.line_looks([str(i) for i in range(32)])
     assert len({str(look) for look in many.values()}) == 32
 
@@ -387,7 +333,7 @@ def data_of_k(folder: str, last: int) -> figures.Data:
 
 
 @pytest.mark.parametrize("folder", ["curve_mean", "shape", "summary", "channels"])
-@pytest.mark.parametrize("last", [2, 5, 63, 127])
+@pytest.mark.parametrize("last", [2, 63])
 def test_ticks_of_k_are_integers(folder, last):
     for name in figures.of(folder):
         figure = figures.draw(name, data_of_k(folder, last))
@@ -397,11 +343,11 @@ def test_ticks_of_k_are_integers(folder, last):
         assert ticks and all(tick.lstrip("−").isdigit() for tick in ticks if tick)
 
 
-def test_class_accuracy_vs_k_has_a_panel_per_criterion_of_four_lines():
+def test_class_accuracy_vs_k_has_a_panel_per_criterion_of_four_lines_and_two_bands():
     axes = figures.draw("class_accuracy_vs_k", means()).axes
     assert [ax.get_title(loc="left") for ax in axes] == [style.label(c) for c in CRITERIA]
-    for ax in axes:
-        assert len([line for line in ax.lines if not line.get_label().startswith("_")]) == 4
+    lines = ["recall of different", "recall of same", "share predicted same", "share truly same"]
+    assert all(list(lines_of(ax)) == lines and len(ax.collections) == 2 for ax in axes)
 
 
 def test_activation_levels_are_sorted_and_dead_channels_marked():
@@ -412,55 +358,47 @@ def test_activation_levels_are_sorted_and_dead_channels_marked():
     assert figure.legends[0].get_title().get_text().endswith(style.DEAD)
 
 
-def test_one_network_has_no_band_but_a_line():
-    ax = figures.draw("accuracy_vs_k", means(seeds=1)).axes[0]
-    assert np.isfinite(ax.lines[0].get_ydata()).all()
-
-
-def test_class_accuracy_vs_k_of_many_criteria_is_that_of_the_first_removal():
-    data = many_criteria()
+@pytest.mark.parametrize(("count", "removals"), [(3, 3), (6, 3), (20, 1)])
+def test_class_accuracy_vs_k_of_several_removals(count, removals):
+    """Nine or more panels are smaller. More than 24 are those of the first removal alone."""
+    data = many_criteria(count)
     figure = figures.draw("class_accuracy_vs_k", data)
-    assert [ax.get_title(loc="left") for ax in figure.axes] == [style.label(name) for name in data.criteria]
-    assert "removal: structural" in figure.get_supxlabel()
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert len(set(titles)) == len(titles) == removals * count
+    assert ("removal: structural" in figure.get_supxlabel()) is (removals == 1)
 
 
 def test_areas_are_those_of_the_summary_with_the_best_on_top():
     table = summarise(curve(REMOVALS).table)
-    axes = figures.draw("areas", figures.Data(table, CRITERIA)).axes
+    axes = figures.draw("areas", of(table)).axes
     first = table[table["removal"] == "structural"].set_index("criterion")["balanced_accuracy_area_mean"].sort_values()
     assert [text.get_text() for text in axes[0].get_yticklabels()] == [style.label(name) for name in first.index]
     shown = [line.get_xdata()[0] for line in axes[0].lines if line.get_marker() == "o"]
     assert sorted(shown) == pytest.approx(first.to_numpy())
 
 
-def test_paired_differences_are_filled_where_they_hold_after_correction():
+def test_paired_differences_are_sorted_and_filled_where_they_hold_after_correction():
     table = paired(curve(seeds=5).table).assign(p_holm=lambda t: np.where(t["criterion"] == "l1_norm", 0.01, 0.5))
-    axes = figures.draw("paired_differences", figures.Data(table, CRITERIA)).axes
+    axes = figures.draw("paired_differences", of(table)).axes
     assert len(axes) == 2, "the only baseline is random"
-    marks = {line.get_xdata()[0]: line.get_markerfacecolor() for line in axes[0].lines if line.get_marker() == "o"}
-    row = table.query("quantity == 'balanced_accuracy_area' and criterion == 'l1_norm'").iloc[0]
-    assert [face == "white" for x, face in marks.items() if x == row["mean"]] == [False]
-    assert sorted(face == "white" for face in marks.values()) == [False, True]
-
-
-def test_paired_differences_name_both_sides_and_are_sorted():
-    table = paired(curve(seeds=5).table)
-    ax = figures.draw("paired_differences", figures.Data(table, CRITERIA)).axes[0]
-    assert ax.get_title() == "area under\nbalanced accuracy:\ncriterion minus random"
-    assert ax.get_xlabel() == "← worse    better →"
+    assert axes[0].get_title() == "area under\nbalanced accuracy:\ncriterion minus random"
+    assert axes[0].get_xlabel() == "← worse    better →"
     mean = table.query("quantity == 'balanced_accuracy_area'").set_index("criterion")["mean"]
-    assert [text.get_text() for text in ax.get_yticklabels()] == [style.label(n) for n in mean.sort_values().index]
+    labels = [text.get_text() for text in axes[0].get_yticklabels()]
+    assert labels == [style.label(name) for name in mean.sort_values().index]
+    marks = {line.get_xdata()[0]: line.get_markerfacecolor() for line in axes[0].lines if line.get_marker() == "o"}
+    assert {x: face != "white" for x, face in marks.items()} == {x: name == "l1_norm" for name, x in mean.items()}
 
 
 def test_rank_agreement_shows_kendall_below_and_spearman_above_the_diagonal():
     table = ranks_alike()
-    ax = figures.draw("rank_agreement", figures.Data(table, CRITERIA)).axes[0]
+    ax = figures.draw("rank_agreement", of(table)).axes[0]
     values, cells = ax.images[0].get_array(), table.set_index(["criterion", "other"])
     names = [text.get_text().replace(" ", "_") for text in ax.get_yticklabels()]
     assert sorted(names) == sorted(CRITERIA)
     for row, column in itertools.product(range(3), repeat=2):
         name = "kendall_mean" if row >= column else "spearman_mean"
-        assert values[row, column] == cells.loc[(names[row], names[column]), name]
+        assert values[row, column] == pytest.approx(100 * cells.loc[(names[row], names[column]), name])
     assert [text.get_text() for text in ax.texts].count("100") == 2, (
         "all criteria except random agree fully with themselves"
     )
@@ -503,12 +441,12 @@ def test_the_shape_has_three_short_lines_that_stay_on_the_page():
     assert box.x0 >= 0 and box.x1 <= figure.bbox.width
 
 
-def test_the_first_row_of_the_shape_is_labelled_as_one_network():
+def test_the_shape_has_one_network_above_and_all_below():
     axes = figures.draw("shape", curve(REMOVALS, orders=("mean_activation",))).axes
-    assert [ax.get_title(loc="left") for ax in axes[:3]] == [
-        f"{style.label(r)}:\none network (seed 0)" for r in REMOVALS
-    ]
-    assert {ax.get_title(loc="left") for ax in axes[3:]} == {"all 3 networks (black: seed 0)"}
+    assert [ax.get_title(loc="left") for ax in axes[:3]] == [f"removal: {style.label(name)}" for name in REMOVALS]
+    assert axes[0].get_ylabel().startswith("one network (seed 0):")
+    assert axes[3].get_ylabel().startswith("all 3 networks (black: seed 0):")
+    assert [len(ax.lines) for ax in axes] == [3] * 3 + [4] * 3
 
 
 def test_an_answer_at_a_single_k_is_shaded():
@@ -527,28 +465,18 @@ def test_figures_name_the_layer_and_the_draws_of_random():
     assert figure.get_suptitle() == figures.draw("class_accuracy_vs_k", means()).legends[0].get_title().get_text()
 
 
-@pytest.mark.parametrize("count", [3, 6])
-def test_class_accuracy_vs_k_of_several_removals(count):
-    """Nine or more panels are smaller. Up to 24 panels, all removals are shown."""
-    named = tuple(name for name in criteria.names() if name != "random")[:count]
-    data = means(REMOVALS, orders=named, named=named)
-    titles = [ax.get_title(loc="left") for ax in figures.draw("class_accuracy_vs_k", data).axes]
-    assert len(titles) == len(set(titles)) == 3 * count
-
-
 def test_sensitivity_has_a_line_per_layer_over_the_share_removed():
-    axes = figures.draw("sensitivity", layers()).axes
-    assert len(axes) == 2 * len(CRITERIA)
-    for ax in axes:
-        lines = [line for line in ax.lines if not line.get_label().startswith("_")]
-        assert [line.get_label() for line in lines] == [
-            "conv1 (3 channels)",
-            "conv2 (5 channels)",
-            "conv3 (9 channels)",
-            "always “different”",
-        ]
-        lines = lines[:3]
-        assert [line.get_xdata()[-1] for line in lines] == pytest.approx([2 / 3, 4 / 5, 8 / 9])
+    data = layers()
+    # matplotlib would leave a name that begins with an underscore out of the legend.
+    table = data.table.assign(layer=data.table["layer"].replace("conv2", "_conv"))
+    figure = figures.draw("sensitivity", dataclasses.replace(data, table=table))
+    labels = ["conv1 (3 channels)", "layer _conv (5 channels)", "conv3 (9 channels)", "always “different”"]
+    assert len(figure.axes) == 2 * len(CRITERIA)
+    for ax in figure.axes:
+        assert list(lines_of(ax)) == labels and len(ax.collections) == 3
+        ends = [line.get_xdata()[-1] for line in list(lines_of(ax).values())[:3]]
+        assert ends == pytest.approx([2 / 3, 4 / 5, 8 / 9])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == labels
 
 
 @pytest.mark.parametrize(
@@ -562,21 +490,11 @@ def test_the_smallest_differences_do_not_fill_the_axis(values, width, expected):
     assert ax.get_xlim() == pytest.approx(expected or before)
 
 
-def test_a_layer_whose_name_begins_with_an_underscore_is_in_the_legend():
-    data = layers()
-    table = data.table.assign(layer=data.table["layer"].replace("conv2", "_conv"))
-    figure = figures.draw("sensitivity", dataclasses.replace(data, table=table))
-    (legend,) = figure.legends
-    labels = [text.get_text() for text in legend.get_texts()]
-    assert labels[:3] == ["conv1 (3 channels)", "layer _conv (5 channels)", "conv3 (9 channels)"]
-
-
 def test_the_lines_of_several_layers_have_no_bands():
     """The bands of more than four would cover each other and the lines."""
-    assert all(ax.collections for ax in figures.draw("sensitivity", layers()).axes)
     one = layers().table.query("layer == 'conv3'")
     table = pd.concat([one.assign(layer=f"layer{i}") for i in range(5)])
-    figure = figures.draw("sensitivity", figures.Data(table, CRITERIA))
+    figure = figures.draw("sensitivity", of(table))
     assert not any(ax.collections for ax in figure.axes)
     assert "interval" not in figure.legends[0].get_title().get_text()
 
@@ -584,12 +502,10 @@ def test_the_lines_of_several_layers_have_no_bands():
 def test_sensitivity_of_many_layers_is_a_heat_map():
     """One row per layer in the order of the network; the colour is the accuracy of the last evaluated K up to there."""
     names = [f"layer{i}" for i in range(11, 0, -1)]
-    few, table = layers().table.query("layer == 'conv3'"), []
-    for name in names:
-        table.append(few.assign(layer=name))
-    table = pd.concat(table)
-    figure = figures.draw("sensitivity", figures.Data(table, CRITERIA))
-    axes, (legend,) = figure.axes, figure.legends
+    few = layers().table.query("layer == 'conv3'")
+    table = pd.concat(few.assign(layer=name) for name in names)
+    figure = figures.draw("sensitivity", of(table))
+    axes, (legend,) = figure.axes[:-1], figure.legends
     assert "not comparable between layers of different numbers of channels" in legend.get_title().get_text()
     assert [ax.get_title(loc="left") for ax in axes] == [f"order of {style.label(name)}" for name in CRITERIA]
     assert [text.get_text() for text in axes[0].get_yticklabels()] == [f"{name} (9)" for name in names]
@@ -598,8 +514,9 @@ def test_sensitivity_of_many_layers_is_a_heat_map():
     means = mean_curves(few).query("criterion == 'mean_activation'")["balanced_accuracy_mean"].to_numpy()
     middles = (np.arange(200) + 0.5) / 200
     assert shown[3] == pytest.approx(means[np.minimum((middles * 9).astype(int), 8)])
+    assert figure.axes[-1].get_ylabel() == "balanced accuracy", "the colour bar"
     marks = axes[0].lines[0].get_xdata()
-    expected = losses(table).query("criterion == 'mean_activation'")["share_removed_mean"]
+    expected = sensitivity_table(table).query("criterion == 'mean_activation'")["share_removed_mean"]
     assert list(marks) == pytest.approx(list(expected))
     # Beyond the largest evaluated K, 4 of 9 channels, nothing is known. It reaches to the next K.
     (mesh,) = figures.draw("sensitivity", figures.Data(table[table["k"] <= 4], CRITERIA)).axes[0].collections
@@ -624,13 +541,14 @@ def test_plot_numbers_tiles_as_in_the_ranking(tmp_path, monkeypatch):
         assert [text.get_text() for text in drawn[-1].axes[0].texts] == texts
 
 
-@pytest.mark.parametrize("name", figures.names())
+@pytest.mark.parametrize("name", [*figures.names(), "a_new_figure"])
 def test_every_figure_has_a_text_in_the_report(name):
+    """That of a new figure is its name, so that adding it takes one file."""
     template = jinja2.Template(
         (PROJECT / "workflow" / "report" / "figure.rst").read_text(), undefined=jinja2.StrictUndefined
     )
-    wildcards = {"figure": name, "study": "digits"}
-    assert len(template.render(snakemake={"wildcards": wildcards}).strip()) > 40
+    text = template.render(snakemake={"wildcards": {"figure": name, "study": "digits"}}).strip()
+    assert text == "The figure a new figure." if name == "a_new_figure" else len(text) > 15
 
 
 def of_classes(count: int, **options) -> figures.Data:
@@ -645,7 +563,7 @@ def shape_of_classes(count: int) -> figures.Data:
     return figures.Data(table.assign(answer=answers), ("mean_activation",), task="classes")
 
 
-@pytest.mark.parametrize("count", [2, 10, 30])
+@pytest.mark.parametrize("count", [2, 30])
 @pytest.mark.parametrize("name", ["class_accuracy_vs_k", "accuracy_vs_k", "balanced_accuracy_vs_k", "shape"])
 def test_figures_of_classes_say_images_and_fit_on_the_page(tmp_path, count, name, recwarn):
     figure = figures.draw(name, shape_of_classes(count) if name == "shape" else of_classes(count))
@@ -694,8 +612,8 @@ def test_a_few_classes_are_lines_with_the_mean_recall_of_the_networks():
 @pytest.mark.parametrize(("count", "named"), [(10, True), (30, False)])
 def test_many_classes_are_a_heat_map_with_one_row_each(count, named):
     data = of_classes(count)
-    axes = figures.draw("class_accuracy_vs_k", data).axes
-    assert len(axes) == len(CRITERIA)
+    *axes, bar = figures.draw("class_accuracy_vs_k", data).axes
+    assert len(axes) == len(CRITERIA) and bar.get_ylabel() == "recall"
     (mesh,) = axes[0].collections
     colours = np.asarray(mesh.get_array()).reshape(count, 9)
     rows = data.recalls[data.recalls["criterion"] == "mean_activation"]
@@ -722,7 +640,7 @@ def test_a_panel_without_dots_is_as_wide_as_one_with_dots():
     figure = figures.draw("class_accuracy_vs_k", data)
     with style.applied():
         figure.draw_without_rendering()
-    assert min(ax.get_position().width for ax in figure.axes) > 0.3
+    assert min(ax.get_position().width for ax in figure.axes[:2]) > 0.3
 
 
 def test_the_constant_answer_of_classes_is_in_the_legend():
@@ -741,7 +659,8 @@ def test_a_plan_has_a_row_per_method_and_one_per_layer_in_the_order_of_the_netwo
         "plan, random channels",
         "uniform, random channels",
     ]
-    assert [text.get_text() for text in shares.get_yticklabels()][::-1] == ["conv1 (8)", "conv2 (16)", "conv3 (24)"]
+    assert [text.get_text() for text in shares.get_yticklabels()] == ["conv1 (8)", "conv2 (16)", "conv3 (24)"]
+    assert list(shares.get_yticks()) == [2, 1, 0], "the first layer on top"
     predicted = [line for line in scores.get_lines() if line.get_marker() == "v"]
     assert [line.get_xdata()[0] for line in predicted] == pytest.approx([0.8, 0.8]), "of the plan and uniform ratios"
     plan = next(line for line in shares.get_lines() if line.get_label() == "plan")

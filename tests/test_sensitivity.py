@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from prunecurve.statistics.sensitivity import losses, sensitivity_text
+from prunecurve.statistics.sensitivity import sensitivity_table, sensitivity_text
 from scipy import stats
 
 # Balanced accuracy at K = 0 … 4 of three networks: up to K = 2, 1 and 4 it is within one point of K = 0.
@@ -25,10 +25,10 @@ def table(layers=("late", "early"), orders=("l1_norm",)) -> pd.DataFrame:
 
 
 def test_the_largest_k_and_what_it_frees():
-    found = losses(table())
+    found = sensitivity_table(table())
     assert found["layer"].tolist() == ["late", "early"], "in the order of the network"
     # In whatever order the K are.
-    pd.testing.assert_frame_equal(losses(table().sort_values("k", ascending=False, kind="stable")), found)
+    pd.testing.assert_frame_equal(sensitivity_table(table().sort_values("k", ascending=False, kind="stable")), found)
     row = found.iloc[0]
     half = stats.t.ppf(0.975, 2) * stats.sem(LARGEST)
     assert row["largest_k_mean"] == pytest.approx(np.mean(LARGEST))
@@ -43,26 +43,22 @@ def test_random_orders_of_a_network_are_averaged_first():
     drawn = table(orders=("random-1", "random-2"))
     # In the second draw nothing can be lost.
     drawn.loc[(drawn["criterion"] == "random-2") & (drawn["k"] > 0), "balanced_accuracy"] = 0.0
-    row = losses(drawn).iloc[0]
+    row = sensitivity_table(drawn).iloc[0]
     assert (row["criterion"], row["draws"], row["seeds"]) == ("random", 2, 3)
     assert row["largest_k_mean"] == pytest.approx(np.mean(LARGEST) / 2)
 
 
 def test_one_network_has_no_interval():
-    found = losses(table().query("seed == 0"))
+    found = sensitivity_table(table().query("seed == 0"))
     assert found["largest_k_mean"].tolist() == [2, 2] and found["largest_k_low"].isna().all()
     text = sensitivity_text(found, "results/d/figures/")
     assert "One network (seed)." in " ".join(text.split()) and "nan" not in text
 
 
-def test_a_warning_is_the_first_line():
-    text = sensitivity_text(losses(table()), "results/d/figures/", "WARNING: nothing.")
-    assert text == "WARNING: nothing.\n\n" + sensitivity_text(losses(table()), "results/d/figures/")
-
-
 def test_the_text_has_one_line_per_layer_and_criterion():
-    text = sensitivity_text(losses(table()), "results/d/figures/")
-    assert max(map(len, text.splitlines())) <= 118
+    text = sensitivity_text(sensitivity_table(table()), "results/d/figures/", "WARNING: nothing.")
+    assert text.startswith("WARNING: nothing.\n\nd: ")
+    assert max(map(len, text.splitlines())) <= 100
     assert "early         5  l1_norm    2.3 [0.0, 4.0]    46.7 %      23.3 %  11.7 %\n" in text
     assert text.endswith("Figures: results/d/figures/\n")
     assert "Do not compare it between layers of different numbers of channels or with other sweep.ks" in " ".join(

@@ -5,30 +5,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from prunecurve.files import write_rows
-from prunecurve.statistics.means import read_table
 from prunecurve.statistics.shape import (
-    constant_runs,
-    explanation,
-    flips,
-    short_lines,
-    table,
+    shape_table,
     with_answers,
 )
+from prunecurve.statistics.shape_text import explanation, short_lines
 
 
 def curve(predicted_same, recall_same, auroc=None, share_same=0.1) -> pd.DataFrame:
     """Return a network's curve from the share predicted same and the recall of same, which determine the rest."""
     predicted, same = np.array(predicted_same, float), np.array(recall_same, float)
     different = 1 - (predicted - share_same * same) / (1 - share_same)
+    one = {"dataset": "d", "seed": 0, "layer": "conv3", "criterion": "apoz", "removal": "structural"}
     return pd.DataFrame(
-        {
-            "dataset": "d",
-            "seed": 0,
-            "layer": "conv3",
-            "criterion": "apoz",
-            "removal": "structural",
-            "k": range(len(predicted)),
-        }
+        one
+        | {"k": range(len(predicted))}
         | {"predicted_same_rate": predicted, "recall_same": same, "recall_different": different}
         | {"accuracy": share_same * same + (1 - share_same) * different, "balanced_accuracy": (same + different) / 2}
         | {"auroc": np.full(len(predicted), 0.9) if auroc is None else auroc}
@@ -37,7 +28,7 @@ def curve(predicted_same, recall_same, auroc=None, share_same=0.1) -> pd.DataFra
 
 def facts(curve: pd.DataFrame) -> dict[str, object]:
     """Return the facts of one network."""
-    return table(curve).iloc[0].to_dict()
+    return shape_table(curve).iloc[0].to_dict()
 
 
 def test_answers():
@@ -47,18 +38,6 @@ def test_answers():
     assert found["answer"].tolist() == ["same"] * 3 + ["different"] * 4
     assert found["share"].tolist() == pytest.approx([1, 0.99, 0.98, 0.5, 0.98, 0.99, 1])
     assert facts(network)["constant_at"] == "0-1 same, 5-6 different"
-
-
-def test_flips_are_where_the_most_frequent_answer_changes():
-    assert flips(np.arange(6), np.array(["b", "a", "a", "b", "b", "c"])) == [(1, "a"), (3, "b"), (5, "c")]
-    assert flips(np.arange(2), np.array(["a", "a"])) == []
-
-
-def test_constant_runs():
-    answer, constant = np.array(["a", "a", "a", "b", "b", "c"]), np.array([0, 1, 1, 0, 1, 1], bool)
-    assert constant_runs(np.arange(10, 16), answer, constant) == [(11, 12, "a"), (14, 14, "b"), (15, 15, "c")]
-    assert constant_runs(np.arange(2), answer[:2], np.zeros(2, bool)) == []
-    assert constant_runs(np.arange(2), answer[:2], np.ones(2, bool)) == [(0, 1, "a")]
 
 
 def test_a_network_that_ends_in_always_same():
@@ -85,17 +64,14 @@ def test_a_network_that_never_settles_loses_nothing():
     assert np.isnan(result["constant_from"])
 
 
-def test_both_classes_lost_at_once():
+def test_limits():
     assert facts(curve([0.1, 0.7], [0.9, 0.4]))["lost_first"] == "both"
-
-
-def test_constant_from_the_start():
     assert facts(curve([1, 1], [1, 1]))["constant_from"] == 0
 
 
 def test_one_row_per_network_ranking_and_removal():
     one = curve([0.1, 1.0], [0.9, 1])
-    result = table(
+    result = shape_table(
         pd.concat([one, one.assign(seed=1), one.assign(removal="zero_weights")]).sample(frac=1, random_state=0)
     )
     assert len(result) == 3
@@ -141,12 +117,8 @@ def test_the_explanation_is_generated_from_the_numbers():
     # If AUROC is never higher, it is not mentioned. The area differs by the 0.1 that was added.
     assert "exceeds" not in zeroed
     assert "minus that of structural removal: accuracy +0.100, balanced accuracy +0.000, AUROC −0.500." in zeroed
-
-
-def test_there_is_one_short_line_per_removal():
-    structural, zeroed = short_lines(three_networks())
-    assert structural.startswith("Structural, K = 4: 2 of 3 networks answer “same”, 1 of 3 both; mean accuracy 0.")
-    assert zeroed.startswith("Zero weights, K = 4: ")
+    short, _ = short_lines(three_networks())
+    assert short.startswith("Structural, K = 4: 2 of 3 networks answer “same”, 1 of 3 both; mean accuracy 0.")
 
 
 def test_the_script_writes_the_text(tmp_path):
@@ -182,7 +154,7 @@ CLASS_NAMES = ("a", "NA", "3", "007")
 
 def test_the_shape_of_many_classes():
     rows, recalls = four_classes()
-    found = table(rows, "classes", CLASS_NAMES, recalls).iloc[0].to_dict()
+    found = shape_table(rows, "classes", CLASS_NAMES, recalls).iloc[0].to_dict()
     # At K = 0 and 1 no class has the majority of the answers.
     assert (found["flips"], found["flipped_at"]) == (1, "3 NA")
     assert (found["ends"], found["constant_from"], found["constant_at"]) == ("NA", 3, "3-4 NA")
@@ -208,10 +180,4 @@ def test_more_answers_than_fit_in_a_sentence_are_counted():
 def test_two_classes_lost_at_once_are_several():
     rows, recalls = four_classes()
     recalls = recalls.assign(recall=recalls["recall"].where(recalls["k"] == 0, 0.1))
-    assert table(rows, "classes", CLASS_NAMES, recalls)["lost_first"].tolist() == ["several"]
-
-
-def test_names_of_classes_stay_texts_in_files(tmp_path):
-    _, recalls = four_classes()
-    recalls.to_csv(tmp_path / "recalls.csv", index=False)
-    assert read_table(tmp_path / "recalls.csv")["name"].drop_duplicates().tolist() == list(CLASS_NAMES)
+    assert shape_table(rows, "classes", CLASS_NAMES, recalls)["lost_first"].tolist() == ["several"]

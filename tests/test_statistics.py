@@ -5,14 +5,15 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from invented import study_of_pairs
 from prunecurve.errors import StudyError
 from prunecurve.statistics.means import (
     BOOTSTRAP_FROM,
     bootstrap_interval,
+    by_network,
     interval,
     largest_k_within,
     mean_curves,
-    networks,
     normalised_area,
     read_table,
     summarise,
@@ -23,15 +24,8 @@ from scipy import stats
 
 def curve(accuracy: dict[int, list[float]], criterion: str = "l1_norm", removal: str = "structural") -> pd.DataFrame:
     rows = [
-        {
-            "dataset": "d",
-            "seed": seed,
-            "layer": "conv3",
-            "criterion": criterion,
-            "removal": removal,
-            "k": k,
-            "accuracy": value,
-        }
+        {"dataset": "d", "seed": seed, "layer": "conv3", "criterion": criterion, "removal": removal}
+        | {"k": k, "accuracy": value}
         for seed, values in accuracy.items()
         for k, value in enumerate(values)
     ]
@@ -44,23 +38,8 @@ def curve(accuracy: dict[int, list[float]], criterion: str = "l1_norm", removal:
 
 def study(criteria: int, removals: int, seeds: int, ks: int, draws: int = 2) -> pd.DataFrame:
     """Return a curve.csv with random numbers. One of the criteria is random, with `draws` orders."""
-    rng = np.random.default_rng(3)
     orders = [f"c{i}" for i in range(criteria - 1)] + [f"random-{i + 1}" for i in range(draws)]
-    levels = {
-        "seed": range(seeds),
-        "criterion": orders,
-        "removal": ["structural", "zero_weights", "mean_replacement"][:removals],
-        "k": range(ks),
-    }
-    table = pd.MultiIndex.from_product(levels.values(), names=levels.keys()).to_frame(index=False)
-    metrics = {name: rng.random(len(table)) for name in METRICS}
-    metrics |= {"mcc": rng.uniform(-1, 1, len(table)), "log_loss": rng.exponential(size=len(table))}
-    sizes = {name: (ks - table["k"]) * n for n, name in enumerate(("params", "macs"), 2)}
-    ratios = {name: ks / (ks - table["k"]) for name in ("compression_ratio", "theoretical_speedup")}
-    counts = {"tp": 5, "fn": 5, "fp": 20, "tn": 70}
-    return table.assign(
-        dataset="d", layer="conv3", channels_left=ks - table["k"], **metrics, **counts, **sizes, **ratios
-    )
+    return study_of_pairs(orders, ["structural", "zero_weights", "mean_replacement"][:removals], seeds, ks)
 
 
 def test_area_is_the_mean_height():
@@ -87,6 +66,7 @@ def test_largest_k_within_a_point_is_where_the_curve_first_leaves_it(values, lar
     assert largest_k_within(np.arange(6), np.array(values)) == largest
     # If a study evaluates only some K, the result is the K, not its position.
     assert largest_k_within(np.arange(6) * 10, np.array(values)) == largest * 10
+    assert largest_k_within(np.array([0]), np.array(values[:1])) == 0
 
 
 def test_exactly_one_point_less_is_within_a_point():
@@ -95,10 +75,6 @@ def test_exactly_one_point_less_is_within_a_point():
     for right in range(10, 1001):
         shares = np.array([right, right - 10, right - 11]) / 1000
         assert largest_k_within(np.arange(3), shares) == 1
-
-
-def test_largest_k_of_the_unpruned_network_alone():
-    assert largest_k_within(np.array([0]), np.array([0.9])) == 0
 
 
 def test_summary_over_seeds():
@@ -123,7 +99,7 @@ def test_draws_of_random_are_averaged_before_anything_over_networks():
     """Two draws for each of two networks give two values, not four. The spread is that between networks."""
     draws = {"random-1": {0: [0.9, 0.5], 1: [0.8, 0.6]}, "random-2": {0: [0.9, 0.1], 1: [0.8, 0.4]}}
     table = pd.concat(curve(values, name) for name, values in draws.items())
-    per_network = networks(table)
+    per_network = by_network(table)
     assert per_network["criterion"].tolist() == ["random"] * 2
     assert per_network["accuracy_area"].tolist() == pytest.approx([0.6, 0.65])
     (row,) = summarise(table).to_dict("records")
@@ -164,11 +140,13 @@ def test_mean_curves_of_one_network_have_no_interval():
     assert ",,," in table.to_csv()
 
 
-def test_mean_curves_keep_the_order_of_the_curve():
-    curve = study(criteria=3, removals=2, seeds=2, ks=2)
+def test_criteria_keep_the_order_of_the_curve():
+    table = pd.concat([curve({0: [1, 1]}, name) for name in ("random-1", "apoz", "random-2", "chip")])
+    assert summarise(table)["criterion"].tolist() == ["random", "apoz", "chip"]
+    few = study(criteria=3, removals=2, seeds=2, ks=2)
     keys = ["criterion", "removal", "k"]
-    first = curve.assign(criterion=curve["criterion"].str.replace(r"-\d+$", "", regex=True))[keys].drop_duplicates()
-    assert mean_curves(curve)[keys].to_numpy().tolist() == first.to_numpy().tolist()
+    first = few.assign(criterion=few["criterion"].str.replace(r"-\d+$", "", regex=True))[keys].drop_duplicates()
+    assert mean_curves(few)[keys].to_numpy().tolist() == first.to_numpy().tolist()
 
 
 def test_mean_curves_of_all_criteria_take_little_time():
@@ -200,21 +178,13 @@ def test_a_metric_that_is_nan_in_one_network_has_no_mean():
 def test_networks_of_different_size_have_no_mean_size():
     curve = study(criteria=2, removals=1, seeds=2, ks=2)
     curve.loc[(curve["seed"] == 1) & (curve["k"] == 1), "macs"] += 1
-    with pytest.raises(StudyError, match="differ in macs at d, conv3, c0, structural, 1"):
+    with pytest.raises(StudyError, match="differ in macs at digits, conv3, c0, structural, 1"):
         mean_curves(curve)
 
 
-def test_criteria_keep_the_order_of_the_curve():
-    table = pd.concat([curve({0: [1, 1]}, name) for name in ("random-1", "apoz", "random-2", "chip")])
-    assert summarise(table)["criterion"].tolist() == ["random", "apoz", "chip"]
-
-
-def test_the_interval_is_students():
+def test_the_interval_is_students_and_one_network_has_none():
     expected = stats.ttest_1samp([0.9, 0.95, 0.7], 0).confidence_interval(0.95)
     assert interval(pd.Series([0.9, 0.95, 0.7])) == pytest.approx(tuple(expected))
-
-
-def test_one_network_has_no_interval():
     assert np.isnan(interval(pd.Series([0.5]))).all()
 
 

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import summarise
 from prunecurve.statistics.comparisons import paired
-from prunecurve.statistics.means import networks
+from prunecurve.statistics.means import by_network
 from prunecurve.statistics.means import summarise as table_of
-from prunecurve.statistics.summary_text import WIDTH, summary_text
+from prunecurve.statistics.summary_text import summary_text
+from prunecurve.statistics.text import WIDTH
 from test_statistics import curve
 
 SEEDS = range(5)
@@ -59,16 +60,14 @@ def test_columns_are_aligned_and_lines_short():
     for start in starts:
         place = lines[start].index("area under")
         assert all(line[place - 2 : place] == "  " and line[place] != " " for line in lines[start : start + 5])
-        assert lines[start + 2].startswith("a_criterion_with_a_name... ")
+        assert lines[start + 2].startswith("a_criterion_with_a_name_t… ")
 
 
 def test_the_controls_are_there():
     text = summary_text(study({"apoz": 0.5, "random-1": 0.6}), FIGURES)
     assert "accuracy 0.900 [0.900, 0.900], balanced accuracy 0.800 [0.800, 0.800]" in text
     assert "Always answering different:  accuracy 0.900, balanced accuracy 0.500" in text
-
-
-def test_a_constant_answer_of_many_classes_has_one_of_them():
+    assert "Do not compare it between layers of different numbers of channels" in " ".join(text.split())
     text = summary_text(invented.study(10, seeds=1)[0], FIGURES, task="classes")
     assert "Always the largest class:  accuracy 0.100, balanced accuracy 0.100" in text
 
@@ -96,7 +95,7 @@ def test_a_difference_that_correction_takes_away_is_not_claimed():
     rng = np.random.default_rng(0)
     others = {f"c{i}": 0.6 + rng.normal(0, 0.01) for i in range(20)}
     table = study({"random-1": 0.6, **others}, noise=0.03)
-    values = networks(table).query("criterion == 'random'")["accuracy_area"].to_numpy()
+    values = by_network(table).query("criterion == 'random'")["accuracy_area"].to_numpy()
     shift = np.array([0.02, 0.04, 0.06, 0.02, 0.001])
     own = curve({s: [0.9, 2 * (values[s] + shift[s]) - 0.9] for s in SEEDS}, "mean_activation")
     text = sentences(pd.concat([table, own]))
@@ -131,8 +130,12 @@ def test_the_best_criterion_is_named_and_its_lead_not_overstated():
 
 
 def test_one_network_has_numbers_without_intervals():
-    text = summary_text(study({"mean_activation": 0.5, "random-1": 0.4}, [0]), FIGURES)
+    table = study({"mean_activation": 0.5, "random-1": 0.4}, [0])
+    text, last = summary_text(table, FIGURES), table["k"].max()
     assert "One network" in text and "[" not in text and "nan" not in text and "*" not in text
+    assert f"K = 0 to {last}." in text
+    sparse = pd.concat([table, table[table["k"] == last].assign(k=last + 3)])
+    assert f"{last + 2} values of K from 0 to {last + 3}." in summary_text(sparse, FIGURES)
 
 
 def shared(*shares: float) -> pd.DataFrame:
@@ -142,14 +145,6 @@ def shared(*shares: float) -> pd.DataFrame:
         (*pair, share + change) for pair, share in zip(splits, shares) for change in ((-0.1, 0.1) if share else (0,))
     ]
     return pd.DataFrame(rows, columns=["split", "other_split", "share"])
-
-
-def test_the_evaluated_k_are_said():
-    table = study({"apoz": 0.5})
-    last = table["k"].max()
-    assert f"K = 0 to {last}." in summary_text(table, FIGURES)
-    sparse = pd.concat([table, table[table["k"] == last].assign(k=last + 3)])
-    assert f"{last + 2} values of K from 0 to {last + 3}." in summary_text(sparse, FIGURES)
 
 
 def test_what_networks_share_is_said():
@@ -169,11 +164,6 @@ def test_the_script_writes_the_text(tmp_path):
     words += ["--summary", str(tmp_path / "summary.csv"), "--shared", str(tmp_path / "shared.csv")]
     summarise.work(summarise.options().parse_args(words))
     assert (tmp_path / "summary.txt").read_text(encoding="utf-8") == summary_text(table, FIGURES, shared(0, 0, 0, 0))
-
-
-def test_the_text_says_where_the_largest_k_can_be_compared():
-    text = " ".join(summary_text(study({"apoz": 0.5}), FIGURES).split())
-    assert "every smaller evaluated K. Do not compare it between layers of different numbers of channels" in text
 
 
 def test_a_warning_is_the_first_line():

@@ -31,10 +31,10 @@ def options() -> argparse.ArgumentParser:
 def write_recalls(arguments: argparse.Namespace, rows: list[dict[str, str]]) -> None:
     """Write class_recall.csv."""
     # Imported here, because pandas takes longer than the rest, and most studies have no such table.
-    from prunecurve.statistics.class_recall import class_recall, inputs_of_classes, read_names
+    from prunecurve.statistics.class_recall import class_recall, inputs_per_class, read_names
 
     names = read_names(arguments.classes, arguments.task)
-    inputs = inputs_of_classes(arguments.labels, arguments.seeds, len(names))
+    inputs = inputs_per_class(arguments.labels, arguments.seeds, len(names))
     write_table(arguments.recalls, class_recall(rows, inputs, names))
 
 

@@ -8,10 +8,11 @@ import pandas as pd
 from prunecurve.commandline import parser, run
 from prunecurve.data import tasks
 from prunecurve.files import atomic, write_rows, write_table
-from prunecurve.statistics.class_recall import KEYS, class_recall, inputs_of_classes, read_names
+from prunecurve.statistics.class_recall import KEYS, class_recall, inputs_per_class, read_names
 from prunecurve.statistics.curves import gather, without_class_counts
 from prunecurve.statistics.means import read_table
-from prunecurve.statistics.shape import explanation, table
+from prunecurve.statistics.shape import shape_table
+from prunecurve.statistics.shape_text import explanation
 
 
 def options() -> argparse.ArgumentParser:
@@ -37,7 +38,7 @@ def options() -> argparse.ArgumentParser:
 
 def recalls_of(arguments: argparse.Namespace, rows: list[dict[str, str]], names: list[str]) -> pd.DataFrame:
     """Return the recalls of all classes: those of the study, and those of the rows."""
-    inputs = inputs_of_classes(arguments.labels, arguments.seeds, len(names))
+    inputs = inputs_per_class(arguments.labels, arguments.seeds, len(names))
     own = class_recall(rows, inputs, names).astype({"seed": int, "k": int})
     return pd.concat([read_table(arguments.recalls), own]).drop_duplicates([*KEYS, "class"])
 
@@ -58,7 +59,7 @@ def work(arguments: argparse.Namespace) -> None:
     with atomic(arguments.text) as temporary:
         text = explanation(shown, task, recalls=recalls)
         Path(temporary).write_text(text, encoding="utf-8", newline="\n")
-    write_table(arguments.table, table(curves.drop_duplicates(list(KEYS)), task, names, recalls))
+    write_table(arguments.table, shape_table(curves.drop_duplicates(list(KEYS)), task, names, recalls))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Summarise the sensitivity of the layers: what each can lose within one percentage point, as a table and a text."""
+"""Summarise the sensitivity of the layers: how many channels can be removed from each, as a table and a text."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from prunecurve.commandline import parser, run
 from prunecurve.files import atomic, write_table
 from prunecurve.statistics.histories import add_histories, histories, warning_about
 from prunecurve.statistics.means import read_table
-from prunecurve.statistics.sensitivity import losses, sensitivity_text
+from prunecurve.statistics.sensitivity import sensitivity_table, sensitivity_text
 
 
 def options() -> argparse.ArgumentParser:
@@ -21,7 +21,7 @@ def options() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    rows = losses(read_table(arguments.sensitivity))
+    rows = sensitivity_table(read_table(arguments.sensitivity))
     write_table(arguments.table, rows)
     with atomic(arguments.text) as temporary:
         text = sensitivity_text(rows, arguments.figures, warning_about(histories(arguments), arguments.task))

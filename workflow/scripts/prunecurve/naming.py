@@ -20,3 +20,8 @@ def orders(criteria: Sequence[str], draws: int) -> list[str]:
 def criterion_of(order: str) -> str:
     """Return the criterion of a ranking: `random` for `random-3`."""
     return re.sub(r"-\d+$", "", order)
+
+
+def shortened(name: str, width: int) -> str:
+    """Return a name with at most `width` characters, the last one an ellipsis if it is cut."""
+    return name if len(name) <= width else f"{name[: width - 1]}…"

@@ -1,13 +1,11 @@
-"""Figures: each module in a folder here is one, named as its file, drawn from the data that the folder names.
+"""Figures: each module in a folder here is one, with the name of its file, drawn from the table that the folder names.
 
-curve_mean: the study's curve_mean.csv, summary: its summary.csv, and so on; network: one network's
-channels.csv, order of pruning and mean maps. A figure has `draw(data) -> matplotlib Figure`. To add one, add a module;
-nothing else changes.
+The folder curve_mean stands for the study's curve_mean.csv, and so on; network for the channels.csv, order of pruning
+and mean maps of one network. A figure has `draw(data) -> matplotlib Figure`. To add one, add a module.
 """
 
 import dataclasses
 import importlib
-import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,32 +42,37 @@ class Data:
 
     @property
     def inputs(self) -> str:
-        """What the task calls its inputs: `pairs`."""
+        """Return what the task calls its inputs: `pairs`."""
         return tasks.load(self.task).INPUTS
 
 
-def of(folder: str) -> list[str]:
-    """The names of the figures drawn from a folder's data, in alphabetical order."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(Path(__path__[0]) / folder)]))
-
-
-def folders() -> list[str]:
-    """The folders of figures: `curve_mean`, …."""
-    return sorted({module.parent.name for module in Path(__path__[0]).glob("*/__init__.py")})
-
-
-def folder_of(name: str) -> str:
-    """The folder that a figure's module lies in."""
-    return next(folder for folder in folders() if name in of(folder))
+def _modules() -> dict[str, str]:
+    """Return the folder of each figure."""
+    return {path.stem: path.parent.name for path in sorted(Path(__path__[0]).glob("*/[!_]*.py"))}
 
 
 def names() -> list[str]:
-    """The names of all figures."""
-    return [name for folder in folders() for name in of(folder)]
+    """Return the names of all figures."""
+    return list(_modules())
+
+
+def folders() -> list[str]:
+    """Return the folders of figures: `curve_mean`, …."""
+    return list(dict.fromkeys(_modules().values()))
+
+
+def folder_of(name: str) -> str:
+    """Return the folder that a figure's module lies in."""
+    return _modules()[name]
+
+
+def of(folder: str) -> list[str]:
+    """Return the names of the figures drawn from a folder's data, in alphabetical order."""
+    return [name for name, place in _modules().items() if place == folder]
 
 
 def draw(name: str, data: Data) -> "Figure":
-    """Draw a figure."""
+    """Return a figure, drawn."""
     from prunecurve.figures import style
 
     recalls = None if data.recalls is None else style.with_drawable_names(data.recalls)

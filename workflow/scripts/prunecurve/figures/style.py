@@ -23,7 +23,10 @@ with chdir(Path(__file__).parent):
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.lines import Line2D
@@ -56,6 +59,10 @@ BASELINE_LOOKS = {
     "greedy": {"color": BLACK, "linestyle": "-", "marker": "*"},
     "random": {"color": GREY, "linestyle": (0, (2, 1)), "marker": "x"},
 }
+# Of the line at the score of a constant answer, or at the share of a class.
+CONSTANT_LOOK = {"color": "#AAAAAA", "lw": 0.8, "ls": (0, (8, 4)), "zorder": 0}
+# Of heat maps: sequential and monotone in lightness, so it survives grey print and colour blindness.
+COLOURMAP = "viridis"
 
 SETTINGS = {
     # All of matplotlib's own values first: without them, a user's matplotlibrc would decide what is not set here. The
@@ -84,46 +91,42 @@ SETTINGS = {
 
 
 def applied() -> AbstractContextManager:
-    """The settings, for as long as the context lasts."""
+    """Return the context in which the settings hold."""
     return matplotlib.rc_context(SETTINGS)
 
 
-def use_own_fonts() -> None:
-    """Let matplotlib find only the fonts that it brings along: a font of the system changes the size of every text."""
-    fontManager.ttflist.clear()
-    for path in sorted(Path(matplotlib.get_data_path(), "fonts", "ttf").glob("*.ttf")):
-        fontManager.addfont(path)
-
-
-use_own_fonts()
+# matplotlib finds only the fonts that it brings along: a font of the system would change the size of every text.
+fontManager.ttflist.clear()
+for _font in sorted(Path(matplotlib.get_data_path(), "fonts", "ttf").glob("*.ttf")):
+    fontManager.addfont(_font)
 
 
 @functools.cache
 def _drawable() -> frozenset[int]:
-    """The code points of all characters that the font of the figures has."""
+    """Return the code points of all characters that the font of the figures has."""
     return frozenset(get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap())
 
 
 def with_drawable_names(table: pd.DataFrame) -> pd.DataFrame:
-    """A table with `class 3` in place of the names that have a character which the font does not have, such as Chinese.
+    """Return a table with `class 3` for each name that has a character which the font does not have, such as Chinese.
 
     Instead of each such character, matplotlib would draw a box. Names and numbers of classes are in the columns `name`
     and `class`, and `answer` and `most_frequent_answer`, if the table has them.
     """
     for names, numbers in {"name": "class", "answer": "most_frequent_answer"}.items():
         if {names, numbers} <= set(table):
-            drawn = {name: all(ord(letter) in _drawable() for letter in name) for name in table[names].unique()}
-            table = table.assign(
-                **{names: table[names].where(table[names].map(drawn), "class " + table[numbers].map(str))}
-            )
+            drawable = {name: _drawable().issuperset(map(ord, name)) for name in table[names].unique()}
+            drawn = table[names].where(table[names].map(drawable), "class " + table[numbers].map(str))
+            table = table.assign(**{names: drawn})
     return table
 
 
 def criterion_look(name: str) -> dict[str, object]:
-    """Colour, dash and marker of a criterion: the same in every figure and study, whichever criteria it has.
+    """Return colour, dash and marker of a criterion: the same in every figure and study, whichever criteria it has.
 
     A reversed criterion has the colour and, open, the marker of the criterion, and a dotted line. A criterion that is
-    not in the list, such as a user's own, takes colour and marker from its name, and a dash that no other one has.
+    not in the list, such as a user's own, takes colour and marker from its name, and a dash that no criterion of the
+    list has.
     """
     if name.startswith(REVERSED):
         look = criterion_look(name.removeprefix(REVERSED))
@@ -134,52 +137,50 @@ def criterion_look(name: str) -> dict[str, object]:
     if name in CRITERIA:
         # Two criteria of one colour differ in dash; no two have the same dash and marker.
         again, place = divmod(CRITERIA.index(name), len(COLOURS))
-        return _look(place, DASHES[(place + again) % 2], place + 2 * again)
-    number = zlib.crc32(name.encode())
-    return _look(number, DASHES[3], number // len(COLOURS))
-
-
-def _look(colour: int, dash: object, marker: int) -> dict[str, object]:
-    return {
-        "color": COLOURS[colour % len(COLOURS)],
-        "linestyle": dash,
-        "marker": MARKERS[marker % len(MARKERS)],
-    }
+        dash, marker = DASHES[(place + again) % 2], place + 2 * again
+    else:
+        place = zlib.crc32(name.encode())
+        dash, marker = DASHES[3], place // len(COLOURS)
+    return {"color": COLOURS[place % len(COLOURS)], "linestyle": dash, "marker": MARKERS[marker % len(MARKERS)]}
 
 
 def line_looks(names: Sequence[str]) -> dict[str, dict[str, object]]:
-    """A colour and dash per name by its place, for lines that are not criteria: layers, networks. 32 differ."""
-    dashes = (DASHES[(i + i // len(COLOURS)) % len(DASHES)] for i in range(len(names)))
+    """Return a colour and dash per name by its place, for lines that are not criteria: layers, networks. 32 differ."""
+    n = len(COLOURS)
     return {
-        name: {"color": COLOURS[i % len(COLOURS)], "linestyle": dash}
-        for i, (name, dash) in enumerate(zip(names, dashes))
+        name: {"color": COLOURS[i % n], "linestyle": DASHES[(i + i // n) % len(DASHES)]} for i, name in enumerate(names)
     }
 
 
 def label(name: str) -> str:
-    """A config name as words."""
+    """Return a config name as words."""
     return name.replace("_", " ")
 
 
+def networks(count: int) -> str:
+    """Return `3 networks (seeds)`."""
+    return f"{count} networks (seeds)" if count > 1 else "one network (seed)"
+
+
 def where(table: pd.DataFrame) -> str:
-    """The data set and the pruned layer, or the number of layers."""
+    """Return the data set and the pruned layer, or the number of layers."""
     layers = table["layer"].unique()
     return f"{table['dataset'].iloc[0]}, {layers[0] if len(layers) == 1 else f'{len(layers)} layers'}"
 
 
 def heading(table: pd.DataFrame, interval: str = "band") -> str:
-    """The first line over a figure: data set and layer, how many networks, what the band or bar is, draws of random.
+    """Return the line over a figure: data set, layer, number of networks, what the band or bar is, draws of random.
 
     table: rows over networks, with `seeds` and `draws` (curve_mean.csv, summary.csv). interval: empty if none is drawn.
     """
     seeds, draws = int(table["seeds"].max()), int(table["draws"].max())
-    of_interval = f", {interval}: 95 % Student t interval" if interval else ""
-    over = f"mean of {seeds} networks (seeds){of_interval}" if seeds > 1 else "one network (seed)"
-    return f"{where(table)}: {over}" + (f"; random: mean of {draws} orders per network" if draws > 1 else "")
+    mean, band = ("mean of ", f", {interval}: 95 % Student t interval" if interval else "") if seeds > 1 else ("", "")
+    orders = f"; random: mean of {draws} orders per network" if draws > 1 else ""
+    return f"{where(table)}: {mean}{networks(seeds)}{band}{orders}"
 
 
 def k_axis(ax: Axes, last: int, *, ticks: int = 8, named: bool = True) -> None:
-    """An x axis of K from 0 to the last, with integer ticks alone."""
+    """Give a panel an x axis of K from 0 to the last, with integer ticks alone."""
     ax.set_xlim(0, max(last, 1))
     integer_ticks(ax, ticks)
     if named:
@@ -187,7 +188,7 @@ def k_axis(ax: Axes, last: int, *, ticks: int = 8, named: bool = True) -> None:
 
 
 def integer_ticks(ax: Axes, ticks: int = 8) -> None:
-    """At most so many ticks on the x axis, at integers: K and channels are counted."""
+    """Set at most `ticks` ticks on the x axis, at integers: K and channels are counted."""
     ax.xaxis.set_major_locator(MaxNLocator(ticks, integer=True))
 
 
@@ -203,13 +204,13 @@ def at_least(ax: Axes, width: float) -> None:
 
 
 def grid(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A page-wide figure of `count` panels of a height in inches, axes shared, in rows of at most `columns`."""
+    """Return a page-wide figure of `count` panels of a height in inches, axes shared, in rows of at most `columns`."""
     figure = Figure(figsize=(PAGE_WIDTH, -(-count // min(count, columns)) * height))
     return figure, panels(figure, count, columns)
 
 
 def panels(figure: Figure, count: int, columns: int) -> list[Axes]:
-    """So many panels in a figure or a part of it, axes shared, in rows of at most `columns`.
+    """Return `count` panels in a figure or a part of it, axes shared, in rows of at most `columns`.
 
     The lowest panel of each column has the tick labels, also where the last row isn't full.
     """
@@ -223,7 +224,7 @@ def panels(figure: Figure, count: int, columns: int) -> list[Axes]:
 
 
 def line_with_band(ax: Axes, line: pd.DataFrame, metric: str, **look: object) -> None:
-    """A metric's mean over networks and its interval, by the table's index (K, or a share)."""
+    """Draw a metric's mean over networks and its interval, by the table's index (K, or a share)."""
     ax.plot(line.index, line[f"{metric}_mean"], **look)
     # Thin edges show whose band is whose where two overlap.
     low, high = line[f"{metric}_low"], line[f"{metric}_high"]
@@ -232,13 +233,8 @@ def line_with_band(ax: Axes, line: pd.DataFrame, metric: str, **look: object) ->
         ax.plot(line.index, edge, color=look["color"], alpha=0.5, lw=0.4, label="_edge")
 
 
-def constant_answer(ax: Axes, value: float, label: str = "_constant") -> None:
-    """A line at what a network has that gives every input the same answer, or at the share of a class."""
-    ax.axhline(value, color="#AAAAAA", lw=0.8, ls=(0, (8, 4)), zorder=0, label=label)
-
-
 def constant_score(curve: pd.DataFrame, metric: str) -> float:
-    """The accuracy or balanced accuracy of the best constant answer; curve: of mean_curves.
+    """Return the accuracy or balanced accuracy of the best constant answer; curve: of mean_curves.
 
     A table without a column for it is of the task `pairs`, where balanced accuracy is one half.
     """
@@ -246,12 +242,33 @@ def constant_score(curve: pd.DataFrame, metric: str) -> float:
 
 
 def constant_name(metric: str, task: str) -> str:
-    """What the line of `constant_score` shows: in balanced accuracy, each constant answer has the same value."""
+    """Return what the line of `constant_score` shows: in balanced accuracy, each constant answer has the same value."""
     return tasks.load(task).CONSTANT_ANSWER[1] if metric == "accuracy" else "constant answer"
 
 
+def heat_map(ax: Axes, edges: np.ndarray, values: np.ndarray, names: Sequence[str], highest: float) -> ScalarMappable:
+    """Draw values (rows, columns) as colours from 0 to the highest, the first row on top; return what maps them.
+
+    edges: of the columns. names: of the rows; none of them if it is empty.
+    """
+    rows = np.arange(len(values) + 1) - 0.5
+    colours = ax.pcolormesh(edges, rows, values, cmap=COLOURMAP, vmin=0, vmax=highest, rasterized=True)
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(len(values) - 0.5, -0.5))
+    ax.set_yticks(range(len(names)), names)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[:].set_visible(False)
+    return colours
+
+
+def colour_bar(figure: Figure, axes: Axes | list[Axes], colours: ScalarMappable, label: str, **place) -> Colorbar:
+    """Add a colour bar to panels and return it. place: options of matplotlib's `colorbar`."""
+    bar = figure.colorbar(colours, ax=axes, label=label, **{"aspect": 20, "pad": 0.02} | place)
+    bar.outline.set_linewidth(0.4)
+    return bar
+
+
 def rows_of_criteria(criteria: Sequence[str], removals: Sequence[str], columns: int) -> tuple[Figure, list[Axes]]:
-    """A figure of panels side by side, with one row per criterion, from the bottom, and a mark per removal in it."""
+    """Return a figure of panels side by side, one row per criterion, from the bottom, for a mark per removal."""
     figure = Figure(figsize=(PAGE_WIDTH, 1.5 + len(criteria) * (0.1 + 0.09 * len(removals))))
     axes = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
     for ax in axes:
@@ -259,47 +276,47 @@ def rows_of_criteria(criteria: Sequence[str], removals: Sequence[str], columns: 
         ax.set_axisbelow(True)
         ax.locator_params(axis="x", nbins=5)
         ax.margins(x=0.06)
-    axes[0].set_yticks(np.arange(len(criteria)), [label(name) for name in criteria])
+    axes[0].set_yticks(range(len(criteria)), [label(name) for name in criteria])
     axes[0].set_ylim(-0.6, len(criteria) - 0.4)
     return figure, list(axes)
 
 
-def mark(ax: Axes, row: int, removal: int, removals: int, values: Sequence[float], criterion: str, **look) -> None:
-    """A value and its interval, `values` (mean, low, high), in a criterion's row and colour, in the removal's shape."""
-    at, colour = row + 0.22 * ((removals - 1) / 2 - removal), criterion_look(criterion)["color"]
-    mean, low, high = values
-    # A single network has a value and no interval.
-    ax.hlines(at, low, high, color=colour, lw=1)
-    ax.plot(mean, at, SHAPES[removal % len(SHAPES)], color=colour, ms=3.5, mew=0.8, **look)
+def marks(ax: Axes, rows: pd.DataFrame, order: Sequence[str], removals: Sequence[str], prefix: str = "") -> None:
+    """Draw a value and its interval per criterion and removal: in the criterion's colour, in the removal's shape.
+
+    rows: columns criterion, removal, {prefix}mean, {prefix}low, {prefix}high; and `filled`, unless all marks are.
+    """
+    for row in rows.to_dict("records"):
+        removal, colour = removals.index(row["removal"]), criterion_look(row["criterion"])["color"]
+        at = order.index(row["criterion"]) + 0.22 * ((len(removals) - 1) / 2 - removal)
+        face = colour if row.get("filled", True) else "white"
+        # A single network has a value, but no interval.
+        ax.hlines(at, row[f"{prefix}low"], row[f"{prefix}high"], color=colour, lw=1)
+        ax.plot(row[f"{prefix}mean"], at, SHAPES[removal % len(SHAPES)], color=colour, mfc=face, ms=3.5, mew=0.8)
 
 
-def legend_of_shapes(figure: Figure, removals: Sequence[str], title: str) -> None:
-    """A legend of the removals' shapes above all panels, with a heading."""
-    handles = [
+def shapes(removals: Sequence[str]) -> list[Line2D]:
+    """Return the entries of a legend of the removals' shapes."""
+    return [
         Line2D([], [], color=BLACK, marker=SHAPES[i % len(SHAPES)], ms=3.5, lw=1, label=label(removal))
         for i, removal in enumerate(removals)
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=4, title=title, alignment="left")
 
 
-def legend(figure: Figure, ax: Axes, title: str) -> None:
-    """The legend of a panel's lines above all panels, with a heading."""
-    handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=4, title=title, alignment="left")
+def legend(figure: Figure, entries: Axes | Sequence[Artist], title: str, ncols: int = 4) -> None:
+    """Add a legend above all panels, with a heading. entries: artists with labels, or a panel that has them."""
+    handles = entries.get_legend_handles_labels()[0] if isinstance(entries, Axes) else entries
+    figure.legend(handles=handles, loc="outside upper left", ncols=ncols, title=title, alignment="left")
 
 
 def head(figure: Figure, text: str) -> None:
-    """Lines of text over a figure, from its left edge."""
+    """Write lines of text over a figure, from its left edge."""
     figure.suptitle(text, x=0.01, ha="left", fontsize=SMALL)
 
 
 def warn(figure: Figure, text: str) -> None:
     """Write a warning across the whole figure, so that no crop of it lacks the warning."""
     width, height = figure.get_size_inches()
-    lines = "\n".join(textwrap.wrap(text, 42))
     angle = math.degrees(math.atan2(height, width)) / 2
-    figure.text(
-        *(0.5, 0.5, lines),
-        **{"ha": "center", "va": "center", "rotation": angle, "color": WARNING, "alpha": 0.45, "weight": "bold"},
-        fontsize=min(2.4 * width, 6 * height),
-    )
+    look = {"ha": "center", "va": "center", "color": WARNING, "alpha": 0.45, "weight": "bold", "rotation": angle}
+    figure.text(0.5, 0.5, "\n".join(textwrap.wrap(text, 42)), fontsize=min(2.4 * width, 6 * height), **look)

@@ -6,7 +6,7 @@ import pandas as pd
 from prunecurve.data import tasks
 from prunecurve.statistics.comparisons import difference
 from prunecurve.statistics.means import interval
-from prunecurve.statistics.summary_text import number, wrapped
+from prunecurve.statistics.text import means_over, number, text_table, wrapped
 
 # From this difference between shares of the MACs on, two smaller networks are not of equal size.
 UNEQUAL = 0.02
@@ -21,7 +21,7 @@ METHODS = {
 }
 
 
-def by_network(plan: pd.DataFrame) -> pd.DataFrame:
+def by_method(plan: pd.DataFrame) -> pd.DataFrame:
     """Return one row per method and seed of a plan.csv, in the order of METHODS: means over random orders."""
     columns = ["params_share", "macs_share", PREDICTED, METRIC]
     order = pd.Categorical(plan["method"], [name for name in METHODS if name in set(plan["method"])], ordered=True)
@@ -29,23 +29,21 @@ def by_network(plan: pd.DataFrame) -> pd.DataFrame:
     return rows.astype({"method": str})
 
 
-def spread(values: pd.Series, digits: int = 3, sign: str = "") -> str:
+def mean_text(values: pd.Series, sign: str = "") -> str:
     """Return the mean over networks as text, with its interval if there are several; between 0 and 1 without a sign."""
     low, high = interval(values)
     if not sign:
         low, high = np.clip((low, high), 0, 1)
-    return number({"mean": values.mean(), "low": low, "high": high}, digits, sign)
+    return number({"mean": values.mean(), "low": low, "high": high}, digits=3, sign=sign)
 
 
 def plan_text(plan: pd.DataFrame, layers: pd.DataFrame, budget: str, value: float, task: str = tasks.DEFAULT) -> str:
     """Return the text about plan.csv and plan_layers.csv. budget, value: the key of the config and its value."""
-    networks, first = by_network(plan), plan.iloc[0]
-    seeds = networks["seed"].nunique()
-    over = f"Means over {seeds} networks (seeds) [95 % Student t interval]." if seeds > 1 else "One network (seed)."
-    criterion = plan.loc[plan["method"] == "plan", "criterion"].iloc[0]
-    title = f"{first['dataset']}, a plan for all layers, plan.{budget}: {value:g}, order of {criterion}."
+    networks = by_method(plan)
+    dataset, criterion = plan.loc[plan["method"] == "plan", ["dataset", "criterion"]].iloc[0]
+    title = f"{dataset}, a plan for all layers, plan.{budget}: {value:g}, order of {criterion}."
     blocks = [
-        wrapped(f"{title} {over}"),
+        wrapped(f"{title} {means_over(networks['seed'].nunique())}"),
         f"Channels that each layer keeps\n{_layers(layers)}",
         f"Balanced accuracy on the test {tasks.load(task).INPUTS}\n{_methods(networks)}",
         "\n".join(map(wrapped, _sentences(networks))),
@@ -60,9 +58,9 @@ def _layers(layers: pd.DataFrame) -> str:
     for layer, rows in layers.groupby("layer", sort=False):
         kept = (rows["channels"] - rows["k"]).groupby(rows["method"])
         ends = [(kept.min()[method], kept.max()[method]) for method in ("plan", "uniform")]
-        words = [f"{low}" if low == high else f"{low} to {high}" for low, high in ends]
-        lines.append((layer, str(rows["channels"].iloc[0]), *words))
-    return _aligned(lines)
+        ranges = [f"{low}" if low == high else f"{low} to {high}" for low, high in ends]
+        lines.append((layer, str(rows["channels"].iloc[0]), *ranges))
+    return text_table(lines, ["left", "right"])
 
 
 def _methods(networks: pd.DataFrame) -> str:
@@ -70,18 +68,11 @@ def _methods(networks: pd.DataFrame) -> str:
     lines = [("", "MACs", "parameters", "measured", "predicted")]
     for method, rows in networks.groupby("method", sort=False):
         shares = [f"{rows[name].mean():.3f}" for name in ("macs_share", "params_share")]
-        known = rows[PREDICTED].notna().all() and method != "unpruned"
+        has_prediction = rows[PREDICTED].notna().all() and method != "unpruned"
         # A sum of losses can be larger than what there is to lose.
-        predicted = spread(rows[PREDICTED].clip(0, 1)) if known else "-"
-        lines.append((METHODS[method], *shares, spread(rows[METRIC]), predicted))
-    return _aligned(lines)
-
-
-def _aligned(lines: list[tuple[str, ...]]) -> str:
-    """Return words in columns, the first to the left."""
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    rows = ([f"{line[0]:<{widths[0]}}", *(f"{w:>{n}}" for w, n in zip(line[1:], widths[1:]))] for line in lines)
-    return "\n".join("  ".join(row).rstrip() for row in rows)
+        predicted = mean_text(rows[PREDICTED].clip(0, 1)) if has_prediction else "-"
+        lines.append((METHODS[method], *shares, mean_text(rows[METRIC]), predicted))
+    return text_table(lines, ["left", "right"])
 
 
 def _sentences(networks: pd.DataFrame) -> list[str]:
@@ -100,15 +91,15 @@ def _sentences(networks: pd.DataFrame) -> list[str]:
         lines.append(_compared(values["plan"] - values["plan_random"], "The plan", "random channels at the same K"))
     error = values["plan"] - predicted
     lines.append(
-        f"Measured minus predicted balanced accuracy of the plan: {spread(error, sign='+')}. The prediction is the "
+        f"Measured minus predicted balanced accuracy of the plan: {mean_text(error, sign='+')}. The prediction is the "
         "unpruned network's minus the losses in single layers on the validation inputs."
     )
     return lines
 
 
-def _compared(differences: pd.Series, one: str, other: str) -> str:
+def _compared(lead: pd.Series, one: str, other: str) -> str:
     """Return a sentence about a paired difference of balanced accuracy, one value per network."""
-    row = difference(differences)
+    row = difference(lead)
     text = f"{one} minus {other}, on the same networks: {number(row, digits=3, sign='+')}"
     if row["seeds"] < 2:
         return f"{text}. One network cannot show whether a lead is more than chance."
@@ -118,5 +109,6 @@ def _compared(differences: pd.Series, one: str, other: str) -> str:
 
 
 def _constant(plan: pd.DataFrame) -> str:
+    """Return the score of a constant answer; a table without it is of the task `pairs`."""
     constant = plan["constant_balanced_accuracy"].mean() if "constant_balanced_accuracy" in plan else 0.5
     return f"A constant answer has balanced accuracy {constant:.3f}."

@@ -20,7 +20,7 @@ def class_recall(
 ) -> pd.DataFrame:
     """Return one row per row of a curve and class.
 
-    rows: with the columns `correct_{c}` and `predicted_{c}` of each class, as text. inputs: of `inputs_of_classes`.
+    rows: with the columns `correct_{c}` and `predicted_{c}` of each class, as text. inputs: of `inputs_per_class`.
     names: the names of the classes.
     """
     classes, count = len(names), len(rows)
@@ -28,13 +28,13 @@ def class_recall(
         np.array([[int(row[f"{kind}_{label}"]) for label in range(classes)] for row in rows])
         for kind in ("correct", "predicted")
     )
-    of_rows = np.stack([inputs[row["seed"]] for row in rows])
-    total = of_rows.sum(axis=1, keepdims=True)
+    sizes = np.stack([inputs[row["seed"]] for row in rows])
+    total = sizes.sum(axis=1, keepdims=True)
     return pd.DataFrame(
         {key: np.repeat(np.array([row[key] for row in rows], object), classes) for key in KEYS}
         | {"class": np.tile(np.arange(classes), count), "name": np.tile(np.array(names, object), count)}
-        | {"inputs": of_rows.ravel()}
-        | {"recall": (correct / np.maximum(of_rows, 1)).ravel().round(DECIMALS)}
+        | {"inputs": sizes.ravel()}
+        | {"recall": (correct / np.maximum(sizes, 1)).ravel().round(DECIMALS)}
         | {"answers": (answers / total).ravel().round(DECIMALS)}
     )
 
@@ -44,7 +44,7 @@ def read_names(path: Path, task: str) -> list[str]:
     return list(tasks.load(task).class_names([row["name"] for row in read_rows(path)]))
 
 
-def inputs_of_classes(pattern: str, seeds: Iterable[str], classes: int) -> dict[str, np.ndarray]:
+def inputs_per_class(pattern: str, seeds: Iterable[str], classes: int) -> dict[str, np.ndarray]:
     """Return the number of inputs of each class, int64 (C,), by seed.
 
     pattern: the path of the labels of a split, with the placeholder {seed}.

@@ -3,7 +3,7 @@
 The unit of replication is the trained network (seed): several random orders of one network are averaged first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ TEXTS = ("dataset", "layer", "name", "answer")
 
 
 def _with_texts(columns: Sequence[str]) -> dict[str, object]:
-    """The options of pandas.read_csv for a table with these columns; none if it has no such names."""
+    """Return the options of pandas.read_csv for a table with these columns; none if it has no such names."""
     texts = [name for name in columns if name in TEXTS]
     numbers = {name: ["", "nan"] for name in columns if name not in texts}
     return {"dtype": dict.fromkeys(texts, str), "keep_default_na": False, "na_values": numbers} if texts else {}
@@ -55,34 +55,36 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def normalised_area(k: np.ndarray, values: np.ndarray) -> float:
-    """Area under values over K by the trapezoid rule, divided by the range of K: the mean height, in [0, 1]."""
+    """Return the area under values over K (trapezoid rule), divided by the range of K: the mean height, in [0, 1]."""
     return float(np.trapezoid(values, k) / (k[-1] - k[0])) if len(k) > 1 else float(values[0])
 
 
 def largest_k_within(k: np.ndarray, values: np.ndarray, margin: float = POINT) -> int:
-    """The largest K such that it and every smaller K are at most `margin` below the unpruned network.
+    """Return the largest K such that it and every smaller K are at most `margin` below the unpruned network.
 
-    k, values: (n,), in rising order of K; the first is the unpruned network. The first crossing counts: where a noisy
-    curve comes back within the margin at a larger K, that K is not the answer.
+    k, values: (n,), in ascending order of K; the first is the unpruned network. The first crossing counts: where a
+    noisy curve comes back within the margin at a larger K, that K is not the answer.
     """
     # Accuracies are ratios of counts; the tolerance keeps "exactly one point" within the margin.
-    within = values >= values[0] - margin - 1e-12
-    return int(k[-1] if within.all() else k[np.argmin(within) - 1])
+    inside = values >= values[0] - margin - 1e-12
+    return int(k[-1] if inside.all() else k[np.argmin(inside) - 1])
 
 
-# Quantities of one network's curve, which has one row per K in rising order.
-QUANTITIES: dict[str, Callable[[pd.DataFrame], float]] = {
-    "control_accuracy": lambda c: c["accuracy"].iloc[0],
-    "control_balanced_accuracy": lambda c: c["balanced_accuracy"].iloc[0],
-    "accuracy_area": lambda c: normalised_area(c["k"].to_numpy(), c["accuracy"].to_numpy()),
-    "balanced_accuracy_area": lambda c: normalised_area(c["k"].to_numpy(), c["balanced_accuracy"].to_numpy()),
-    "largest_k_accuracy": lambda c: largest_k_within(c["k"].to_numpy(), c["accuracy"].to_numpy()),
-    "largest_k_balanced_accuracy": lambda c: largest_k_within(c["k"].to_numpy(), c["balanced_accuracy"].to_numpy()),
-}
+def curve_quantities(curve: pd.DataFrame) -> dict[str, float]:
+    """Return the numbers that describe one curve, with one row per K in ascending order: the quantities of summary.csv.
+
+    control_…: the unpruned network; …_area: `normalised_area`; largest_k_…: `largest_k_within`.
+    """
+    k, metrics = curve["k"].to_numpy(), {name: curve[name].to_numpy() for name in ("accuracy", "balanced_accuracy")}
+    return {
+        **{f"control_{name}": values[0] for name, values in metrics.items()},
+        **{f"{name}_area": normalised_area(k, values) for name, values in metrics.items()},
+        **{f"largest_k_{name}": largest_k_within(k, values) for name, values in metrics.items()},
+    }
 
 
 def half_width(std: np.ndarray | float, n: np.ndarray | int) -> np.ndarray:
-    """Half of the 95 % Student t interval of a mean of n values with this standard deviation; NaN for n < 2."""
+    """Return half of the 95 % Student t interval of a mean of n values with a standard deviation; NaN for n < 2."""
     # Imported here: scipy.stats takes a second, and most figures need this module without it.
     from scipy import stats
 
@@ -92,13 +94,13 @@ def half_width(std: np.ndarray | float, n: np.ndarray | int) -> np.ndarray:
 
 
 def interval(values: pd.Series) -> tuple[float, float]:
-    """The 95 % Student t interval of the mean of values over networks; NaN for fewer than two."""
+    """Return the 95 % Student t interval of the mean of values over networks; NaN for fewer than two."""
     half = float(half_width(values.std(ddof=1), len(values)))
     return float(values.mean()) - half, float(values.mean()) + half
 
 
 def bootstrap_interval(values: pd.Series) -> tuple[float, float]:
-    """The 95 % bootstrap interval (BCa) of the mean over networks; NaN for fewer than BOOTSTRAP_FROM.
+    """Return the 95 % bootstrap interval (BCa) of the mean over networks; NaN for fewer than BOOTSTRAP_FROM.
 
     The resamples come from a fixed seed, so equal values give an equal interval.
     """
@@ -115,28 +117,27 @@ def bootstrap_interval(values: pd.Series) -> tuple[float, float]:
 
 
 def by_criterion(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows with `criterion` set to `random` for each of its draws (`random-1`, …), and the draw kept as `order`."""
+    """Return the rows with `criterion` set to `random` for its draws (`random-1`, …), and the draw kept as `order`."""
     return table.assign(order=table["criterion"], criterion=table["criterion"].map(criterion_of))
 
 
 def mean_curves(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.DataFrame:
-    """One row per criterion, removal and K of a curve.csv, in its order: means over networks and their intervals.
+    """Return one row per criterion, removal and K of a curve.csv, in its order: means over networks, with intervals.
 
     Columns: dataset, layer, criterion, removal, k, channels_left; seeds (networks) and draws (orders of each network,
     averaged before anything else); for each metric of the task that the curve has NAME_mean, NAME_low and NAME_high
     (95 % Student t over networks, clipped to the metric's range; NaN for one network); the task's `constants`; SIZES.
     Raises StudyError if networks differ in size: a mean over different architectures describes none of them.
     """
-    of_task = tasks.load(task)
-    constants, bounds = of_task.constants(curve), of_task.METRICS
+    constants, bounds = tasks.load(task).constants(curve), tasks.load(task).METRICS
     rows = by_criterion(curve).assign(**constants)
     keys, metrics = [*GROUP, "k"], [name for name in bounds if name in curve]
     group = rows.groupby(keys, sort=False)
     _check_sizes(group)
     # A metric that is not a number in one network has no mean: leaving that network out would hide it.
-    of_network = rows.groupby([*keys, "seed"], sort=False)[metrics].mean(skipna=False).groupby(keys, sort=False)
-    n, mean = of_network.size(), of_network.mean(skipna=False)
-    half = half_width(of_network.std(ddof=1, skipna=False).to_numpy(), n.to_numpy()[:, None])
+    networks = rows.groupby([*keys, "seed"], sort=False)[metrics].mean(skipna=False).groupby(keys, sort=False)
+    n, mean = networks.size(), networks.mean(skipna=False)
+    half = half_width(networks.std(ddof=1, skipna=False).to_numpy(), n.to_numpy()[:, None])
     columns = {"channels_left": group["channels_left"].first(), "seeds": n, "draws": group["order"].nunique()}
     for i, name in enumerate(metrics):
         columns[f"{name}_mean"] = mean[name]
@@ -147,6 +148,7 @@ def mean_curves(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.DataFrame:
 
 
 def _check_sizes(group: "pd.api.typing.DataFrameGroupBy") -> None:
+    """Raise StudyError if the networks of a group differ in one of SIZES."""
     for name in SIZES:
         different = group[name].nunique() != 1
         if different.any():
@@ -154,43 +156,44 @@ def _check_sizes(group: "pd.api.typing.DataFrameGroupBy") -> None:
             raise StudyError(f"curve: networks (seeds) differ in {name} at {where}; a study has one architecture")
 
 
-def networks(curve: pd.DataFrame) -> pd.DataFrame:
-    """One row per network, criterion and removal of a curve.csv: each of QUANTITIES, averaged over draws of random."""
-    orders = [
-        dict(zip([*GROUP, "seed"], names)) | {name: quantity(one) for name, quantity in QUANTITIES.items()}
-        for (*names, _), one in by_criterion(curve.sort_values("k", kind="stable")).groupby(
-            [*GROUP, "seed", "order"], sort=False
-        )
-    ]
-    return pd.DataFrame(orders).groupby([*GROUP, "seed"], sort=False, as_index=False).mean()
+def by_network(
+    curve: pd.DataFrame, quantities: Callable[[pd.DataFrame], Mapping[str, float]] = curve_quantities
+) -> pd.DataFrame:
+    """Return one row per network, criterion and removal of a curve.csv: its quantities, averaged over draws of random.
+
+    quantities: a function of one curve, with its rows in ascending order of K.
+    """
+    keys = [*GROUP, "seed"]
+    curves = by_criterion(curve.sort_values("k", kind="stable")).groupby([*keys, "order"], sort=False)
+    rows = [dict(zip(keys, names)) | quantities(one) for (*names, _), one in curves]
+    return pd.DataFrame(rows).groupby(keys, sort=False, as_index=False).mean()
 
 
 def summarise(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.DataFrame:
-    """One row per criterion and removal of a curve.csv, in its order: mean, std and intervals of each of QUANTITIES.
+    """Return one row per criterion and removal of a curve.csv, in its order: each of `curve_quantities` over networks.
 
-    `low` and `high` are Student's, clipped to the quantity's range; `bootstrap_low` and `bootstrap_high` are empty for
-    fewer than BOOTSTRAP_FROM networks. `draws`: the number of orders of each network, averaged first.
-    `constant_accuracy` and other `constants` of the task: the scores of a constant answer.
+    Columns: mean, std and intervals; `low` and `high` are Student's, clipped to the quantity's range; `bootstrap_low`
+    and `bootstrap_high` are empty for fewer than BOOTSTRAP_FROM networks. `draws`: the number of orders of each
+    network, averaged first. `constant_accuracy` and other `constants` of the task: the scores of a constant answer.
     """
     constants = tasks.load(task).constants(curve)
     curves = by_criterion(curve).assign(**constants).groupby(GROUP)
     draws, constant, rows = curves["order"].nunique(), curves[list(constants)].mean(), []
-    for names, group in networks(curve).groupby(GROUP, sort=False):
+    for names, group in by_network(curve).groupby(GROUP, sort=False):
         n = len(group)
+        enough = n >= BOOTSTRAP_FROM
         row = dict(zip(GROUP, names)) | {"seeds": n, "draws": draws[names], "interval": f"Student t {CONFIDENCE:.0%}"}
-        row["bootstrap"] = (
-            f"BCa {CONFIDENCE:.0%}" if n >= BOOTSTRAP_FROM else f"none: fewer than {BOOTSTRAP_FROM} seeds"
-        )
+        row["bootstrap"] = f"BCa {CONFIDENCE:.0%}" if enough else f"none: fewer than {BOOTSTRAP_FROM} seeds"
         row |= constant.loc[names].to_dict()
-        for name in QUANTITIES:
+        for name, values in group.drop(columns=[*GROUP, "seed"]).items():
             highest = curve["k"].max() if name.startswith("largest_k") else 1
-            row |= {f"{name}_{part}": value for part, value in _spread(group[name], highest).items()}
+            row |= {f"{name}_{part}": value for part, value in spread(values, highest).items()}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _spread(values: pd.Series, highest: float) -> dict[str, float]:
-    """Mean, standard deviation and intervals of a quantity in [0, highest] over networks."""
+def spread(values: pd.Series, highest: float) -> dict[str, float]:
+    """Return the mean, standard deviation and intervals of a quantity in [0, highest] over networks."""
     low, high = np.clip(interval(values), 0, highest)
     bootstrap_low, bootstrap_high = bootstrap_interval(values)
     return {

@@ -1,4 +1,4 @@
-"""How alike the rankings of each two criteria are: Kendall's τ below the diagonal, Spearman's ρ above it."""
+"""How similar the rankings of each two criteria are: Kendall's τ below the diagonal, Spearman's ρ above it."""
 
 import numpy as np
 import pandas as pd
@@ -12,37 +12,35 @@ FONT, SMALLEST = 7.0, 5.5
 
 
 def draw(data: Data) -> Figure:
-    """A square per pair of criteria, similar criteria beside each other; means over networks of the correlations."""
+    """Return a square per pair of criteria, similar criteria next to each other; means over networks."""
     table = data.table.set_index(["criterion", "other"])
-    kendall, spearman = (table[f"{m}_mean"].unstack() for m in ("kendall", "spearman"))
+    kendall, spearman = (table[f"{method}_mean"].unstack() for method in ("kendall", "spearman"))
     names = similar_together(kendall.reindex(index=data.criteria, columns=data.criteria))
     kendall, spearman = (each.reindex(index=names, columns=names) for each in (kendall, spearman))
-    values = np.where(np.tri(len(names), dtype=bool), kendall, spearman)
+    values = 100 * np.where(np.tri(len(names), dtype=bool), kendall, spearman)
     figure = Figure(figsize=(style.PAGE_WIDTH, style.PAGE_WIDTH * 0.85))
     ax = figure.add_subplot()
-    image = ax.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
-    numbers = _numbers(ax, values)
+    image = ax.imshow(values, cmap="RdBu_r", vmin=-100, vmax=100)
+    _numbers(ax, values)
     labels = [style.label(name) for name in names]
     ax.set_xticks(range(len(names)), labels, rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(len(names)), labels)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     seeds = int(data.table["seeds"].max())
-    over = f"mean of {seeds} networks (seeds)" if seeds > 1 else "one network (seed)"
     style.head(
         figure,
-        f"{style.where(data.table)}: rank correlation of the criteria’s scores, {over}; similar ones are neighbours\n"
-        f"below the diagonal: Kendall’s τ, above it: Spearman’s ρ{'; numbers: correlation × 100' if numbers else ''}\n"
+        f"{style.where(data.table)}: rank correlation of the criteria’s scores × 100, {'mean of ' * (seeds > 1)}"
+        f"{style.networks(seeds)}; similar ones are neighbours\n"
+        "below the diagonal: Kendall’s τ, above it: Spearman’s ρ\n"
         "random: mean over its draws; on the diagonal, of each draw with the others",
     )
-    bar = figure.colorbar(image, ax=ax, shrink=0.6, aspect=30, pad=0.02)
-    bar.outline.set_linewidth(0.4)
-    bar.set_label("rank correlation")
+    style.colour_bar(figure, ax, image, "rank correlation × 100", shrink=0.7, aspect=30)
     return figure
 
 
 def similar_together(correlation: pd.DataFrame) -> list[str]:
-    """The criteria of a symmetric table of correlations, ordered so that neighbours have high ones.
+    """Return the criteria of a symmetric table of correlations, ordered so that neighbours have high ones.
 
     Hierarchical clustering (average linkage of 1 − correlation) with optimal leaf order; criteria without a
     correlation (equal scores, a single draw of random) count as uncorrelated.
@@ -60,14 +58,11 @@ def similar_together(correlation: pd.DataFrame) -> list[str]:
     return [names[leaf] for leaf in leaves_list(linkage(condensed, "average", optimal_ordering=True))]
 
 
-def _numbers(ax: Axes, values: np.ndarray) -> bool:
-    """Write the values × 100 into their squares, if they fit; whether they do."""
+def _numbers(ax: Axes, values: np.ndarray) -> None:
+    """Write the values into their squares, if they fit."""
     # Squares take six tenths of the figure's width; −100 takes 4.5 characters of 0.6 font sizes.
     font = min(FONT, 0.6 * style.PAGE_WIDTH * 72 / len(values) / (4.5 * 0.6))
-    if font < SMALLEST:
-        return False
-    for (row, column), value in np.ndenumerate(values):
-        text = "–" if np.isnan(value) else f"{round(100 * value):d}".replace("-", "−")
-        colour = "white" if abs(value) > 0.65 else "black"
+    for (row, column), value in np.ndenumerate(values if font >= SMALLEST else np.empty((0, 0))):
+        text = "–" if np.isnan(value) else f"{round(value)}".replace("-", "−")
+        colour = "white" if abs(value) > 65 else "black"
         ax.text(column, row, text, ha="center", va="center", fontsize=font, color=colour)
-    return True

@@ -1,4 +1,4 @@
-"""The mean activation of the P channels, sorted, a line per network: how many are dead, how the rest differ."""
+"""The mean activation of the P channels, sorted, one line per network: how many are dead, how the others differ."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -7,7 +7,7 @@ from prunecurve.figures import Data, style
 
 
 def draw(data: Data) -> Figure:
-    """Channels go from the least active, which `mean_activation` removes first, to the most active."""
+    """Return the channels from the least active, which `mean_activation` removes first, to the most active."""
     figure, (ax,) = style.grid(1, columns=1, height=3.2)
     for seed, look in style.line_looks(data.table["seed"].unique()).items():
         channels = data.table[data.table["seed"] == seed]
@@ -16,13 +16,9 @@ def draw(data: Data) -> Figure:
         place = np.arange(1, len(levels) + 1)
         ax.plot(place, levels, label=f"seed {seed}: {dead} of {len(levels)} dead", **look)
         ax.plot(place[:dead], levels[:dead], "x", color=look["color"], ms=4, clip_on=False, label="_dead")
-    ax.set(
-        xlabel="channels, from the least to the most active",
-        ylabel="mean activation after ReLU",
-        xlim=(1, max(len(levels), 2)),
-    )
-    ax.set_ylim(bottom=0)
+    ax.set(xlabel="channels, from the least to the most active", ylabel="mean activation after ReLU")
+    ax.set(xlim=(1, max(len(levels), 2)), ylim=(0, None))
     style.integer_ticks(ax)
     crosses = "crosses: dead channels" if (data.table["relu_max"] == 0).any() else "dead"
-    style.legend(figure, ax, f"{style.where(data.table)}, a line per network; {crosses}: {style.DEAD}")
+    style.legend(figure, ax, f"{style.where(data.table)}, one line per network; {crosses}: {style.DEAD}")
     return figure

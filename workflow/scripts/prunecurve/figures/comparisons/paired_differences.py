@@ -1,6 +1,5 @@
 """Each criterion minus random, and minus greedy, on the same networks: what chance doesn't explain."""
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from prunecurve.figures import Data, style
@@ -11,35 +10,32 @@ QUANTITIES = {"balanced_accuracy_area": "area under\nbalanced accuracy", "accura
 
 
 def draw(data: Data) -> Figure:
-    """A row per criterion in its colour, a shape per removal, filled where it holds after Holm's correction.
+    """Return a row per criterion in its colour, a shape per removal, filled where it holds after Holm's correction.
 
     The order is that of the areas: by the difference in the first panel, for the first removal.
     """
-    table = data.table
+    table = data.table.assign(filled=data.table["p_holm"] < LEVEL)
     removals = list(table["removal"].unique())
-    panels = [(quantity, name) for quantity in QUANTITIES for name in BASELINES if name in set(table["baseline"])]
-    order = _order(table, removals[0], *panels[0])
+    baselines = [name for name in BASELINES if name in set(table["baseline"])]
+    panels = {
+        (quantity, baseline): table[(table["quantity"] == quantity) & (table["baseline"] == baseline)]
+        for quantity in QUANTITIES
+        for baseline in baselines
+    }
+    first = next(iter(panels.values()))
+    mean = first[first["removal"] == removals[0]].set_index("criterion")["mean"]
+    # A baseline's difference from itself is zero.
+    order = list(mean.reindex(table["criterion"].unique(), fill_value=0.0).sort_values(kind="stable").index)
     figure, axes = style.rows_of_criteria(order, removals, len(panels))
-    for ax, (quantity, baseline) in zip(axes, panels):
+    for ax, ((quantity, baseline), rows) in zip(axes, panels.items()):
         ax.axvline(0, color=style.GREY, lw=0.8)
-        for row in table[(table["quantity"] == quantity) & (table["baseline"] == baseline)].to_dict("records"):
-            place = order.index(row["criterion"]), removals.index(row["removal"]), len(removals)
-            face = {} if row["p_holm"] < LEVEL else {"markerfacecolor": "white"}
-            style.mark(ax, *place, [row[part] for part in ("mean", "low", "high")], row["criterion"], **face)
+        style.marks(ax, rows, order, removals)
         ax.set_title(f"{QUANTITIES[quantity]}:\ncriterion minus {baseline}", fontsize=style.SMALL)
         ax.set_xlabel("← worse    better →", fontsize=style.SMALL)
-    seeds, family = int(table["seeds"].max()), int(table["comparisons"].max())
-    style.legend_of_shapes(
-        figure,
-        removals,
-        f"{style.where(table)}: mean difference on the same {seeds} networks (seeds), bar: 95 % Student t interval, "
-        f"not corrected;\nfilled: p < {LEVEL} after Holm’s correction for the {family} comparisons of an area",
+    title = (
+        f"{style.where(table)}: mean difference on the same {style.networks(int(table['seeds'].max()))}, "
+        f"bar: 95 % Student t interval, not corrected;\nfilled: p < {LEVEL} after Holm’s correction for the "
+        f"{table['comparisons'].max()} comparisons of an area, open: not"
     )
+    style.legend(figure, style.shapes(removals), title)
     return figure
-
-
-def _order(table: pd.DataFrame, removal: str, quantity: str, baseline: str) -> list[str]:
-    """The criteria from the lowest to the highest difference; a baseline's difference from itself is zero."""
-    rows = table[(table["quantity"] == quantity) & (table["baseline"] == baseline) & (table["removal"] == removal)]
-    mean = rows.set_index("criterion")["mean"].reindex(table["criterion"].unique(), fill_value=0.0)
-    return list(mean.sort_values(kind="stable").index)

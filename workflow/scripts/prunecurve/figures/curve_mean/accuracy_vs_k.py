@@ -17,14 +17,14 @@ from prunecurve.statistics.means import normalised_area
 
 # As many bands as can be distinguished in one panel.
 TOGETHER = 4
-# More small panels than fit on a page are those of the first removal alone.
+# If there are more small panels than fit on a page, only those of the first removal are drawn.
 MOST = 24
 # Markers on a line, so that lines can be distinguished without colour.
 MARKERS_PER_LINE = 8
 
 
 def draw(data: Data, metric: str = "accuracy") -> Figure:
-    """The figure; metric: `accuracy` or `balanced_accuracy`."""
+    """Return the figure; metric: `accuracy` or `balanced_accuracy`."""
     removals = list(data.table["removal"].unique())
     curves = {removal: _curves(data.table, removal, metric) for removal in removals}
     count = len(curves[removals[0]])
@@ -40,15 +40,11 @@ def draw(data: Data, metric: str = "accuracy") -> Figure:
         _title(part, f"removal: {style.label(removal)}")
     for part, removal in zip(parts[len(removals) :], in_detail):
         _small(part, curves[removal], metric, columns)
-        _title(part, f"removal: {style.label(removal)}, each criterion alone{_references(curves[removal])}")
+        references = [f"{n} ({c})" for n, c in zip(BASELINES, ("grey", "black")) if n in curves[removal]]
+        thin = f"; thin lines: {', '.join(references)}" if references else ""
+        _title(part, f"removal: {style.label(removal)}, each criterion alone{thin}")
     style.head(figure, style.heading(data.table))
     return figure
-
-
-def _references(curves: dict[str, pd.DataFrame]) -> str:
-    """What the thin lines of the small panels are."""
-    names = [f"{name} ({colour})" for name, colour in zip(BASELINES, ("grey", "black")) if name in curves]
-    return f"; thin lines: {', '.join(names)}" if names else ""
 
 
 def _title(part: SubFigure, text: str) -> None:
@@ -56,27 +52,28 @@ def _title(part: SubFigure, text: str) -> None:
 
 
 def _curves(table: pd.DataFrame, removal: str, metric: str) -> dict[str, pd.DataFrame]:
-    """The rows of each criterion by K, ordered as the lines lie: by the metric's mean over K, highest first."""
-    rows = table[table["removal"] == removal]
-    curves = {name: curve.sort_values("k").set_index("k") for name, curve in rows.groupby("criterion", sort=False)}
+    """Return the rows of each criterion by K, ordered as the lines lie: sorted by the metric's mean over K."""
+    rows = table[table["removal"] == removal].set_index("k").sort_index(kind="stable")
+    curves = dict(list(rows.groupby("criterion", sort=False)))
     area = {name: normalised_area(c.index.to_numpy(), c[f"{metric}_mean"].to_numpy()) for name, c in curves.items()}
-    return dict(sorted(curves.items(), key=lambda item: -area[item[0]]))
+    return {name: curves[name] for name in sorted(curves, key=area.get, reverse=True)}
 
 
 def _large(part: SubFigure, curves: dict[str, pd.DataFrame], metric: str, bands: bool, task: str) -> None:
+    """Draw the lines of all criteria in one panel, with the unpruned network and a constant answer."""
     ax, first = part.subplots(), next(iter(curves.values()))
     last = int(first.index[-1])
     step = max(1, last // MARKERS_PER_LINE)
     for place, (name, curve) in enumerate(curves.items()):
-        look = style.criterion_look(name) | {"label": style.label(name), "markersize": 3.5}
         # The markers of lines that lie on each other are apart.
-        look["markevery"] = (place * step // len(curves), step)
+        look = {"label": style.label(name), "markersize": 3.5, "markevery": (place * step // len(curves), step)}
+        look |= style.criterion_look(name)
         if bands:
             style.line_with_band(ax, curve, metric, **look)
         else:
             ax.plot(curve.index, curve[f"{metric}_mean"], **look)
     always, unpruned = style.constant_score(first, metric), first[f"{metric}_mean"].iloc[0]
-    style.constant_answer(ax, always, label=f"{style.constant_name(metric, task)}: {always:.3f}")
+    ax.axhline(always, **style.CONSTANT_LOOK, label=f"{style.constant_name(metric, task)}: {always:.3f}")
     look = {"ls": "none", "marker": "o", "ms": 6, "mew": 1.2, "color": style.BLACK, "mfc": "none"}
     ax.plot(0, unpruned, **look, zorder=5, clip_on=False, label=f"unpruned (K = 0): {unpruned:.3f}")
     _limits(ax, curves, metric, ("mean", "low") if bands else ("mean",))
@@ -95,14 +92,14 @@ def _large(part: SubFigure, curves: dict[str, pd.DataFrame], metric: str, bands:
 
 
 def _small(part: SubFigure, curves: dict[str, pd.DataFrame], metric: str, columns: int) -> None:
+    """Draw each criterion in a panel of its own, with its band and the lines of the baselines."""
     for ax, (name, curve) in zip(style.panels(part, len(curves), columns), curves.items()):
-        for baseline in BASELINES:
-            if baseline in curves and baseline != name:
-                look, reference = style.criterion_look(baseline), curves[baseline][f"{metric}_mean"]
-                ax.plot(reference.index, reference, color=look["color"], ls=look["linestyle"], lw=0.6, zorder=1)
+        for baseline in (each for each in BASELINES if each in curves and each != name):
+            look, reference = style.criterion_look(baseline), curves[baseline][f"{metric}_mean"]
+            ax.plot(reference.index, reference, color=look["color"], ls=look["linestyle"], lw=0.6, zorder=1)
         look = style.criterion_look(name)
         style.line_with_band(ax, curve, metric, color=look["color"], linestyle=look["linestyle"])
-        style.constant_answer(ax, style.constant_score(curve, metric))
+        ax.axhline(style.constant_score(curve, metric), **style.CONSTANT_LOOK)
         ax.set_title(style.label(name), loc="left", fontsize=style.SMALL if columns < 5 else 6)
         _limits(ax, curves, metric, ("mean", "low"))
         style.k_axis(ax, int(curve.index[-1]), ticks=4, named=False)
@@ -111,10 +108,8 @@ def _small(part: SubFigure, curves: dict[str, pd.DataFrame], metric: str, column
 
 
 def _limits(ax: Axes, curves: dict[str, pd.DataFrame], metric: str, shown: tuple[str, ...]) -> None:
-    """From the lowest value that is shown, the constant answer's included, to 1."""
-    values = [curve[f"{metric}_{part}"].min() for curve in curves.values() for part in shown]
-    lowest = min(
-        [style.constant_score(curve, metric) for curve in curves.values()] + [v for v in values if not math.isnan(v)]
-    )
+    """Let the y axis reach from the lowest value that is shown, the constant answer's included, to 1."""
+    table = pd.concat(curves.values())
+    lowest = min(style.constant_score(table, metric), table[[f"{metric}_{part}" for part in shown]].min(axis=None))
     margin = 0.04 * (1 - lowest)
     ax.set_ylim(lowest - margin, 1 + margin)

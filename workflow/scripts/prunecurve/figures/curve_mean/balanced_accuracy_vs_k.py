@@ -7,5 +7,5 @@ from prunecurve.figures.curve_mean import accuracy_vs_k
 
 
 def draw(data: Data) -> Figure:
-    """As accuracy_vs_k, of balanced accuracy."""
+    """Return the figure accuracy_vs_k of balanced accuracy."""
     return accuracy_vs_k.draw(data, "balanced_accuracy")

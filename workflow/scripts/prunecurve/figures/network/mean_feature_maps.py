@@ -12,21 +12,19 @@ from matplotlib.patches import Rectangle
 
 from prunecurve.figures import Data, style
 
-# Sequential and monotone in lightness, so it survives grey print and colour blindness.
-COLOURMAP = "viridis"
 # Space between maps in units of a map's width; the line of text above one, in inches.
 GAP, TEXT_HEIGHT = 0.10, 0.13
 DEAD_COLOUR = style.COLOURS[1]
 
 
 def grid_of(count: int) -> tuple[int, int]:
-    """Rows and columns of the grid, as near to square as holds `count` tiles."""
+    """Return the rows and columns of the grid: as near to square as holds `count` tiles."""
     columns = math.ceil(math.sqrt(count))
     return math.ceil(count / columns), columns
 
 
 def draw(data: Data, *, shared_scale: bool = False) -> Figure:
-    """A tile per channel: its mean map, its number, its order of pruning, and whether it is dead.
+    """Return a tile per channel: its mean map, its number, its order of pruning, and whether it is dead.
 
     The table holds one network's channels, with `order`, the number of channels that the study's first criterion
     removes before it: a channel is removed for every K > order. data.maps_order says which tile comes first.
@@ -51,15 +49,20 @@ def draw(data: Data, *, shared_scale: bool = False) -> Figure:
     ax.set_aspect("equal")
     ax.axis("off")
     _explain(ax, data, channels)
-    _scale(figure, ax, highest if shared_scale else None)
+    colours = ScalarMappable(Normalize(0, highest if shared_scale else 1), style.COLOURMAP)
+    label = "mean activation, one scale for all maps" if shared_scale else "each map on its own scale"
+    place = {"orientation": "horizontal", "shrink": 0.4, "aspect": 40, "pad": 0.01}
+    bar = style.colour_bar(figure, ax, colours, label, **place)
+    if not shared_scale:
+        bar.set_ticks([0, 1], labels=["lowest of the map", "highest of the map"])
     return figure
 
 
 def _tile(ax: Axes, left: float, top: float, one: np.ndarray, norm: Normalize, dead: bool) -> None:
-    """A map (M, N), or a crossed-out square where the channel is dead."""
+    """Draw a map (M, N), or a crossed-out square where the channel is dead."""
     ax.imshow(
         np.full_like(one, np.nan) if dead else one,
-        cmap=COLOURMAP,
+        cmap=style.COLOURMAP,
         norm=norm,
         extent=(left, left + 1, top + 1, top),
         interpolation="nearest",
@@ -77,7 +80,7 @@ def _label(ax: Axes, left: float, top: float, channel: int, order: int, font: fl
 
 
 def _mark_unseen(ax: Axes, left: float, top: float, height: int, width: int) -> None:
-    """Lines before the last row and column of a map of odd size: pooling by two drops them."""
+    """Draw lines before the last row and column of a map of odd size: pooling by two drops them."""
     # A map of a single value is that of a linear layer.
     if height % 2 and height > 1:
         ax.plot([left, left + 1], [top + 1 - 1 / height] * 2, color="white", lw=0.7)
@@ -86,7 +89,7 @@ def _mark_unseen(ax: Axes, left: float, top: float, height: int, width: int) -> 
 
 
 def _explain(ax: Axes, data: Data, channels: pd.DataFrame) -> None:
-    """The lines over the maps."""
+    """Write the lines over the maps."""
     (count, height, width), seed = data.maps.shape, channels["seed"].iloc[0]
     dead = int((channels["relu_max"] == 0).sum())
     arranged = "pruning order, the first removed at the top left" if data.maps_order == "pruning" else "channel order"
@@ -100,19 +103,3 @@ def _explain(ax: Axes, data: Data, channels: pd.DataFrame) -> None:
     if any(size % 2 and size > 1 for size in (height, width)):
         lines.append("beyond the white lines: dropped by max pooling (odd map size), never seen by the next layer")
     ax.set_title("\n".join(lines), loc="left", fontsize=style.SMALL)
-
-
-def _scale(figure: Figure, ax: Axes, highest: float | None) -> None:
-    """A colour bar under the maps, up to the highest value of all of them; None: each map has its own scale."""
-    bar = figure.colorbar(
-        ScalarMappable(Normalize(0, highest or 1), COLOURMAP),
-        ax=ax,
-        orientation="horizontal",
-        shrink=0.4,
-        aspect=40,
-        pad=0.01,
-    )
-    if highest is None:
-        bar.set_ticks([0, 1], labels=["lowest of the map", "highest of the map"])
-    bar.set_label("each map on its own scale" if highest is None else "mean activation, one scale for all maps")
-    bar.outline.set_linewidth(0.4)

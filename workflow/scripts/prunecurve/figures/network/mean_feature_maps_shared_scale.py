@@ -7,5 +7,5 @@ from prunecurve.figures.network import mean_feature_maps
 
 
 def draw(data: Data) -> Figure:
-    """As mean_feature_maps, from 0 to the highest value of any map."""
+    """Return the figure mean_feature_maps with one scale, from 0 to the highest value of any map."""
     return mean_feature_maps.draw(data, shared_scale=True)

@@ -1,4 +1,4 @@
-"""A plan for all layers: what the smaller networks score, beside the prediction, and which layers lose how much."""
+"""A plan for all layers: what the smaller networks score and what was predicted, and how much each layer keeps."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prunecurve.figures import Data, style
-from prunecurve.plan.text import METHODS, METRIC, PREDICTED, by_network
+from prunecurve.plan.text import METHODS, METRIC, PREDICTED, by_method
 from prunecurve.statistics.means import interval
 
 PLAN, UNIFORM = style.COLOURS[:2]
@@ -15,81 +15,64 @@ COLOURS = {"unpruned": style.BLACK, "plan": PLAN, "plan_random": PLAN, "uniform"
 
 
 def draw(data: Data) -> Figure:
-    """On the left a row per method, with a point per network; on the right a row per layer, as in the network."""
-    layers = data.layers
-    names = list(layers["layer"].unique())
-    figure = Figure(figsize=(style.PAGE_WIDTH, max(2.9, 1.1 + 0.16 * len(names))))
+    """Return a row per method with a point per network, on the left, and a row per layer on the right."""
+    figure = Figure(figsize=(style.PAGE_WIDTH, max(2.9, 1.1 + 0.16 * data.layers["layer"].nunique())))
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _scores(left, data)
-    _shares(right, layers, names)
+    _shares(right, data.layers)
+    for ax in (left, right):
+        handles, labels = ax.get_legend_handles_labels()
+        once = dict(zip(labels, handles))
+        ax.legend(once.values(), once.keys(), loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     style.head(figure, _heading(data.table))
     return figure
 
 
 def _heading(table: pd.DataFrame) -> str:
-    seeds = table["seed"].nunique()
+    """Return the lines over the figure."""
+    seeds, draws = table["seed"].nunique(), int(table["draw"].max())
     criterion = style.label(table.loc[table["method"] == "plan", "criterion"].iloc[0])
-    shares = table.groupby("method")["macs_share"].mean()
-    draws = int(table["draw"].max())
-    over = (
-        f"{seeds} networks (seeds), small points; large point and bar: mean and 95 % Student t interval"
-        if seeds > 1
-        else "one network (seed)"
-    )
+    plan, uniform = 100 * table.groupby("method")["macs_share"].mean()[["plan", "uniform"]]
+    points = ", small points; large point and bar: mean and 95 % Student t interval" if seeds > 1 else ""
+    layers = "; layers: mean and range over networks" if seeds > 1 else ""
     return (
-        f"{table['dataset'].iloc[0]}, a plan for all layers, order of {criterion}: {over}\n"
-        f"MACs left: plan {shares['plan']:.1%}, uniform ratios {shares['uniform']:.1%}; "
-        f"random channels: mean of {draws} orders per network"
-        + ("; layers: mean and range over networks" if seeds > 1 else "")
+        f"{table['dataset'].iloc[0]}, a plan for all layers, order of {criterion}: {style.networks(seeds)}{points}\n"
+        f"MACs left: plan {plan:.1f} %, uniform ratios {uniform:.1f} %; "
+        f"random channels: mean of {draws} orders per network{layers}"
     )
 
 
 def _scores(ax: Axes, data: Data) -> None:
-    """A row per method: a point per network, the mean and its interval, and the prediction from single layers."""
-    networks = by_network(data.table)
-    methods = [name for name in METHODS if name in set(networks["method"])]
-    for row, method in enumerate(reversed(methods)):
+    """Draw a row per method: a point per network, the mean and its interval, and the prediction from single layers."""
+    networks = by_method(data.table)
+    methods = networks["method"].unique()[::-1]
+    for row, method in enumerate(methods):
         rows, colour = networks[networks["method"] == method], COLOURS[method]
-        face = {"markerfacecolor": "white"} if method.endswith("_random") else {}
-        values = rows[METRIC]
+        values, face = rows[METRIC], "white" if method.endswith("_random") else colour
         if len(values) > 1:
-            ax.plot(values, _spread(row, len(values)), ".", color=colour, ms=4, alpha=0.5, mew=0)
+            # Side by side, so that equal values are visible.
+            ax.plot(values, row - 0.2 + np.linspace(-0.1, 0.1, len(values)), ".", color=colour, ms=4, alpha=0.5, mew=0)
         ax.hlines(row, *np.clip(interval(values), 0, 1), color=colour, lw=1)
-        ax.plot(values.mean(), row, "o", color=colour, ms=4.5, mew=0.9, **face)
+        ax.plot(values.mean(), row, "o", color=colour, mfc=face, ms=4.5, mew=0.9)
         if method != "unpruned" and rows[PREDICTED].notna().all():
             predicted = max(rows[PREDICTED].mean(), 0)
             ax.plot(predicted, row + 0.25, "v", color=style.GREY, ms=4, label="predicted from single layers")
-    name = style.constant_name(METRIC, data.task)
     constant = style.constant_score(data.table, METRIC)
-    ax.axvline(constant, color="#AAAAAA", lw=0.8, ls=(0, (8, 4)), zorder=0, label=name)
-    ax.set_yticks(range(len(methods)), [METHODS[name].replace(", ", ",\n") for name in reversed(methods)])
+    ax.axvline(constant, **style.CONSTANT_LOOK, label=style.constant_name(METRIC, data.task))
+    ax.set_yticks(range(len(methods)), [METHODS[name].replace(", ", ",\n") for name in methods])
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.5, len(methods) - 0.4), xlabel=f"{style.label(METRIC)}, test {data.inputs}")
-    _legend(ax)
 
 
-def _spread(row: int, count: int) -> np.ndarray:
-    """Places of several points in one row, so that equal values are visible."""
-    return row - 0.2 + 0.1 * np.linspace(-1, 1, count) * (count > 1)
-
-
-def _legend(ax: Axes) -> None:
-    handles, labels = ax.get_legend_handles_labels()
-    once = dict(zip(labels, handles))
-    ax.legend(once.values(), once.keys(), loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-
-
-def _shares(ax: Axes, layers: pd.DataFrame, names: list[str]) -> None:
-    """A row per layer, the first on top: the share of its channels that stay, with the range over networks."""
-    kept = layers.assign(kept=1 - layers["share_removed"])
+def _shares(ax: Axes, layers: pd.DataFrame) -> None:
+    """Draw a row per layer, the first on top: the share of its channels that stay, with the range over networks."""
+    channels = layers.drop_duplicates("layer").set_index("layer")["channels"]
+    rows = np.arange(len(channels))[::-1]
+    kept = (1 - layers["share_removed"]).groupby([layers["method"], layers["layer"]]).agg(["mean", "min", "max"])
     for method, colour, shift, shape in (("plan", PLAN, 0.12, "o"), ("uniform", UNIFORM, -0.12, "s")):
-        of_layer = kept[kept["method"] == method].groupby("layer")["kept"]
-        rows = np.arange(len(names))[::-1] + shift
-        mean, low, high = (each.reindex(names).to_numpy() for each in (of_layer.mean(), of_layer.min(), of_layer.max()))
-        ax.hlines(rows, low, high, color=colour, lw=1)
-        ax.plot(mean, rows, shape, color=colour, ms=3.5, label=METHODS[method])
-    channels = layers.drop_duplicates("layer")["channels"]
-    ax.set_yticks(range(len(names)), [f"{n} ({p})" for n, p in zip(names, channels)][::-1])
-    ax.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(names) - 0.4), xlabel="share of the layer’s channels kept")
+        shares = kept.loc[method].reindex(channels.index)
+        ax.hlines(rows + shift, shares["min"], shares["max"], color=colour, lw=1)
+        ax.plot(shares["mean"], rows + shift, shape, color=colour, ms=3.5, label=METHODS[method])
+    ax.set_yticks(rows, [f"{layer} ({count})" for layer, count in channels.items()])
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(rows) - 0.4), xlabel="share of the layer’s channels kept")
     ax.grid(axis="y", color="#DDDDDD", lw=0.5)
     ax.set_axisbelow(True)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)

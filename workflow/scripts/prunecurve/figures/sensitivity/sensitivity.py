@@ -1,92 +1,87 @@
-"""How many channels each layer can lose: accuracy over the share of its channels removed.
+"""How many channels can be removed from each layer: accuracy over the share of its channels removed.
 
 A few layers are lines, the fewest with their intervals. The accuracies of more are the colours of a heat map, with one
 row per layer in the order of the network.
 """
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from prunecurve.figures import Data, style
 from prunecurve.statistics.means import mean_curves
-from prunecurve.statistics.sensitivity import losses
+from prunecurve.statistics.sensitivity import sensitivity_table
 
 METRICS = ("accuracy", "balanced_accuracy")
 # More layers than this are a heat map, and the lines of more than this have no bands, which would cover each other.
 MOST_LINES, MOST_BANDS = 8, 4
 # Columns of the heat map, and panels in one of its rows.
 STEPS, PANELS = 200, 2
-COLOURMAP = "viridis"
 
 
 def draw(data: Data) -> Figure:
-    """A row of panels per criterion, or a heat map per criterion; means over networks."""
+    """Return a row of panels per criterion, or a heat map per criterion; means over networks."""
     table = mean_curves(data.table, data.task)
     table = table.assign(share_removed=table["k"] / (table["k"] + table["channels_left"]))
     few = table["layer"].nunique() <= MOST_LINES
-    return _lines(table, data.task) if few else _heat_maps(table, losses(data.table))
+    return _lines(table, data.task) if few else _heat_maps(table, sensitivity_table(data.table))
 
 
 def _lines(table: pd.DataFrame, task: str) -> Figure:
-    """Accuracy and balanced accuracy; each line is a mean over networks, its band the interval."""
+    """Return accuracy and balanced accuracy; each line is a mean over networks, its band the interval."""
     bands = table["layer"].nunique() <= MOST_BANDS
     looks = style.line_looks(table["layer"].unique())
     criteria = list(table["criterion"].unique())
     figure = Figure(figsize=(style.PAGE_WIDTH, 2.6 * len(criteria) + 0.4))
     grid = figure.subplots(len(criteria), len(METRICS), sharex=True, sharey=True, squeeze=False)
-    for row, criterion in zip(grid, criteria):
-        for ax, metric in zip(row, METRICS):
-            for layer, look in looks.items():
-                curve = table[(table["layer"] == layer) & (table["criterion"] == criterion)]
-                channels = curve["channels_left"].max()
-                # matplotlib leaves labels that begin with an underscore out of the legend.
-                name = f"layer {layer}" if layer.startswith("_") else layer
-                label = f"{name} ({channels} channels)"
-                if bands:
-                    style.line_with_band(ax, curve.set_index("share_removed"), metric, label=label, **look)
-                else:
-                    ax.plot(curve["share_removed"], curve[f"{metric}_mean"], label=label, **look)
-            name = style.constant_name("accuracy", task)
-            style.constant_answer(ax, style.constant_score(table, metric), label=name)
-            ax.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel=style.label(metric))
-            ax.set_title(f"order of {style.label(criterion)}", loc="left")
+    panels = [(criterion, metric) for criterion in criteria for metric in METRICS]
+    for ax, (criterion, metric) in zip(grid.flat, panels):
+        for layer, look in looks.items():
+            curve = table[(table["layer"] == layer) & (table["criterion"] == criterion)].set_index("share_removed")
+            # matplotlib leaves labels that begin with an underscore out of the legend.
+            name = f"layer {layer}" if layer.startswith("_") else layer
+            look = look | {"label": f"{name} ({curve['channels_left'].max()} channels)"}
+            if bands:
+                style.line_with_band(ax, curve, metric, **look)
+            else:
+                ax.plot(curve.index, curve[f"{metric}_mean"], **look)
+        name = style.constant_name("accuracy", task)
+        ax.axhline(style.constant_score(table, metric), **style.CONSTANT_LOOK, label=name)
+        ax.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel=style.label(metric))
+        ax.set_title(f"order of {style.label(criterion)}", loc="left")
     for ax in grid[-1]:
         ax.set_xlabel("share of the layer’s channels removed")
     style.legend(figure, grid[0][0], style.heading(table, interval="band" if bands else ""))
     return figure
 
 
-def _heat_maps(table: pd.DataFrame, rows: pd.DataFrame) -> Figure:
-    """Balanced accuracy, one panel per criterion; a mark at the share that a layer can lose within one point.
+def _heat_maps(table: pd.DataFrame, largest: pd.DataFrame) -> Figure:
+    """Return balanced accuracy, one panel per criterion; a mark at the share of a layer's largest K within one point.
 
-    rows: the result of `losses`.
+    largest: the result of `sensitivity_table`.
     """
     criteria, layers = list(table["criterion"].unique()), list(table["layer"].unique())
+    channels = table.groupby("layer")["channels_left"].max()
+    names = [f"{layer} ({channels[layer]})" for layer in layers]
     figure, axes = style.grid(len(criteria), PANELS, height=0.6 + 0.14 * len(layers))
-    top = float(table["balanced_accuracy_mean"].max())
+    highest, edges = float(table["balanced_accuracy_mean"].max()), np.linspace(0, 1, STEPS + 1)
     for ax, criterion in zip(axes, criteria):
         panel = table[table["criterion"] == criterion]
-        shown = [_over_shares(panel[panel["layer"] == layer]) for layer in layers]
-        edges = np.linspace(0, 1, STEPS + 1), np.arange(len(layers) + 1) - 0.5
-        ax.pcolormesh(*edges, shown, cmap=COLOURMAP, vmin=0, vmax=top, rasterized=True)
-        ax.set_ylim(len(layers) - 0.5, -0.5)
-        marks = rows[rows["criterion"] == criterion].set_index("layer").loc[layers, "share_removed_mean"]
-        ax.plot(marks, np.arange(len(layers)), "|", color="white", ms=5, mew=2, clip_on=False)
-        ax.plot(marks, np.arange(len(layers)), "|", color=style.COLOURS[1], ms=5, mew=1, clip_on=False)
-        ax.set_yticks(np.arange(len(layers)), _names(table, layers), fontsize=6)
-        ax.tick_params(axis="y", length=0)
-        ax.spines[:].set_visible(False)
+        values = np.array([_over_shares(panel[panel["layer"] == layer]) for layer in layers])
+        colours = style.heat_map(ax, edges, values, names, highest)
+        ax.tick_params(axis="y", labelsize=6)
+        marks = largest[largest["criterion"] == criterion].set_index("layer").loc[layers, "share_removed_mean"]
+        look = {"ls": "none", "marker": "|", "ms": 5, "clip_on": False}
+        ax.plot(marks, range(len(layers)), **look, color="white", mew=2)
+        ax.plot(marks, range(len(layers)), **look, color=style.COLOURS[1], mew=1, label="within one point up to here")
         ax.set_title(f"order of {style.label(criterion)}", loc="left")
     figure.supxlabel("share of the layer’s channels removed", fontsize=8)
+    style.colour_bar(figure, axes, colours, "balanced accuracy")
     title = (
         f"{style.heading(table, interval='')}\nmark: this and every smaller evaluated K are within one percentage "
         "point; not comparable between layers of different numbers of channels"
     )
-    figure.legend(handles=_colours(top), loc="outside upper left", ncols=7, title=title, alignment="left")
+    style.legend(figure, axes[0], title)
     return figure
 
 
@@ -98,18 +93,3 @@ def _over_shares(curve: pd.DataFrame) -> np.ndarray:
     places = np.searchsorted(shares, middles, side="right") - 1
     channels = float(curve["channels_left"].max())
     return np.where(middles > shares[-1] + 1 / channels, np.nan, values[places])
-
-
-def _names(table: pd.DataFrame, layers: list[str]) -> list[str]:
-    channels = table.groupby("layer")["channels_left"].max()
-    return [f"{layer} ({channels[layer]})" for layer in layers]
-
-
-def _colours(top: float) -> list[Patch | Line2D]:
-    """The legend of the heat maps."""
-    colours = matplotlib.colormaps[COLOURMAP]
-    values = [share * top for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    patches = [Patch(color=colours(value / top), label=f"{value:.2f}") for value in values]
-    patches[0].set_label(f"balanced accuracy {values[0]:.2f}")
-    mark = {"ls": "none", "marker": "|", "ms": 6, "mew": 1.5, "color": style.COLOURS[1]}
-    return [*patches, Line2D([], [], **mark, label="within one point up to here")]

@@ -13,28 +13,24 @@ PANELS = {
 
 
 def draw(data: Data) -> Figure:
-    """A row per criterion in its colour, the best by the first panel on top; a shape per removal; bars: intervals."""
+    """Return a row per criterion in its colour, the best by the first panel on top; a shape per removal, intervals."""
     table = data.table
     removals = list(table["removal"].unique())
     first = table[table["removal"] == removals[0]].set_index("criterion")
     order = list(first["balanced_accuracy_area_mean"].sort_values(kind="stable").index)
     figure, axes = style.rows_of_criteria(order, removals, len(PANELS))
     for ax, (quantity, title) in zip(axes, PANELS.items()):
-        for row in table.to_dict("records"):
-            values = [row[f"{quantity}_{part}"] for part in ("mean", "low", "high")]
-            place = order.index(row["criterion"]), removals.index(row["removal"]), len(removals)
-            style.mark(ax, *place, values, row["criterion"])
+        style.marks(ax, table, order, removals, f"{quantity}_")
         ax.set_title(title, fontsize=style.SMALL)
         if quantity.startswith("largest_k"):
             style.integer_ticks(ax, 5)
             style.at_least(ax, 2)
         else:
             style.at_least(ax, 0.1)
-    style.legend_of_shapes(
-        figure,
-        removals,
+    title = (
         f"{style.heading(table, 'bar')}\n"
         "area: the curve’s mean height over K; largest K within one point: this and every smaller evaluated K keep\n"
-        "the unpruned network’s value within one percentage point; comparable only where the same K are evaluated",
+        "the unpruned network’s value within one percentage point; comparable only where the same K are evaluated"
     )
+    style.legend(figure, style.shapes(removals), title)
     return figure
