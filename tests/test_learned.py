@@ -10,9 +10,8 @@ from prunecurve.data.batches import Split
 from prunecurve.errors import StudyError
 from prunecurve.files import save_array, write_rows
 from prunecurve.statistics.histories import warning_about
-from prunecurve.training.learned import kept_epoch, least_score, shortfall
+from prunecurve.training.learned import Scores, kept_epoch, least_score, shortfall, validation_scores
 from prunecurve.model.network_file import prepare_torch
-from prunecurve.training.scores import Scores, validation_scores
 from prunecurve.training.training import Recipe, class_weights, train
 from test_training import ARCHITECTURE, CPU, RECIPE, bars
 

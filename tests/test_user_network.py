@@ -20,7 +20,7 @@ from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import load_model, load_network, prepare_torch, save_model
 from prunecurve.model.parameters import Recipe
 from prunecurve.model.code_and_weights import code_of_network, contents_of_weights
-from prunecurve.training.scores import validation_scores
+from prunecurve.training.learned import validation_scores
 from prunecurve.graph.tracing import traced_network
 from prunecurve.training.training import train
 from prunecurve.model.user_network import build, require_finite, require_logits
