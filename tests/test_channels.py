@@ -13,7 +13,7 @@ from prunecurve.graph.channels import Channels
 from prunecurve.graph.description import describe
 from prunecurve.graph.layer_table import layer_table
 from prunecurve.graph.layers import NotPrunable, PrunableLayer
-from prunecurve.graph.pruning import smaller
+from prunecurve.graph.pruning import pruned
 from prunecurve.graph.tracing import traced_network
 from torch import nn
 from torch.nn import functional
@@ -145,7 +145,7 @@ def assert_same_logits(model: nn.Module, labels: Channels, path: str, images: to
     removed = list(range(0, group.channels, 2))
     theirs = copy.deepcopy(model).requires_grad_()
     group_of(graph_of(theirs, images.shape[-1]), theirs.get_submodule(path), removed).prune()
-    ours = smaller(model, group, np.setdiff1d(np.arange(group.channels), removed))
+    ours = pruned(model, group, np.setdiff1d(np.arange(group.channels), removed))
     with torch.inference_mode():
         cut, expected, whole = ours(images), theirs(images), model(images)
     # The convolution behind may be computed in another order.
@@ -289,7 +289,7 @@ def test_without_channels_the_logits_are_those_with_zeros_where_they_are_read(bu
             masked.get_submodule(name).register_forward_pre_hook(zeros_at(np.isin(numbers, removed)))
         with torch.inference_mode():
             expected, whole = masked(images), model(images)
-            cut = smaller(model, group, np.setdiff1d(np.arange(group.channels), removed))(images)
+            cut = pruned(model, group, np.setdiff1d(np.arange(group.channels), removed))(images)
         assert torch.allclose(cut, expected, atol=1e-5) and not torch.allclose(whole, expected, atol=1e-3), path
 
 
@@ -608,7 +608,7 @@ def test_unusual_networks_are_no_error(name):
         model(images)
         maps = layer.maps(images)["pool"]
     assert torch.equal(maps.flatten(1), seen[0].flatten(1))
-    assert maps.shape[2:] == layer.map_shape or seen[0].ndim == 2
+    assert maps.shape[2:] == layer.points.map_shape or seen[0].ndim == 2
 
 
 def test_one_module_in_place_that_runs_twice():

@@ -312,7 +312,7 @@ def test_the_layers_and_backends_of_the_config_are_those_of_the_network():
 
 
 def test_points_are_those_of_the_network():
-    from prunecurve.graph.layers import POINTS
+    from prunecurve.graph.points import POINTS
 
     assert ALL_KEYS["ranking.measure_at"]["enum"] == list(POINTS)
 

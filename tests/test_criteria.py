@@ -18,7 +18,7 @@ from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.files import load_array, read_columns, read_order, read_rows
 from prunecurve.naming import criterion_of, orders
 from prunecurve.graph.description import describe
-from prunecurve.graph.layers import POINTS
+from prunecurve.graph.points import POINTS
 from prunecurve.model.conv_net import Architecture
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import load_network, save_model

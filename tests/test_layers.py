@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
 from prunecurve.sweep.activation_functions import ACTIVATIONS
-from prunecurve.graph.description import counted, describe
+from prunecurve.graph.description import describe, network_size
 from prunecurve.graph.layer_file import load_layer, save_layer
 from prunecurve.files import load_array
-from prunecurve.graph.layers import POINTS, PrunableLayer
+from prunecurve.graph.layers import PrunableLayer
+from prunecurve.graph.points import POINTS
 from prunecurve.ranking import criteria
 from prunecurve.activations.collection import collect
 from prunecurve.ranking.numpy_losses import Losses
@@ -238,11 +239,11 @@ def test_the_maps_are_those_that_the_readers_get(case):
     with torch.inference_mode():
         maps, measured = layer.maps(inputs()), layer.measure(inputs())
     seen, _ = passing(model, layer, inputs())
-    assert torch.equal(measured.given, torch.cat([value.flatten(1) for value in seen], 1))
+    assert torch.equal(measured.read, torch.cat([value.flatten(1) for value in seen], 1))
     assert all(torch.equal(measured.maps[point], maps[point]) for point in POINTS)
-    if layer.rest.readings[0].given in layer.chain:
-        assert torch.equal(maps["pool"], layer.as_maps(seen[0], layer.rest.readings[0].given))
-    assert maps["pool"].shape == (6, layer.channels, *layer.map_shape)
+    if layer.downstream.readings[0].value in layer.points.chain:
+        assert torch.equal(maps["pool"], layer.points.as_maps(seen[0], layer.downstream.readings[0].value))
+    assert maps["pool"].shape == (6, layer.channels, *layer.points.map_shape)
     assert list(maps) == list(POINTS) and all(each.ndim == 4 for each in maps.values())
 
 
@@ -270,10 +271,10 @@ def masked(model, layer, removed, replacement, x):
     """Return the logits of the network itself, with the replacement of removed channels where they are read."""
 
     def change(call, value):
-        reading = layer.rest.readings[call]
+        reading = layer.downstream.readings[call]
         constant = torch.as_tensor(replacement).flatten()[reading.place].reshape(1, *reading.shape).expand(value.shape)
-        entries = torch.from_numpy(reading.carried.entries(removed))
-        return value.index_copy(reading.carried.dim, entries, constant.index_select(reading.carried.dim, entries))
+        entries = torch.from_numpy(reading.axis.entries(removed))
+        return value.index_copy(reading.axis.dim, entries, constant.index_select(reading.axis.dim, entries))
 
     return passing(model, layer, x, change)[1]
 
@@ -335,7 +336,7 @@ def test_every_k_equals_masks_and_torch_pruning(case, removal, tmp_path):
         assert found[k] == pytest.approx(masked(model, layer, removed, replacement, x), abs=2e-5), k
         cut = operated(model, layer.path, removed, removal, x[:2], means)(x).detach().numpy()
         assert found[k] == pytest.approx(cut, abs=2e-5), k
-        gone = k if REMOVALS[removal].smaller else 0
+        gone = k if REMOVALS[removal].shrinks else 0
         sizes = {"params": description.params[gone], "macs": description.macs[gone]}
         assert size_of(model, layer.path, removed, removal, x[:1]) == sizes
     assert np.abs(found[-1] - found[0]).max() > 1e-3
@@ -355,7 +356,7 @@ def test_the_smaller_copy_has_the_shapes_of_torch_pruning(case):
     kept = list(range(0, layer.channels, 2))
     removed = np.setdiff1d(np.arange(layer.channels), kept)
     cut = operated(model, layer.path, removed, "structural", inputs(2), None)
-    small = layer.smaller(kept)
+    small = layer.pruned(kept)
     shapes = [{name: tensor.shape for name, tensor in each.state_dict().items()} for each in (small, cut)]
     assert shapes[0] == shapes[1]
     with torch.inference_mode():
@@ -371,7 +372,7 @@ def test_the_file_holds_what_the_network_holds(case, tmp_path):
     assert stored.filters.shape == (*module.weight.shape, 1, 1)[:4] if module.weight.ndim == 2 else stored.weight.shape
     assert stored.params[0] == sum(parameter.numel() for parameter in model.parameters())
     assert (np.diff(stored.params) < 0).all() and (np.diff(stored.macs) < 0).all()
-    assert stored.macs[0] == counted(model, inputs(1))[1]
+    assert stored.macs[0] == network_size(model, inputs(1))[1]
 
 
 def test_a_scale_is_that_of_the_channels():
@@ -409,14 +410,14 @@ def test_effects_in_torch_are_autograds_on_gates(name, path):
     layer = PrunableLayer(model, path, SHAPE)
     gates = torch.ones(9, layer.channels, requires_grad=True)
     labels = torch.arange(9) % layer.classes
-    calls = iter(layer.rest.readings)
+    calls = iter(layer.downstream.readings)
 
     def hook(module, given):
         reading = next(calls)
-        numbers = torch.from_numpy(reading.carried.numbers)
+        numbers = torch.from_numpy(reading.axis.numbers)
         own = torch.where(numbers[None] < 0, torch.ones(()), gates[:, numbers.clamp(min=0)])
         shape = [9, *[1] * (given[0].ndim - 1)]
-        shape[reading.carried.dim] = len(numbers)
+        shape[reading.axis.dim] = len(numbers)
         return (given[0] * own.reshape(shape),)
 
     for reader in layer.readers:
@@ -425,7 +426,7 @@ def test_effects_in_torch_are_autograds_on_gates(name, path):
     with torch.no_grad():
         values = layer.crossing(x)
     layer.traced.requires_grad_(False)
-    assert layer.rest.effects(values, labels) == pytest.approx(gates.grad.numpy(), abs=1e-5)
+    assert layer.downstream.effects(values, labels) == pytest.approx(gates.grad.numpy(), abs=1e-5)
 
 
 class Sum(nn.Module):
@@ -477,7 +478,7 @@ def test_effects_are_autograds_for_any_classes_and_activations(name, path):
     gates = torch.ones(40, layer.channels, 1, 1, requires_grad=True)
     with torch.no_grad():
         maps = layer.maps(x)["pool"]
-    output = layer.rest.logits([(maps * gates).flatten(1)], [])
+    output = layer.downstream.logits([(maps * gates).flatten(1)], [])
     functional.cross_entropy(output, labels, reduction="sum").backward()
     with Losses(ValidationSet(maps.numpy(), labels.numpy(), describe(layer))) as losses:
         assert losses.effects() == pytest.approx(gates.grad[:, :, 0, 0].numpy(), abs=1e-5)

@@ -143,7 +143,7 @@ def test_the_cost_is_that_of_a_hook_on_every_layer(case):
 @given(cases, st.sampled_from(sorted(REMOVALS)))
 def test_the_size_that_torch_counts_is_that_of_the_row(case, removal):
     c = Case(case)
-    gone = c.k if REMOVALS[removal].smaller else 0
+    gone = c.k if REMOVALS[removal].shrinks else 0
     size = {"params": c.layer.params[gone], "macs": c.layer.macs[gone]}
     assert size_of(c.model, c.path, c.removed, removal, c.example) == size
 

@@ -709,7 +709,7 @@ def test_a_class_of_the_user_is_a_layer(layer):
     images = torch.rand(3, *SHAPE)
     with torch.inference_mode():
         expected = model[4](model[3](model[2](model[1](model[0](images))))[:, [1, 3]] @ SPREAD)
-        assert torch.allclose(PrunableLayer(model, "0", SHAPE).smaller([1, 3])(images), expected, atol=1e-6)
+        assert torch.allclose(PrunableLayer(model, "0", SHAPE).pruned([1, 3])(images), expected, atol=1e-6)
 
 
 # Two channels of four, in their places.

@@ -34,7 +34,7 @@ class Plan:
     """Why this removal is not possible at some of the layers."""
 
     verified_by: Mapping[str, str]
-    """How removals from each layer are verified, see verification/confirmed.py; by surgery if a layer is missing."""
+    """How removals from each layer are verified, see verification/confirmation.py; by surgery if a layer is missing."""
 
     absent: str
     """The words for a name that is neither in `channels` nor in `refused`."""

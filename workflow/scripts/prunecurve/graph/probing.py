@@ -19,15 +19,15 @@ class Mixed(Exception):
 class Probe:
     """An operation of a network, run on random values in place of those that depend on the network's input.
 
-    given: the operands that have labels. channels: those that are no parameters. followed: labels (C,) of the module's
-    own channels, if it has parameters for each of them.
+    operands: those that have labels. channels: those of them that are no parameters. followed: labels (C,) of the
+    module's own channels, if it has parameters for each of them.
     """
 
     def __init__(
         self,
         node: fx.Node,
         what: str,
-        given: Sequence[fx.Node],
+        operands: Sequence[fx.Node],
         interpreter: fx.Interpreter,
         labels: Mapping[fx.Node, object],
         root: Callable[[int], int],
@@ -39,15 +39,15 @@ class Probe:
         root: a function that returns the same number for labels that are united. dependent: the nodes that depend on
         the network's input.
         """
-        self.node, self.what, self.given = node, what, given
-        self.channels = [each for each in given if each in dependent] or given
+        self.node, self.what, self.operands = node, what, operands
+        self.channels = [each for each in operands if each in dependent] or operands
         self.followed: Tensor | None = None
         self._interpreter, self._labels, self._root = interpreter, labels, root
         if node.op == "call_module":
             self._module = with_random_constants(interpreter.module.get_submodule(node.target))
         # Operands of which only the size counts.
         self._sizes_of: list[fx.Node] = []
-        self._drawn = {each: self._random(each, seed) for seed, each in enumerate(given)}
+        self._drawn = {each: self._random(each, seed) for seed, each in enumerate(operands)}
         self.result = self._run(self._drawn)
 
     def _random(self, node: fx.Node, seed: int) -> object:
@@ -92,7 +92,7 @@ class Probe:
         gone: frozenset[int],
         sizes: Mapping[int, int] = MappingProxyType({}),
     ) -> object:
-        def given(each: fx.Node) -> object:
+        def value_of(each: fx.Node) -> object:
             value = values[each] if each in values else self._interpreter.env[each]
             if each in self._sizes_of:
                 return fx.node.map_aggregate(value, lambda one: _resized(one, sizes))
@@ -103,7 +103,7 @@ class Probe:
                 value = self._call(each, values, gone)
             return fx.node.map_aggregate(value, lambda one: sizes.get(one, one) if isinstance(one, int) else one)
 
-        args, kwargs = fx.node.map_arg(node.args, given), fx.node.map_arg(node.kwargs, given)
+        args, kwargs = fx.node.map_arg(node.args, value_of), fx.node.map_arg(node.kwargs, value_of)
         if node.op == "call_function":
             return node.target(*args, **kwargs)
         if node.op == "call_method":
@@ -137,7 +137,7 @@ class Probe:
     def moved(self) -> object:
         """Return the labels of the result if the operation moves elements and computes nothing; None otherwise."""
         numbers, labels, count = {}, [], 0
-        for each in self.given:
+        for each in self.operands:
             size = sum(value.numel() for value in tensors(self._drawn[each]))
             numbers[each] = _numbered(self._drawn[each], count)
             labels += [own.flatten() for own in tensors(self._labels[each])]
@@ -149,7 +149,7 @@ class Probe:
             results = [(self._drawn, self.result), (other, self._run(other))]
         except Mixed:
             return None
-        if not all(_moves(places, [values[each] for each in self.given], result) for values, result in results):
+        if not all(_moves(places, [values[each] for each in self.operands], result) for values, result in results):
             return None
         label = torch.cat(labels)
         result = fx.node.map_aggregate(
@@ -158,7 +158,7 @@ class Probe:
         left = {each for one in tensors(result) for each in distinct(one)}
         self._sizes_of = [
             each
-            for each in self.given
+            for each in self.operands
             if left.isdisjoint(number for one in tensors(self._labels[each]) for number in distinct(one))
         ]
         return result
@@ -242,8 +242,8 @@ class Probe:
 
         labels: of the result. problem: what is wrong otherwise, in words behind the operation.
         """
-        given = [one for each in self.channels for one in tensors(self._labels[each])]
-        roots = [sorted({self._root(label) for label in distinct(one)}) for one in (*given, *tensors(labels))]
+        read = [one for each in self.channels for one in tensors(self._labels[each])]
+        roots = [sorted({self._root(label) for label in distinct(one)}) for one in (*read, *tensors(labels))]
         # At least one channel stays in each value.
         some = sorted({own[0] for own in roots if len(own) > 1} - {own[0] for own in roots if len(own) == 1})
         kept = {own[-1] for own in roots}
@@ -267,7 +267,7 @@ class Probe:
     def _new_sizes(self, gone: frozenset[int]) -> dict[int, int]:
         """Return what the sizes of the operands become."""
         sizes = {}
-        for labels in (one for each in self.given for one in tensors(self._labels[each])):
+        for labels in (one for each in self.operands for one in tensors(self._labels[each])):
             try:
                 small = self._without(labels, labels, gone)
             except Mixed:
@@ -296,9 +296,9 @@ def _negated(value: object) -> object:
     )
 
 
-def _moves(places: object, given: Sequence[object], result: object) -> bool:
+def _moves(places: object, operands: Sequence[object], result: object) -> bool:
     """Return whether a result has the elements of the operands, one after the other, that lie at these places."""
-    value = torch.cat([one.flatten() for one in tensors(list(given))])
+    value = torch.cat([one.flatten() for one in tensors(list(operands))])
     pairs = list(zip(tensors(places), tensors(result)))
     return len(list(tensors(places))) == len(list(tensors(result))) and all(
         place.shape == one.shape
@@ -351,8 +351,8 @@ def paired(value: object, labels: object, function: Callable[[Tensor, Tensor], T
     if isinstance(value, Tensor):
         return function(value, labels)
     if isinstance(value, list | tuple):
-        made = [paired(one, own, function) for one, own in zip(value, labels)]
-        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
+        values = [paired(one, own, function) for one, own in zip(value, labels)]
+        return type(value)(*values) if hasattr(value, "_fields") else type(value)(values)
     return value
 
 

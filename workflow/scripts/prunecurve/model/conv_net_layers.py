@@ -1,6 +1,6 @@
-"""The layers of the built-in network as its config section describes them. Jobs are planned before there is a network.
+"""The layers of the built-in network as its config section describes them, for the start, when there is no network.
 
-It imports no torch, because Snakemake reads it at every start. In all functions, `network` is the config section.
+Snakemake reads this module at every start; it imports no torch. In all functions, `network` is the config section.
 """
 
 from collections.abc import Mapping
