@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import torch_pruning
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
@@ -351,18 +350,6 @@ def test_surgery_leaves_the_network_as_it_is(case):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_the_smaller_copy_has_the_shapes_of_torch_pruning(case):
-    model, layer, _ = case
-    kept = list(range(0, layer.channels, 2))
-    removed = np.setdiff1d(np.arange(layer.channels), kept)
-    cut = operated(model, layer.path, removed, "structural", inputs(2), None)
-    small = layer.pruned(kept)
-    shapes = [{name: tensor.shape for name, tensor in each.state_dict().items()} for each in (small, cut)]
-    assert shapes[0] == shapes[1]
-    with torch.inference_mode():
-        assert small(inputs()).numpy() == pytest.approx(cut(inputs()).numpy(), abs=2e-5)
-
-
 def test_the_file_holds_what_the_network_holds(case, tmp_path):
     model, layer, _ = case
     save_layer(tmp_path / "layer.npy", describe(layer))
@@ -530,13 +517,6 @@ class Sized(Shared):
         return self.head(self.conv(x).mean((2, 3))).reshape(double, 1).reshape(double // 2, 2)
 
 
-class Untraceable(nn.Module):
-    """A network whose code depends on the values."""
-
-    def forward(self, x):
-        return x if x.sum() > 0 else -x
-
-
 def sequence(*layers):
     return nn.Sequential(nn.Conv2d(3, 4, 3), *layers, nn.Flatten(), nn.LazyLinear(2)).eval()
 
@@ -554,31 +534,16 @@ def built(model):
         (Branches, "thrid", r"layer: thrid is not in the network; nearest: third"),
         (Branches, "zz", r"layer: zz is not in the network; nearest: first, second, third, left, right, head"),
         (plain, "9", r"layer: 9 can't be pruned: its channels reach the output of the network"),
-        (lambda: sequence(nn.GroupNorm(2, 4)), "0", r"layer: 0 can't be pruned: 1 \(GroupNorm\) mixes channels"),
         (lambda: sequence(nn.Softmax(1)), "0", r"layer: 0 can't be pruned: 1 \(Softmax\) mixes channels"),
-        (
-            lambda: sequence(nn.Conv2d(4, 4, 1, groups=2)),
-            "0",
-            r"0 can't be pruned: 1 \(Conv2d\): it is a grouped",
-        ),
         (
             lambda: sequence(nn.Conv2d(4, 4, 1, groups=4)),
             "1",
             r"layer: 1 can't be pruned: it is depthwise; its channels are those of 0 and",
         ),
-        (lambda: sequence(nn.Linear(10, 3)), "0", r"1 \(Linear\) works on positions of the maps and not on channels"),
         (lambda: sequence(nn.Flatten(0, 1), nn.Unflatten(0, (-1, 4))), "0", r"1 \(Flatten\)"),
         (Shared, "conv", r"its channels can only be removed together with those of the network's input"),
         (Sized, "conv", r"layer: conv can't be pruned: the network computes with the number of inputs"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(432, 2)), "last", r"layer: last, but the network has no Conv2d"),
-        (lambda: nn.Conv2d(3, 4, 3), "", r"network: its output is a tensor \(n, 4 × 10 × 10\); it must be one tensor"),
-        (lambda: nn.Conv2d(1, 4, 3), "", r"network: it can't read inputs of the shape 3 × 12 × 12 \(.*channels"),
-        (
-            lambda: nn.Sequential(nn.Flatten(), nn.Linear(99, 2)),
-            "1",
-            r"network: it can't read inputs of the shape 3 × 12",
-        ),
-        (Untraceable, "x", r"network: torch.fx can't trace it \(symbolically traced variables cannot be used"),
     ],
 )
 def test_what_cant_be_pruned_is_told_in_one_line(model, path, message):
@@ -588,24 +553,3 @@ def test_what_cant_be_pruned_is_told_in_one_line(model, path, message):
     with pytest.raises(StudyError, match=message) as error:
         PrunableLayer(model, path, SHAPE)
     assert "\n" not in str(error.value)
-
-
-def test_torch_pruning_agrees_about_the_readers(case):
-    """The modules whose inputs Torch-Pruning removes are the readers."""
-    model, layer, _ = case
-    module = model.get_submodule(layer.path)
-    graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=inputs(2))
-    prune = torch_pruning.prune_conv_out_channels
-    if isinstance(module, nn.Linear):
-        prune = torch_pruning.prune_linear_out_channels
-    names = {module: name for name, module in model.named_modules()}
-    group = graph.get_pruning_group(module, prune, idxs=[0])
-    found = {
-        names[item.dep.target.module]
-        for item in group
-        if isinstance(item.dep.target.module, nn.Conv2d | nn.Linear)
-        # It is not a layer that mixes channels.
-        and names[item.dep.target.module] != "depth"
-        and graph.is_in_channel_pruning_fn(item.dep.handler)
-    }
-    assert found == set(layer.readers)

@@ -56,15 +56,6 @@ def test_networks_trained_on_noise_do_not_pass():
     assert passed <= 1
 
 
-def test_balanced_gives_both_classes_the_same_weight():
-    split = bars(0)
-    same = int(split.labels.sum())
-    expected = Recipe(**(vars(RECIPE) | {"epochs": 1, "same_weight": (len(split) - same) / same}))
-    balanced = Recipe(**(vars(RECIPE) | {"epochs": 1, "same_weight": "balanced"}))
-    weights = [train(ARCHITECTURE, r, split, bars(1), seed=0, device=CPU)[0].state_dict() for r in (expected, balanced)]
-    assert all(torch.equal(*tensors) for tensors in zip(*(w.values() for w in weights)))
-
-
 @pytest.mark.parametrize(
     ("row", "require", "expected"),
     [

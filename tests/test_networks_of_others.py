@@ -362,11 +362,6 @@ def test_leaf_modules_by_path_pattern_and_class(names):
     assert found["blocks.0.attn.mix"] == "it lies inside blocks.0.attn, which torch.fx does not look into"
 
 
-def test_a_name_of_no_module_is_refused_with_the_nearest():
-    with pytest.raises(StudyError, match=r"network.leaf_modules: grwo is no path, .*; nearest: grow"):
-        traced_network(dense(), SHAPE, ["grwo"])
-
-
 def test_each_layer_has_a_row():
     """Also those that do not run."""
     model = Network(

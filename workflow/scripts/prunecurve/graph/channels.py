@@ -18,8 +18,9 @@ from torch.nn.utils import parametrize
 
 from prunecurve.graph.cutting import cuttable, per_channel
 from prunecurve.graph.groups import ChannelAxis, Group
+from prunecurve.graph.label_tensors import distinct, tensors, varies, varying_dims
 from prunecurve.graph.operations import ELEMENTWISE, ELEMENTWISE_MODULES, calls, in_words, runs_as
-from prunecurve.graph.probing import Mixed, Probe, distinct, tensors, varies, varying_dims
+from prunecurve.graph.probing import Mixed, Probe
 
 INPUT = "its channels can only be removed together with those of the network's input"
 OUTPUT = "its channels reach the output of the network"

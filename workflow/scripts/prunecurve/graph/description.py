@@ -1,8 +1,6 @@
 """Describe a layer for the jobs without torch: its weights, its size without channels, and what follows it."""
 
-import functools
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -10,7 +8,6 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunecurve.errors import StudyError
 from prunecurve.graph.checks import require_exact_pruning
 from prunecurve.graph.layer_file import LayerFile, Linear
 from prunecurve.graph.layers import PrunableLayer
@@ -151,32 +148,16 @@ def _activation(traced: fx.GraphModule, node: fx.Node) -> tuple[str, float]:
 def sizes(layer: PrunableLayer) -> tuple[np.ndarray, np.ndarray]:
     """Return the parameters and the MACs (for one input), both int64 (P,), of the network without K channels.
 
-    The networks of a few K are built, and PyTorch counts both. Both numbers are polynomials in K of degree 2 at most:
-    each parameter and each product belongs to no channel, to one (linear in K), or to two channels of the layer.
+    PyTorch counts both for K = 0, 1 and 2. They are polynomials in K of degree 2 at most, because each parameter and
+    each product belongs to no channel, to one (linear in K), or to two channels of the layer. So Newton's differences
+    give all others.
     """
-
-    @functools.cache
-    def size_without(k: int) -> tuple[int, int]:
-        return network_size(layer.pruned(range(k, layer.channels)), layer.example())
-
-    counts = [_quadratic(lambda k, i=i: size_without(k)[i], layer.channels) for i in (0, 1)]
-    return counts[0], counts[1]
-
-
-def _quadratic(value: Callable[[int], int], count: int) -> np.ndarray:
-    """Return a polynomial of degree 2 at 0 … count − 1, int64, from its values at 0, 1 and 2, by Newton's differences.
-
-    Raises StudyError if it is not such a polynomial, as its value at count − 1 shows.
-    """
-    first = [value(k) for k in range(min(count, 3))]
-    if count <= 3:
-        return np.array(first, np.int64)
-    k = np.arange(count, dtype=np.int64)
-    slope = first[1] - first[0]
-    values = first[0] + k * slope + k * (k - 1) // 2 * (first[2] - first[1] - slope)
-    if values[-1] != value(count - 1):
-        raise StudyError("layer: the size of the network is not a polynomial of degree 2 in its number of channels")
-    return values
+    kept = [range(k, layer.channels) for k in range(min(layer.channels, 3))]
+    counts = np.array([network_size(layer.pruned(channels), layer.example()) for channels in kept], np.int64)
+    k = np.arange(layer.channels)
+    binomials = (np.ones_like(k), k, k * (k - 1) // 2)
+    params, macs = sum(np.outer(np.diff(counts, each, 0)[0], binomials[each]) for each in range(len(counts)))
+    return params, macs
 
 
 @torch.no_grad()

@@ -1,11 +1,9 @@
 """The graph of a network, traced with torch.fx, in which no operation overwrites a value."""
 
-import contextlib
 import copy
 import difflib
 import fnmatch
 import inspect
-import io
 import keyword
 import math
 import sys
@@ -21,7 +19,7 @@ from prunecurve.graph.in_place import without_overwriting
 from prunecurve.graph.nodes import example_of, output_of, shape_of
 from prunecurve.graph.operations import ACTIVATION_MODULES, NORMS, UNCHANGED_MODULES, WRITTEN, runs_as
 from prunecurve.graph.same_results import require_same_results
-from prunecurve.model.messages import one_line, place_of, times
+from prunecurve.model.messages import one_line, place_of
 
 # The key of a graph's `meta` for the class of each module of the network, by path.
 CLASSES = "classes"
@@ -47,8 +45,11 @@ class _Tracer(fx.Tracer):
     """Traces a network without looking into some of its modules, and knows the module in which it failed."""
 
     def __init__(self, leaf_modules: Sequence[str], *, buffers: bool) -> None:
-        """buffers: whether they are values in the graph, of which the network can call methods with sizes, but which
-        can't decide what it runs."""
+        """Prepare to trace a network without looking into these modules.
+
+        buffers: whether they are values in the graph, of which the network can call methods with sizes, but which can't
+        decide what it runs.
+        """
         # The functions of einops reshape values in a way that can't be traced; each is one operation.
         super().__init__(autowrap_modules=(math, *filter(None, [sys.modules.get("einops")])))
         self.leaf_modules, self.proxy_buffer_attributes, self.failed_in = leaf_modules, buffers, ""
@@ -58,13 +59,10 @@ class _Tracer(fx.Tracer):
         return root_fn, [self.root, self.create_proxy("placeholder", "images", (), {})]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        named = any(is_named(m, module_qualified_name, name) for name in self.leaf_modules)
-        layer = isinstance(m, nn.Conv2d | nn.Linear) and not _layers_in(m)
-        from_einops = type(m).__module__.startswith("einops.")
         return (
-            named
-            or layer
-            or from_einops
+            any(is_named(m, module_qualified_name, name) for name in self.leaf_modules)
+            or (isinstance(m, nn.Conv2d | nn.Linear) and not _layers_in(m))
+            or type(m).__module__.startswith("einops.")
             or runs_as(m, TORCH_MODULES)
             or super().is_leaf_module(m, module_qualified_name)
         )
@@ -99,35 +97,23 @@ def traced_network(
 
     The graph has the shape of every value for two inputs.
 
-    input_shape: (C, S, S) of one input. leaf_modules: paths of modules that torch.fx does not look into. Raises
-    StudyError if torch.fx can't trace the network, if it can't read inputs of this shape, or unless its output is one
-    tensor of logits (n, classes).
+    model: a network that reads inputs (C, S, S) of this shape and gives logits (n, classes), as `user_network` checks.
+    leaf_modules: paths of modules that torch.fx does not look into. Raises StudyError if torch.fx can't trace the
+    network, or if the graph gives other results.
     """
-    try:
-        copied = copy.deepcopy(model).eval()
-    except Exception as error:
-        raise StudyError(f"network: it can't be copied ({one_line(error)})") from error
+    copied = copy.deepcopy(model).eval()
     _require_modules(copied, leaf_modules)
     traced = _graph_of(copied, leaf_modules)
     _with_norms(traced, copied)
     # The graph has a bare module in place of one that was looked into.
     traced.meta[CLASSES] = {path: type(module) for path, module in copied.named_modules()}
     _without_views(traced)
-    try:
-        # ShapeProp prints the traceback of an error, which is the user's.
-        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
-            # Two inputs: an operation on the first dimension is then not one on each channel.
-            ShapeProp(traced).propagate(example_of(traced, input_shape).repeat(2, 1, 1, 1))
-    except Exception as error:
-        cause = error.__cause__ or error
-        raise StudyError(
-            f"network: it can't read inputs of the shape {times(input_shape)} ({one_line(cause)}); the number of "
-            "channels and image_size must be those that it was built for"
-        ) from error
-    classes = _classes(traced)
+    with torch.no_grad():
+        # Two inputs: an operation on the first dimension is then not one on each channel.
+        ShapeProp(traced).propagate(example_of(traced, input_shape).repeat(2, 1, 1, 1))
     without_overwriting(traced)
     require_same_results(copy.deepcopy(model).eval(), traced, input_shape)
-    return traced, classes
+    return traced, shape_of(output_of(traced.graph).args[0])[1]
 
 
 def _graph_of(model: nn.Module, leaf_modules: Sequence[str]) -> fx.GraphModule:
@@ -195,13 +181,3 @@ def _without_views(traced: fx.GraphModule) -> None:
             node.meta[WRITTEN] = node.target
             node.target = node.target.replace("view", "reshape")
     traced.recompile()
-
-
-def _classes(traced: fx.GraphModule) -> int:
-    """Return the number of logits. Raises StudyError unless the output is one tensor (n, classes)."""
-    output = output_of(traced.graph).args[0]
-    shape = shape_of(output) if isinstance(output, fx.Node) else ()
-    if len(shape) != 2 or shape[0] != 2:
-        is_ = f"a tensor (n, {times(shape[1:])})" if len(shape) > 1 else f"a {type(output).__name__}"
-        raise StudyError(f"network: its output is {is_}; it must be one tensor of logits (n, classes)")
-    return shape[1]

@@ -39,7 +39,7 @@ def load_weights(module: nn.Module, path: str) -> None:
     network.weights and says which keys are missing, unexpected or of another shape, or that the file was replaced.
     """
     content = _loaded(path)
-    _require_as_planned(path)
+    _require_unchanged(path)
     own = module.state_dict()
     state = _with_names_of(own, _without_prefixes(_state_in(content, path), own))
     shapes = [
@@ -61,8 +61,8 @@ def load_weights(module: nn.Module, path: str) -> None:
         module.load_state_dict(state, strict=False)
 
 
-def _require_as_planned(path: str) -> None:
-    """Raise StudyError if the content of the file is not the one that the job was planned with."""
+def _require_unchanged(path: str) -> None:
+    """Raise StudyError if the content of the file is not the one that the run started with."""
     if provenance.differs(f"{CONTENT_OF_WEIGHTS}{provenance.SEPARATOR}{content_digest(path)[:DIGITS_OF_WEIGHTS]}"):
         raise StudyError(f"network.weights: {path} was replaced after this run had started; run the same command again")
 
