@@ -28,7 +28,7 @@ class Plan:
     """Why other layers can't be pruned: the words that follow the layer's name in a message."""
 
     signed: Mapping[str, str]
-    """Why nothing can be measured behind an activation at some of the layers, see `PrunableLayer.signed`."""
+    """Why nothing can be measured behind an activation at some of the layers, see `Points.signed`."""
 
     zero_weights: Mapping[str, str]
     """Why this removal is not possible at some of the layers."""
