@@ -119,23 +119,15 @@ def test_the_same_weights_as_torch_pruning_in_every_layer(name):
         assert our_entries(labels, path, [0, 2]) == entries(graph, group, names), path
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Without --every-layer, compare the logits of a few networks."""
-    if "compared" in metafunc.fixturenames:
-        every = metafunc.config.getoption("every_layer")
-        some = ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "efficientnet_b0"]
-        metafunc.parametrize("compared", list(TORCHVISION) if every else some)
-
-
-def test_the_logits_without_channels_are_those_of_torch_pruning(compared, request):
-    """Of the first, a middle and the last layer, or of all layers with --every-layer."""
-    every, name = request.config.getoption("every_layer"), compared
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "efficientnet_b0"])
+def test_the_logits_without_channels_are_those_of_torch_pruning(name):
+    """Of the first, a middle and the last layer. Of all layers, benchmarks/coverage.py compares them."""
     size, _ = TORCHVISION[name]
     model = from_torchvision(name)
     labels = labels_of(model, size)
     prunable = prunable_layers(model, labels)
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2))
-    for path in prunable if every else (prunable[0], prunable[len(prunable) // 2], prunable[-1]):
+    for path in (prunable[0], prunable[len(prunable) // 2], prunable[-1]):
         assert_same_logits(model, labels, path, images)
 
 

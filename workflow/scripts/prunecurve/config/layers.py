@@ -28,13 +28,13 @@ class Plan:
     """Why other layers can't be pruned: the words that follow the layer's name in a message."""
 
     signed: Mapping[str, str]
-    """Why nothing can be measured behind an activation at some of the layers, see `Points.signed`."""
+    """Why nothing can be measured behind an activation at some of the layers, see `PrunableLayer.signed`."""
 
     zero_weights: Mapping[str, str]
     """Why this removal is not possible at some of the layers."""
 
     verified_by: Mapping[str, str]
-    """How removals from each layer are verified, see verification/confirmation.py; by surgery if a layer is missing."""
+    """How removals from each layer are verified, see verification/confirmed.py; by surgery if a layer is missing."""
 
     absent: str
     """The words for a name that is neither in `channels` nor in `refused`."""
