@@ -16,7 +16,7 @@ from prunecurve.data.torchvision_operators import with_torchvision
 from prunecurve.graph.cutting import with_random_constants
 from prunecurve.graph.layer_table import layer_table
 from prunecurve.verification import PERTURBATION
-from prunecurve.verification.confirmed import Confirmation
+from prunecurve.verification.confirmation import Confirmation
 
 TORCHVISION = (
     *("resnet18", "vgg11_bn", "mobilenet_v2", "mobilenet_v3_small", "squeezenet1_1", "densenet121", "resnext50_32x4d"),

@@ -58,7 +58,6 @@ threads: 2
 def pytest_addoption(parser: pytest.Parser) -> None:
     faults = parser.getgroup("faults", "tests/test_faults.py")
     faults.addoption("--repeat-faults", type=int, default=1, metavar="N", help="kill N times in each stage")
-    parser.addoption("--every-layer", action="store_true", help="test_channels.py: the logits of every layer")
     faults.addoption("--fault-seed", type=int, metavar="S", help="seed printed by a failed test, to repeat its kills")
 
 

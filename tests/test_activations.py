@@ -6,7 +6,7 @@ import torch
 from conftest import after_block, block_maps, layer_of, random_network, random_split
 from prunecurve.activations.collection import collect
 from prunecurve.files import load_array, read_columns
-from prunecurve.graph.layers import POINTS
+from prunecurve.graph.points import POINTS
 from prunecurve.model.conv_net import Architecture
 
 ARCHITECTURE = Architecture(in_channels=2, image_size=15, channels=[3, 5], kernel_size=3, hidden=[6], dropout=0.5)

@@ -13,7 +13,7 @@ from prunecurve.graph.channels import Channels
 from prunecurve.graph.description import describe
 from prunecurve.graph.layer_table import layer_table
 from prunecurve.graph.layers import NotPrunable, PrunableLayer
-from prunecurve.graph.pruning import smaller
+from prunecurve.graph.pruning import pruned
 from prunecurve.graph.tracing import traced_network
 from torch import nn
 from torch.nn import functional
@@ -119,23 +119,15 @@ def test_the_same_weights_as_torch_pruning_in_every_layer(name):
         assert our_entries(labels, path, [0, 2]) == entries(graph, group, names), path
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Without --every-layer, compare the logits of a few networks."""
-    if "compared" in metafunc.fixturenames:
-        every = metafunc.config.getoption("every_layer")
-        some = ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "efficientnet_b0"]
-        metafunc.parametrize("compared", list(TORCHVISION) if every else some)
-
-
-def test_the_logits_without_channels_are_those_of_torch_pruning(compared, request):
-    """Of the first, a middle and the last layer, or of all layers with --every-layer."""
-    every, name = request.config.getoption("every_layer"), compared
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "efficientnet_b0"])
+def test_the_logits_without_channels_are_those_of_torch_pruning(name):
+    """Of the first, a middle and the last layer. Of all layers, benchmarks/coverage.py compares them."""
     size, _ = TORCHVISION[name]
     model = from_torchvision(name)
     labels = labels_of(model, size)
     prunable = prunable_layers(model, labels)
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2))
-    for path in prunable if every else (prunable[0], prunable[len(prunable) // 2], prunable[-1]):
+    for path in (prunable[0], prunable[len(prunable) // 2], prunable[-1]):
         assert_same_logits(model, labels, path, images)
 
 
@@ -145,7 +137,7 @@ def assert_same_logits(model: nn.Module, labels: Channels, path: str, images: to
     removed = list(range(0, group.channels, 2))
     theirs = copy.deepcopy(model).requires_grad_()
     group_of(graph_of(theirs, images.shape[-1]), theirs.get_submodule(path), removed).prune()
-    ours = smaller(model, group, np.setdiff1d(np.arange(group.channels), removed))
+    ours = pruned(model, group, np.setdiff1d(np.arange(group.channels), removed))
     with torch.inference_mode():
         cut, expected, whole = ours(images), theirs(images), model(images)
     # The convolution behind may be computed in another order.
@@ -274,34 +266,6 @@ def test_the_features_of_a_flattened_channel_belong_to_it():
     assert labels.group("right").readers["last"].tolist() == [-1] * 4 + list(range(5))
 
 
-@pytest.mark.parametrize("build", GROUPS, ids=lambda build: build.__name__)
-def test_without_channels_the_logits_are_those_with_zeros_where_they_are_read(build):
-    """The zeros are set by hooks on the network itself, in what each layer that reads the channels is given."""
-    torch.manual_seed(0)
-    model = randomised(build())
-    labels = labels_of(model, 8)
-    images = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(2))
-    for path in prunable_layers(model, labels):
-        group = labels.group(path)
-        removed = np.arange(1, group.channels, 2)
-        masked = copy.deepcopy(model)
-        for name, numbers in group.readers.items():
-            masked.get_submodule(name).register_forward_pre_hook(zeros_at(np.isin(numbers, removed)))
-        with torch.inference_mode():
-            expected, whole = masked(images), model(images)
-            cut = smaller(model, group, np.setdiff1d(np.arange(group.channels), removed))(images)
-        assert torch.allclose(cut, expected, atol=1e-5) and not torch.allclose(whole, expected, atol=1e-3), path
-
-
-def zeros_at(entries: np.ndarray):
-    def hook(module: nn.Module, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-        value = given[0].clone()
-        value[:, torch.from_numpy(entries)] = 0
-        return (value,)
-
-    return hook
-
-
 def through(operation, **modules: nn.Module):
     """Return a network with an operation between the convolution `first` (8 channels) and the rest."""
 
@@ -418,10 +382,6 @@ def other_name(net, x):
     return net.head(pooled(kept))
 
 
-def dropped(net, x):
-    return net.head(pooled(functional.dropout(net.first(x))))
-
-
 def standardised(net, x):
     x = net.first(x)
     return net.head(pooled(x - x.mean(0, keepdim=True)))
@@ -435,7 +395,6 @@ def fixed_batch(net, x):
     ("forward", "message"),
     [
         (other_name, "network: its traced graph gives different results.* x = x \\+ y"),
-        (dropped, "two runs on the same inputs give different results .dropout"),
         (
             standardised,
             "an input alone gives other logits than together with others .batch normalisation",
@@ -446,14 +405,6 @@ def fixed_batch(net, x):
 def test_a_graph_that_is_not_the_network_is_refused(forward, message):
     with pytest.raises(StudyError, match=message):
         traced_network(Network(forward, first=conv(3, 6), head=nn.Linear(6, 4)).eval(), (3, 8, 8))
-
-
-def test_control_flow_on_data_is_named_with_its_line():
-    def forward(net, x):
-        return net.head(pooled(x if x.sum() > 0 else -x))
-
-    with pytest.raises(StudyError, match=r"network: torch.fx can't trace it .*test_channels.py, line \d+"):
-        traced_network(Network(forward, head=nn.Linear(3, 4)), (3, 8, 8))
 
 
 class Normalised(nn.Module):
@@ -608,7 +559,7 @@ def test_unusual_networks_are_no_error(name):
         model(images)
         maps = layer.maps(images)["pool"]
     assert torch.equal(maps.flatten(1), seen[0].flatten(1))
-    assert maps.shape[2:] == layer.map_shape or seen[0].ndim == 2
+    assert maps.shape[2:] == layer.points.map_shape or seen[0].ndim == 2
 
 
 def test_one_module_in_place_that_runs_twice():

@@ -81,8 +81,8 @@ def in_effects():
     with torch.no_grad():
         values = layer.crossing(x)
     layer.traced.requires_grad_(False)
-    layer.rest.simplify()
-    found = layer.rest.effects(values, labels)
+    layer.downstream.fuse()
+    found = layer.downstream.effects(values, labels)
     exact, gates = copy.deepcopy(model).double(), torch.ones(20, 4, 1, 1, dtype=torch.float64, requires_grad=True)
     y = torch.relu(exact.first(x.double()) + exact.beside(x.double())) * gates
     y = exact.second(y) + exact.pool(exact.shortcut(y)) + exact.grey(x.double().mean(1, keepdim=True))

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import torch
-import torch_pruning
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
 from prunecurve.sweep.activation_functions import ACTIVATIONS
-from prunecurve.graph.description import counted, describe
+from prunecurve.graph.description import describe, network_size
 from prunecurve.graph.layer_file import load_layer, save_layer
 from prunecurve.files import load_array
-from prunecurve.graph.layers import POINTS, PrunableLayer
+from prunecurve.graph.layers import PrunableLayer
+from prunecurve.graph.points import POINTS
 from prunecurve.ranking import criteria
 from prunecurve.activations.collection import collect
 from prunecurve.ranking.numpy_losses import Losses
@@ -238,11 +238,11 @@ def test_the_maps_are_those_that_the_readers_get(case):
     with torch.inference_mode():
         maps, measured = layer.maps(inputs()), layer.measure(inputs())
     seen, _ = passing(model, layer, inputs())
-    assert torch.equal(measured.given, torch.cat([value.flatten(1) for value in seen], 1))
+    assert torch.equal(measured.read, torch.cat([value.flatten(1) for value in seen], 1))
     assert all(torch.equal(measured.maps[point], maps[point]) for point in POINTS)
-    if layer.rest.readings[0].given in layer.chain:
-        assert torch.equal(maps["pool"], layer.as_maps(seen[0], layer.rest.readings[0].given))
-    assert maps["pool"].shape == (6, layer.channels, *layer.map_shape)
+    if layer.downstream.readings[0].value in layer.points.chain:
+        assert torch.equal(maps["pool"], layer.points.as_maps(seen[0], layer.downstream.readings[0].value))
+    assert maps["pool"].shape == (6, layer.channels, *layer.points.map_shape)
     assert list(maps) == list(POINTS) and all(each.ndim == 4 for each in maps.values())
 
 
@@ -270,10 +270,10 @@ def masked(model, layer, removed, replacement, x):
     """Return the logits of the network itself, with the replacement of removed channels where they are read."""
 
     def change(call, value):
-        reading = layer.rest.readings[call]
+        reading = layer.downstream.readings[call]
         constant = torch.as_tensor(replacement).flatten()[reading.place].reshape(1, *reading.shape).expand(value.shape)
-        entries = torch.from_numpy(reading.carried.entries(removed))
-        return value.index_copy(reading.carried.dim, entries, constant.index_select(reading.carried.dim, entries))
+        entries = torch.from_numpy(reading.axis.entries(removed))
+        return value.index_copy(reading.axis.dim, entries, constant.index_select(reading.axis.dim, entries))
 
     return passing(model, layer, x, change)[1]
 
@@ -335,7 +335,7 @@ def test_every_k_equals_masks_and_torch_pruning(case, removal, tmp_path):
         assert found[k] == pytest.approx(masked(model, layer, removed, replacement, x), abs=2e-5), k
         cut = operated(model, layer.path, removed, removal, x[:2], means)(x).detach().numpy()
         assert found[k] == pytest.approx(cut, abs=2e-5), k
-        gone = k if REMOVALS[removal].smaller else 0
+        gone = k if REMOVALS[removal].shrinks else 0
         sizes = {"params": description.params[gone], "macs": description.macs[gone]}
         assert size_of(model, layer.path, removed, removal, x[:1]) == sizes
     assert np.abs(found[-1] - found[0]).max() > 1e-3
@@ -350,18 +350,6 @@ def test_surgery_leaves_the_network_as_it_is(case):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_the_smaller_copy_has_the_shapes_of_torch_pruning(case):
-    model, layer, _ = case
-    kept = list(range(0, layer.channels, 2))
-    removed = np.setdiff1d(np.arange(layer.channels), kept)
-    cut = operated(model, layer.path, removed, "structural", inputs(2), None)
-    small = layer.smaller(kept)
-    shapes = [{name: tensor.shape for name, tensor in each.state_dict().items()} for each in (small, cut)]
-    assert shapes[0] == shapes[1]
-    with torch.inference_mode():
-        assert small(inputs()).numpy() == pytest.approx(cut(inputs()).numpy(), abs=2e-5)
-
-
 def test_the_file_holds_what_the_network_holds(case, tmp_path):
     model, layer, _ = case
     save_layer(tmp_path / "layer.npy", describe(layer))
@@ -371,7 +359,7 @@ def test_the_file_holds_what_the_network_holds(case, tmp_path):
     assert stored.filters.shape == (*module.weight.shape, 1, 1)[:4] if module.weight.ndim == 2 else stored.weight.shape
     assert stored.params[0] == sum(parameter.numel() for parameter in model.parameters())
     assert (np.diff(stored.params) < 0).all() and (np.diff(stored.macs) < 0).all()
-    assert stored.macs[0] == counted(model, inputs(1))[1]
+    assert stored.macs[0] == network_size(model, inputs(1))[1]
 
 
 def test_a_scale_is_that_of_the_channels():
@@ -409,14 +397,14 @@ def test_effects_in_torch_are_autograds_on_gates(name, path):
     layer = PrunableLayer(model, path, SHAPE)
     gates = torch.ones(9, layer.channels, requires_grad=True)
     labels = torch.arange(9) % layer.classes
-    calls = iter(layer.rest.readings)
+    calls = iter(layer.downstream.readings)
 
     def hook(module, given):
         reading = next(calls)
-        numbers = torch.from_numpy(reading.carried.numbers)
+        numbers = torch.from_numpy(reading.axis.numbers)
         own = torch.where(numbers[None] < 0, torch.ones(()), gates[:, numbers.clamp(min=0)])
         shape = [9, *[1] * (given[0].ndim - 1)]
-        shape[reading.carried.dim] = len(numbers)
+        shape[reading.axis.dim] = len(numbers)
         return (given[0] * own.reshape(shape),)
 
     for reader in layer.readers:
@@ -425,7 +413,7 @@ def test_effects_in_torch_are_autograds_on_gates(name, path):
     with torch.no_grad():
         values = layer.crossing(x)
     layer.traced.requires_grad_(False)
-    assert layer.rest.effects(values, labels) == pytest.approx(gates.grad.numpy(), abs=1e-5)
+    assert layer.downstream.effects(values, labels) == pytest.approx(gates.grad.numpy(), abs=1e-5)
 
 
 class Sum(nn.Module):
@@ -477,7 +465,7 @@ def test_effects_are_autograds_for_any_classes_and_activations(name, path):
     gates = torch.ones(40, layer.channels, 1, 1, requires_grad=True)
     with torch.no_grad():
         maps = layer.maps(x)["pool"]
-    output = layer.rest.logits([(maps * gates).flatten(1)], [])
+    output = layer.downstream.logits([(maps * gates).flatten(1)], [])
     functional.cross_entropy(output, labels, reduction="sum").backward()
     with Losses(ValidationSet(maps.numpy(), labels.numpy(), describe(layer))) as losses:
         assert losses.effects() == pytest.approx(gates.grad[:, :, 0, 0].numpy(), abs=1e-5)
@@ -529,13 +517,6 @@ class Sized(Shared):
         return self.head(self.conv(x).mean((2, 3))).reshape(double, 1).reshape(double // 2, 2)
 
 
-class Untraceable(nn.Module):
-    """A network whose code depends on the values."""
-
-    def forward(self, x):
-        return x if x.sum() > 0 else -x
-
-
 def sequence(*layers):
     return nn.Sequential(nn.Conv2d(3, 4, 3), *layers, nn.Flatten(), nn.LazyLinear(2)).eval()
 
@@ -553,31 +534,16 @@ def built(model):
         (Branches, "thrid", r"layer: thrid is not in the network; nearest: third"),
         (Branches, "zz", r"layer: zz is not in the network; nearest: first, second, third, left, right, head"),
         (plain, "9", r"layer: 9 can't be pruned: its channels reach the output of the network"),
-        (lambda: sequence(nn.GroupNorm(2, 4)), "0", r"layer: 0 can't be pruned: 1 \(GroupNorm\) mixes channels"),
         (lambda: sequence(nn.Softmax(1)), "0", r"layer: 0 can't be pruned: 1 \(Softmax\) mixes channels"),
-        (
-            lambda: sequence(nn.Conv2d(4, 4, 1, groups=2)),
-            "0",
-            r"0 can't be pruned: 1 \(Conv2d\): it is a grouped",
-        ),
         (
             lambda: sequence(nn.Conv2d(4, 4, 1, groups=4)),
             "1",
             r"layer: 1 can't be pruned: it is depthwise; its channels are those of 0 and",
         ),
-        (lambda: sequence(nn.Linear(10, 3)), "0", r"1 \(Linear\) works on positions of the maps and not on channels"),
         (lambda: sequence(nn.Flatten(0, 1), nn.Unflatten(0, (-1, 4))), "0", r"1 \(Flatten\)"),
         (Shared, "conv", r"its channels can only be removed together with those of the network's input"),
         (Sized, "conv", r"layer: conv can't be pruned: the network computes with the number of inputs"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(432, 2)), "last", r"layer: last, but the network has no Conv2d"),
-        (lambda: nn.Conv2d(3, 4, 3), "", r"network: its output is a tensor \(n, 4 × 10 × 10\); it must be one tensor"),
-        (lambda: nn.Conv2d(1, 4, 3), "", r"network: it can't read inputs of the shape 3 × 12 × 12 \(.*channels"),
-        (
-            lambda: nn.Sequential(nn.Flatten(), nn.Linear(99, 2)),
-            "1",
-            r"network: it can't read inputs of the shape 3 × 12",
-        ),
-        (Untraceable, "x", r"network: torch.fx can't trace it \(symbolically traced variables cannot be used"),
     ],
 )
 def test_what_cant_be_pruned_is_told_in_one_line(model, path, message):
@@ -587,24 +553,3 @@ def test_what_cant_be_pruned_is_told_in_one_line(model, path, message):
     with pytest.raises(StudyError, match=message) as error:
         PrunableLayer(model, path, SHAPE)
     assert "\n" not in str(error.value)
-
-
-def test_torch_pruning_agrees_about_the_readers(case):
-    """The modules whose inputs Torch-Pruning removes are the readers."""
-    model, layer, _ = case
-    module = model.get_submodule(layer.path)
-    graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=inputs(2))
-    prune = torch_pruning.prune_conv_out_channels
-    if isinstance(module, nn.Linear):
-        prune = torch_pruning.prune_linear_out_channels
-    names = {module: name for name, module in model.named_modules()}
-    group = graph.get_pruning_group(module, prune, idxs=[0])
-    found = {
-        names[item.dep.target.module]
-        for item in group
-        if isinstance(item.dep.target.module, nn.Conv2d | nn.Linear)
-        # It is not a layer that mixes channels.
-        and names[item.dep.target.module] != "depth"
-        and graph.is_in_channel_pruning_fn(item.dep.handler)
-    }
-    assert found == set(layer.readers)

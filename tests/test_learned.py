@@ -10,9 +10,8 @@ from prunecurve.data.batches import Split
 from prunecurve.errors import StudyError
 from prunecurve.files import save_array, write_rows
 from prunecurve.statistics.histories import warning_about
-from prunecurve.training.learned import kept_epoch, least_score, shortfall
+from prunecurve.training.learned import Scores, kept_epoch, least_score, shortfall, validation_scores
 from prunecurve.model.network_file import prepare_torch
-from prunecurve.training.scores import Scores, validation_scores
 from prunecurve.training.training import Recipe, class_weights, train
 from test_training import ARCHITECTURE, CPU, RECIPE, bars
 
@@ -55,15 +54,6 @@ def test_networks_trained_on_noise_do_not_pass():
         _, rows = train(ARCHITECTURE, recipe, noise(2 * seed), noise(2 * seed + 1), seed, CPU)
         passed += not shortfall(kept_epoch(rows), 0.55)
     assert passed <= 1
-
-
-def test_balanced_gives_both_classes_the_same_weight():
-    split = bars(0)
-    same = int(split.labels.sum())
-    expected = Recipe(**(vars(RECIPE) | {"epochs": 1, "same_weight": (len(split) - same) / same}))
-    balanced = Recipe(**(vars(RECIPE) | {"epochs": 1, "same_weight": "balanced"}))
-    weights = [train(ARCHITECTURE, r, split, bars(1), seed=0, device=CPU)[0].state_dict() for r in (expected, balanced)]
-    assert all(torch.equal(*tensors) for tensors in zip(*(w.values() for w in weights)))
 
 
 @pytest.mark.parametrize(

@@ -138,9 +138,9 @@ def test_gradients_of_small_batches_are_the_same(files, monkeypatch):
     whole = Losses(validation).effects()
     monkeypatch.setattr(batches, "MOST_BYTES", 30 * LARGEST)
     losses, numbers = Losses(validation), []
-    effects = losses.rest.effects
+    effects = losses.downstream.effects
     monkeypatch.setattr(
-        losses.rest, "effects", lambda values, labels: numbers.append(len(labels)) or effects(values, labels)
+        losses.downstream, "effects", lambda values, labels: numbers.append(len(labels)) or effects(values, labels)
     )
     assert losses.effects() == pytest.approx(whole, abs=1e-6) and np.abs(whole).max() > 1e-3
     # Gradients need more memory than evaluations.

@@ -13,14 +13,16 @@ from prunecurve.errors import StudyError
 from prunecurve.graph.channels import Channels
 from prunecurve.graph.cutting import with_random_constants
 from prunecurve.graph.description import describe, linear_layers
-from prunecurve.graph.layer_table import layer_table, layer_text
+from prunecurve.graph.layer_table import layer_table
+from prunecurve.graph.layer_text import layer_text
 from prunecurve.graph.layers import NotPrunable, PrunableLayer
 from prunecurve.graph.tracing import traced_network
+from prunecurve.graph.zero_filters import zero_filter, zero_filter_varies
 from prunecurve.ranking import criteria
 from prunecurve.activations.collection import collect, single_maps
 from prunecurve.files import load_array, read_columns
 from prunecurve.verification import PERTURBATION, SURGERY
-from prunecurve.verification.confirmed import Confirmation
+from prunecurve.verification.confirmation import Confirmation
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -87,7 +89,7 @@ def some_inputs() -> Split:
 
 def test_signed_values_are_not_ranked_as_activations():
     layer = PrunableLayer(signed(), "conv", SHAPE)
-    assert layer.signed == "head reads its channels before an activation"
+    assert layer.points.signed == "head reads its channels before an activation"
     file = describe(layer)
     statistics = {"relu_mean": np.arange(4.0), "conv_mean": np.arange(4.0)}
     given = {"filters": file.filters, "scale": None, "random": None, "signed": file.signed, "statistics": statistics}
@@ -101,7 +103,7 @@ def test_signed_values_are_not_ranked_as_activations():
 def test_behind_several_branches_all_first_activations_are_measured(tmp_path):
     model, split = dense(), some_inputs()
     layer = PrunableLayer(model, "conv", SHAPE)
-    assert layer.signed == ""
+    assert layer.points.signed == ""
     collect(layer, split, 4, tmp_path)
     single_maps(layer, "relu", split, 4, tmp_path / "maps.npy")
     seen = []
@@ -160,7 +162,7 @@ def test_zero_weights_is_refused_where_a_mask_scales_what_they_leave():
     }
     for removals, errors in ((["structural"], 0), (["structural", "zero_weights"], 1)):
         assert len(list(misfits(config | {"sweep": {"ks": "all", "removals": removals}}, layers_with(rows)))) == errors
-    assert not PrunableLayer(dense(), "conv", SHAPE).zero_filter_varies()
+    assert not zero_filter_varies(PrunableLayer(dense(), "conv", SHAPE))
 
 
 def test_zero_weights_is_refused_where_a_mask_is_computed_from_the_channels_that_are_left():
@@ -174,7 +176,7 @@ def test_zero_weights_is_refused_where_a_mask_is_computed_from_the_channels_that
     with torch.no_grad():
         # Otherwise a zero filter leaves nothing behind ReLU.
         model.conv.bias += 1
-    assert PrunableLayer(model, "conv", SHAPE).zero_filter_varies()
+    assert zero_filter_varies(PrunableLayer(model, "conv", SHAPE))
 
 
 def both_calls(second_is_signed: bool) -> Network:
@@ -187,7 +189,9 @@ def both_calls(second_is_signed: bool) -> Network:
 
 
 def test_all_calls_of_a_layer_are_measured():
-    assert PrunableLayer(both_calls(True), "conv", SHAPE).signed == "body reads its channels before an activation"
+    assert (
+        PrunableLayer(both_calls(True), "conv", SHAPE).points.signed == "body reads its channels before an activation"
+    )
     model, images = both_calls(False), torch.rand(2, *SHAPE)
     with torch.inference_mode():
         maps = PrunableLayer(model, "conv", SHAPE).maps(images)["relu"]
@@ -204,7 +208,7 @@ def test_all_calls_of_a_layer_are_measured():
 )
 def test_what_is_no_activation_of_a_channel_is_not_measured_as_one(operation, reason):
     model = Network(lambda net, x: net.head(operation(net.conv(x)).flatten(1)), conv=conv(1, 4), head=nn.Linear(256, 3))
-    assert PrunableLayer(model, "conv", SHAPE).signed == reason
+    assert PrunableLayer(model, "conv", SHAPE).points.signed == reason
 
 
 class Shifted(nn.Conv2d):
@@ -226,9 +230,9 @@ def test_layers_of_own_classes_that_add_something_or_activate():
     modules = {"conv": conv(1, 4), "head": nn.Linear(5, 3)}
     model = Network(forward, **modules, body=Shifted(4, 5, 3, padding=1))
     layer, images = PrunableLayer(model, "conv", SHAPE), torch.rand(3, *SHAPE)
-    constant = torch.rand(layer.zero_filter().shape, generator=torch.Generator().manual_seed(0))
+    constant = torch.rand(zero_filter(layer).shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        swept = layer.rest.logits(layer.crossing(images), np.array([0, 2]), constant)
+        swept = layer.downstream.logits(layer.crossing(images), np.array([0, 2]), constant)
         maps = torch.relu(model.conv(images))
         maps[:, [0, 2]] = constant.reshape(4, 8, 8)[[0, 2]]
         assert torch.allclose(swept, model.head(torch.relu(model.body(maps)).mean((2, 3))), atol=1e-6)
@@ -281,7 +285,9 @@ def test_other_arguments_of_forward_have_their_defaults():
     layer = PrunableLayer(model, "first", SHAPE)
     images = torch.rand(5, *SHAPE)
     with torch.inference_mode():
-        assert torch.allclose(layer.rest.logits(layer.crossing(images), np.array([], int)), model(images), atol=1e-6)
+        assert torch.allclose(
+            layer.downstream.logits(layer.crossing(images), np.array([], int)), model(images), atol=1e-6
+        )
 
 
 def test_shared_weights_are_refused():
@@ -315,7 +321,7 @@ def test_buffers_can_decide_what_runs():
     model = Network(forward, conv=conv(1, 5), head=nn.Linear(5, 3))
     model.register_buffer("started", torch.tensor(True))
     assert refusals(model)["conv"] == ""
-    assert PrunableLayer(model, "conv", SHAPE).signed == ""
+    assert PrunableLayer(model, "conv", SHAPE).points.signed == ""
 
 
 def test_a_function_of_the_user_is_not_computed_as_the_one_of_torch_that_has_its_name():
@@ -365,11 +371,6 @@ def test_leaf_modules_by_path_pattern_and_class(names):
     assert found["blocks.0.attn.mix"] == "it lies inside blocks.0.attn, which torch.fx does not look into"
 
 
-def test_a_name_of_no_module_is_refused_with_the_nearest():
-    with pytest.raises(StudyError, match=r"network.leaf_modules: grwo is no path, .*; nearest: grow"):
-        traced_network(dense(), SHAPE, ["grwo"])
-
-
 def test_each_layer_has_a_row():
     """Also those that do not run."""
     model = Network(
@@ -407,7 +408,7 @@ def test_what_the_library_cuts_without_an_effect_is_seen_in_the_size(monkeypatch
 
     # Of the library's network, ours, and the whole network and its graph.
     sizes = iter([10, 11, 0, 0])
-    monkeypatch.setattr("prunecurve.verification.confirmed._size", lambda model: next(sizes))
+    monkeypatch.setattr("prunecurve.verification.confirmation._size", lambda model: next(sizes))
     assert confirmation.by(layer) == PERTURBATION
 
 
@@ -415,8 +416,8 @@ def test_a_network_that_neither_way_can_follow_is_refused_layer_by_layer(monkeyp
     def fails(*given):
         raise RuntimeError("shape '[4, 8]' is invalid")
 
-    monkeypatch.setattr("prunecurve.verification.confirmed.group_of", fails)
-    monkeypatch.setattr("prunecurve.verification.confirmed.Perturbation", fails)
+    monkeypatch.setattr("prunecurve.verification.confirmation.group_of", fails)
+    monkeypatch.setattr("prunecurve.verification.confirmation.Perturbation", fails)
     rows = layer_table(dense(), SHAPE, (), Confirmation(dense(), SHAPE).by)
     reason = "its removal can't be verified (Torch-Pruning: shape '[4, 8]' is invalid; perturbation: shape"
     assert [row["refused"].startswith(reason) for row in rows] == [True, True, False]

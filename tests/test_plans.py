@@ -22,10 +22,9 @@ from prunecurve.plan.choice import (
     choose,
     for_budget,
     for_tolerance,
-    greedy,
     most_of,
     predicted_loss,
-    refined,
+    restored,
     uniform,
 )
 from prunecurve.statistics.means import read_table
@@ -169,24 +168,12 @@ def test_the_budget_is_met_and_one_channel_stays(case, share, size):
 
 
 @given(cases(), st.floats(0, 1))
-def test_no_channel_comes_back_within_the_budget_and_the_result_is_no_worse_than_greedy(case, share):
+def test_no_channel_can_be_restored_within_the_budget(case, share):
     curves, costs = case
     most = round(least(costs) + share * (costs.total("macs") - least(costs)))
     ks = for_budget(curves, costs, "macs", most)
     for layer, k in ks.items():
         assert k == 0 or costs.total("macs", {**ks, layer: k - 1}) > most
-    by_steps = greedy(curves, costs, "macs", most)
-    assert predicted_loss(curves, ks) <= predicted_loss(curves, by_steps) + 1e-8
-
-
-@given(cases(), st.floats(0, 1), st.floats(0, 1))
-def test_the_cheapest_steps_remove_more_from_each_layer_for_a_smaller_budget(case, one, other):
-    curves, costs = case
-    smaller, larger = (
-        greedy(curves, costs, "macs", round(least(costs) + share * (costs.total("macs") - least(costs))))
-        for share in sorted((one, other))
-    )
-    assert all(smaller[layer] >= larger[layer] for layer in curves)
 
 
 @given(cases(layers=1), st.floats(0, 1))
@@ -198,26 +185,31 @@ def test_one_layer_loses_the_fewest_channels_that_meet_the_budget(case, share):
     assert uniform(costs, "macs", most) == {"conv1": k}
 
 
-@given(st.integers(2, 8), st.integers(2, 4), st.floats(0, 1))
-def test_equal_layers_lose_equal_shares(width, count, share):
-    widths = {f"conv{i}": width for i in range(count)}
-    costs, curve = additive(widths), Curve.of(range(width), [0.1 * k for k in range(width)])
-    most = round(count + share * count * (width - 1))
-    ks = for_budget(dict.fromkeys(widths, curve), costs, "macs", most)
-    assert max(ks.values()) - min(ks.values()) <= 1
-    assert sum(ks.values()) == count * width - most
+def random_curves(rng: np.random.Generator, width: int) -> Curve:
+    """Return a noisy curve, a convex one, one with stairs, or one that falls off a cliff."""
+    k = np.arange(width)
+    noisy, convex = rng.normal(0, 0.3, width).cumsum() + 0.1 * k, rng.uniform(0.2, 2) * (k / width) ** rng.uniform(1, 4)
+    stairs = np.cumsum(rng.random(width) * (rng.random(width) < 0.3))
+    cliff = rng.uniform(0.5, 3) / (1 + np.exp(-(k / width - rng.uniform(0.3, 0.9)) * rng.uniform(5, 25)))
+    return Curve.of(k, (noisy, convex, stairs, cliff)[rng.integers(4)])
 
 
-@given(cases(layers=3, widest=5), st.floats(0, 1))
-def test_the_loss_exceeds_the_least_one_by_one_step_at_most(case, share):
-    """All vectors of K are tried. With costs that are a sum, a step is the largest loss between two K of a layer."""
-    curves, _ = case
-    costs = additive({layer: len(curve.ks) for layer, curve in curves.items()})
-    most = round(least(costs) + share * (costs.total("macs") - least(costs)))
-    every = (dict(zip(curves, ks)) for ks in itertools.product(*(range(len(curve.ks)) for curve in curves.values())))
-    best = min(predicted_loss(curves, ks) for ks in every if costs.total("macs", ks) <= most)
-    step = max(curve.losses[-1] for curve in curves.values())
-    assert best - 1e-9 <= predicted_loss(curves, for_budget(curves, costs, "macs", most)) <= best + step + 1e-9
+def test_choices_are_nearly_the_best_of_all():
+    """All combinations of K are tried. Four of five choices are the best one, the others are close to it."""
+    rng, losses, macs = np.random.default_rng(0), [], []
+    for _ in range(40):
+        widths = {f"conv{i}": int(rng.integers(4, 13)) for i in range(rng.integers(3, 5))}
+        costs, curves = chain(widths), {layer: random_curves(rng, width) for layer, width in widths.items()}
+        every = dict(zip(widths, (each.ravel() for each in np.meshgrid(*map(np.arange, widths.values())))))
+        size, loss = costs.total("macs", every), sum(curves[layer].losses[ks] for layer, ks in every.items())
+        most = round(least(costs) + rng.uniform(0.05, 0.9) * (costs.total("macs") - least(costs)))
+        losses.append((loss[size <= most].min(), predicted_loss(curves, for_budget(curves, costs, "macs", most))))
+        tolerance = rng.uniform(0.02, 0.5) * loss.max()
+        fewest = size[loss <= tolerance + 1e-9].min()
+        macs.append((fewest, costs.total("macs", for_tolerance(curves, costs, tolerance))))
+    for best, ours in (np.array(losses).T, np.array(macs).T):
+        assert (ours >= best - 1e-9).all() and (ours <= best + 1e-9).mean() >= 0.8
+        assert ours.sum() <= 1.05 * best.sum()
 
 
 @given(cases(), st.floats(0, 1), st.floats(0, 1))
@@ -238,13 +230,13 @@ def test_a_step_passes_a_stair_of_the_curve():
     assert for_budget(curves, additive({"a": 8, "b": 8}), "macs", 10) == {"a": 6, "b": 0}
 
 
-def test_channels_come_back_where_they_save_the_most():
+def test_channels_are_restored_where_they_save_the_most():
     curves = {
         "a": Curve.of(range(4), [0.1 * k for k in range(4)]),
         "b": Curve.of(range(4), [0.3 * k for k in range(4)]),
     }
-    assert refined(curves, additive({"a": 4, "b": 4}), "macs", 6, {"a": 2, "b": 2}) == {"a": 2, "b": 0}
-    assert refined(curves, additive({"a": 4, "b": 4}), "macs", 7, {"a": 2, "b": 2}) == {"a": 1, "b": 0}
+    assert restored(curves, additive({"a": 4, "b": 4}), "macs", 6, {"a": 2, "b": 2}) == {"a": 2, "b": 0}
+    assert restored(curves, additive({"a": 4, "b": 4}), "macs", 7, {"a": 2, "b": 2}) == {"a": 1, "b": 0}
 
 
 def test_noise_does_not_make_a_removal_free():

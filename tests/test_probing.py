@@ -8,12 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunecurve.graph.channels import Channels
+from prunecurve.graph.description import scale
 from prunecurve.graph.layer_table import layer_table
 from prunecurve.graph.layers import NotPrunable, PrunableLayer
-from prunecurve.graph.pruning import smaller
+from prunecurve.graph.pruning import pruned
 from prunecurve.graph.tracing import traced_network
 from prunecurve.verification import PERTURBATION, SURGERY
-from prunecurve.verification.confirmed import Confirmation
+from prunecurve.verification.confirmation import Confirmation
 from prunecurve.verification.perturbation import Perturbation
 from torch import Tensor, nn
 from torch.nn import functional
@@ -166,7 +167,7 @@ def require_the_oracle(model: nn.Module, path: str) -> None:
     assert labels.refusal(path) is None
     group, removed = labels.group(path), list(range(0, len(model.get_submodule(path).weight), 2))
     images = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(1))
-    cut = smaller(traced, group, np.setdiff1d(np.arange(group.channels), removed))(images)
+    cut = pruned(traced, group, np.setdiff1d(np.arange(group.channels), removed))(images)
     expected, whole = zeros_where_read(model, path, removed)(images), model(images)
     assert torch.allclose(cut, expected, atol=1e-5) and not torch.allclose(whole, expected, atol=1e-4)
 
@@ -205,7 +206,7 @@ def test_parameters_with_entries_for_channels_are_cut_with_them():
     traced, _ = traced_network(ALONE["position and channel"], SHAPE)
     group = Channels(traced, torch.zeros(2, *SHAPE)).group("first")
     assert {path: numbers.shape for path, numbers in group.parameters.items()} == {"place.grid": (1, 4, 8, 8)}
-    small = smaller(traced, group, np.array([1, 3]))
+    small = pruned(traced, group, np.array([1, 3]))
     assert torch.equal(small.place.grid, ALONE["position and channel"].place.grid[:, [1, 3]])
 
 
@@ -221,7 +222,7 @@ def test_a_normalisation_that_activates_is_measured_at_both_points():
     expected = scaled * model.norm.weight[:, None, None] + model.norm.bias[:, None, None]
     assert torch.allclose(maps["bn"], expected, atol=1e-6)
     assert torch.allclose(maps["relu"], functional.silu(expected), atol=1e-6)
-    assert layer.scale() == pytest.approx(model.norm.weight.detach().numpy())
+    assert scale(layer) == pytest.approx(model.norm.weight.detach().numpy())
 
 
 # ---- random networks
@@ -321,8 +322,8 @@ def test_a_wrong_smaller_network_is_not_confirmed(monkeypatch):
     """Not the channels that the others removed."""
     model = Network(lambda net, x: torch.relu(x))
     monkeypatch.setattr(
-        "prunecurve.verification.confirmed.run_smaller",
-        lambda traced, group, kept, values: smaller(traced, group, np.array([0, 1]))(_images()),
+        "prunecurve.verification.confirmation.run_pruned",
+        lambda traced, group, kept, values: pruned(traced, group, np.array([0, 1]))(_images()),
     )
     with pytest.raises(NotPrunable, match=r"its removal can't be verified .*its smaller network gives other logits"):
         Confirmation(model, SHAPE).by(PrunableLayer(model, "first", SHAPE))

@@ -21,7 +21,7 @@ from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import load_model, load_network, prepare_torch, save_model
 from prunecurve.training.parameters import Recipe
 from prunecurve.model.code_and_weights import code_of_network, contents_of_weights
-from prunecurve.training.scores import validation_scores
+from prunecurve.training.learned import validation_scores
 from prunecurve.graph.tracing import traced_network
 from prunecurve.training.training import train
 from prunecurve.model.user_network import build, require_finite, require_logits
@@ -689,32 +689,6 @@ def test_modules_that_cant_be_traced_are_named_and_can_be_left_out():
         SHAPE,
         ("1.1",),
     )
-
-
-class Wide(nn.Conv2d):
-    """Runs as a Conv2d does."""
-
-    def __init__(self):
-        super().__init__(2, 4, 3, padding=1)
-
-
-class Doubled(nn.Conv2d):
-    def forward(self, x):
-        return nn.functional.conv2d(x, 2 * self.weight, self.bias)
-
-
-@pytest.mark.parametrize("layer", [Wide(), Doubled(2, 4, 3)])
-def test_a_class_of_the_user_is_a_layer(layer):
-    model = nn.Sequential(layer, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
-    assert PrunableLayer(model, "0", SHAPE).channels == 4
-    images = torch.rand(3, *SHAPE)
-    with torch.inference_mode():
-        expected = model[4](model[3](model[2](model[1](model[0](images))))[:, [1, 3]] @ SPREAD)
-        assert torch.allclose(PrunableLayer(model, "0", SHAPE).smaller([1, 3])(images), expected, atol=1e-6)
-
-
-# Two channels of four, in their places.
-SPREAD = torch.eye(4)[[1, 3]]
 
 
 def test_a_number_of_inputs_in_the_network_is_named(file):

@@ -1,16 +1,14 @@
 """The code of a network from outside: what it may do when it is imported, edits during a run, and names of modules."""
 
-import json
 import os
 import random
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import PROJECT, Study
+from conftest import Study
 from prunecurve import provenance
 from prunecurve.config import weights_settings
 from prunecurve.errors import StudyError
@@ -69,15 +67,6 @@ def test_a_seed_gives_the_same_weights_each_time_and_another_seed_others(written
     torch.rand(3), np.random.rand(3), random.random()
     assert torch.equal(weights(factory, 1), first) and torch.equal(weights(factory, 2), other)
     assert not torch.equal(first, other)
-
-
-def test_a_network_of_a_module_has_the_same_weights_in_each_process(written):
-    factory = written(ON_IMPORT["a module"])
-    code = f"import sys; sys.path.insert(0, {str(PROJECT / 'workflow' / 'scripts')!r})\n"
-    code += "from prunecurve.model.user_network import build\nimport torch\ntorch.rand(5)\n"
-    code += f"import json; print(json.dumps(build({factory!r}, {{}}, {SHAPE}, 7)[0].weight.tolist()))"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert json.loads(other) == build(factory, {}, SHAPE, 7)[0].weight.tolist()
 
 
 def test_a_network_of_a_package_that_is_not_installed_depends_on_the_seed(tmp_path, monkeypatch):

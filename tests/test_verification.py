@@ -12,7 +12,6 @@ import verify_surgery
 from conftest import PROJECT, layer_of, random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
-from prunecurve.verification import agreement as verification
 from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.errors import StudyError
 from prunecurve.data.tasks.pairs import COUNTS, bounds, measure
@@ -23,7 +22,9 @@ from prunecurve.model.model_file import ModelFile
 from prunecurve.activations.collection import collect
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.plan.costs import SIZES
-from prunecurve.verification.agreement import require_agreement, require_means, rounding_error
+from prunecurve.verification.comparison import allowed_difference, rounding_error
+from prunecurve.verification import comparison
+from prunecurve.verification.sweep_check import require_all_agree, require_means, unproven, verify
 from prunecurve.verification.surgery import means_read
 from test_surgery import written
 
@@ -42,7 +43,7 @@ ROW = row_of(LOGITS)
 
 
 def compare(*arguments, **more) -> dict[str, object]:
-    return verification.compare(*arguments, SIZE, **more)
+    return comparison.compare(*arguments, SIZE, **more)
 
 
 def test_equal_logits_agree():
@@ -68,9 +69,9 @@ def test_where_surgery_changes_little_less_is_allowed():
     # Rounding of float32 is allowed, even where the removal has no effect; the run says that this shows little.
     row = {"criterion": "l1_norm", "removal": "structural", "k": 5}
     same = row | compare(ROW, LOGITS, LOGITS + 1e-7, LABELS, 1e-4, effect=1e-7)
-    assert same["agrees"] and "changes no logit by more than 1e-07" in verification.unproven([same, same])[0]
+    assert same["agrees"] and "changes no logit by more than 1e-07" in unproven([same, same])[0]
     large = row | compare(ROW, LOGITS, LOGITS + 1e-6, LABELS, 1e-4, effect=2.0)
-    assert large["agrees"] and large["allowed_difference"] == 1e-4 and not verification.unproven([large])
+    assert large["agrees"] and large["allowed_difference"] == 1e-4 and not unproven([large])
 
 
 def test_one_huge_logit_or_an_infinite_one_allows_no_larger_difference():
@@ -80,11 +81,11 @@ def test_one_huge_logit_or_an_infinite_one_allows_no_larger_difference():
     assert not compare(row_of(masked), masked, masked + np.float32(0.1) * (LOGITS > 1), LABELS, 1e-4, effect=0.2)[
         "agrees"
     ]
-    assert verification.allowed_difference(1e-4, 3.8, LOGITS, error=9.8) == 1e-4
-    assert verification.allowed_difference(1e-4, np.inf, LOGITS, error=np.inf) == 1e-4
+    assert allowed_difference(1e-4, 3.8, LOGITS, error=9.8) == 1e-4
+    assert allowed_difference(1e-4, np.inf, LOGITS, error=np.inf) == 1e-4
     infinite = LOGITS.copy()
     infinite[0, 0] = np.inf
-    assert verification.allowed_difference(1e-4, np.inf, infinite) == 1e-4
+    assert allowed_difference(1e-4, np.inf, infinite) == 1e-4
 
 
 class Amplifying(torch.nn.Module):
@@ -200,7 +201,7 @@ def test_rows_that_another_processor_computed_are_verified(path, tmp_path):
     assert max(abs(one - other) for one, other in zip(*losses)) > 1e-9
     evaluator = Evaluator(*files, model=ModelFile(tmp_path / "model.pt"))
     every = {("l1_norm", "structural", k): str(tmp_path / "rows.csv") for k in range(12)}
-    found = list(verification.verify(model, split, evaluator, {"l1_norm": np.arange(12)}, every, 1e-4))
+    found = list(verify(model, split, evaluator, {"l1_norm": np.arange(12)}, every, 1e-4))
     assert len(found) == 12 and all(row["agrees"] for row in found)
 
 
@@ -284,10 +285,10 @@ def test_disagreement_says_which_k_which_criterion_and_by_how_much():
     row = {"criterion": "l1_norm", "removal": "structural", "k": 32}
     bad = row | compare(ROW, LOGITS, LOGITS + 0.25, LABELS, 1e-4)
     good = row | {"k": 0} | compare(ROW, LOGITS, LOGITS, LABELS, 1e-4)
-    require_agreement([good], "here")
+    require_all_agree([good], "here")
     message = r"in 1 of 2 comparisons: K = 32, l1_norm, structural: .* by up to 0\.25 \(allowed"
     with pytest.raises(StudyError, match=message):
-        require_agreement([good, bad], "here")
+        require_all_agree([good, bad], "here")
 
 
 @pytest.mark.parametrize(
@@ -319,6 +320,6 @@ def test_the_message_names_every_compared_quantity():
         ROW | {"macs": "1"}, LOGITS, LOGITS, LABELS, 1e-4
     )
     with pytest.raises(StudyError) as error:
-        require_agreement([bad], "here")
+        require_all_agree([bad], "here")
     assert "macs 1 against 56789" in str(error.value)
     assert all(f"{name} " in str(error.value) for name in COUNTS + METRICS + SIZES)

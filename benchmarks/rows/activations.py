@@ -10,7 +10,8 @@ from measuring import Row, alternating, at_most, compared, cores, run_measured
 from prunecurve.activations.collection import ChannelStatistics, collect
 from prunecurve.data.batches import Split
 from prunecurve.files import save_array, streamed_array, write_rows
-from prunecurve.graph.layers import POINTS, PrunableLayer
+from prunecurve.graph.layers import PrunableLayer
+from prunecurve.graph.points import POINTS
 from prunecurve.model.network_file import load_model, prepare_torch
 from study import Study, environment
 
@@ -23,7 +24,7 @@ TIMES = 8
 def in_two_passes(layer: PrunableLayer, split: Split, folder) -> None:
     """Do one pass for the features, also streamed to disk, and one for the statistics at each measurement point."""
     count, done, total = len(split), 0, 0
-    shape = (count, layer.channels, *layer.map_shape)
+    shape = (count, layer.channels, *layer.points.map_shape)
     with streamed_array(folder / "features.npy", shape) as features:
         for inputs, _ in split.batches(BATCH):
             x = layer.maps(inputs)["pool"]

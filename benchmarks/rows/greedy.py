@@ -50,7 +50,7 @@ def rows(study: Study) -> list[Row]:
             for maps in pooled():
                 maps = maps.clone()
                 maps[:, removed] = 0
-                logits.append(layer.rest.module(maps.flatten(1)))
+                logits.append(layer.downstream.module(maps.flatten(1)))
             torch.nn.functional.cross_entropy(torch.cat(logits), labels).item()
         return (time.perf_counter() - started) / SAMPLE * candidates
 

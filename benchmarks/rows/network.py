@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from measuring import Row, at_least, at_most, compared, cores
-from prunecurve.graph.downstream import Rest
-from prunecurve.graph.layers import Analysis, PrunableLayer, layer_nodes
-from prunecurve.graph.pruning import smaller_parts
+from prunecurve.graph.downstream import Downstream
+from prunecurve.graph.layers import Analysis, PrunableLayer
+from prunecurve.graph.nodes import layer_nodes
+from prunecurve.graph.pruning import pruned_parts
 from prunecurve.model.network_file import prepare_torch
 from prunecurve.verification.surgery import structural
 from study import Study
@@ -47,17 +48,17 @@ def groups_of(model: nn.Module) -> list[PrunableLayer]:
 
 
 class Arithmetic:
-    """The rest of a network without some channels: only its operations, on values that are prepared before.
+    """The network downstream of a layer without some channels: only its operations, on values that are prepared before.
 
-    rest: after `Rest.simplify`, which joins operations.
+    downstream: after `Downstream.fuse`, which joins operations.
     """
 
-    def __init__(self, rest: Rest, removed: np.ndarray, values: list[list[Tensor]]) -> None:
-        kept = np.setdiff1d(np.arange(rest.group.channels), removed)
-        self.module = torch.fx.GraphModule(rest.module, rest.module.graph)
-        for path, module in smaller_parts(rest.module, rest.belonging, rest.group, kept).items():
+    def __init__(self, downstream: Downstream, removed: np.ndarray, values: list[list[Tensor]]) -> None:
+        kept = np.setdiff1d(np.arange(downstream.group.channels), removed)
+        self.module = torch.fx.GraphModule(downstream.module, downstream.module.graph)
+        for path, module in pruned_parts(downstream.module, downstream.belonging, downstream.group, kept).items():
             self.module.set_submodule(path, module)
-        self.values = [rest.without(v, removed) for v in values]
+        self.values = [downstream.without(v, removed) for v in values]
 
     def run(self) -> Tensor:
         """Return the logits of all inputs."""
@@ -69,7 +70,7 @@ class Masks:
 
     def __init__(self, model: nn.Module, layer: PrunableLayer) -> None:
         self.model, self.layer, self.removed, self.calls = model, layer, np.zeros(0, np.int64), 0
-        self.entries = [reading.carried for reading in layer.rest.readings]
+        self.entries = [reading.axis for reading in layer.downstream.readings]
 
     def run(self, batches: list[Tensor]) -> Tensor:
         """Return the logits of all batches without the channels in `removed`."""
@@ -80,9 +81,9 @@ class Masks:
         return result
 
     def _hook(self, module: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
-        carried = self.entries[self.calls % len(self.entries)]
+        axis = self.entries[self.calls % len(self.entries)]
         self.calls += 1
-        return (given[0].index_fill(carried.dim, torch.from_numpy(carried.entries(self.removed)), 0.0),)
+        return (given[0].index_fill(axis.dim, torch.from_numpy(axis.entries(self.removed)), 0.0),)
 
 
 def rows(study: Study) -> list[Row]:
@@ -96,14 +97,14 @@ def rows(study: Study) -> list[Row]:
     fused = fuse(model).to(memory_format=torch.channels_last)
     layers, random = groups_of(model), np.random.default_rng(0)
     for layer in layers:
-        layer.rest.simplify()
+        layer.downstream.fuse()
     last = max(layer.channels for layer in layers)
     orders = {layer.path: random.permutation(layer.channels) for layer in layers}
     wrong: set[tuple[str, int]] = set()
     timed_ks: set[tuple[str, int]] = set()
 
     def crossing(layer: PrunableLayer) -> list[list[Tensor]]:
-        return [layer.rest.prepared(layer.crossing(batch)) for batch in batches]
+        return [layer.downstream.prepared(layer.crossing(batch)) for batch in batches]
 
     results: dict[tuple[str, int], Tensor] = {}
 
@@ -112,7 +113,7 @@ def rows(study: Study) -> list[Row]:
         values = crossing(layer)
         between = time.perf_counter()
         for removed in sets:
-            results[layer.path, len(removed)] = torch.cat([layer.rest.logits(v, removed) for v in values])
+            results[layer.path, len(removed)] = torch.cat([layer.downstream.logits(v, removed) for v in values])
         return between - started, time.perf_counter() - between
 
     def compare(layer: PrunableLayer, removed: np.ndarray, logits: Tensor) -> None:
@@ -147,7 +148,7 @@ def rows(study: Study) -> list[Row]:
     def arithmetic(layer: PrunableLayer, sets: list[np.ndarray]) -> tuple[float, float]:
         values, seconds = crossing(layer), 0.0
         for removed in sets:
-            alone = Arithmetic(layer.rest, removed, values)
+            alone = Arithmetic(layer.downstream, removed, values)
             started = time.perf_counter()
             alone.run()
             seconds += time.perf_counter() - started

@@ -43,7 +43,7 @@ def products(head: Head, pairs: int, area: int) -> None:
     inputs = random.random((ROWS, GROUP * area), np.float32)
     weights = random.random((GROUP * area, hidden), np.float32)
     outputs = [np.empty((ROWS, hidden), np.float32)]
-    outputs += [np.empty((ROWS, weight.shape[1]), np.float32) for weight, _ in head.rest]
+    outputs += [np.empty((ROWS, weight.shape[1]), np.float32) for weight, _ in head.later]
 
     def work(rows: slice) -> None:
         # Each thread needs its own outputs.
@@ -54,7 +54,7 @@ def products(head: Head, pairs: int, area: int) -> None:
                 np.dot(inputs[:count], weights, out=own[0][:count])
             else:
                 np.dot(inputs[:count, :area], weights[:area], out=own[0][:count])
-            for i, (weight, _) in enumerate(head.rest):
+            for i, (weight, _) in enumerate(head.later):
                 np.dot(own[i][:count], weight, out=own[i + 1][:count])
 
     over_pairs(work, pairs, cores())

@@ -6,10 +6,11 @@ from pathlib import Path
 from prunecurve.commandline import parser, run
 from prunecurve.files import atomic, write_rows
 from prunecurve.graph.cutting import with_random_constants
-from prunecurve.graph.layer_table import layer_table, layer_text
+from prunecurve.graph.layer_table import layer_table
+from prunecurve.graph.layer_text import layer_text
 from prunecurve.model.network_file import prepare_torch
 from prunecurve.model.untrained import add_untrained, untrained
-from prunecurve.verification.confirmed import Confirmation
+from prunecurve.verification.confirmation import Confirmation
 
 
 def options() -> argparse.ArgumentParser:

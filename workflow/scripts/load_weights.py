@@ -14,9 +14,7 @@ from prunecurve.model.network_file import initial_seed, input_shape_of, prepare_
 from prunecurve.model.user_network import build, require_finite, require_logits
 from prunecurve.model.users_weights import load_weights
 from prunecurve.settings import add_fields, fields_of
-from prunecurve.training.history import history_row, named_recall
-from prunecurve.training.learned import require_learned
-from prunecurve.training.scores import validation_scores
+from prunecurve.training.learned import history_row, named_recall, require_learned, validation_scores
 
 
 def options() -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.graph.layers import example_of
+from prunecurve.graph.nodes import example_of
 from prunecurve.model.network_file import prepare_torch
 from prunecurve.model.untrained import add_untrained, untrained
 from prunecurve.plan.cost_model import cost_model, random_removals, require_counted

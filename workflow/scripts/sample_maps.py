@@ -7,7 +7,8 @@ from prunecurve.activations.collection import single_maps, some_inputs
 from prunecurve.commandline import log, parser, run
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array
-from prunecurve.graph.layers import POINTS, PrunableLayer
+from prunecurve.graph.layers import PrunableLayer
+from prunecurve.graph.points import POINTS
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.seeding import stream

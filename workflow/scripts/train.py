@@ -11,8 +11,7 @@ from prunecurve.model.model_file import add_factory, model_file
 from prunecurve.model.network_file import initial_seed, prepare_torch, save_model
 from prunecurve.model.parameters import BuiltIn
 from prunecurve.settings import add_fields, fields_of
-from prunecurve.training.history import named_recall
-from prunecurve.training.learned import kept_epoch, require_learned
+from prunecurve.training.learned import kept_epoch, named_recall, require_learned
 from prunecurve.training.parameters import Recipe
 from prunecurve.training.training import train
 

@@ -13,8 +13,8 @@ from prunecurve.settings import add_fields, fields_of
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import BATCH, input_files_of
 from prunecurve.verification import METHODS, PERTURBATION, SURGERY
-from prunecurve.verification.agreement import require_agreement, require_means, unproven, verify
 from prunecurve.verification.perturbation import Perturbation
+from prunecurve.verification.sweep_check import require_all_agree, require_means, unproven, verify
 
 
 def options() -> argparse.ArgumentParser:
@@ -83,7 +83,7 @@ def work(arguments: argparse.Namespace) -> None:
     rows = list(verify(model, split, evaluator, orders, paths, arguments.tolerance, arguments.task, perturbation))
     for row in rows:
         log.info("%s", row)
-    require_agreement(rows, f"verification of {arguments.model}")
+    require_all_agree(rows, f"verification of {arguments.model}")
     for line in unproven(rows):
         log.warning("verification of %s: %s", arguments.model, line)
     write_rows(arguments.output, rows)

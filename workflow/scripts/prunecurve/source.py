@@ -26,7 +26,6 @@ NOT_COMPUTED_WITH = frozenset(
         "files.py",
         "model/factory.py",
         "model/factory_source.py",
-        "training/learned.py",
         "model/model_file.py",
         "model/parameters.py",
         "progress.py",

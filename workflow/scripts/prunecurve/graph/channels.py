@@ -10,7 +10,6 @@ removed, and the operation is the reason.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +17,10 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from prunecurve.graph.cutting import cuttable, per_channel
-from prunecurve.graph.operations import ELEMENTWISE, ELEMENTWISE_MODULES, calls, described, runs_as
-from prunecurve.graph.probing import Mixed, Probe, distinct, tensors, varies, varying_dims
+from prunecurve.graph.groups import ChannelAxis, Group
+from prunecurve.graph.label_tensors import distinct, tensors, varies, varying_dims
+from prunecurve.graph.operations import ELEMENTWISE, ELEMENTWISE_MODULES, calls, in_words, runs_as
+from prunecurve.graph.probing import Mixed, Probe
 
 INPUT = "its channels can only be removed together with those of the network's input"
 OUTPUT = "its channels reach the output of the network"
@@ -28,55 +29,11 @@ NOT_RUN = "the network does not run it as a layer in evaluation mode"
 DIVIDES = "divides its channels or fixes their number; flatten(1) does not"
 
 
-class Group(NamedTuple):
-    """The channels of a layer, and the entries of all modules that can only be removed with them.
-
-    Each dictionary has an int64 array per module, by module path and in the order of the network: for each entry the
-    number of the layer's channel that it belongs to, −1 for none. makers: the output channels of each Conv2d and Linear
-    that computes the channels, the layer included. followers: the channels of each module with parameters per channel
-    (batch normalisation, depthwise convolution). readers: the inputs of each Conv2d and Linear that reads the channels:
-    input channels of a convolution, input features of a linear layer. parameters: by their paths, parameters and
-    buffers with entries per channel that no module of torch reads, such as a scale; the arrays have their shapes.
-    """
-
-    channels: int
-    makers: Mapping[str, np.ndarray]
-    followers: Mapping[str, np.ndarray]
-    readers: Mapping[str, np.ndarray]
-    parameters: Mapping[str, np.ndarray]
-
-    def modules(self) -> list[str]:
-        """Return the paths of all modules that have entries of the channels."""
-        return list({name: None for part in (self.makers, self.followers, self.readers) for name in part})
-
-
-class Carried(NamedTuple):
-    """The dimension of a value along which the channels of a group lie; the first dimension is that of the inputs.
-
-    numbers: int64, for each index along this dimension the number of the channel, −1 for none.
-    """
-
-    dim: int
-    numbers: np.ndarray
-
-    def in_order(self, channels: int) -> bool:
-        """Return whether the channels lie one after the other, each with the same number of entries, and no others."""
-        return np.array_equal(self.numbers, np.arange(channels).repeat(len(self.numbers) // channels))
-
-    def entries(self, chosen: np.ndarray) -> np.ndarray:
-        """Return the indices that belong to the chosen channels."""
-        return np.flatnonzero(np.isin(self.numbers, chosen))
-
-    def without(self, removed: np.ndarray) -> np.ndarray:
-        """Return the indices that do not belong to the removed channels."""
-        return np.flatnonzero(~np.isin(self.numbers, removed))
-
-
 class Channels(fx.Interpreter):
     """The labels of all channels of a network in evaluation mode."""
 
     def __init__(self, traced: fx.GraphModule, example: Tensor) -> None:
-        """Find the labels, given the network's graph and two inputs (2, C, S, S).
+        """Find the labels in a network's graph with two inputs (2, C, S, S).
 
         With two, labels that differ between them would show an operation that mixes inputs.
         """
@@ -104,13 +61,13 @@ class Channels(fx.Interpreter):
         self._frozen = {self._roots[label]: reason for label, reason in reversed(self._reasons.items())}
         self._tied = {self._roots[label]: reason for label, reason in reversed(self._ties.items())}
 
-    # ---- what is asked of the result
+    # ---- results
 
     def refusal(self, path: str) -> str | None:
         """Return why the channels of a Conv2d or Linear can't be removed one by one; None if they can."""
         if path not in self._makers:
             if path in self._followers:
-                return self._of_follower(path)
+                return self._refusal_of_follower(path)
             inside = next((node.target for node in self.module.graph.nodes if _is_inside(path, node)), None)
             why = f"it lies inside {inside}, which torch.fx does not look into" if inside else NOT_RUN
             return self._refused.get(path, why)
@@ -122,7 +79,7 @@ class Channels(fx.Interpreter):
             return next((self._tied[root] for root in roots if root in self._tied), TOGETHER)
         return None if self.group(path).readers else "no Conv2d or Linear reads its channels"
 
-    def _of_follower(self, path: str) -> str:
+    def _refusal_of_follower(self, path: str) -> str:
         """Return why the channels of a depthwise convolution can't be removed from it alone."""
         own = set(self._roots[self._followers[path].numpy()])
         makers = [name for name, labels in self._makers.items() if own & set(self._roots[labels.numpy()])]
@@ -134,11 +91,11 @@ class Channels(fx.Interpreter):
         """Return the group of a layer that is not refused."""
         number = self._number(path)
 
-        def of(labelled: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        def entries(labelled: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
             numbers = {name: number[self._roots[labels.numpy()]] for name, labels in labelled.items()}
             return {name: each for name, each in numbers.items() if (each >= 0).any()}
 
-        parts = map(of, (self._makers, self._followers, self._readers, self._parameters))
+        parts = map(entries, (self._makers, self._followers, self._readers, self._parameters))
         return Group(len(self._makers[path]), *parts)
 
     def numbers(self, path: str, node: fx.Node) -> np.ndarray:
@@ -148,7 +105,7 @@ class Channels(fx.Interpreter):
         """
         return self._number(path)[self._roots[self._labels[node][0].numpy()]]
 
-    def carried(self, path: str, node: fx.Node) -> Carried | None:
+    def axis_in(self, path: str, node: fx.Node) -> ChannelAxis | None:
         """Return where the channels of a layer lie in a value; None if there are none in it.
 
         Raises ValueError if they lie along several dimensions.
@@ -163,7 +120,7 @@ class Channels(fx.Interpreter):
             raise ValueError(f"its channels lie along several dimensions of {node.name}")
         dim = dims[0] if dims else 0
         others = tuple(0 if other != dim else slice(None) for other in range(numbers.ndim))
-        return Carried(dim + 1, numbers[others])
+        return ChannelAxis(dim + 1, numbers[others])
 
     def _number(self, path: str) -> np.ndarray:
         """Return, for each root of labels, the number of the layer's channel; −1 for none."""
@@ -246,50 +203,50 @@ class Channels(fx.Interpreter):
             return _spread(self._new(value.shape[1], INPUT), value.shape)
         if node.op == "get_attr":
             return self._attribute(node, value)
-        given = [each for each in node.all_input_nodes if any(True for _ in tensors(self._labels[each]))]
+        operands = [each for each in node.all_input_nodes if any(True for _ in tensors(self._labels[each]))]
         if node.op == "output":
-            return self._freeze([self._labels[each] for each in given], OUTPUT)
-        depends = any(each in self._dependent for each in given)
+            return self._freeze([self._labels[each] for each in operands], OUTPUT)
+        depends = any(each in self._dependent for each in operands)
         if node.op == "call_module" and not depends:
             self._on_constants.add(node.target)
-        if not given or not any(True for _ in tensors(value)):
+        if not operands or not any(True for _ in tensors(value)):
             if depends and not _is_number(value):
-                what = f"{described(self.module, node)} returns a {type(value).__name__}, which is not looked into"
-                self._freeze([self._labels[each] for each in given], what)
+                what = f"{in_words(self.module, node)} returns a {type(value).__name__}, which is not looked into"
+                self._freeze([self._labels[each] for each in operands], what)
             return None
         if depends:
             self._dependent.add(node)
         try:
-            return self._rule(node, given, value)
+            return self._rule(node, operands, value)
         except Mixed as error:
             # Behind an operation that mixes channels, it is the cause.
-            labels = {label for each in given for one in tensors(self._labels[each]) for label in distinct(one)}
+            labels = {label for each in operands for one in tensors(self._labels[each]) for label in distinct(one)}
             cause = next((self._reasons[label] for label in sorted(labels & self._mixed)), str(error))
-            return self._frozen_result(given, value, cause)
+            return self._frozen_result(operands, value, cause)
 
     def _attribute(self, node: fx.Node, value: object) -> Tensor | None:
-        """A parameter or buffer: its entries are removed with the channels that they meet."""
+        """Return the labels of a parameter or buffer, whose entries are removed with the channels that they meet."""
         if not isinstance(value, Tensor) or value.numel() < 2 or not value.is_floating_point():
             return None
         if node.target not in self._parameters:
             self._parameters[node.target] = self._new(value.numel()).reshape(value.shape)
         return self._parameters[node.target]
 
-    def _rule(self, node: fx.Node, given: list[fx.Node], value: object) -> object:
+    def _rule(self, node: fx.Node, operands: list[fx.Node], value: object) -> object:
         """Return the labels of an operation's result. Raises Mixed if channels can't be removed one by one."""
         module = self.module.get_submodule(node.target) if node.op == "call_module" else None
-        what = described(self.module, node)
+        what = in_words(self.module, node)
         if module is not None and (reason := _changed(module)):
             self._refused[node.target] = reason
             raise Mixed(f"{what}: {reason}")
         if isinstance(module, nn.Conv2d | nn.Linear) and not _depthwise(module):
             return self._layer(node, module, value, what)
         if len(node.all_input_nodes) == 1 and calls(self.module, node, ELEMENTWISE_MODULES, ELEMENTWISE):
-            return self._labels[given[0]]
-        probe = Probe(node, what, given, self, self._labels, self.root, self._dependent)
+            return self._labels[operands[0]]
+        probe = Probe(node, what, operands, self, self._labels, self.root, self._dependent)
         labels = probe.moved()
         if labels is None:
-            labels = self._of_each_channel(probe)
+            labels = self._united_channels(probe)
             probe.require_without(labels, "computes with the number of channels, or has a constant for each of them")
         else:
             probe.require_without(labels, DIVIDES)
@@ -297,15 +254,15 @@ class Channels(fx.Interpreter):
                 raise Mixed(f"{what} {DIVIDES}")
         return labels
 
-    def _frozen_result(self, given: list[fx.Node], value: object, reason: str) -> object:
+    def _frozen_result(self, operands: list[fx.Node], value: object, reason: str) -> object:
         """Freeze what an operation reads and what it gives."""
-        self._freeze([self._labels[each] for each in given], reason)
+        self._freeze([self._labels[each] for each in operands], reason)
         label = self._new(1, reason)[0]
         self._mixed.add(int(label))
         return fx.node.map_aggregate(value, lambda each: label.expand(each.shape) if isinstance(each, Tensor) else None)
 
     def _layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear, value: object, what: str) -> Tensor:
-        """A layer that reads channels and computes others."""
+        """Return the labels of the output of a layer, which reads channels and computes others."""
         if len(node.args) != 1 or not isinstance(value, Tensor):
             self._refused[node.target] = "it must be called with one input, as layer(x), and return one tensor"
         elif getattr(module, "groups", 1) > 1:
@@ -320,8 +277,8 @@ class Channels(fx.Interpreter):
             self._makers[node.target] = self._new(len(module.weight))
             if not runs_as(module, (nn.Conv2d, nn.Linear)):
                 self._check(module, node.target, labels.shape, what)
-        made = self._makers[node.target]
-        return made.expand(value.shape) if dim == -1 else _spread(made, value.shape)
+        computed = self._makers[node.target]
+        return computed.expand(value.shape) if dim == -1 else _spread(computed, value.shape)
 
     def _check(self, module: nn.Conv2d | nn.Linear, path: str, shape: tuple[int, ...], what: str) -> None:
         """Freeze the channels that a layer of a class of the user reads or computes, unless its weights are all."""
@@ -331,16 +288,16 @@ class Channels(fx.Interpreter):
         if not outputs:
             self._freeze(self._makers[path], f"{what} computes its channels together")
 
-    def _of_each_channel(self, probe: Probe) -> object:
+    def _united_channels(self, probe: Probe) -> object:
         """Unite the labels of operands that meet in a channel of the result; return the labels of the result."""
-        for each in probe.given:
+        for each in probe.operands:
             if each not in probe.channels:
                 self._join_mixed(each, probe)
-        aligned = {each: iter(probe.aligned(each)) for each in probe.given}
+        aligned = {each: iter(probe.aligned(each)) for each in probe.operands}
         self._follow(probe)
 
-        def of(result: Tensor) -> Tensor:
-            labels = {each: label for each in probe.given if (label := next(aligned[each])) is not None}
+        def united(result: Tensor) -> Tensor:
+            labels = {each: label for each in probe.operands if (label := next(aligned[each])) is not None}
             channels = [each for each in probe.channels if each in labels]
             if not channels:
                 raise Mixed(f"{probe.what} is an unknown operation: not all of its results change with its inputs")
@@ -356,7 +313,7 @@ class Channels(fx.Interpreter):
                     self._freeze(labels[each], f"{probe.what} applies it to several other channels")
             return first.expand(result.shape)
 
-        return fx.node.map_aggregate(probe.result, lambda each: of(each) if isinstance(each, Tensor) else None)
+        return fx.node.map_aggregate(probe.result, lambda each: united(each) if isinstance(each, Tensor) else None)
 
     def _join_mixed(self, node: fx.Node, probe: Probe) -> None:
         """Unite the labels of a parameter along dimensions that all channels use, such as the positions of a filter."""
@@ -371,7 +328,7 @@ class Channels(fx.Interpreter):
         """Note a module with parameters for each channel that it reads."""
         if probe.node.op != "call_module":
             return
-        labels = self._labels[probe.given[0]]
+        labels = self._labels[probe.operands[0]]
         dim = next(iter(varying_dims(labels)), 1)
         if any(True for _ in per_channel(self.module.get_submodule(probe.node.target), labels.shape[dim])):
             channels = self._along(labels, dim, probe.what)

@@ -73,26 +73,26 @@ def cuttable(module: nn.Conv2d | nn.Linear, shape: Sequence[int]) -> tuple[bool,
     must be linear in its inputs, but for what it adds. shape: of what it reads.
     """
     dim = 1 if isinstance(module, nn.Conv2d) else -1
-    layer, given = with_random_constants(module).cpu(), torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    layer, value = with_random_constants(module).cpu(), torch.randn(*shape, generator=torch.Generator().manual_seed(0))
     inputs, outputs = torch.arange(1, shape[dim]), torch.arange(1, len(module.weight))
 
-    def same(expected: Tensor, rows: Tensor | None, columns: Tensor | None, given: Tensor) -> bool:
+    def same(expected: Tensor, rows: Tensor | None, columns: Tensor | None, read: Tensor) -> bool:
         small = copied(layer)
         try:
             keep_weights(small, rows, columns)
-            result = small(given)
+            result = small(read)
         # The class can compute anything.
         except Exception:
             return False
         return result.shape == expected.shape and torch.allclose(result, expected, rtol=1e-4, atol=1e-5)
 
-    zeroed = layer(given.index_fill(dim, torch.zeros(1, dtype=torch.int64), 0.0))
-    fewer = layer(given).index_select(dim, outputs)
-    steps = [layer(size * given) for size in (0, 1, 2)]
+    zeroed = layer(value.index_fill(dim, torch.zeros(1, dtype=torch.int64), 0.0))
+    fewer = layer(value).index_select(dim, outputs)
+    steps = [layer(size * value) for size in (0, 1, 2)]
     linear = torch.allclose(steps[2] - steps[1], steps[1] - steps[0], rtol=1e-4, atol=1e-4)
     return (
-        linear and (not len(inputs) or same(zeroed, None, inputs, given.index_select(dim, inputs))),
-        not len(outputs) or same(fewer, outputs, None, given),
+        linear and (not len(inputs) or same(zeroed, None, inputs, value.index_select(dim, inputs))),
+        not len(outputs) or same(fewer, outputs, None, value),
     )
 
 

@@ -1,8 +1,6 @@
 """Describe a layer for the jobs without torch: its weights, its size without channels, and what follows it."""
 
-import functools
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -10,10 +8,11 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunecurve.errors import StudyError
+from prunecurve.graph.checks import require_exact_pruning
 from prunecurve.graph.layer_file import LayerFile, Linear
 from prunecurve.graph.layers import PrunableLayer
-from prunecurve.graph.operations import UNCHANGED, UNCHANGED_MODULES, calls
+from prunecurve.graph.operations import NORMS, UNCHANGED, UNCHANGED_MODULES, calls
+from prunecurve.graph.zero_filters import zero_filter
 
 # The activations that numpy computes: torch's modules, and its functions and methods.
 MODULES: dict[type[nn.Module], str] = {
@@ -31,33 +30,69 @@ SLOPE = 0.01
 
 def describe(layer: PrunableLayer) -> LayerFile:
     """Return the content of `layer.npy`. Raises StudyError if the layer can't be removed channel by channel."""
-    layer.require_smaller()
+    require_exact_pruning(layer)
     linears = linear_layers(layer)
     params, macs = sizes(layer)
-    zero = _array(layer.zero_filter())
-    weights = layer.weights()
+    zero = _array(zero_filter(layer))
     return LayerFile(
         name=layer.path,
         backend="torch" if linears is None else "numpy",
         classes=layer.classes,
         weight=_array(layer.module.weight),
-        group_weights=weights if len(layer.group.makers) > 1 else np.zeros((layer.channels, 0), np.float32),
-        scale=layer.scale(),
+        group_weights=weights(layer) if len(layer.group.makers) > 1 else np.zeros((layer.channels, 0), np.float32),
+        scale=scale(layer),
         features=features_shape(layer, linears),
-        zero_filter=zero if linears is None else zero.reshape(layer.channels, *layer.map_shape),
-        map_size=layer.map_size(),
+        zero_filter=zero if linears is None else zero.reshape(layer.channels, *layer.points.map_shape),
+        map_size=_map_size(layer),
         params=params,
         macs=macs,
-        signed=layer.signed,
+        signed=layer.points.signed,
         linears=linears or (),
     )
+
+
+@torch.no_grad()
+def _map_size(layer: PrunableLayer) -> tuple[int, int]:
+    """Return the height and width of a channel's map after the activation."""
+    return tuple(layer.maps(layer.example())["relu"].shape[2:])
+
+
+def weights(layer: PrunableLayer) -> np.ndarray:
+    """Return all weights that compute the channels, one row (P, ·) per channel, of all makers side by side."""
+    sides = []
+    for path, numbers in layer.group.makers.items():
+        weight = layer.traced.get_submodule(path).weight.detach().cpu().flatten(1).numpy()
+        order = np.argsort(numbers, kind="stable")[(numbers < 0).sum() :]
+        # Most layers compute each channel once. A layer may compute only some of them; the other rows are zero.
+        counts = np.bincount(numbers[order], minlength=layer.channels)
+        places = np.concatenate([np.arange(count) for count in counts])
+        side = np.zeros((layer.channels, counts.max(), weight.shape[1]), np.float32)
+        side[numbers[order], places] = weight[order]
+        sides.append(side.reshape(layer.channels, -1))
+    return np.concatenate(sides, 1)
+
+
+def scale(layer: PrunableLayer) -> np.ndarray | None:
+    """Return the scale γ (P,) of the batch normalisation of the channels; the sum of |γ| if there are several.
+
+    None if there is no batch normalisation. One of flattened maps has a γ per position, so it is no scale of a channel.
+    """
+    scales = []
+    for path, numbers in layer.group.followers.items():
+        module = layer.traced.get_submodule(path)
+        own = np.flatnonzero(numbers >= 0)
+        once = len(set(numbers[own])) == len(own)
+        if isinstance(module, NORMS) and module.weight is not None and once:
+            scales.append(np.zeros(layer.channels, np.float32))
+            scales[-1][numbers[own]] = module.weight.detach().cpu().numpy()[own]
+    return None if not scales else scales[0] if len(scales) == 1 else np.abs(scales).sum(0)
 
 
 def features_shape(layer: PrunableLayer, linears: tuple[Linear, ...] | None) -> tuple[int, ...]:
     """Return the shape of one input in features.npy, see `LayerFile`, given the linear layers behind a layer."""
     if linears is not None:
-        return layer.channels, *layer.map_shape
-    return (sum(map(math.prod, layer.rest.shapes())) if layer.rest.storable() else 0,)
+        return layer.channels, *layer.points.map_shape
+    return (sum(map(math.prod, layer.downstream.shapes())) if layer.downstream.storable() else 0,)
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -70,26 +105,26 @@ def linear_layers(layer: PrunableLayer) -> tuple[Linear, ...] | None:
     None if anything else follows: another kind of layer, several readers, an activation that numpy does not compute, or
     two activations in a row.
     """
-    rest, end = layer.rest, layer.chain[-1]
-    first = rest.readings[0]
-    if len(rest.readings) > 1 or rest.crossing != [end] or first.given is not end or len(first.shape) > 1:
+    downstream, end = layer.downstream, layer.points.chain[-1]
+    first = downstream.readings[0]
+    if len(downstream.readings) > 1 or downstream.crossing != [end] or first.value is not end or len(first.shape) > 1:
         return None
     linears: list[Linear] = []
-    for node in rest.module.graph.nodes:
+    for node in downstream.module.graph.nodes:
         if node.op == "output":
             continue
         if len(node.users) != 1 or len(node.all_input_nodes) > 1:
             return None
         if node.op == "placeholder":
             continue
-        if calls(rest.module, node, (nn.Linear,)):
-            linears.append(_linear(rest.module.get_submodule(node.target)))
-        elif calls(rest.module, node, MODULES, FUNCTIONS):
+        if calls(downstream.module, node, (nn.Linear,)):
+            linears.append(_linear(downstream.module.get_submodule(node.target)))
+        elif calls(downstream.module, node, MODULES, FUNCTIONS):
             if not linears or linears[-1].activation != "identity":
                 return None
-            name, slope = _activation(rest.module, node)
+            name, slope = _activation(downstream.module, node)
             linears[-1] = linears[-1]._replace(activation=name, slope=slope)
-        elif not calls(rest.module, node, UNCHANGED_MODULES, UNCHANGED):
+        elif not calls(downstream.module, node, UNCHANGED_MODULES, UNCHANGED):
             return None
     return tuple(linears)
 
@@ -113,36 +148,20 @@ def _activation(traced: fx.GraphModule, node: fx.Node) -> tuple[str, float]:
 def sizes(layer: PrunableLayer) -> tuple[np.ndarray, np.ndarray]:
     """Return the parameters and the MACs (for one input), both int64 (P,), of the network without K channels.
 
-    The networks of a few K are built and counted by PyTorch. Both numbers are polynomials in K of degree 2 at most:
-    each parameter and each product belongs to no channel, to one (linear in K), or to two channels of the layer.
+    PyTorch counts both for K = 0, 1 and 2. They are polynomials in K of degree 2 at most, because each parameter and
+    each product belongs to no channel, to one (linear in K), or to two channels of the layer. So Newton's differences
+    give all others.
     """
-
-    @functools.cache
-    def of(k: int) -> tuple[int, int]:
-        return counted(layer.smaller(range(k, layer.channels)), layer.example())
-
-    counts = [_quadratic(lambda k, i=i: of(k)[i], layer.channels) for i in (0, 1)]
-    return counts[0], counts[1]
-
-
-def _quadratic(value: Callable[[int], int], count: int) -> np.ndarray:
-    """Return a polynomial of degree 2 at 0 … count − 1, int64, from its values at 0, 1 and 2, by Newton's differences.
-
-    Raises StudyError if it is not such a polynomial, as its value at count − 1 shows.
-    """
-    first = [value(k) for k in range(min(count, 3))]
-    if count <= 3:
-        return np.array(first, np.int64)
-    k = np.arange(count, dtype=np.int64)
-    slope = first[1] - first[0]
-    values = first[0] + k * slope + k * (k - 1) // 2 * (first[2] - first[1] - slope)
-    if values[-1] != value(count - 1):
-        raise StudyError("layer: the size of the network is not a polynomial of degree 2 in its number of channels")
-    return values
+    kept = [range(k, layer.channels) for k in range(min(layer.channels, 3))]
+    counts = np.array([network_size(layer.pruned(channels), layer.example()) for channels in kept], np.int64)
+    k = np.arange(layer.channels)
+    binomials = (np.ones_like(k), k, k * (k - 1) // 2)
+    params, macs = sum(np.outer(np.diff(counts, each, 0)[0], binomials[each]) for each in range(len(counts)))
+    return params, macs
 
 
 @torch.no_grad()
-def counted(model: nn.Module, example: Tensor) -> tuple[int, int]:
+def network_size(model: nn.Module, example: Tensor) -> tuple[int, int]:
     """Return the trainable parameters and, for one input, the MACs of a network, as PyTorch counts them.
 
     PyTorch's counter runs the network and counts the floating point operations of convolutions and matrix products; a

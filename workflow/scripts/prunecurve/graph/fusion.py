@@ -1,4 +1,8 @@
-"""A graph with fewer operations and the same results but for rounding, for evaluations."""
+"""A graph with fewer operations and the same results but for rounding, for evaluations.
+
+`torch.fx.experimental.optimization.fuse` gives wrong results if a convolution runs twice or if a function reads its
+weights too, and it does not know which modules run as torch's do.
+"""
 
 import operator
 from collections import Counter
@@ -15,7 +19,7 @@ OVERWRITABLE = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d)
 RELU, ADD = {"relu", torch.relu, functional.relu}, {"add", operator.add, torch.add}
 
 
-def simplify(traced: fx.GraphModule) -> None:
+def fuse(traced: fx.GraphModule) -> None:
     """Join each batch normalisation with the convolution before it, and let ReLU overwrite what it reads.
 
     On CPUs, both mostly move memory. Replaces modules of `traced`, which must not be in training mode, and nodes of
@@ -40,12 +44,12 @@ def _join_batch_normalisation(traced: fx.GraphModule) -> None:
         norm = _module(traced, node, nn.BatchNorm2d)
         if norm is None or norm.running_mean is None or len(node.all_input_nodes) != 1:
             continue
-        (given,) = node.all_input_nodes
-        convolution = _module(traced, given, nn.Conv2d)
+        (operand,) = node.all_input_nodes
+        convolution = _module(traced, operand, nn.Conv2d)
         # A module that runs several times has one weight for all calls.
-        if convolution is not None and alone(node.target) and alone(given.target) and len(given.users) == 1:
-            traced.set_submodule(given.target, fuse_conv_bn_eval(convolution, norm))
-            node.replace_all_uses_with(given)
+        if convolution is not None and alone(node.target) and alone(operand.target) and len(operand.users) == 1:
+            traced.set_submodule(operand.target, fuse_conv_bn_eval(convolution, norm))
+            node.replace_all_uses_with(operand)
             traced.graph.erase_node(node)
 
 
@@ -53,9 +57,9 @@ def _overwrite(traced: fx.GraphModule) -> None:
     """Let ReLU overwrite a new tensor that nothing else reads."""
     for node in traced.graph.nodes:
         if calls(traced, node, (nn.ReLU,), RELU):
-            given = node.all_input_nodes[0]
-            if len(given.users) == 1 and calls(traced, given, OVERWRITABLE, ADD):
-                node.op, node.target, node.args, node.kwargs = "call_method", "relu_", (given,), {}
+            operand = node.all_input_nodes[0]
+            if len(operand.users) == 1 and calls(traced, operand, OVERWRITABLE, ADD):
+                node.op, node.target, node.args, node.kwargs = "call_method", "relu_", (operand,), {}
 
 
 def _module(traced: fx.GraphModule, node: fx.Node, kind: type[nn.Module]) -> nn.Module | None:

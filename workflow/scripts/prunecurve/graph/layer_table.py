@@ -1,7 +1,6 @@
 """The table of a network's layers: what belongs to the channels of each, and what the evaluation of every K costs."""
 
 import math
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
@@ -10,34 +9,17 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunecurve.graph.channels import Group
+from prunecurve.graph.checks import require_exact_pruning
 from prunecurve.graph.cutting import per_channel
 from prunecurve.graph.description import linear_layers
-from prunecurve.graph.layers import Analysis, NotPrunable, PrunableLayer, example_of, layer_nodes, values_of
-from prunecurve.model.messages import times
+from prunecurve.graph.groups import Group
+from prunecurve.graph.layers import Analysis, NotPrunable, PrunableLayer
+from prunecurve.graph.nodes import example_of, layer_nodes, values_of
+from prunecurve.graph.zero_filters import zero_filter_varies
 
 COLUMNS = ("group", "together_with", "params", "params_share", "macs", "macs_share", "backend", "passes", "signed")
 COLUMNS += ("zero_weights", "verified_by")
-WIDTH = 100
-HEADER = ("layer", "kind", "channels", "group", "parameters", "", "MACs", "", "backend", "passes")
-NOTES = """\
-group: layers of one group have the same channels, which can only be removed together.
-parameters, MACs: of the weights that compute or read the channels, with their share of the network.
-passes: the cost of evaluating all K of one ranking, in forward passes of the whole network.
-"""
-
-
 ZERO_VARIES = "what a filter of zeros leaves depends on the input"
-# Columns of the table that the text has notes about, with their usual values.
-SPECIAL = {
-    "signed": (
-        ("",),
-        "no activation before they are read (use l1_norm, taylor_gate or ranking.measure_at: bn)",
-    ),
-    "verified_by": (("", "surgery"), "verified by perturbation, because Torch-Pruning can't follow the network"),
-}
-# Of the layers in a note, this many are named.
-NAMED = 8
 
 
 class _Macs(fx.Interpreter):
@@ -74,7 +56,7 @@ def layer_table(
     number compute the same channels. together_with: the other layers of the group, separated by spaces. params, macs:
     those of the weights that compute or read the channels, for one input; params_share, macs_share: of the whole
     network. backend: see `LayerFile`. passes: the cost of evaluating every K of one ranking, in forward passes of the
-    whole network. signed: see `PrunableLayer.signed`. zero_weights: why this removal is not possible, empty if it is.
+    whole network. signed: see `Points.signed`. zero_weights: why this removal is not possible, empty if it is.
     verified_by: how removals are verified. refused: why the layer can't be pruned; the columns between are then empty.
 
     leaf_modules: see `traced_network`. verified_by: a function that returns it, or raises NotPrunable. Raises
@@ -92,7 +74,7 @@ def layer_table(
             makers = tuple(layer.group.makers)
             # The layers of a group are removed together.
             if makers not in groups:
-                layer.require_smaller(values)
+                require_exact_pruning(layer, values)
                 verified[makers] = verified_by(layer)
         except NotPrunable as refusal:
             rows.append(row | dict.fromkeys(COLUMNS, "") | {"refused": refusal.reason})
@@ -123,15 +105,15 @@ def _costs(layer: PrunableLayer, macs: Mapping[fx.Node, int]) -> dict[str, objec
         "macs_share": products / total,
         "backend": backend,
         "passes": float(_all_ks(layer, backend, macs)) / total,
-        "signed": layer.signed,
-        "zero_weights": ZERO_VARIES if layer.zero_filter_varies() else "",
+        "signed": layer.points.signed,
+        "zero_weights": ZERO_VARIES if zero_filter_varies(layer) else "",
     }
 
 
 def _all_ks(layer: PrunableLayer, backend: str, macs: Mapping[fx.Node, int]) -> Fraction:
     """Return the MACs of what runs again for K = 1 … P−1, for one input. macs: of each operation of the network."""
     ks, total = range(1, layer.channels), Fraction(0)
-    for node in layer.rest.again:
+    for node in layer.downstream.again:
         if node.op != "call_module" or node.target not in layer.group.modules():
             total += macs[node] * len(ks)
         elif backend == "numpy":
@@ -162,53 +144,3 @@ def belonging(traced: fx.GraphModule, group: Group, macs: Mapping[fx.Node, int])
             params += (1 - left) * weight.numel()
     params += sum(int((numbers >= 0).sum()) for numbers in group.parameters.values())
     return int(params), int(products)
-
-
-def layer_text(rows: Sequence[Mapping[str, object]], input_shape: Sequence[int]) -> str:
-    """Return the rows of `layer_table` as text, as wide as its rows or WIDTH characters, with its explanation."""
-    lines = [HEADER, *map(_cells, rows)]
-    # The reason of a layer that can't be pruned stands in place of the last columns.
-    widths = [max(len(line[i]) for line in lines if i < 3 or len(line) == len(HEADER)) for i in range(len(HEADER))]
-    table = [_aligned(line, widths) for line in lines]
-    title = f"Layers of the network, for inputs of {times(input_shape)}"
-    notes = "".join(
-        f"{about}: {_few([row['layer'] for row in rows if row[column] not in usual])}\n"
-        for column, (usual, about) in SPECIAL.items()
-        if any(row[column] not in usual for row in rows)
-    )
-    paragraphs = [title, "\n".join(table), NOTES + notes]
-    # Only reasons are wrapped, and not the numbers of layers with long names.
-    width = max(WIDTH, *(len(line) for line, row in zip(table[1:], rows) if not row["refused"]), len(table[0]))
-    wrapped = ("\n".join(_wrapped(line, width) for line in text.splitlines()) for text in paragraphs)
-    return "\n\n".join(wrapped) + "\n"
-
-
-def _cells(row: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the words of one line: one per column of HEADER, or three and the reason."""
-    start = (row["layer"], row["kind"], str(row["channels"]))
-    if row["refused"]:
-        return *start, f"can't be pruned: {row['refused']}"
-    sizes = [word for name in ("params", "macs") for word in (f"{row[name]:,}", f"{row[f'{name}_share']:.1%}")]
-    return *start, str(row["group"]), *sizes, row["backend"], _rounded(row["passes"])
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
-
-
-def _rounded(passes: float) -> str:
-    """Return a cost with two digits."""
-    if passes < 0.01:
-        return "< 0.01"
-    return f"{passes:,.0f}" if passes >= 10 else f"{passes:.2g}"
-
-
-def _aligned(words: Sequence[str], widths: Sequence[int]) -> str:
-    """Return words in columns: names to the left, numbers to the right."""
-    left = ("layer", "kind", "backend")
-    padded = [f"{w:<{n}}" if name in left else f"{w:>{n}}" for w, n, name in zip(words, widths, HEADER)]
-    return "  ".join(padded).rstrip()
-
-
-def _wrapped(line: str, width: int) -> str:
-    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False) if len(line) > width else line

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from prunecurve.data.batches import Values, fitting
-from prunecurve.graph.downstream import Rest
+from prunecurve.graph.downstream import Downstream
 from prunecurve.graph.layers import PrunableLayer
 
 
@@ -17,19 +17,19 @@ def batch_of(layer: PrunableLayer, most: int) -> int:
     few = layer.example().repeat(2, 1, 1, 1)
     with Values() as values:
         measured = layer.measure(few)
-        layer.rest.logits(measured.crossing, np.zeros(0, np.int64))
+        layer.downstream.logits(measured.crossing, np.zeros(0, np.int64))
     crossing = sum(value.nbytes for value in measured.crossing)
     kept = sum({value.data_ptr(): value.nbytes for value in measured.maps.values()}.values())
     # What is stored and what is read are copies of maps, and the values before the copy are still there.
-    needed = kept + 2 * crossing + 2 * measured.given.nbytes + 2 * values.largest
+    needed = kept + 2 * crossing + 2 * measured.read.nbytes + 2 * values.largest
     return fitting(most, needed / len(few))
 
 
-def batch_with_gradients(rest: Rest, crossing: list[torch.Tensor], count: int, most: int) -> int:
-    """Return the inputs per pass through the rest of a network, if its values are kept for gradients.
+def batch_with_gradients(downstream: Downstream, crossing: list[torch.Tensor], count: int, most: int) -> int:
+    """Return the inputs per pass through the network downstream of a layer, if its values are kept for gradients.
 
     crossing: the crossing values of `count` inputs. most: see `batch_of`.
     """
     with torch.no_grad(), Values() as values:
-        rest.logits(crossing, np.zeros(0, np.int64))
+        downstream.logits(crossing, np.zeros(0, np.int64))
     return fitting(most, 2 * values.total / count)

@@ -1,4 +1,4 @@
-"""Operations of a network's graph that are known by what they are: modules by class, functions by identity.
+"""Operations that the graph of a network can be searched for: modules by class, functions by identity.
 
 A function of the user can have the name of one of torch's. What any other operation does with channels is probed
 (channels.py).
@@ -28,21 +28,21 @@ WITHOUT_EFFECT |= {"extra_repr", "reset_parameters"}
 WRITTEN = "written as"
 
 
-def _of_torch(names: str) -> frozenset[object]:
+def _torch_functions(names: str) -> frozenset[object]:
     """Return the functions of torch with these names, and the names, which methods of tensors have in a graph."""
     homes = (torch, functional, operator)
-    found = {getattr(home, name, None) for name in names.split() for home in homes}
-    return frozenset(found - {None}) | frozenset(names.split())
+    functions = {getattr(home, name, None) for name in names.split() for home in homes}
+    return frozenset(functions - {None}) | frozenset(names.split())
 
 
-ACTIVATIONS = _of_torch(
+ACTIVATIONS = _torch_functions(
     "relu relu6 leaky_relu prelu elu celu selu gelu silu mish softplus sigmoid tanh hardtanh hardsigmoid hardswish "
     "logsigmoid softsign threshold"
 )
 # Each element alone.
-ELEMENTWISE = ACTIVATIONS - _of_torch("prelu") | _of_torch("clamp neg exp sqrt square abs log log1p")
+ELEMENTWISE = ACTIVATIONS - _torch_functions("prelu") | _torch_functions("clamp neg exp sqrt square abs log log1p")
 # They copy values in evaluation mode; `flatten` in another shape.
-UNCHANGED = _of_torch("dropout dropout1d dropout2d flatten contiguous clone detach")
+UNCHANGED = _torch_functions("dropout dropout1d dropout2d flatten contiguous clone detach")
 
 
 def calls(traced: fx.GraphModule, node: fx.Node, modules: Iterable[type], functions: Iterable[object] = ()) -> bool:
@@ -77,7 +77,7 @@ def name_of(node: fx.Node) -> str:
     return getattr(node.target, "__name__", "") if node.op == "call_function" else ""
 
 
-def described(traced: fx.GraphModule, node: fx.Node) -> str:
+def in_words(traced: fx.GraphModule, node: fx.Node) -> str:
     """Return an operation in words, for messages: `act1 (Softmax)` or `cat`."""
     if node.op == "call_module":
         return f"{node.target} ({type(traced.get_submodule(node.target)).__name__})"

@@ -3,13 +3,14 @@
 Then it runs without some channels: they can be removed only if nothing else changes.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
 from torch import Tensor, fx
 
 from prunecurve.graph.cutting import copied, keep_followed, with_random_constants
+from prunecurve.graph.label_tensors import collapsed, distinct, first_of, paired, tensors, varies, varying_dims
 
 
 class Mixed(Exception):
@@ -19,15 +20,15 @@ class Mixed(Exception):
 class Probe:
     """An operation of a network, run on random values in place of those that depend on the network's input.
 
-    given: the operands that have labels. channels: those that are no parameters. followed: labels (C,) of the module's
-    own channels, if it has parameters for each of them.
+    operands: those that have labels. channels: those of them that are no parameters. followed: labels (C,) of the
+    module's own channels, if it has parameters for each of them.
     """
 
     def __init__(
         self,
         node: fx.Node,
         what: str,
-        given: Sequence[fx.Node],
+        operands: Sequence[fx.Node],
         interpreter: fx.Interpreter,
         labels: Mapping[fx.Node, object],
         root: Callable[[int], int],
@@ -39,15 +40,15 @@ class Probe:
         root: a function that returns the same number for labels that are united. dependent: the nodes that depend on
         the network's input.
         """
-        self.node, self.what, self.given = node, what, given
-        self.channels = [each for each in given if each in dependent] or given
+        self.node, self.what, self.operands = node, what, operands
+        self.channels = [each for each in operands if each in dependent] or operands
         self.followed: Tensor | None = None
         self._interpreter, self._labels, self._root = interpreter, labels, root
         if node.op == "call_module":
             self._module = with_random_constants(interpreter.module.get_submodule(node.target))
         # Operands of which only the size counts.
         self._sizes_of: list[fx.Node] = []
-        self._drawn = {each: self._random(each, seed) for seed, each in enumerate(given)}
+        self._drawn = {each: self._random(each, seed) for seed, each in enumerate(operands)}
         self.result = self._run(self._drawn)
 
     def _random(self, node: fx.Node, seed: int) -> object:
@@ -92,7 +93,7 @@ class Probe:
         gone: frozenset[int],
         sizes: Mapping[int, int] = MappingProxyType({}),
     ) -> object:
-        def given(each: fx.Node) -> object:
+        def value_of(each: fx.Node) -> object:
             value = values[each] if each in values else self._interpreter.env[each]
             if each in self._sizes_of:
                 return fx.node.map_aggregate(value, lambda one: _resized(one, sizes))
@@ -103,7 +104,7 @@ class Probe:
                 value = self._call(each, values, gone)
             return fx.node.map_aggregate(value, lambda one: sizes.get(one, one) if isinstance(one, int) else one)
 
-        args, kwargs = fx.node.map_arg(node.args, given), fx.node.map_arg(node.kwargs, given)
+        args, kwargs = fx.node.map_arg(node.args, value_of), fx.node.map_arg(node.kwargs, value_of)
         if node.op == "call_function":
             return node.target(*args, **kwargs)
         if node.op == "call_method":
@@ -137,7 +138,7 @@ class Probe:
     def moved(self) -> object:
         """Return the labels of the result if the operation moves elements and computes nothing; None otherwise."""
         numbers, labels, count = {}, [], 0
-        for each in self.given:
+        for each in self.operands:
             size = sum(value.numel() for value in tensors(self._drawn[each]))
             numbers[each] = _numbered(self._drawn[each], count)
             labels += [own.flatten() for own in tensors(self._labels[each])]
@@ -149,7 +150,7 @@ class Probe:
             results = [(self._drawn, self.result), (other, self._run(other))]
         except Mixed:
             return None
-        if not all(_moves(places, [values[each] for each in self.given], result) for values, result in results):
+        if not all(_moves(places, [values[each] for each in self.operands], result) for values, result in results):
             return None
         label = torch.cat(labels)
         result = fx.node.map_aggregate(
@@ -158,7 +159,7 @@ class Probe:
         left = {each for one in tensors(result) for each in distinct(one)}
         self._sizes_of = [
             each
-            for each in self.given
+            for each in self.operands
             if left.isdisjoint(number for one in tensors(self._labels[each]) for number in distinct(one))
         ]
         return result
@@ -242,8 +243,8 @@ class Probe:
 
         labels: of the result. problem: what is wrong otherwise, in words behind the operation.
         """
-        given = [one for each in self.channels for one in tensors(self._labels[each])]
-        roots = [sorted({self._root(label) for label in distinct(one)}) for one in (*given, *tensors(labels))]
+        read = [one for each in self.channels for one in tensors(self._labels[each])]
+        roots = [sorted({self._root(label) for label in distinct(one)}) for one in (*read, *tensors(labels))]
         # At least one channel stays in each value.
         some = sorted({own[0] for own in roots if len(own) > 1} - {own[0] for own in roots if len(own) == 1})
         kept = {own[-1] for own in roots}
@@ -267,7 +268,7 @@ class Probe:
     def _new_sizes(self, gone: frozenset[int]) -> dict[int, int]:
         """Return what the sizes of the operands become."""
         sizes = {}
-        for labels in (one for each in self.given for one in tensors(self._labels[each])):
+        for labels in (one for each in self.operands for one in tensors(self._labels[each])):
             try:
                 small = self._without(labels, labels, gone)
             except Mixed:
@@ -296,9 +297,9 @@ def _negated(value: object) -> object:
     )
 
 
-def _moves(places: object, given: Sequence[object], result: object) -> bool:
+def _moves(places: object, operands: Sequence[object], result: object) -> bool:
     """Return whether a result has the elements of the operands, one after the other, that lie at these places."""
-    value = torch.cat([one.flatten() for one in tensors(list(given))])
+    value = torch.cat([one.flatten() for one in tensors(list(operands))])
     pairs = list(zip(tensors(places), tensors(result)))
     return len(list(tensors(places))) == len(list(tensors(result))) and all(
         place.shape == one.shape
@@ -335,57 +336,3 @@ def _close(one: Tensor, other: Tensor) -> bool:
         return torch.equal(one, other)
     size = float(one[one.isfinite()].abs().max()) if one.isfinite().any() else 0.0
     return torch.allclose(one, other, rtol=1e-4, atol=1e-5 * size, equal_nan=True)
-
-
-def tensors(value: object) -> Iterable[Tensor]:
-    """Yield the tensors in a value, a list or a tuple."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from tensors(each)
-
-
-def paired(value: object, labels: object, function: Callable[[Tensor, Tensor], Tensor]) -> object:
-    """Return a value with `function(tensor, labels)` in place of each tensor in it."""
-    if isinstance(value, Tensor):
-        return function(value, labels)
-    if isinstance(value, list | tuple):
-        made = [paired(one, own, function) for one, own in zip(value, labels)]
-        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
-    return value
-
-
-def first_of(labels: Tensor, dims: Sequence[int] | None = None) -> Tensor:
-    """Return labels at the first index of each dimension that they don't vary along. dims: the others."""
-    dims = varying_dims(labels) if dims is None else dims
-    for dim in range(labels.ndim):
-        if dim not in dims:
-            labels = labels.narrow(dim, 0, 1)
-    return labels
-
-
-def collapsed(labels: Tensor) -> Tensor:
-    """Return the same labels in little memory."""
-    return first_of(labels).clone().expand(labels.shape)
-
-
-def varies(labels: Tensor, dim: int) -> bool:
-    """Return whether labels differ along a dimension."""
-    if labels.ndim == 0 or labels.stride(dim) == 0 or labels.shape[dim] == 1:
-        return False
-    for other in range(labels.ndim):
-        # One number for all positions of a map.
-        if labels.stride(other) == 0:
-            labels = labels.narrow(other, 0, 1)
-    return not torch.equal(labels, labels.narrow(dim, 0, 1).expand(labels.shape))
-
-
-def varying_dims(labels: Tensor) -> list[int]:
-    """Return the dimensions along which labels differ."""
-    return [dim for dim in range(labels.ndim) if varies(labels, dim)]
-
-
-def distinct(labels: Tensor) -> list[int]:
-    """Return the sorted labels in a tensor."""
-    return first_of(labels).unique().tolist()

@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from prunecurve.graph.channels import Group
 from prunecurve.graph.cutting import copied, keep_followed, keep_weights, replace
-from prunecurve.graph.tracing import depending_on
+from prunecurve.graph.groups import Group
+from prunecurve.graph.nodes import depending_on
 
 
 @torch.no_grad()
-def smaller(model: nn.Module, group: Group, kept: np.ndarray) -> nn.Module:
+def pruned(model: nn.Module, group: Group, kept: np.ndarray) -> nn.Module:
     """Return a copy of a network that has only these channels of a group (their numbers)."""
     small = copy.deepcopy(model)
-    for path, part in smaller_parts(small, (*group.modules(), *group.parameters), group, kept).items():
+    for path, part in pruned_parts(small, (*group.modules(), *group.parameters), group, kept).items():
         owner, _, name = path.rpartition(".")
         if path in group.parameters:
             replace(small.get_submodule(owner), name, part)
@@ -25,7 +25,7 @@ def smaller(model: nn.Module, group: Group, kept: np.ndarray) -> nn.Module:
     return small
 
 
-def smaller_parts(model: nn.Module, paths: Iterable[str], group: Group, kept: np.ndarray) -> dict[str, object]:
+def pruned_parts(model: nn.Module, paths: Iterable[str], group: Group, kept: np.ndarray) -> dict[str, object]:
     """Return what the network that has only these channels has in place of modules and parameters of a group, by path.
 
     Copies of the modules share their other tensors with the network.
@@ -39,7 +39,7 @@ def smaller_parts(model: nn.Module, paths: Iterable[str], group: Group, kept: np
     return parts
 
 
-class Smaller(fx.Interpreter):
+class PrunedInterpreter(fx.Interpreter):
     """A network with other modules and parameters in place of some, by path."""
 
     def __init__(self, traced: fx.GraphModule) -> None:
@@ -58,8 +58,8 @@ class Smaller(fx.Interpreter):
 
 def run_part(part: fx.GraphModule, traced: fx.GraphModule, group: Group, kept: np.ndarray, inputs: Tensor) -> object:
     """Return what a part of a network, from its inputs on, gives if the network has only these channels of a group."""
-    small = Smaller(part)
-    small.parts = smaller_parts(traced, paths_in(part.graph, group), group, kept)
+    small = PrunedInterpreter(part)
+    small.parts = pruned_parts(traced, paths_in(part.graph, group), group, kept)
     return small.run(inputs)
 
 
@@ -69,14 +69,14 @@ def paths_in(graph: fx.Graph, group: Group) -> list[str]:
     return [path for path in (*group.modules(), *group.parameters) if path in read]
 
 
-def run_smaller(traced: fx.GraphModule, group: Group, kept: np.ndarray, values: Mapping[fx.Node, object]) -> Tensor:
+def run_pruned(traced: fx.GraphModule, group: Group, kept: np.ndarray, values: Mapping[fx.Node, object]) -> Tensor:
     """Return the logits of a network that has only these channels of a group, from its inputs on.
 
     values: the values of all operations of the whole network for these inputs. Those that depend on no module of the
     group are used again.
     """
-    small = Smaller(traced)
-    small.parts = smaller_parts(traced, paths_in(traced.graph, group), group, kept)
+    small = PrunedInterpreter(traced)
+    small.parts = pruned_parts(traced, paths_in(traced.graph, group), group, kept)
     changed = [node for node in traced.graph.nodes if node.op != "output" and node.target in small.parts]
     again = depending_on(traced, changed)
     return small.run(initial_env={node: values[node] for node in values if node not in again})

@@ -1,29 +1,30 @@
 """The graph of a network, traced with torch.fx, in which no operation overwrites a value."""
 
-import contextlib
 import copy
 import difflib
 import fnmatch
 import inspect
-import io
 import keyword
 import math
 import sys
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
 from prunecurve.errors import StudyError
-from prunecurve.graph.operations import ACTIVATION_MODULES, NORMS, UNCHANGED_MODULES, WRITTEN, name_of, runs_as
-from prunecurve.model.messages import one_line, place_of, times
+from prunecurve.graph.in_place import without_overwriting
+from prunecurve.graph.nodes import example_of, output_of, shape_of
+from prunecurve.graph.operations import ACTIVATION_MODULES, NORMS, UNCHANGED_MODULES, WRITTEN, runs_as
+from prunecurve.graph.same_results import require_same_results
+from prunecurve.model.messages import one_line, place_of
 
 # The key of a graph's `meta` for the class of each module of the network, by path.
 CLASSES = "classes"
 # Modules that are not looked into if they run as these do; torch.fx would find functions without a module.
-KNOWN = (nn.Conv2d, nn.Linear, *NORMS, *ACTIVATION_MODULES, *UNCHANGED_MODULES)
+TORCH_MODULES = (nn.Conv2d, nn.Linear, *NORMS, *ACTIVATION_MODULES, *UNCHANGED_MODULES)
 
 
 class _Name(str):
@@ -44,8 +45,11 @@ class _Tracer(fx.Tracer):
     """Traces a network without looking into some of its modules, and knows the module in which it failed."""
 
     def __init__(self, leaf_modules: Sequence[str], *, buffers: bool) -> None:
-        """buffers: whether they are values in the graph, of which the network can call methods with sizes, but which
-        can't decide what it runs."""
+        """Prepare to trace a network without looking into these modules.
+
+        buffers: whether they are values in the graph, of which the network can call methods with sizes, but which can't
+        decide what it runs.
+        """
         # The functions of einops reshape values in a way that can't be traced; each is one operation.
         super().__init__(autowrap_modules=(math, *filter(None, [sys.modules.get("einops")])))
         self.leaf_modules, self.proxy_buffer_attributes, self.failed_in = leaf_modules, buffers, ""
@@ -55,10 +59,13 @@ class _Tracer(fx.Tracer):
         return root_fn, [self.root, self.create_proxy("placeholder", "images", (), {})]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        named = any(is_named(m, module_qualified_name, name) for name in self.leaf_modules)
-        layer = isinstance(m, nn.Conv2d | nn.Linear) and not _layers_in(m)
-        of_einops = type(m).__module__.startswith("einops.")
-        return named or layer or of_einops or runs_as(m, KNOWN) or super().is_leaf_module(m, module_qualified_name)
+        return (
+            any(is_named(m, module_qualified_name, name) for name in self.leaf_modules)
+            or (isinstance(m, nn.Conv2d | nn.Linear) and not _layers_in(m))
+            or type(m).__module__.startswith("einops.")
+            or runs_as(m, TORCH_MODULES)
+            or super().is_leaf_module(m, module_qualified_name)
+        )
 
     def create_node(self, kind: str, target: object, *arguments: object, **options: object) -> fx.Node:
         named = kind in ("call_module", "get_attr")
@@ -90,36 +97,23 @@ def traced_network(
 
     The graph has the shape of every value for two inputs.
 
-    input_shape: (C, S, S) of one input. leaf_modules: paths of modules that torch.fx does not look into. Raises
-    StudyError if torch.fx can't trace the network, if it can't read inputs of this shape, or unless its output is one
-    tensor of logits (n, classes).
+    model: a network that reads inputs (C, S, S) of this shape and gives logits (n, classes), as `user_network` checks.
+    leaf_modules: paths of modules that torch.fx does not look into. Raises StudyError if torch.fx can't trace the
+    network, or if the graph gives other results.
     """
-    try:
-        copied = copy.deepcopy(model).eval()
-    except Exception as error:
-        raise StudyError(f"network: it can't be copied ({one_line(error)})") from error
+    copied = copy.deepcopy(model).eval()
     _require_modules(copied, leaf_modules)
     traced = _graph_of(copied, leaf_modules)
     _with_norms(traced, copied)
     # The graph has a bare module in place of one that was looked into.
     traced.meta[CLASSES] = {path: type(module) for path, module in copied.named_modules()}
     _without_views(traced)
-    parameter = next(traced.parameters(), torch.zeros(0))
-    try:
-        # ShapeProp prints the traceback of an error, which is the user's.
-        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
-            # Two inputs: an operation on the first dimension is then not one on each channel.
-            ShapeProp(traced).propagate(torch.zeros(2, *input_shape, device=parameter.device))
-    except Exception as error:
-        cause = error.__cause__ or error
-        raise StudyError(
-            f"network: it can't read inputs of the shape {times(input_shape)} ({one_line(cause)}); the number of "
-            "channels and image_size must be those that it was built for"
-        ) from error
-    classes = _classes(traced)
+    with torch.no_grad():
+        # Two inputs: an operation on the first dimension is then not one on each channel.
+        ShapeProp(traced).propagate(example_of(traced, input_shape).repeat(2, 1, 1, 1))
     without_overwriting(traced)
-    _require_the_same(copy.deepcopy(model).eval(), traced, input_shape)
-    return traced, classes
+    require_same_results(copy.deepcopy(model).eval(), traced, input_shape)
+    return traced, shape_of(output_of(traced.graph).args[0])[1]
 
 
 def _graph_of(model: nn.Module, leaf_modules: Sequence[str]) -> fx.GraphModule:
@@ -143,10 +137,10 @@ def _graph_of(model: nn.Module, leaf_modules: Sequence[str]) -> fx.GraphModule:
 
 
 def _require_modules(model: nn.Module, names: Sequence[str]) -> None:
-    known = {name: module for name, module in model.named_modules() if name}
+    modules = {name: module for name, module in model.named_modules() if name}
     for name in names:
-        if not any(is_named(module, path, name) for path, module in known.items()):
-            near = difflib.get_close_matches(name, known, n=3) or list(known)[:10]
+        if not any(is_named(module, path, name) for path, module in modules.items()):
+            near = difflib.get_close_matches(name, modules, n=3) or list(modules)[:10]
             raise StudyError(
                 f"network.leaf_modules: {name} is no path, pattern of paths or class of a module in the network; "
                 f"nearest: {', '.join(near)}"
@@ -182,128 +176,8 @@ def _with_norms(traced: fx.GraphModule, model: nn.Module) -> None:
 def _without_views(traced: fx.GraphModule) -> None:
     """Let `view` give other sizes to any value, as `reshape` does: it can't do that in every layout in memory."""
     for node in traced.graph.nodes:
-        of_type = any(isinstance(each, torch.dtype) for each in (*node.args, *node.kwargs.values()))
-        if node.op == "call_method" and node.target in ("view", "view_as") and not of_type:
+        changes_type = any(isinstance(each, torch.dtype) for each in (*node.args, *node.kwargs.values()))
+        if node.op == "call_method" and node.target in ("view", "view_as") and not changes_type:
             node.meta[WRITTEN] = node.target
             node.target = node.target.replace("view", "reshape")
     traced.recompile()
-
-
-def _classes(traced: fx.GraphModule) -> int:
-    """Return the number of logits. Raises StudyError unless the output is one tensor (n, classes)."""
-    output = next(node for node in traced.graph.nodes if node.op == "output").args[0]
-    shape = shape_of(output) if isinstance(output, fx.Node) else ()
-    if len(shape) != 2 or shape[0] != 2:
-        is_ = f"a tensor (n, {times(shape[1:])})" if len(shape) > 1 else f"a {type(output).__name__}"
-        raise StudyError(f"network: its output is {is_}; it must be one tensor of logits (n, classes)")
-    return shape[1]
-
-
-@torch.no_grad()
-def _require_the_same(model: nn.Module, traced: fx.GraphModule, input_shape: Sequence[int]) -> None:
-    """Raise StudyError if the graph, or a second run of the network, gives different results."""
-    device = next(model.parameters(), torch.zeros(0)).device
-    images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0)).to(device)
-    once, again, by_graph = (each(images.clone()).double() for each in (model, model, traced))
-    if not torch.allclose(once, again, equal_nan=True):
-        raise StudyError(
-            "network: in evaluation mode two runs on the same inputs give different results (dropout that "
-            "is not a module, random numbers, or a state that it changes)"
-        )
-    try:
-        together, alone = _precisely(model, images), _precisely(model, images[:1])
-    # The network's code can raise anything.
-    except Exception as error:
-        raise StudyError(
-            f"network: it can't read a single input ({one_line(error)}); the number of inputs must not be fixed, as in "
-            "x.view(64, -1)"
-        ) from error
-    if not torch.allclose(together[:1], alone, rtol=1e-3, atol=1e-4 * float(once.abs().max()), equal_nan=True):
-        raise StudyError(
-            "network: in evaluation mode an input alone gives other logits than together with others (batch "
-            "normalisation without running statistics, for example)"
-        )
-    if not torch.allclose(once, by_graph, rtol=1e-4, atol=1e-5 * float(once.abs().max()), equal_nan=True):
-        raise StudyError(
-            "network: its traced graph gives different results; torch.fx does not follow operations in "
-            "place (`x += y`) if the value is also used under another name or shape, so write x = x + y"
-        )
-
-
-def _precisely(model: nn.Module, images: Tensor) -> Tensor:
-    """Return the logits in float64, in which the order of sums does not matter; in float32 if the network needs it."""
-    try:
-        return copy.deepcopy(model).double()(images.double())
-    # The network's code can raise anything.
-    except Exception:
-        return model(images.clone()).double()
-
-
-def without_overwriting(traced: fx.GraphModule) -> None:
-    """Let each operation in place return a new tensor, which replaces the overwritten one in all later operations.
-
-    Otherwise a value that is stored or measured would change when the rest of the network runs. The graph needs shapes.
-    """
-    overwritten: dict[fx.Node, fx.Node] = {}
-    # A module can run several times.
-    in_place = {path for path, module in traced.named_modules() if getattr(module, "inplace", False)}
-    for node in traced.graph.nodes:
-        for old, new in overwritten.items():
-            node.replace_input_with(old, new)
-        if node.all_input_nodes and shape_of(node) and _was_in_place(node, in_place):
-            old = node.args[0]
-            overwritten |= {each: node for each, new in overwritten.items() if new is old} | {old: node}
-    for path in in_place:
-        traced.get_submodule(path).inplace = False
-    traced.recompile()
-
-
-def _was_in_place(node: fx.Node, in_place: set[str]) -> bool:
-    """Return whether an operation is in place, and change it into one that returns a new tensor.
-
-    in_place: the paths of modules that are. Raises StudyError for an operation that exists only in place.
-    """
-    if node.op == "call_module":
-        return node.target in in_place
-    name = name_of(node)
-    if name.endswith("_") and not name.endswith("__"):
-        homes = (Tensor,) if node.op == "call_method" else (torch, functional)
-        same = next((getattr(home, name[:-1]) for home in homes if hasattr(home, name[:-1])), None)
-        if same is None:
-            raise StudyError(f"network: {name} works in place and has no out-of-place version; rewrite this line")
-        node.target = name[:-1] if node.op == "call_method" else same
-        return True
-    return node.op == "call_function" and _had_option(node)
-
-
-def _had_option(node: fx.Node) -> bool:
-    """Return whether a function is called with `inplace=True`, and set it to False."""
-    try:
-        call = inspect.signature(node.target).bind(*node.args, **node.kwargs)
-    # A function of C has no signature, and no such option.
-    except (TypeError, ValueError):
-        return False
-    if not call.arguments.get("inplace"):
-        return False
-    call.arguments["inplace"] = False
-    node.args, node.kwargs = call.args, call.kwargs
-    return True
-
-
-def shape_of(node: fx.Node) -> tuple[int, ...]:
-    """Return the shape of a node's value for two inputs; () if the value is not a tensor."""
-    return tuple(getattr(node.meta.get("tensor_meta"), "shape", ()))
-
-
-def is_tensor(node: fx.Node) -> bool:
-    """Return whether a node's value is a tensor, or contains some; sizes and numbers do not."""
-    return "tensor_meta" in node.meta
-
-
-def depending_on(traced: fx.GraphModule, nodes: Sequence[fx.Node]) -> dict[fx.Node, None]:
-    """Return these nodes of a graph and all that depend on them, in the order of the network."""
-    found = {}
-    for node in traced.graph.nodes:
-        if node in nodes or any(given in found for given in node.all_input_nodes):
-            found[node] = None
-    return found

@@ -32,7 +32,7 @@ STATE = (
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
 )
-OF_CUDNN = ("benchmark", "allow_tf32")
+CUDNN_FLAGS = ("benchmark", "allow_tf32")
 
 
 def returned(factory: Factory, arguments: Mapping[str, Any], seed: int) -> Any:
@@ -73,7 +73,7 @@ def unchanged_process(program: str) -> Iterator[None]:
     program: the first word of the command line.
     """
     before = [(write, read()) for read, write in STATE]
-    cudnn = {name: getattr(torch.backends.cudnn, name) for name in OF_CUDNN}
+    cudnn = {name: getattr(torch.backends.cudnn, name) for name in CUDNN_FLAGS}
     argv, sys.argv = sys.argv, [program]
     try:
         with np.errstate():

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 # Folders of code that is in the traceback of an error but not the cause: torch's and that of this package.
-NOT_OF_A_NETWORK = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parents[1]}{os.sep}")
+LIBRARIES = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parents[1]}{os.sep}")
 STANDARD = sysconfig.get_paths()["stdlib"]
 
 
@@ -25,7 +25,7 @@ def place_of(error: BaseException) -> str:
     """
     # Code that the tracer runs but that lies in no file is torch's own.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if os.path.exists(frame.filename)]
-    frames = [frame for frame in frames if not frame.filename.startswith(NOT_OF_A_NETWORK)]
+    frames = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
     installed = [frame for frame in frames if {"site-packages", "dist-packages"} & set(Path(frame.filename).parts)]
     others = [frame for frame in frames if frame not in installed and not frame.filename.startswith(STANDARD)]
     own = others or installed

@@ -33,7 +33,7 @@ def build(text: str, arguments: Mapping[str, Any], input_shape: Sequence[int], s
     text, arguments: the config keys network.factory and network.arguments. input_shape: (C, S, S) of one input. seed:
     for the random numbers of torch, numpy and Python, with which the weights are initialised. Raises StudyError with
     one line that names a key, and the line of the user's code: if there is no such function, if it raises an error,
-    needs other arguments or returns no module, if its code is not the one that the job was planned with, or if the
+    needs other arguments or returns no module, if its code is not the one that the run started with, or if the
     module can't read the inputs.
     """
     factory = parsed_factory(text)

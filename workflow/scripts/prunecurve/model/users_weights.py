@@ -21,7 +21,7 @@ from prunecurve.model.user_network import few
 # Keys under which a checkpoint holds a state dict.
 HOLDERS = ("state_dict", "model_state_dict", "model")
 # Parts of names that wrappers add, anywhere in them: those for several devices, and torch.compile.
-OF_WRAPPERS = ("module", "_orig_mod")
+WRAPPER_PARTS = ("module", "_orig_mod")
 # The last parts of names that others add to a state dict: torch's AveragedModel, and thop for each module.
 ADDED = ("n_averaged", "total_ops", "total_params")
 # How files start that are not the weights themselves, what they are, and what to do.
@@ -39,7 +39,7 @@ def load_weights(module: nn.Module, path: str) -> None:
     network.weights and says which keys are missing, unexpected or of another shape, or that the file was replaced.
     """
     content = _loaded(path)
-    _require_as_planned(path)
+    _require_unchanged(path)
     own = module.state_dict()
     state = _with_names_of(own, _without_prefixes(_state_in(content, path), own))
     shapes = [
@@ -51,18 +51,18 @@ def load_weights(module: nn.Module, path: str) -> None:
     missing = [name for name in own if name not in state and not name.endswith(".num_batches_tracked")]
     unexpected = [name for name in state if name not in own]
     problems = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)]
-    told = [f"{_count(len(names))} {kind} ({few(names)})" for kind, names in problems if names]
-    if told:
+    listed = [f"{_count(len(names))} {kind} ({few(names)})" for kind, names in problems if names]
+    if listed:
         raise StudyError(
-            f"network.weights: {path} does not fit the network of network.factory: {'; '.join(told)}; "
+            f"network.weights: {path} does not fit the network of network.factory: {'; '.join(listed)}; "
             "give the weights of this network, or check network.arguments"
         )
     with reported(f"network.weights: {path} can't be loaded into the network of network.factory"):
         module.load_state_dict(state, strict=False)
 
 
-def _require_as_planned(path: str) -> None:
-    """Raise StudyError if the content of the file is not the one that the job was planned with."""
+def _require_unchanged(path: str) -> None:
+    """Raise StudyError if the content of the file is not the one that the run started with."""
     if provenance.differs(f"{CONTENT_OF_WEIGHTS}{provenance.SEPARATOR}{content_digest(path)[:DIGITS_OF_WEIGHTS]}"):
         raise StudyError(f"network.weights: {path} was replaced after this run had started; run the same command again")
 
@@ -130,10 +130,10 @@ def _without_prefixes(state: dict[str, Any], own: Collection[str]) -> dict[str, 
 
 
 def _with_names_of(own: Collection[str], state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state dict with the names of the network in place of those that differ only by parts OF_WRAPPERS."""
+    """Return a state dict with the names of the network in place of those that differ only by parts WRAPPER_PARTS."""
 
     def bare(name: str) -> str:
-        return ".".join(part for part in name.split(".") if part not in OF_WRAPPERS)
+        return ".".join(part for part in name.split(".") if part not in WRAPPER_PARTS)
 
     names = {bare(name): name for name in own}
     return {name if name in own else names.get(bare(name), name): value for name, value in state.items()}

@@ -1,6 +1,6 @@
-"""How many channels of each layer a network loses, so that it meets a budget at the least predicted loss.
+"""How many channels each layer loses so that the network meets a budget at the least predicted loss.
 
-The prediction for several layers is the sum of what the removals in single layers cost on the validation inputs.
+The predicted loss of a plan is the sum of the losses that the removals in single layers cause on the validation inputs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,15 +12,13 @@ import numpy as np
 from prunecurve.errors import StudyError
 from prunecurve.plan.costs import Costs
 
-# Ratios of losses and costs that agree in this many digits are equal: sums of floats differ in the last ones.
+# Losses that agree in this many decimal places are equal: sums of floats differ in the last ones.
 DIGITS = 9
 # Two sums of losses that differ by less are equal.
 EXACT = 1e-12
-
-
-# Prices from 10^−PRICES to 10^PRICES times the loss of everything per cost of everything are tried, 10 per decade.
-PRICES = 3
-# In one price's descent, each layer is visited at most so often.
+# The search tries the prices from 10^−DECADES to 10^DECADES times (loss / cost) of the whole network.
+DECADES, PER_DECADE = 3, 40
+# The descent at one price visits each layer at most this often.
 SWEEPS = 20
 # The keys of the config for a budget.
 BUDGETS = ("macs", "params", "tolerance")
@@ -39,10 +37,10 @@ class Curve(NamedTuple):
         The loss at K is the largest one up to K: noise must not make the removal of channels look free.
         """
         order = np.argsort(ks)
-        known, values = np.asarray(ks, np.int64)[order], np.asarray(losses, np.float64)[order]
-        if len(known) == 0 or known[0] != 0:
+        ascending, values = np.asarray(ks, np.int64)[order], np.asarray(losses, np.float64)[order]
+        if len(ascending) == 0 or ascending[0] != 0:
             raise ValueError("a curve begins with the unpruned network, K = 0")
-        return cls(known, np.maximum.accumulate(values - values[0]))
+        return cls(ascending, np.maximum.accumulate(values - values[0]))
 
     def at(self, k: int) -> float:
         """Return the loss at any K, between two evaluated ones on the line; NaN beyond the last one."""
@@ -52,6 +50,28 @@ class Curve(NamedTuple):
 def predicted_loss(curves: Mapping[str, Curve], ks: Mapping[str, int]) -> float:
     """Return the sum of the losses of all layers."""
     return sum(curves[layer].at(k) for layer, k in ks.items())
+
+
+def priced(curves: Mapping[str, Curve], costs: Costs, size: str) -> list[dict[str, int]]:
+    """Return different choices of K of all layers, from the largest evaluated K of each layer to none removed.
+
+    For each of several prices λ of a parameter or MAC, K minimises predicted loss + λ · cost in one layer after the
+    other, until nothing changes (a Lagrangian relaxation by coordinate descent).
+    """
+    scale = sum(curve.losses[-1] for curve in curves.values()) / costs.total(size)
+    unpruned, last = dict.fromkeys(curves, 0), {layer: int(curve.ks[-1]) for layer, curve in curves.items()}
+    choices = {tuple(ks.values()): ks for ks in (unpruned, last)}
+    for price in scale * np.logspace(-DECADES, DECADES, 2 * DECADES * PER_DECADE + 1):
+        ks = dict(unpruned)
+        for _ in range(SWEEPS):
+            before = dict(ks)
+            for layer, curve in curves.items():
+                value = curve.losses + price * costs.change(size, ks, layer, curve.ks)
+                ks[layer] = int(curve.ks[value.argmin()])
+            if ks == before:
+                break
+        choices.setdefault(tuple(ks.values()), ks)
+    return list(choices.values())
 
 
 class _Step(NamedTuple):
@@ -72,67 +92,10 @@ def _steps(curves: Mapping[str, Curve], costs: Costs, size: str, ks: Mapping[str
                 yield _Step(layer, int(k), float(loss - here), -int(added))
 
 
-def _cheapest(steps: Iterator[_Step], costs: Costs) -> _Step | None:
-    """Return the step that frees the most for its loss; of equal ones that to the smallest share, then the first."""
+def restored(curves: Mapping[str, Curve], costs: Costs, size: str, most: int, ks: Mapping[str, int]) -> dict[str, int]:
+    """Return K of each layer with as many channels restored as the budget leaves room for.
 
-    def rank(step: _Step) -> tuple[float, float]:
-        return float(f"{step.loss / step.freed:.{DIGITS}g}"), step.k / costs.channels[step.layer]
-
-    return min((step for step in steps if step.freed > 0), key=rank, default=None)
-
-
-def for_budget(curves: Mapping[str, Curve], costs: Costs, size: str, most: int) -> dict[str, int]:
-    """Return K of each layer, so that the network has at most this size: the best by predicted loss of several.
-
-    These are the result of the cheapest steps (`greedy`) and of a price per parameter or MAC (`priced`), each without
-    the channels that the budget leaves room for (`refined`). Of equal ones the first counts. curves: of all layers of
-    the costs, in the order of the network. size: params or macs; most: their number.
-    """
-    found = [greedy(curves, costs, size, most), *priced(curves, costs, size, most)]
-    best = [refined(curves, costs, size, most, ks) for ks in found]
-    return min(best, key=lambda ks: round(predicted_loss(curves, ks), DIGITS))
-
-
-def greedy(curves: Mapping[str, Curve], costs: Costs, size: str, most: int) -> dict[str, int]:
-    """Return K of each layer by the cheapest steps, until the network has at most this size; see `for_budget`.
-
-    Each step goes to any larger evaluated K of one layer, so that it can pass a stair of the curve.
-    """
-    ks = dict.fromkeys(curves, 0)
-    while costs.total(size, ks) > most:
-        step = _cheapest((s for s in _steps(curves, costs, size, ks) if s.k > ks[s.layer]), costs)
-        if step is None:
-            raise ValueError("the budget can't be met")
-        ks[step.layer] = step.k
-    return ks
-
-
-def priced(curves: Mapping[str, Curve], costs: Costs, size: str, most: int) -> list[dict[str, int]]:
-    """Return different K of all layers that meet a budget, one for each of several prices λ of a parameter or MAC.
-
-    For each price, K minimises predicted loss + λ · cost in one layer after the other, until nothing changes (a
-    Lagrangian relaxation by coordinate descent).
-    """
-    scale = sum(curve.losses[-1] for curve in curves.values()) / costs.total(size)
-    found: dict[tuple[int, ...], dict[str, int]] = {}
-    for price in scale * np.logspace(-PRICES, PRICES, 20 * PRICES + 1):
-        ks = dict.fromkeys(curves, 0)
-        for _ in range(SWEEPS):
-            before = dict(ks)
-            for layer, curve in curves.items():
-                value = curve.losses + price * costs.change(size, ks, layer, curve.ks)
-                ks[layer] = int(curve.ks[value.argmin()])
-            if ks == before:
-                break
-        if costs.total(size, ks) <= most:
-            found.setdefault(tuple(ks.values()), ks)
-    return list(found.values())
-
-
-def refined(curves: Mapping[str, Curve], costs: Costs, size: str, most: int, ks: Mapping[str, int]) -> dict[str, int]:
-    """Return K of each layer that is better than the given one: channels that the budget leaves room for come back.
-
-    One after the other, the step back that saves the most predicted loss is taken; of equal ones the largest.
+    Repeat the step back that saves the most predicted loss; of equal ones take the largest.
     """
     ks = dict(ks)
     while True:
@@ -144,16 +107,39 @@ def refined(curves: Mapping[str, Curve], costs: Costs, size: str, most: int, ks:
         ks[step.layer] = step.k
 
 
-def for_tolerance(curves: Mapping[str, Curve], costs: Costs, tolerance: float) -> dict[str, int]:
-    """Return K of each layer by the cheapest steps per MAC, as long as the predicted loss is at most `tolerance`."""
-    ks = dict.fromkeys(curves, 0)
+def removed_further(
+    curves: Mapping[str, Curve], costs: Costs, tolerance: float, ks: Mapping[str, int]
+) -> dict[str, int]:
+    """Return K of each layer with as many further channels removed as the predicted loss leaves room for.
+
+    Repeat the step that frees the most MACs; of equal ones take that with the least loss.
+    """
+    ks = dict(ks)
     while True:
         room = tolerance - predicted_loss(curves, ks) + EXACT
-        steps = (s for s in _steps(curves, costs, "macs", ks) if s.k > ks[s.layer] and s.loss <= room)
-        step = _cheapest(steps, costs)
-        if step is None:
+        further = [s for s in _steps(curves, costs, "macs", ks) if s.k > ks[s.layer] and s.loss <= room]
+        if not further:
             return ks
+        step = min(further, key=lambda s: (-s.freed, s.loss))
         ks[step.layer] = step.k
+
+
+def for_budget(curves: Mapping[str, Curve], costs: Costs, size: str, most: int) -> dict[str, int]:
+    """Return K of each layer, so that the network has at most this size: the choice with the least predicted loss.
+
+    curves: of all layers of the costs, in the order of the network. size: params or macs; most: their number, which the
+    network with the largest evaluated K of each layer must meet. Of equal choices the first counts; see `priced`.
+    """
+    meeting = [ks for ks in priced(curves, costs, size) if costs.total(size, ks) <= most]
+    choices = [restored(curves, costs, size, most, ks) for ks in meeting]
+    return min(choices, key=lambda ks: round(predicted_loss(curves, ks), DIGITS))
+
+
+def for_tolerance(curves: Mapping[str, Curve], costs: Costs, tolerance: float) -> dict[str, int]:
+    """Return K of each layer with the fewest MACs whose predicted loss is at most `tolerance`; see `priced`."""
+    meeting = [ks for ks in priced(curves, costs, "macs") if predicted_loss(curves, ks) <= tolerance + EXACT]
+    choices = [removed_further(curves, costs, tolerance, ks) for ks in meeting]
+    return min(choices, key=lambda ks: costs.total("macs", ks))
 
 
 def uniform(costs: Costs, size: str, most: int) -> dict[str, int]:

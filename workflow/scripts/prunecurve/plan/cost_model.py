@@ -7,10 +7,11 @@ import numpy as np
 from torch import Tensor, fx, nn
 
 from prunecurve.errors import StudyError
-from prunecurve.graph.channels import Group
 from prunecurve.graph.cutting import per_channel
+from prunecurve.graph.groups import Group
 from prunecurve.graph.layer_table import macs_of
-from prunecurve.graph.layers import Analysis, PrunableLayer, example_of
+from prunecurve.graph.layers import Analysis, PrunableLayer
+from prunecurve.graph.nodes import example_of
 from prunecurve.plan.costs import SIZES, Costs, Operation, Side
 from prunecurve.seeding import stream
 
@@ -49,9 +50,9 @@ def cost_model(
     example = example_of(analysis.traced, input_shape)
     operations = list(_operations(analysis.traced, groups, macs_of(analysis.traced, example)))
     channels = {layer: group.channels for layer, group in groups.items()}
-    known, found = Costs(channels, operations).both(), counted(model, example)
-    rest = Operation("rest of the network", *(found[size] - known[size] for size in SIZES))
-    return Costs(channels, [*operations, rest]), whole
+    grouped, all_parts = Costs(channels, operations).both(), counted(model, example)
+    others = Operation("rest of the network", *(all_parts[size] - grouped[size] for size in SIZES))
+    return Costs(channels, [*operations, others]), whole
 
 
 def _reason(group: Group, others: Mapping[str, Group]) -> str | None:
@@ -123,5 +124,5 @@ def require_counted(costs: Costs, ks: Mapping[str, int], counted: Mapping[str, i
     """Raise StudyError unless a smaller network has the parameters and MACs that the cost model predicts."""
     expected = costs.both(ks)
     if wrong := [size for size in SIZES if expected[size] != counted[size]]:
-        told = "; ".join(f"{size}: {expected[size]:,} predicted, {counted[size]:,} counted" for size in wrong)
-        raise StudyError(f"plan: {where}: the cost model does not agree with the smaller network ({told})")
+        sizes = "; ".join(f"{size}: {expected[size]:,} predicted, {counted[size]:,} counted" for size in wrong)
+        raise StudyError(f"plan: {where}: the cost model does not agree with the smaller network ({sizes})")

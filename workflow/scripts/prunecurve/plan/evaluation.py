@@ -1,4 +1,4 @@
-"""Networks that lose channels of all layers at once: a plan, uniform ratios and random orders, run from the images.
+"""Networks without channels of all layers at once: a plan, uniform ratios and random orders, run from the images.
 
 Torch-Pruning makes the smaller networks. Their size must be the one that the plan was chosen for.
 """
@@ -30,15 +30,15 @@ class Chosen(NamedTuple):
 
 def chosen_by(rows: Iterable[Mapping[str, str]]) -> dict[str, Chosen]:
     """Return the choice of each method (plan, uniform) from the rows of choose_plan; losses of layers are added."""
-    of_method: dict[str, list[Mapping[str, str]]] = {}
+    rows_by_method: dict[str, list[Mapping[str, str]]] = {}
     for row in rows:
-        of_method.setdefault(row["method"], []).append(row)
+        rows_by_method.setdefault(row["method"], []).append(row)
     return {
         method: Chosen(
             {row["layer"]: int(row["k"]) for row in layers},
             {metric: sum(float(row[f"{metric}_cost"]) for row in layers) for metric in PREDICTED},
         )
-        for method, layers in of_method.items()
+        for method, layers in rows_by_method.items()
     }
 
 
@@ -53,7 +53,7 @@ class Planned(NamedTuple):
     losses: Mapping[str, float]
 
 
-def networks(
+def planned_networks(
     chosen: Mapping[str, Chosen], orders: Mapping[str, np.ndarray], criterion: str, seed: int, draws: int
 ) -> Iterator[Planned]:
     """Yield the unpruned network, that of each method, and `draws` with random orders and the same K.
@@ -86,14 +86,14 @@ def planned_rows(
     task: str = tasks.DEFAULT,
     batch_size: int = 250,
 ) -> Iterator[dict[str, object]]:
-    """Yield one row per network of `networks`, with its size and the metrics of the task.
+    """Yield one row per network of `planned_networks`, with its size and the metrics of the task.
 
     predicted_balanced_accuracy is that of the unpruned network on the same inputs minus the predicted loss, and
     predicted_log_loss the one plus it; NaN for random orders. Raises StudyError if a network has not the predicted
     size.
     """
     example, whole, unpruned = next(split.batches(1))[0], costs.both(), {}
-    for each in networks(chosen, orders, criterion, seed, draws):
+    for each in planned_networks(chosen, orders, criterion, seed, draws):
         small = structural_all(model, {layer: np.sort(channels) for layer, channels in each.removed.items()}, example)
         size = counted(small, example)
         require_counted(costs, {layer: len(channels) for layer, channels in each.removed.items()}, size, each.method)

@@ -152,8 +152,8 @@ class Losses:
 
         inputs: (n, P · h · w). whole: the first layer's weights (P · h · w, H).
         """
-        weights, values = [whole, *(weight for weight, _ in self.head.rest)], [inputs]
-        biases = [self.head.bias, *(bias for _, bias in self.head.rest)]
+        weights, values = [whole, *(weight for weight, _ in self.head.later)], [inputs]
+        biases = [self.head.bias, *(bias for _, bias in self.head.later)]
         for weight, bias, (activation, slope) in zip(weights, biases, self.head.activations):
             x = values[-1] @ weight + bias
             values.append(activation.function(x, x, slope))

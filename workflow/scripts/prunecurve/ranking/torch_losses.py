@@ -19,7 +19,7 @@ class Losses:
 
     def __init__(self, validation: ValidationSet) -> None:
         self.backend = Backend(validation.layer, validation.model, validation.threads, validation.inputs)
-        self.rest, self.chosen = self.backend.network.rest, validation.chosen
+        self.downstream, self.chosen = self.backend.network.downstream, validation.chosen
         self.features, self.labels = validation.features, torch.from_numpy(validation.labels.astype(np.int64))
         self.shares = validation.shares
         self.channels = validation.layer.channels
@@ -37,7 +37,7 @@ class Losses:
         result = np.zeros(len(sets))
         for rows, values in self.backend.batches(self.features, self.chosen):
             for i, removed in enumerate(sets):
-                logits = self.rest.logits(values, np.array(removed, np.int64)).double()
+                logits = self.downstream.logits(values, np.array(removed, np.int64)).double()
                 each = cross_entropy(logits, self.labels[rows], reduction="none").numpy()
                 result[i] += each @ self.shares[rows]
         return result
@@ -77,7 +77,7 @@ class Losses:
         """
         result = np.empty((len(self.labels), self.channels))
         rows, values = next(self.backend.batches(self.features, self.chosen, most=2))
-        most = batch_with_gradients(self.rest, values, rows.stop, self.backend.batch)
+        most = batch_with_gradients(self.downstream, values, rows.stop, self.backend.batch)
         for rows, values in self.backend.batches(self.features, self.chosen, most):
-            result[rows] = self.rest.effects(values, self.labels[rows])
+            result[rows] = self.downstream.effects(values, self.labels[rows])
         return result

@@ -11,7 +11,7 @@ from prunecurve.sweep.inputs import InputFiles
 
 @dataclasses.dataclass(frozen=True)
 class ValidationSet:
-    """The validation inputs, as the maps that the layers behind the pruned one read, and what is known of that layer.
+    """The validation inputs, as the maps that the layers behind the pruned one read, and the file of that layer.
 
     features: float32, see `LayerFile.features`. labels: (N,), the class of each input, 0 … C − 1. layer: the pruned
     layer. threads: the number of threads for criteria. model: the file of the network, needed if `layer.backend` is

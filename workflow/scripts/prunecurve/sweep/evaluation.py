@@ -97,12 +97,12 @@ class Evaluator:
         all_logits, measure = self.logits(order, ks, removal, stored, threads), tasks.load(task).measure
         params, macs = self.layer.params.tolist(), self.layer.macs.tolist()
 
-        def row(k: int, of_k: np.ndarray) -> dict[str, object]:
-            gone = k if REMOVALS[removal].smaller else 0
+        def row(k: int, logits: np.ndarray) -> dict[str, object]:
+            gone = k if REMOVALS[removal].shrinks else 0
             return {
                 "k": k,
                 "channels_left": self.channels - k,
-                **measure(of_k, self.labels),
+                **measure(logits, self.labels),
                 "params": params[gone],
                 "macs": macs[gone],
                 "compression_ratio": params[0] / params[gone],

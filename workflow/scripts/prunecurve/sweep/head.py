@@ -43,11 +43,11 @@ class Head:
     def __init__(self, layer: LayerFile) -> None:
         if not layer.linears:
             raise StudyError(f"layer: {layer.name} is followed by more than linear layers, so there are no stored sums")
-        first, *rest = layer.linears
+        first, *later = layer.linears
         self.hidden = len(first.weight)
         self.blocks = first.weight.reshape(self.hidden, layer.channels, -1)
         self.bias = first.bias
-        self.rest = [(linear.weight.T, linear.bias) for linear in rest]
+        self.later = [(linear.weight.T, linear.bias) for linear in later]
         # Of each linear layer, the first included.
         self.activations = [(ACTIVATIONS[linear.activation], linear.slope) for linear in layer.linears]
         self.classes = layer.classes
@@ -82,7 +82,7 @@ class Forward:
         activation, self.slope = head.activations[0]
         self.function, self.hidden = activation.function, np.empty((n, head.hidden), np.float32)
         self.layers = []
-        for (weight, bias), (activation, slope) in zip(head.rest, head.activations[1:]):
+        for (weight, bias), (activation, slope) in zip(head.later, head.activations[1:]):
             function = None if activation is IDENTITY else activation.function
             # The bias once per row: to add one row to all rows takes three times as long.
             self.layers.append((weight, np.tile(bias, (n, 1)), function, slope, np.empty((n, len(bias)), np.float32)))

@@ -16,12 +16,12 @@ from prunecurve.graph.layer_file import LayerFile
 class Removal(NamedTuple):
     """A kind of removal.
 
-    replacement: a function (layer, mean_features) → replacement maps, as `LayerFile.zero_filter`. smaller: whether the
+    replacement: a function (layer, mean_features) → replacement maps, as `LayerFile.zero_filter`. shrinks: whether the
     removal makes the network smaller.
     """
 
     replacement: Callable[[LayerFile, np.ndarray], np.ndarray]
-    smaller: bool
+    shrinks: bool
 
 
 def structural(layer: LayerFile, mean_features: np.ndarray) -> np.ndarray:
@@ -43,7 +43,7 @@ def mean_replacement(layer: LayerFile, mean_features: np.ndarray) -> np.ndarray:
 
 
 REMOVALS = {
-    "structural": Removal(structural, smaller=True),
-    "zero_weights": Removal(zero_weights, smaller=False),
-    "mean_replacement": Removal(mean_replacement, smaller=True),
+    "structural": Removal(structural, shrinks=True),
+    "zero_weights": Removal(zero_weights, shrinks=False),
+    "mean_replacement": Removal(mean_replacement, shrinks=True),
 }

@@ -1,15 +1,96 @@
-"""Whether a network has learned its task. If it gives a constant answer, its curve shows nothing about pruning."""
+"""Whether a network has learned its task: its scores on the validation inputs and the rows of training.csv.
 
+A network that gives a constant answer is no subject of a study, because its curve shows nothing about pruning.
+Snakemake reads this module at every start; it imports nothing heavier than numpy.
+"""
+
+import dataclasses
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
+from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio, recalls_of
 from prunecurve.errors import StudyError
 
 # The balanced accuracy of a constant answer for two classes. A history without the column `constant` has two.
 TWO_CLASSES = 0.5
+# A network that guesses is more than three standard errors above a constant answer in about one of a thousand cases.
+STANDARD_ERRORS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """The scores of a network of C classes: log_loss in nats; recalls and inputs (C,), those of each class."""
+
+    accuracy: float
+    log_loss: float
+    recalls: np.ndarray
+    inputs: np.ndarray
+
+    @property
+    def constant(self) -> float:
+        """The balanced accuracy of each constant answer, 1/C."""
+        return 1 / len(self.recalls)
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean recall."""
+        return float(sum(self.recalls.tolist()) / len(self.recalls))
+
+    @property
+    def above_constant(self) -> bool:
+        """Whether balanced accuracy is clearly above that of a constant answer: by three standard errors.
+
+        The standard error is that of the mean of C independent shares, the recalls of the classes.
+        """
+        variances = self.recalls * (1 - self.recalls) / np.maximum(self.inputs, 1) / len(self.recalls) ** 2
+        excess = self.balanced_accuracy - self.constant
+        return bool(excess > 0 and excess**2 > STANDARD_ERRORS**2 * variances.sum())
+
+
+def validation_scores(logits: np.ndarray, labels: np.ndarray) -> Scores:
+    """Return the scores of logits (N, C) and labels (N,), integers from 0, in float64."""
+    logits = logits.astype(np.float64)
+    inputs, correct, _ = counts_of(predict(logits), labels, logits.shape[1])
+    return Scores(
+        accuracy=ratio(int(correct.sum()), len(labels)),
+        log_loss=log_loss(logits, labels),
+        recalls=recalls_of(inputs, correct),
+        inputs=inputs,
+    )
+
+
+def history_row(
+    epoch: int, loss: float | str, scores: Scores, recalls: Mapping[str, int], rate: float | str, seconds: float
+) -> dict[str, float | str]:
+    """Return a row of training.csv; loss and rate are empty texts for a network that is not trained here.
+
+    recalls: the classes whose recall has a column, by its name.
+    """
+    # A history without the column `constant` is that of two classes, where a constant answer has one half.
+    constant = {"constant": scores.constant} if scores.constant != TWO_CLASSES else {}
+    return {
+        "epoch": epoch,
+        "train_loss": loss,
+        "val_loss": scores.log_loss,
+        "val_accuracy": scores.accuracy,
+        "val_balanced_accuracy": scores.balanced_accuracy,
+        **{f"val_recall_{name}": float(scores.recalls[label]) for name, label in recalls.items()},
+        **constant,
+        "above_constant": int(scores.above_constant),
+        "learning_rate": rate,
+        "seconds": round(seconds, 2),
+    }
+
+
+def named_recall(word: str) -> tuple[str, int]:
+    """Parse NAME=CLASS: the name of a column of training.csv and the number of its class."""
+    name, _, label = word.rpartition("=")
+    return name, int(label)
 
 
 def kept_epoch(rows: Iterable[Mapping[str, object]]) -> Mapping[str, object]:
-    """Return the row of a training history whose weights were kept."""
+    """Return the row of training.csv whose weights were kept."""
     return next(row for row in rows if int(row["kept"]))
 
 

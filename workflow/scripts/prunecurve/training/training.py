@@ -21,9 +21,8 @@ from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import built, initial_seed, input_shape_of
 from prunecurve.model.user_network import reported, require_logits
 from prunecurve.seeding import stream, stream_seed
-from prunecurve.training.history import history_row
+from prunecurve.training.learned import history_row, validation_scores
 from prunecurve.training.parameters import Recipe
-from prunecurve.training.scores import validation_scores
 
 log = logging.getLogger("prunecurve")
 

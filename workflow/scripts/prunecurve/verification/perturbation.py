@@ -30,19 +30,19 @@ class Entries(NamedTuple):
 class Perturbation:
     """The entries of all layers that can only be removed with the channels of one layer.
 
-    All layers give what they gave without a change, so that a change is seen only in what reads the channels
-    themselves. A layer whose outputs arrive at the same entries computes the same channels.
+    All other layers compute what they compute without a change, so that a change is seen only in what reads the
+    channels themselves. A layer whose outputs arrive at the same entries computes the same channels.
     """
 
     def __init__(
-        self, model: nn.Module, layer: str, example: Tensor, known: dict[str, list[set[tuple[str, int]]]] | None = None
+        self, model: nn.Module, layer: str, example: Tensor, cache: dict[str, list[set[tuple[str, int]]]] | None = None
     ) -> None:
         """Change each channel of a layer, given by its module path.
 
-        example: one input (1, C, S, S). known: what the channels of each layer reach, as far as it is known for this
-        network; it is added to.
+        example: one input (1, C, S, S). cache: of this network, what the channels of each layer reach; entries are
+        added to it.
         """
-        self._known = {} if known is None else known
+        self._cache = {} if cache is None else cache
         self._model = copy.deepcopy(model).eval()
         self._layers = {path: module for path, module in self._model.named_modules() if _is_layer(module)}
         self._paths = {module: path for path, module in self._layers.items()}
@@ -68,9 +68,9 @@ class Perturbation:
 
     def _extend(self) -> bool:
         """Add other layers that compute the channels; return whether there were any."""
-        known, before = set().union(*self._inputs), sum(map(len, self._outputs))
+        inputs, before = set().union(*self._inputs), sum(map(len, self._outputs))
         for path in self._layers:
-            if path == self.layer or known.isdisjoint(set().union(*self._reached(path, together=True))):
+            if path == self.layer or inputs.isdisjoint(set().union(*self._reached(path, together=True))):
                 continue
             for number, reached in enumerate(self._reached(path)):
                 met = [channel for channel, own in enumerate(self._inputs) if not own.isdisjoint(reached)]
@@ -82,8 +82,8 @@ class Perturbation:
 
     def _reached(self, path: str, *, together: bool = False) -> list[set[tuple[str, int]]]:
         """Return the inputs that each channel of a layer reaches: path and number; or all its channels together."""
-        if not together and path in self._known:
-            return [set(each) for each in self._known[path]]
+        if not together and path in self._cache:
+            return [set(each) for each in self._cache[path]]
         count = len(self._layers[path].weight)
         sets = [list(range(count))] if together else [[channel] for channel in range(count)]
         reached: list[set[tuple[str, int]]] = []
@@ -93,17 +93,17 @@ class Perturbation:
             up, down = (self._changed(path, some, sign) for sign in (1, -1))
             reached += [one | other for one, other in zip(up, down)]
         if not together:
-            self._known[path] = [set(each) for each in reached]
+            self._cache[path] = [set(each) for each in reached]
         return reached
 
     @torch.inference_mode()
     def _record(self) -> None:
-        """Note what each layer reads and gives, call by call."""
+        """Record what each layer reads and computes, call by call."""
 
-        def noted(module: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
-            self._calls.append((module, given[0], output))
+        def record(module: nn.Module, read: tuple[Tensor], output: Tensor) -> None:
+            self._calls.append((module, read[0], output))
 
-        with _hooks(self._layers.values(), noted):
+        with _hooks(self._layers.values(), record):
             self._model(self._example)
 
     @torch.inference_mode()
@@ -112,22 +112,23 @@ class Perturbation:
         source, place = self._layers[path], 0
         changed: list[set[tuple[str, int]]] = [set() for _ in sets]
 
-        def replaced(module: nn.Module, given: tuple[Tensor], output: Tensor) -> Tensor:
+        def replace(module: nn.Module, read: tuple[Tensor], output: Tensor) -> Tensor:
             nonlocal place
-            _, before, gave = self._calls[place]
+            _, read_before, output_before = self._calls[place]
             place += 1
-            for own, numbers in zip(changed, _different(module, given[0], before)):
+            for own, numbers in zip(changed, _different(module, read[0], read_before)):
                 own.update((self._paths[module], number) for number in numbers)
-            result = gave.expand(len(sets), *gave.shape[1:]).clone()
+            result = output_before.expand(len(sets), *output_before.shape[1:]).clone()
             if module is source:
                 # Not the same everywhere, which a normalisation of each map would undo.
-                change = torch.rand(gave.shape, generator=torch.Generator().manual_seed(1)).movedim(_dim(module), 1)
-                channels, size = result.movedim(_dim(module), 1), sign * (1 + 10 * gave.abs().max())
+                change = torch.rand(output_before.shape, generator=torch.Generator().manual_seed(1))
+                change, channels = change.movedim(_dim(module), 1), result.movedim(_dim(module), 1)
+                size = sign * (1 + 10 * output_before.abs().max())
                 for each, own in enumerate(sets):
                     channels[each, own] += size * change[0, own]
             return result
 
-        with _hooks(self._layers.values(), replaced):
+        with _hooks(self._layers.values(), replace):
             self._model(self._example.expand(len(sets), *self._example.shape[1:]))
         return changed
 
@@ -152,9 +153,9 @@ def _dim(module: nn.Module) -> int:
     return 1 if isinstance(module, nn.Conv2d) else -1
 
 
-def _different(module: nn.Module, given: Tensor, before: Tensor) -> Iterator[list[int]]:
+def _different(module: nn.Module, read: Tensor, before: Tensor) -> Iterator[list[int]]:
     """Yield, for each copy, the inputs of a layer that differ from those without a change."""
-    differs = (given - before).abs() > SEEN * (before.abs().max() + 1e-9)
+    differs = (read - before).abs() > SEEN * (before.abs().max() + 1e-9)
     # A linear layer can read several positions.
     for each in differs.movedim(_dim(module), 1):
         yield np.flatnonzero(each.flatten(1).any(1).numpy() if each.ndim > 1 else each.numpy()).tolist()

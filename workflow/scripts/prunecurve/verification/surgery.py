@@ -1,7 +1,7 @@
 """Removal of channels from the torch network itself, used to verify the sweep.
 
 Torch-Pruning finds and removes the weights that depend on a channel. Nothing of the sweep's code, and nothing of the
-analysis that it rests on (graph/layers.py), is used here.
+analysis that it rests on (graph/channels.py), is used here.
 """
 
 import copy
@@ -86,7 +86,7 @@ def items_of(
     """
     if perturbation is not None or not len(removed):
         return perturbation.items(removed) if len(removed) else []
-    found = []
+    entries = []
     with gradients():
         copied = copy.deepcopy(model).eval().requires_grad_()
         graph, paths = graph_of(copied, example.clone()), {module: path for path, module in copied.named_modules()}
@@ -95,8 +95,8 @@ def items_of(
             depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
             if isinstance(module, nn.Conv2d | nn.Linear) and not depthwise:
                 reads = bool(graph.is_in_channel_pruning_fn(item.dep.handler))
-                found.append(Entries(paths[module], reads, list(item.idxs)))
-    return found
+                entries.append(Entries(paths[module], reads, list(item.idxs)))
+    return entries
 
 
 def zeroed(model: nn.Module, items: Iterable[Entries]) -> nn.Module:
@@ -137,19 +137,19 @@ def means_read(
 
     Float64, without the dimension of the inputs, in the order in which the network runs. perturbation: see `items_of`.
     """
-    copied, given = copy.deepcopy(model).eval(), []
+    copied, read = copy.deepcopy(model).eval(), []
     every = np.arange(len(copied.get_submodule(layer).weight))
     items = items_of(model, layer, every, next(split.batches(1))[0], perturbation)
     for path in dict.fromkeys(path for path, reads, _ in items if reads):
         copied.get_submodule(path).register_forward_pre_hook(
-            lambda module, inputs: given.append(inputs[0].double().sum(0).numpy())
+            lambda module, inputs: read.append(inputs[0].double().sum(0).numpy())
         )
     size = batch_for(copied, split)
     sums: list[np.ndarray] = []
     for inputs, _ in split.batches(size):
-        given.clear()
+        read.clear()
         copied(inputs)
-        sums = [one + other for one, other in zip(sums, given, strict=True)] if sums else list(given)
+        sums = [one + other for one, other in zip(sums, read, strict=True)] if sums else list(read)
     return [each / len(split) for each in sums]
 
 
@@ -163,15 +163,15 @@ class _Overwriting:
         self.entries, self.values, self.place = entries, values, 0
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        given = inputs[0].clone()
-        dim, count = 1 if isinstance(module, nn.Conv2d) else -1, given[0].numel()
+        value = inputs[0].clone()
+        dim, count = 1 if isinstance(module, nn.Conv2d) else -1, value[0].numel()
         chosen = torch.tensor(self.entries[module])
         if self.values is None:
-            return (given.index_fill_(dim, chosen, 0.0),)
-        maps = self.values[self.place : self.place + count].reshape(1, *given.shape[1:]).to(given.dtype)
+            return (value.index_fill_(dim, chosen, 0.0),)
+        maps = self.values[self.place : self.place + count].reshape(1, *value.shape[1:]).to(value.dtype)
         self.place = (self.place + count) % len(self.values)
-        given.index_copy_(dim, chosen, maps.expand(given.shape).index_select(dim, chosen))
-        return (given,)
+        value.index_copy_(dim, chosen, maps.expand(value.shape).index_select(dim, chosen))
+        return (value,)
 
 
 def counted(model: nn.Module, example: Tensor) -> dict[str, int]:
@@ -185,8 +185,8 @@ def counted(model: nn.Module, example: Tensor) -> dict[str, int]:
     with gradients(), safe_gradients(model):
         with FlopCounterMode(display=False) as counter:
             logits = model.eval().requires_grad_()(example.clone())
-        found = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
-    used = [each for each, gradient in zip(parameters, found) if gradient is not None]
+        derivatives = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
+    used = [each for each, gradient in zip(parameters, derivatives) if gradient is not None]
     return {"params": sum(each.numel() for each in used), "macs": counter.get_total_flops() // 2}
 
 

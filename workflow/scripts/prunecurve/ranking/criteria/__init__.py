@@ -106,13 +106,13 @@ def scores(name: str, layer: Layer) -> Estimate | np.ndarray:
     """
     if criterion_of(name) not in names():
         raise StudyError(f"ranking.criteria: {name!r} is unknown; allowed: {', '.join(names())}")
-    given = {"statistics": layer.statistics, "maps": layer.maps is not None, "labels": layer.validation}
+    inputs = {"statistics": layer.statistics, "maps": layer.maps is not None, "labels": layer.validation}
     for needed in reads(name):
         if needed == "scale" and layer.scale is None:
             raise StudyError(f"ranking.criteria: {name} needs batch normalisation, and the layer has none")
         if needed in ("statistics", "maps") and layer.signed and layer.point in AFTER_ACTIVATION:
             raise StudyError(f"ranking.criteria: {needs_activation(name, layer.signed)}")
-        if not given.get(needed, True):
+        if not inputs.get(needed, True):
             raise StudyError(f"ranking.criteria: {name} reads {needed}; give the script the options for them")
     result = _module(name).score(layer)
     sampled = isinstance(result, Estimate)
@@ -127,13 +127,13 @@ def scores(name: str, layer: Layer) -> Estimate | np.ndarray:
     return Estimate(values, _numbers(name, "standard errors", result.standard_error, len(values)))
 
 
-def _numbers(name: str, what: str, given: object, channels: int) -> np.ndarray:
+def _numbers(name: str, what: str, result: object, channels: int) -> np.ndarray:
     """Return what a criterion returned as float64 (P,). Raises StudyError if it is not P numbers."""
     try:
-        values = np.asarray(given, dtype=np.float64)
+        values = np.asarray(result, dtype=np.float64)
     except (TypeError, ValueError):
         raise StudyError(
-            f"ranking.criteria: {name} returned {what} that are not numbers ({type(given).__name__}); "
+            f"ranking.criteria: {name} returned {what} that are not numbers ({type(result).__name__}); "
             f"score must return an array of the shape ({channels},), one number per channel"
         ) from None
     if values.shape != (channels,):

@@ -6,5 +6,5 @@ from prunecurve.ranking.criteria import Layer
 
 
 def score(layer: Layer) -> np.ndarray:
-    """(P,): the root of the sum of the squared weights of each filter, bias left out, in float64."""
+    """Return the root of the sum of the squared weights of each filter, without bias (P,), in float64."""
     return np.sqrt(np.square(layer.filters, dtype=np.float64).sum(axis=(1, 2, 3)))

@@ -39,7 +39,7 @@ class Backend:
         # Gradients are computed for maps alone.
         self.network.traced.requires_grad_(False)
         self.inputs, self.batch = inputs, batch_of(self.network, BATCH if inputs is None else inputs.batch)
-        self.network.rest.simplify()
+        self.network.downstream.fuse()
         self._split: Split | None = None
 
     @torch.inference_mode()
@@ -62,7 +62,7 @@ class Backend:
         constant = torch.from_numpy(np.array(replacement, np.float32)) if replacement.any() else None
         for rows, values in self.batches(features):
             for place, k in enumerate(ks):
-                result[place, rows] = self.network.rest.logits(values, order[:k], constant).numpy()
+                result[place, rows] = self.network.downstream.logits(values, order[:k], constant).numpy()
         return result
 
     def batches(
@@ -77,11 +77,11 @@ class Backend:
         for start in range(0, len(features), size):
             rows = slice(start, min(start + size, len(features)))
             if features.shape[1]:
-                values = self.network.rest.split(torch.from_numpy(np.array(features[rows])))
+                values = self.network.downstream.split(torch.from_numpy(np.array(features[rows])))
             else:
                 with torch.no_grad():
                     values = self.network.crossing(self._inputs(rows, chosen))
-            yield rows, self.network.rest.prepared(values)
+            yield rows, self.network.downstream.prepared(values)
 
     def _inputs(self, rows: slice, chosen: np.ndarray | None) -> Tensor:
         """Return inputs (n, C, S, S) of the network."""

@@ -1,4 +1,4 @@
-"""Evaluations in torch run a simpler graph, with the results of the network's own operations."""
+"""Evaluations in torch run a fused graph, with the results of the network's own operations."""
 
 import numpy as np
 import pytest
@@ -46,36 +46,36 @@ def model():
 
 
 @pytest.mark.parametrize("path", ["first", "last"])
-def test_a_simpler_graph_gives_the_same_logits(model, path):
+def test_a_fused_graph_gives_the_same_logits(model, path):
     x, order = torch.randn(7, *SHAPE), np.random.default_rng(0)
     with torch.no_grad():
-        layer, simpler = PrunableLayer(model, path, SHAPE), PrunableLayer(model, path, SHAPE)
-        simpler.rest.simplify()
+        layer, fused = PrunableLayer(model, path, SHAPE), PrunableLayer(model, path, SHAPE)
+        fused.downstream.fuse()
         values = layer.crossing(x)
         copies = [value.clone() for value in values]
-        constant = torch.randn(layer.rest.readings[-1].place.stop)
+        constant = torch.randn(layer.downstream.readings[-1].place.stop)
         for k in range(layer.channels):
             removed = order.permutation(layer.channels)[:k]
             for replacement in (None, constant):
-                expected = layer.rest.logits(values, removed, replacement)
-                assert torch.allclose(simpler.rest.logits(values, removed, replacement), expected, atol=1e-5)
+                expected = layer.downstream.logits(values, removed, replacement)
+                assert torch.allclose(fused.downstream.logits(values, removed, replacement), expected, atol=1e-5)
         assert all(map(torch.equal, values, copies))
         # The layers of the network itself are as before.
-        assert torch.equal(simpler.traced(x), layer.traced(x))
+        assert torch.equal(fused.traced(x), layer.traced(x))
     labels = torch.arange(7) % 3
-    assert simpler.rest.effects(values, labels) == pytest.approx(layer.rest.effects(values, labels), abs=1e-5)
+    assert fused.downstream.effects(values, labels) == pytest.approx(layer.downstream.effects(values, labels), abs=1e-5)
 
 
-def test_what_a_simpler_graph_leaves_out(model):
+def test_what_a_fused_graph_leaves_out(model):
     """Only a convolution that runs once can take up the batch normalisation of its outputs."""
     layer = PrunableLayer(model, "first", SHAPE)
-    layer.rest.simplify()
-    nodes = layer.rest.module.graph.nodes
+    layer.downstream.fuse()
+    nodes = layer.downstream.module.graph.nodes
     called = [node.target for node in nodes if node.op == "call_module"]
     assert called == ["shared", "after_shared", "shared", "after_sum", "depth", "last", "after_relu", "head"]
     # The last of the four is read together with what it reads.
     assert [node.target for node in nodes if node.op == "call_method"].count("relu_") == 3
-    assert "after_depth" not in layer.rest.belonging and {"depth", "after_sum"} <= set(layer.rest.belonging)
+    assert "after_depth" not in layer.downstream.belonging and {"depth", "after_sum"} <= set(layer.downstream.belonging)
 
 
 class Leaf(nn.Module):
@@ -124,8 +124,8 @@ def test_weights_that_are_read_elsewhere_and_functions_of_a_user_stay_as_they_ar
     x = torch.randn(7, *SHAPE)
     with torch.no_grad():
         values = layer.crossing(x)
-        expected = [layer.rest.logits(values, range(k)) for k in range(6)]
-        layer.rest.simplify()
+        expected = [layer.downstream.logits(values, range(k)) for k in range(6)]
+        layer.downstream.fuse()
         for k in range(6):
-            assert torch.allclose(layer.rest.logits(values, range(k)), expected[k], atol=1e-6)
+            assert torch.allclose(layer.downstream.logits(values, range(k)), expected[k], atol=1e-6)
         assert torch.allclose(layer.traced(x), network(x), atol=1e-6)

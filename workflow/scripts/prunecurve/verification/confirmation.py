@@ -12,8 +12,9 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from prunecurve.graph.layers import NotPrunable, PrunableLayer, values_of
-from prunecurve.graph.pruning import run_smaller
+from prunecurve.graph.layers import NotPrunable, PrunableLayer
+from prunecurve.graph.nodes import values_of
+from prunecurve.graph.pruning import run_pruned
 from prunecurve.model.messages import one_line
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.perturbation import Perturbation
@@ -51,7 +52,7 @@ class Confirmation:
         if self._values is None or self._values[0] is not layer.traced:
             self._values = layer.traced, values_of(layer.traced, layer.input_shape)
         kept = np.setdiff1d(np.arange(layer.channels), removed)
-        ours = run_smaller(layer.traced, layer.group, kept, self._values[1]).detach()
+        ours = run_pruned(layer.traced, layer.group, kept, self._values[1]).detach()
         problem = self._problem if self._graph is None else self._surgery_fails(layer, removed, ours)
         if not problem:
             return SURGERY
@@ -86,7 +87,7 @@ class Confirmation:
         if not self._agrees(ours, theirs):
             return "its smaller network gives other logits"
         # It can also cut what has no effect.
-        own = _size(layer.smaller(np.setdiff1d(np.arange(layer.channels), removed)))
+        own = _size(layer.pruned(np.setdiff1d(np.arange(layer.channels), removed)))
         unused = _size(self._model) - _size(layer.traced)
         return "" if size == own + unused else f"its smaller network has {size} parameters instead of {own + unused}"
 

@@ -1,0 +1,79 @@
+"""The table of a network's layers as text, with the notes that explain it."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from tabulate import tabulate
+
+from prunecurve.model.messages import times
+
+WIDTH = 100
+# The columns, and how each is aligned.
+COLUMNS = {"layer": "left", "kind": "left", "channels": "right", "group": "right", "parameters": "right", "": "right"}
+COLUMNS |= {"MACs": "right", " ": "right", "backend": "left", "passes": "right"}
+NOTES = """\
+group: layers of one group have the same channels, which can only be removed together.
+parameters, MACs: of the weights that compute or read the channels, with their share of the network.
+passes: the cost of evaluating all K of one ranking, in forward passes of the whole network.
+"""
+# Columns of the table that the text has notes about, with their usual values.
+SPECIAL = {
+    "signed": (
+        ("",),
+        "no activation before they are read (use l1_norm, taylor_gate or ranking.measure_at: bn)",
+    ),
+    "verified_by": (("", "surgery"), "verified by perturbation, because Torch-Pruning can't follow the network"),
+}
+# Of the layers in a note, this many are named.
+NAMED = 8
+
+
+def layer_text(rows: Sequence[Mapping[str, object]], input_shape: Sequence[int]) -> str:
+    """Return the rows of `layer_table` as text, as wide as its rows or WIDTH characters, with its explanation."""
+    options = {"tablefmt": "plain", "disable_numparse": True, "colalign": list(COLUMNS.values())}
+    # The names of the columns are a row: as headers they would make the columns wider.
+    header, *lines = tabulate([list(COLUMNS), *map(_cells, rows)], **options).splitlines()
+    # Only reasons are wrapped, and not the numbers of layers with long names.
+    width = max(WIDTH, len(header), *(len(line) for line, row in zip(lines, rows) if not row["refused"]))
+    # The reason why a layer can't be pruned replaces the columns for its costs.
+    table = [
+        _wrapped(f"{line.rstrip()}  can't be pruned: {row['refused']}", width) if row["refused"] else line
+        for line, row in zip(lines, rows)
+    ]
+    notes = [*NOTES.splitlines(), *_special(rows)]
+    paragraphs = [
+        [f"Layers of the network, for inputs of {times(input_shape)}"],
+        [header, *table],
+        [_wrapped(note, width) for note in notes],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in paragraphs) + "\n"
+
+
+def _cells(row: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the words of one line, one per column; empty for the costs of a layer that can't be pruned."""
+    start = (row["layer"], row["kind"], str(row["channels"]))
+    if row["refused"]:
+        return *start, *[""] * (len(COLUMNS) - len(start))
+    sizes = [word for name in ("params", "macs") for word in (f"{row[name]:,}", f"{row[f'{name}_share']:.1%}")]
+    return *start, str(row["group"]), *sizes, row["backend"], _rounded(row["passes"])
+
+
+def _special(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return a note for each column of SPECIAL that names the layers with an unusual value."""
+    notes = []
+    for column, (usual, about) in SPECIAL.items():
+        if names := [row["layer"] for row in rows if row[column] not in usual]:
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            notes.append(f"{about}: {', '.join(names[:NAMED])}{more}")
+    return notes
+
+
+def _rounded(passes: float) -> str:
+    """Return a cost with two digits."""
+    if passes < 0.01:
+        return "< 0.01"
+    return f"{passes:,.0f}" if passes >= 10 else f"{passes:.2g}"
+
+
+def _wrapped(line: str, width: int) -> str:
+    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False) if len(line) > width else line
