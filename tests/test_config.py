@@ -189,7 +189,7 @@ def test_the_study_of_all_criteria_names_all():
 
 
 def test_names_are_those_of_the_code():
-    from prunecurve.graph.layers import POINTS
+    from prunecurve.graph.points import POINTS
 
     assert KEYS["dataset"]["enum"] == list(DATASETS)
     assert KEYS["ranking.criteria"]["items"]["enum"] == criteria.allowed()
