@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import PROJECT, Study
+from prunecurve import provenance
 from prunecurve.archive import archive
 from prunecurve.ranking import criteria
 from prunecurve.errors import StudyError
@@ -178,6 +179,20 @@ def test_results_of_other_code_and_files_of_unknown_origin_are_not_frozen(thawed
     (thawed.path("curve.csv.settings")).unlink()
     output = refused(thawed, "--rerun-triggers", "mtime", "--allowed-rules", "freeze")
     assert "results/digits/curve.csv does not say which settings it was made with" in output
+
+
+def test_one_row_of_other_settings_is_not_frozen(thawed):
+    """A file of one K holds only a checksum of its settings; the curve names the file."""
+    row = thawed.path("seed0/conv3/sweep/l1_norm/structural/k5.csv")
+    rows, times = read_rows(row), row.stat()
+    provenance.start(["training.epochs: 7"])
+    write_rows(row, rows, brief=True)
+    provenance.stop()
+    os.utime(row, ns=(times.st_atime_ns, times.st_mtime_ns))
+    thawed.path("curve.csv").unlink()
+    output = refused(thawed, "--rerun-triggers", "mtime")
+    named = row.relative_to(thawed.folder)
+    assert f"file of other settings than the rest: results/digits/curve.csv was made with {named}\n" in output, output
 
 
 def test_an_edited_table_is_not_frozen(thawed):
