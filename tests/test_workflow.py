@@ -20,7 +20,7 @@ from conftest import PROJECT, TINY, Study, environment, heeds_interrupts
 from PIL import Image
 from prunecurve.ranking import criteria
 from prunecurve.model.network_file import load_model
-from prunecurve.files import read_order, read_rows, save_array, write_rows
+from prunecurve.files import read_order, read_rows, read_text, save_array, write_rows
 from prunecurve.sweep.evaluation import Evaluator
 
 P = 8
@@ -48,8 +48,7 @@ COLUMNS = """
 
 
 def rows(path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader(read_text(path).splitlines()))
 
 
 def replace(study: Study, old: str, new: str) -> None:
