@@ -3,10 +3,7 @@
 NETWORK_FIGURES = figures.of("network")
 # Figures are grouped in folders that are named after the table that they show.
 STUDY_FIGURES = {
-    name: f"{folder}.csv"
-    for folder in figures.folders()
-    for name in figures.of(folder)
-    if folder != "network"
+    name: f"{folder}.csv" for folder in figures.folders() for name in figures.of(folder) if folder != "network"
 }
 
 
