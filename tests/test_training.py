@@ -10,9 +10,9 @@ from conftest import random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
-from prunecurve.files import seal
 from prunecurve.data.tasks.pairs import measure
 from prunecurve.model.conv_net import Architecture
+from prunecurve.provenance.seal import seal
 from prunecurve.model.network_file import load_model, prepare_torch, save_model
 from prunecurve.data.batches import Split, all_logits
 from prunecurve.training.training import Augmenter, Recipe, train
@@ -170,7 +170,7 @@ class Hostile:
 def test_a_hostile_model_is_refused_unopened(tmp_path):
     torch.save({"architecture": {}, "state": Hostile(tmp_path / "opened")}, tmp_path / "model.pt")
     # With a correct checksum, because a checksum does not protect against malicious files.
-    seal(tmp_path / "model.pt")
+    seal(str(tmp_path / "model.pt"))
     with pytest.raises(StudyError, match=r"model\.pt is not a model of this workflow .* delete it"):
         load_model(tmp_path / "model.pt")
     assert not (tmp_path / "opened").exists()

@@ -761,7 +761,7 @@ def test_the_folder_of_the_code_does_not_change_its_digest(file):
 
 def test_an_installed_library_counts_by_its_version_and_another_one_by_its_code(tmp_path, monkeypatch):
     code = code_of(parsed_factory("torchvision.models:resnet18"))
-    assert (code.files, code.libraries) == ({}, {"torchvision"})
+    assert (code.files, code.libraries) == (set(), {"torchvision"})
     (tmp_path / "beside_mylab").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "beside_mylab" / "__init__.py").write_text("")

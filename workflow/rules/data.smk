@@ -58,7 +58,7 @@ rule make_pairs:
         runtime=grown(10),
     params:
         script=script("make_pairs"),
-        code=code("make_pairs", INPUTS_OF_TASK),
+        code=code("make_pairs", OF_TASK),
         settings=settings_of("images", "task", *TASK.KEYS),
         dataset=DATASET,
         sizes=options(asked_sizes(config)),

@@ -16,6 +16,7 @@ checkpoint describe_network:
         },
     output:
         table=LAYER_TABLE,
+        settings=f"{LAYER_TABLE}.settings",
         text=LAYER_TEXT,
     log:
         "results/{study}/logs/describe_network.log",

@@ -26,8 +26,9 @@ def options() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
+    path = arguments.rankings
     rankings = pd.concat(
-        read_table(arguments.rankings.format(seed=seed, criterion=criterion)).assign(seed=seed, criterion=criterion)
+        read_table(path.format(seed=seed, criterion=criterion), sealed=True).assign(seed=seed, criterion=criterion)
         for seed, criterion in itertools.product(arguments.seeds, arguments.criteria)
     )
     where = {"dataset": arguments.dataset, "layer": arguments.layer}

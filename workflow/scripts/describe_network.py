@@ -27,7 +27,7 @@ def work(arguments: argparse.Namespace) -> None:
     model, input_shape = untrained(arguments)
     model = with_random_constants(model)
     rows = layer_table(model, input_shape, arguments.leaf_modules, Confirmation(model, input_shape).by)
-    write_rows(arguments.table, rows)
+    write_rows(arguments.table, rows, sealed=False)
     with atomic(arguments.text) as temporary:
         text = layer_text(rows, input_shape)
         Path(temporary).write_text(text, encoding="utf-8", newline="\n")

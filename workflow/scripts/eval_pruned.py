@@ -53,7 +53,8 @@ def work(arguments: argparse.Namespace) -> None:
         "criterion": arguments.criterion,
         "removal": arguments.removal,
     }
-    write_rows(arguments.output, [identity | row for row in rows])
+    # Each curve has one file with K = 0. The settings of all its files are the same, and stand there.
+    write_rows(arguments.output, [identity | row for row in rows], brief=0 not in arguments.k)
 
 
 if __name__ == "__main__":

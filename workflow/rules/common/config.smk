@@ -50,10 +50,9 @@ from prunecurve.config import (
 )
 from prunecurve.data.datasets import DATASETS, MODULES
 from prunecurve.errors import StudyError
-from prunecurve.files import read_rows, read_settings
+from prunecurve.files import read_rows
 from prunecurve.model.factory import MODULE_PATH, path_of_weights
 from prunecurve.model.code_and_weights import code_of_network, contents_of_weights
-from prunecurve.files import settings_of as stored_settings
 from prunecurve.training.learned import kept_epoch, shortfall
 from prunecurve.machine import gpus, machine
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
@@ -62,8 +61,9 @@ from prunecurve.data.checks import asked_sizes, check_data
 from prunecurve.data.splits import SPLITS
 from prunecurve.progress import Follower
 from prunecurve.provenance import SEPARATOR
+from prunecurve.provenance.code import code_setting
+from prunecurve.provenance.seal import read_settings, settings_of as stored_settings
 from prunecurve.sweep.removal import REMOVALS as REMOVAL_NAMES
-from prunecurve.source import code_setting
 
 # In a `module:` with a prefix, Snakemake changes the paths of inputs, outputs and logs, but not those in parameters.
 PATHS = workflow.modifier.path_modifier
@@ -140,7 +140,5 @@ MACHINE = machine(config["device"])
 # The module of the task, and its name for the parameter `code`.
 TASK = tasks.load(config["task"])
 OF_TASK = f"data.tasks.{config['task']}"
-# The metrics of a task do not change its inputs, and an edit to them must not train the networks again.
-INPUTS_OF_TASK = f"{OF_TASK}:require,inputs"
 # The module that reads the data set.
 READER = f"data.datasets.{MODULES[DATASET]}"

@@ -9,7 +9,10 @@ BUILT_IN = Layers.of(config)
 BY_CHECKPOINT = BUILT_IN is None and workflow.is_main_process
 LAYER_TABLE, LAYER_TEXT = "results/{study}/layers.csv", "results/{study}/layers.txt"
 # Snakemake reports a finished checkpoint only if all its outputs exist, but it creates only those that are asked for.
-AWAITED = LAYER_TABLE if not os.path.exists(placed(LAYER_TABLE.format(study=STUDY))) else LAYER_TEXT
+AWAITED = next(
+    (path for path in (LAYER_TABLE, f"{LAYER_TABLE}.settings") if not os.path.exists(placed(path.format(study=STUDY)))),
+    LAYER_TEXT,
+)
 
 # The plan of this run, once it is known.
 _known = []
@@ -51,7 +54,7 @@ def table_of_layers():
 
 @functools.cache
 def _table(path, changed):
-    return Layers.read(read_rows(path))
+    return Layers.read(read_rows(path, sealed=False))
 
 
 def known_misfits():

@@ -3,10 +3,7 @@
 NETWORK_FIGURES = figures.of("network")
 # Figures are grouped in folders that are named after the table that they show.
 STUDY_FIGURES = {
-    name: f"{folder}.csv"
-    for folder in figures.folders()
-    for name in figures.of(folder)
-    if folder != "network"
+    name: f"{folder}.csv" for folder in figures.folders() for name in figures.of(folder) if folder != "network"
 }
 
 
@@ -157,7 +154,7 @@ def code_lines():
     lines = [code(path.stem) for path in sorted(SCRIPTS.glob("*.py"))]
     lines += [code(path.stem, OF_TASK) for path in sorted(SCRIPTS.glob("*.py"))]
     lines += CODE_OF_NETWORK
-    lines += [code("get_images", READER), code("make_pairs", INPUTS_OF_TASK)]
+    lines += [code("get_images", READER)]
     # The tables of the targets `sensitivity` and `plan` contain evaluations of other layers.
     for path in dict.fromkeys([studied_layer(), *studied_layers(), *planned_layers()]):
         lines += [code(name, OF_TASK, *backends(path)) for name in ("eval_pruned", "verify_surgery")]

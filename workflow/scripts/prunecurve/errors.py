@@ -1,4 +1,4 @@
-"""The exception for errors that the user can fix, and messages for files that cannot be written."""
+"""The exception for errors that the user can fix, and messages for files that cannot be written or read."""
 
 import errno
 import os
@@ -6,6 +6,20 @@ import os
 
 class StudyError(Exception):
     """An error in the config, the data or an artifact. The message names the config key or the file to fix."""
+
+
+def unreadable(path: str | os.PathLike[str], kind: str, error: Exception) -> StudyError:
+    """Return the error for a file that cannot be read. If the file itself is damaged, the message says what to do."""
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError) and error.errno is not None:
+        return StudyError(f"{path} can't be read: {error.strerror}")
+    return StudyError(f"{path} is not a readable {kind} ({error}); {remedy(path)}")
+
+
+def remedy(path: str | os.PathLike[str]) -> str:
+    """Return what to do about a damaged artifact. If it is a link into a cache, the cached file must be deleted too."""
+    if os.path.islink(path):
+        return f"delete it and the file that it links to, {os.path.realpath(path)}, and run again"
+    return "delete it and run again"
 
 
 def unwritable(path: str | os.PathLike[str], error: OSError) -> str | None:

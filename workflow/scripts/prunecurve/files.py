@@ -1,42 +1,22 @@
-"""Read and write artifacts. Writes are atomic, files between jobs have a checksum, and nothing is ever unpickled.
+"""Read and write artifacts. Writes are atomic, and nothing is ever unpickled.
 
-The checksum is a CRC-32 of the content. Every reader verifies it, so that a flipped bit or a block that a power cut
-left empty is detected before it affects a result. The settings that the artifact was computed with are stored next to
-the checksum (see provenance.py).
+What jobs pass to other jobs is sealed (provenance/seal.py): every reader verifies the checksum, so that a flipped bit
+or a block that a power cut left empty is detected before it affects a result.
 
 Every evaluation job imports this module. It does not import pathlib or other modules that take milliseconds to import.
 """
 
 import csv
-import mmap
+import io
 import os
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 
-from prunecurve import provenance
-from prunecurve.errors import StudyError, unwritable
-
-# Raise this number when an edit to this file changes the bytes that are written, or the values that are read. Results
-# are then computed again. Other edits to this file do not trigger a re-run (see source.py).
-FORMAT = 1
-
-
-def unreadable(path: str | os.PathLike[str], kind: str, error: Exception) -> StudyError:
-    """Return the error for a file that cannot be read. If the file itself is damaged, the message says what to do."""
-    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError) and error.errno is not None:
-        return StudyError(f"{path} can't be read: {error.strerror}")
-    return StudyError(f"{path} is not a readable {kind} ({error}); {remedy(path)}")
-
-
-def remedy(path: str | os.PathLike[str]) -> str:
-    """Return what to do about a damaged artifact. If it is a link into a cache, the cached file must be deleted too."""
-    if os.path.islink(path):
-        return f"delete it and the file that it links to, {os.path.realpath(path)}, and run again"
-    return "delete it and run again"
+from prunecurve.errors import StudyError, remedy, unreadable, unwritable
+from prunecurve.provenance.seal import check_seal, is_sealed, read_settings, seal, settings_file, settings_text
 
 
 @contextmanager
@@ -63,7 +43,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
             if left == f"{own}{process}{suffix}" and process.isdecimal() and not _is_alive(int(process)):
                 _remove(os.path.join(folder, left))
         yield temporary
-        if _same_bytes(temporary, path):
+        if os.path.exists(path) and _same_bytes(temporary, path):
             _remove(temporary)
         else:
             os.replace(temporary, path)
@@ -79,68 +59,26 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
         raise
 
 
-def _same_bytes(first: str, second: str | os.PathLike[str]) -> bool:
-    """Whether both files exist and have the same bytes. A file that cannot be read is different."""
-    try:
-        if os.path.getsize(first) != os.path.getsize(second):
-            return False
-        with open(first, "rb") as one, open(second, "rb") as other:
-            while block := one.read(1 << 20):
-                if block != other.read(1 << 20):
-                    return False
-    except OSError:
-        return False
-    return True
-
-
 def _remove(path: str) -> None:
     # If nothing can be written, removing can fail too. The first error is the one to report.
     with suppress(OSError):
         os.unlink(path)
 
 
+def _same_bytes(first: str, second: str | os.PathLike[str]) -> bool:
+    # Imported here because evaluations do not need it.
+    import filecmp
+
+    return filecmp.cmp(first, second, shallow=False)
+
+
 def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    with suppress(PermissionError):
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
     return True
-
-
-# The end of a file of arrays or of a model: the settings, if there are any, and the checksum. Numpy and torch do not
-# read it: numpy reads as many bytes as the header says, torch as many as the directory of its archive says.
-SEAL = "\ncrc32 {:08x}\n"
-SEAL_LENGTH = len(SEAL.format(0))
-SETTINGS_MARK = b"\nsettings\n"
-# Settings have some thousand bytes. At most this many bytes are read.
-MOST_SETTINGS = 1 << 16
-
-
-# Bytes of a file that are mapped at once, since mapped pages count as memory of the process.
-WINDOW = 1 << 26
-
-
-def _crc_of_file(path: str | os.PathLike[str], end: int) -> int:
-    """Return the CRC-32 of the first `end` bytes of a file; `end` must be positive."""
-    crc = 0
-    with open(path, "rb") as file:
-        for start in range(0, end, WINDOW):
-            # Memory-mapped: reading would copy the content, which takes half as long as the checksum itself.
-            size = min(WINDOW, end - start)
-            with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ, offset=start) as content:
-                crc = zlib.crc32(content, crc)
-    return crc
-
-
-def seal(path: str) -> None:
-    """Append the settings of the running job, and then a checksum of all that precedes it, to a new file."""
-    lines = provenance.lines()
-    end = SETTINGS_MARK + "\n".join(lines).encode() if lines else b""
-    text = SEAL.format(zlib.crc32(end, _crc_of_file(path, os.path.getsize(path))))
-    with open(path, "ab") as file:
-        file.write(end + text.encode())
 
 
 def content_digest(path: str | os.PathLike[str]) -> str:
@@ -150,29 +88,6 @@ def content_digest(path: str | os.PathLike[str]) -> str:
 
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-
-
-def check_seal(path: str | os.PathLike[str], kind: str = ".npy array") -> list[str]:
-    """Verify the checksum at the end of a file; return the settings that are stored in the file.
-
-    Raises StudyError, naming the file, if the content is not what was written, byte for byte.
-    """
-    try:
-        end = os.path.getsize(path) - SEAL_LENGTH
-        with open(path, "rb") as file:
-            file.seek(max(end - MOST_SETTINGS, 0))
-            last = file.read()
-        intact = end > 0 and last[-SEAL_LENGTH:] == SEAL.format(_crc_of_file(path, end)).encode()
-    except OSError as error:
-        raise unreadable(path, kind, error) from error
-    if not intact:
-        raise StudyError(
-            f"{path} is damaged: it is cut off, or its content does not match its checksum; {remedy(path)}"
-        )
-    _, mark, text = last[:-SEAL_LENGTH].rpartition(SETTINGS_MARK)
-    lines = text.decode(errors="replace").split("\n") if mark else []
-    provenance.inherit(lines)
-    return lines
 
 
 def save_array(path: str | os.PathLike[str], array: np.ndarray) -> None:
@@ -263,124 +178,74 @@ def as_text(value: object) -> str:
     return repr(float(value)) if isinstance(value, (float, np.floating)) else str(value)
 
 
-# The last column of a CSV file with checksums. The settings follow in its name: `crc32 | training.epochs: 8 | …`.
-CHECKSUM = "crc32"
-NEXT = " | "
-
-
-def checksum_column(names: Sequence[str]) -> str | None:
-    """Return the name of the checksum column; None if the table has none."""
-    last = names[-1] if len(names) else ""
-    return last if last == CHECKSUM or last.startswith(CHECKSUM + NEXT) else None
-
-
-def _checksum(names: Sequence[str], cells: Sequence[str], place: int, rows: int) -> str:
-    """Return the CRC-32 of a row, the header, the row's position and the number of rows.
-
-    It therefore detects lost and moved rows too.
-    """
-    return f"{zlib.crc32('|'.join([*names, *cells, f'{place}/{rows}']).encode()):08x}"
-
-
-def _covered(names: Sequence[str], checksum: str) -> list[str]:
-    """Return the part of the header that the checksums cover, including the settings if there are any."""
-    return [*names, checksum] if checksum != CHECKSUM else list(names)
-
-
-def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, object]], *, sealed: bool = True) -> None:
+def write_rows(
+    path: str | os.PathLike[str], rows: Sequence[Mapping[str, object]], *, sealed: bool = True, brief: bool = False
+) -> None:
     """Write dictionaries with the same keys as a CSV file with a header.
 
-    sealed: add a last column of checksums. Tables of a whole study have none, because people and other programs read
-    them; their settings are written to a separate file, see `settings_file`.
+    sealed: whether a last line has the checksum and the settings; `brief`: see `seal`. Tables of a whole study are
+    plain, because people and other programs read them: their settings lie beside them, see `settings_file`.
     """
-    names = list(rows[0])
-    header = NEXT.join([CHECKSUM, *provenance.lines()])
-    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*names, header] if sealed else names)
-        for place, row in enumerate(rows):
-            cells = [as_text(value) for value in row.values()]
-            checksum = [_checksum(_covered(names, header), cells, place, len(rows))] if sealed else []
-            writer.writerow([*cells, *checksum])
+    with atomic(path) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(rows[0])
+            writer.writerows([as_text(value) for value in row.values()] for row in rows)
+        if sealed:
+            seal(temporary, brief=brief)
     if not sealed:
         _write_settings(path)
 
 
-def read_rows(path: str | os.PathLike[str], *, sealed: bool = True) -> list[dict[str, str]]:
-    """Read a CSV file as dictionaries of text. Checksums are verified and their column is left out.
-
-    Raises StudyError, naming the file, if it is missing, has no rows, or a row is not what was written.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows, names = list(reader), reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise unreadable(path, "CSV file", error) from error
-    if not rows or any(None in row or None in row.values() for row in rows):
-        raise StudyError(f"{path} is empty or cut off; {remedy(path)}")
-    if not sealed:
-        provenance.inherit(read_settings(path))
-        return rows
-    column = checksum_column(names) or CHECKSUM
-    for place, row in enumerate(rows):
-        checksum = row.pop(column, None)
-        if checksum != _checksum(_covered(list(row), column), list(row.values()), place, len(rows)):
-            raise StudyError(f"{path} is damaged: row {place + 1} was changed, or rows are missing; {remedy(path)}")
-    provenance.inherit(column.split(NEXT)[1:])
-    return rows
-
-
 def write_table(path: str | os.PathLike[str], table: Any) -> None:
-    """Write a pandas.DataFrame, without its index, as a CSV file without checksums, and its settings file."""
+    """Write a pandas.DataFrame, without its index, as a plain CSV file, and its settings file."""
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
     _write_settings(path)
 
 
-def settings_file(path: str | os.PathLike[str]) -> str:
-    """Return the path of the settings of a table without checksums: `curve.csv.settings` for `curve.csv`."""
-    return f"{os.fspath(path)}.settings"
-
-
 def _write_settings(path: str | os.PathLike[str]) -> None:
-    if lines := provenance.lines():
+    if text := settings_text(path):
         with atomic(settings_file(path)) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            checksum = f"{_crc_of_file(path, os.path.getsize(path)):08x}"
-            file.write(
-                "\n".join([f"# What {os.path.basename(path)} was made with.", f"{CHECKSUM}: {checksum}", *lines, ""])
-            )
+            file.write(text)
 
 
-def read_settings(path: str | os.PathLike[str]) -> list[str]:
-    """Read the settings file of a table without checksums; return an empty list if there is no such file.
+def read_text(path: str | os.PathLike[str], *, sealed: bool | None = None) -> str:
+    """Read a CSV file without its seal; verify its checksum. sealed: whether it must have a seal; None: if it has one.
 
-    Raises StudyError, naming the table, if the table was changed after its settings were written.
+    A plain table without a settings file is not verified; an archive has such tables, also compressed (`.xz`). Raises
+    StudyError, naming the file, if it is missing or is not what was written.
+    """
+    name = os.fspath(path)
+    try:
+        if name.endswith(".xz"):
+            import lzma
+
+            with lzma.open(path, "rt", newline="", encoding="utf-8") as file:
+                return file.read()
+        sealed = is_sealed(path) if sealed is None else sealed
+        check_seal(path, "CSV file") if sealed else read_settings(path)
+        with open(path, newline="", encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, "CSV file", error) from error
+    if not text.endswith("\n"):
+        raise StudyError(f"{path} is empty or cut off; {remedy(path)}")
+    return text[: text.rfind("\n", 0, -1) + 1] if sealed else text
+
+
+def read_rows(path: str | os.PathLike[str], *, sealed: bool = True) -> list[dict[str, str]]:
+    """Read a CSV file as dictionaries of text.
+
+    Raises StudyError, naming the file, as `read_text`, and if it has no rows or a row has more or fewer cells.
     """
     try:
-        with open(settings_file(path), encoding="utf-8") as file:
-            _, checksum, *lines = file.read().splitlines()
-        intact = checksum == f"{CHECKSUM}: {_crc_of_file(path, os.path.getsize(path)):08x}"
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise unreadable(settings_file(path), "list of settings", error) from error
-    if not intact:
-        raise StudyError(f"{path} was changed after it was written; {remedy(path)}")
-    return lines
-
-
-def settings_of(path: str | os.PathLike[str]) -> list[str]:
-    """Return the settings that are stored with an artifact of any kind, and verify its checksum."""
-    name = os.fspath(path)
-    if name.endswith((".npy", ".pt")):
-        return check_seal(path)
-    with open(path, newline="", encoding="utf-8") as file:
-        column = checksum_column(next(csv.reader(file), []))
-    if column is None:
-        return read_settings(path)
-    read_rows(path)
-    return column.split(NEXT)[1:]
+        rows = list(csv.DictReader(io.StringIO(read_text(path, sealed=sealed), newline="")))
+    except csv.Error as error:
+        raise unreadable(path, "CSV file", error) from error
+    if not rows or any(None in row or None in row.values() for row in rows):
+        raise StudyError(f"{path} is empty or cut off; {remedy(path)}")
+    return rows
 
 
 def read_columns(path: str | os.PathLike[str], *names: str) -> list[np.ndarray]:

@@ -1,15 +1,12 @@
 """Frozen studies: the small artifacts that every figure is drawn from, and a manifest with the checksum of each.
 
 An archive has the layout of `results/{study}`; its largest tables are compressed. Every artifact holds the
-settings that it was computed with (see provenance.py). Freezing compares them with the config and the code.
+settings that it was computed with (see provenance). Freezing compares them with the config and the code.
 """
 
-import csv
-import ctypes
 import hashlib
 import json
 import lzma
-import os
 import platform
 import re
 import shutil
@@ -20,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from prunecurve.errors import StudyError, unwritable
-from prunecurve.files import checksum_column, load_array, read_rows, settings_of
-from prunecurve.provenance import SEPARATOR
-from prunecurve.source import version
+from prunecurve.files import load_array, read_text
+from prunecurve.provenance import SEPARATOR, UNKNOWN
+from prunecurve.provenance.code import version
+from prunecurve.provenance.seal import settings_of
 
 MANIFEST = "manifest.json"
 # Tables of at least this size, in bytes, are compressed; smaller ones stay readable as text.
@@ -34,23 +32,24 @@ def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: P
     """Copy files below `root` to an archive, with a manifest of the facts and of each file's size and SHA-256.
 
     Checksums are verified first. Links are replaced by copies, because a cached file may be deleted later. An old
-    archive of the same name is replaced when the new one is complete; after a crash, one of the two is intact.
+    archive of the same name is replaced when the new one is complete.
     """
     # A linked archive: the folder is replaced, not the link.
     folder = folder.resolve() if folder.is_symlink() else folder
     new, old = (folder.with_name(f"{mark}-{folder.name}") for mark in (".unfinished", ".old"))
-    recover(folder)
-    for left in (new, old):
-        shutil.rmtree(left, ignore_errors=True)
     files = {}
     try:
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
         for name in names:
             stored, content = _stored(root / name, name)
             _write(new / stored, content)
             files[stored] = _identity(content)
         text = json.dumps({**facts, "files": files}, indent=1, ensure_ascii=False)
         _write(new / MANIFEST, f"{text}\n".encode())
-        _replace(folder, new, old)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
     except OSError as error:
         message = unwritable(folder, error)
         raise StudyError(message) if message else error from error
@@ -59,43 +58,9 @@ def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: P
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _replace(folder: Path, new: Path, old: Path) -> None:
-    """Give the new archive its name; the old one gets the name of the new one, or `old`."""
-    if folder.exists() and _exchange(new, folder):
-        return
-    # After a crash between these two renames, the old archive has another name; `recover` renames it back.
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-
-
 def _write(path: Path, content: bytes) -> None:
-    """Write a file and flush it to the disk, so that it is complete before the archive gets its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def recover(folder: Path) -> None:
-    """Restore the old archive after a crash between the two renames of `freeze`."""
-    old = folder.with_name(f".old-{folder.name}")
-    if old.is_dir() and not folder.exists():
-        old.rename(folder)
-
-
-# Arguments of renameat2 (linux/fs.h): exchange two names in one step; paths are relative to the working folder.
-RENAME_EXCHANGE, AT_FDCWD = 2, -100
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange the names of two folders in one step; return False if the (file) system does not support it."""
-    try:
-        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError):
-        return False
-    return renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0
+    path.write_bytes(content)
 
 
 def require_made_with(root: Path, names: Iterable[str], allowed: Iterable[str]) -> None:
@@ -113,9 +78,9 @@ def require_made_with(root: Path, names: Iterable[str], allowed: Iterable[str]) 
             wrong.setdefault(f"settings of {name}", f"{root / name} does not say which settings it was made with")
         for line in sorted(set(lines) - allowed):
             key, _, value = line.partition(SEPARATOR)
-            wants = values.get(key, "unknown")
             kind = "the code is now" if key.startswith("code of ") else "the config says"
-            wrong.setdefault(line, f"{key}: {root / name} was made with {value}; {kind} {wants}")
+            wants = f"; {kind} {values.get(key, 'unknown')}" if key != UNKNOWN else ""
+            wrong.setdefault(line, f"{key}: {root / name} was made with {value}{wants}")
     if wrong:
         raise StudyError(
             "not frozen: the results were not made with this config and this code:\n  "
@@ -127,7 +92,6 @@ def require_made_with(root: Path, names: Iterable[str], allowed: Iterable[str]) 
 
 def require_replaceable(folder: Path, config: Mapping[str, Any]) -> None:
     """Raise StudyError if the archive is committed to git or holds another study; only an explicit name replaces it."""
-    recover(folder)
     if not folder.exists():
         return
     try:
@@ -144,15 +108,15 @@ def require_replaceable(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _stored(path: Path, name: str) -> tuple[str, bytes]:
-    """Return the name and the content of a file in the archive. If the file has a checksum, it is verified."""
-    content = path.read_bytes()
+    """Return the name and the content of a file in the archive. If the file has a checksum, it is verified.
+
+    Tables are plain there: the manifest has the checksums, and the settings are those of its config.
+    """
     if path.suffix == ".npy":
         load_array(path)
-    elif checksum_column(next(csv.reader([content.split(b"\n", 1)[0].decode()]))):
-        read_rows(path)
-    elif len(content) >= COMPRESSED_FROM:
-        return f"{name}.xz", lzma.compress(content, preset=9)
-    return name, content
+        return name, path.read_bytes()
+    content = read_text(path).encode()
+    return (f"{name}.xz", lzma.compress(content, preset=9)) if len(content) >= COMPRESSED_FROM else (name, content)
 
 
 def circumstances() -> dict[str, Any]:
@@ -197,7 +161,6 @@ def _identity(content: bytes) -> dict[str, Any]:
 
 def checked(folder: Path) -> dict[str, Any]:
     """Return the manifest of an archive. Raises StudyError, naming the file, if a file is missing or was changed."""
-    recover(folder)
     if not (folder / MANIFEST).is_file():
         there = sorted(path.parent.name for path in folder.parent.glob(f"[!.]*/{MANIFEST}"))
         raise StudyError(

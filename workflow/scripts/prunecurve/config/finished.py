@@ -1,4 +1,4 @@
-"""The settings of a config as artifacts store them (provenance.py), compared with those of a finished study."""
+"""The settings of a config as artifacts store them (provenance), compared with those of a finished study."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -11,12 +11,13 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from prunecurve.errors import StudyError
-from prunecurve.files import atomic, check_seal, remedy, seal
+from prunecurve.errors import StudyError, remedy
+from prunecurve.files import atomic
 from prunecurve.model.conv_net import Architecture, ConvNet
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.parameters import BuiltIn
 from prunecurve.model.user_network import build
+from prunecurve.provenance.seal import check_seal, seal
 from prunecurve.seeding import stream_seed
 
 

@@ -3,6 +3,7 @@
 The unit of replication is the trained network (seed): several random orders of one network are averaged first.
 """
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from prunecurve.data import tasks
-from prunecurve.errors import StudyError
-from prunecurve.files import checksum_column, read_rows, read_settings, unreadable
+from prunecurve.errors import StudyError, unreadable
+from prunecurve.files import read_text
 from prunecurve.naming import criterion_of
-from prunecurve.provenance import inherit
 
 CONFIDENCE = 0.95
 # With fewer networks the bootstrap has too few distinct resamples to estimate the tails.
@@ -37,21 +37,18 @@ def _with_texts(columns: Sequence[str]) -> dict[str, object]:
     return {"dtype": dict.fromkeys(texts, str), "keep_default_na": False, "na_values": numbers} if texts else {}
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a CSV file of the workflow; its checksums are checked if it has any.
+def read_table(path: str | Path, *, sealed: bool | None = None) -> pd.DataFrame:
+    """Read a CSV file of the workflow, see `files.read_text`.
 
     Raises StudyError, naming the file, when it is damaged.
     """
+    text = read_text(path, sealed=sealed)
     try:
-        table = pd.read_csv(path, **_with_texts(list(pd.read_csv(path, nrows=0))))
-    except (OSError, ValueError) as error:
+        table = pd.read_csv(io.StringIO(text), **_with_texts(list(pd.read_csv(io.StringIO(text), nrows=0))))
+    except ValueError as error:
         raise unreadable(path, "CSV file", error) from error
-    column = checksum_column(list(table))
-    if column is None:
-        inherit(read_settings(path))
-        return table
-    read_rows(path)
-    return table.drop(columns=column)
+    # Archives of older versions have checksums in a column.
+    return table[[name for name in table if not name.startswith("crc32")]]
 
 
 def normalised_area(k: np.ndarray, values: np.ndarray) -> float:

@@ -1,0 +1,131 @@
+"""What a file was made with, and a checksum of its content, so that a file that was cut off or changed is detected.
+
+Files that jobs pass to other jobs, also through a cache, have it in their last line, the seal:
+
+    #<tab>KEY: VALUE<tab>KEY: VALUE<tab>crc32 0123abcd
+
+The CRC-32 covers all that precedes it. Numpy and torch do not read this line: numpy reads as many bytes as the header
+of the file says, torch as many as the directory of its archive says. The tables of a study, which other programs
+read, are plain; the same stands in a file beside them, `curve.csv.settings` for `curve.csv`.
+
+Every evaluation job imports this module. It does not import pathlib or other modules that take milliseconds to import.
+"""
+
+import mmap
+import os
+import zlib
+
+from prunecurve import provenance
+from prunecurve.errors import StudyError, remedy, unreadable
+
+# Bytes of the checksum, the end of the last line.
+LENGTH = len("\tcrc32 0123abcd\n")
+# Settings have some thousand bytes. At most this many bytes are read.
+MOST = 1 << 16
+# Bytes of a file that are mapped at once, since mapped pages count as memory of the process.
+WINDOW = 1 << 26
+
+
+def seal(path: str, *, brief: bool = False) -> None:
+    """Append the settings of the running job, and a checksum, to a new file.
+
+    brief: only a checksum of the settings. A job that reads the file finds them in another one, see `inherit`.
+    """
+    lines = provenance.lines()
+    start = "" if path.endswith(".csv") else "\n"
+    line = start + "\t".join(["#", *([provenance.brief(lines)] if brief and lines else lines)])
+    crc = zlib.crc32(line.encode(), _crc_of_file(path, os.path.getsize(path)))
+    with open(path, "ab") as file:
+        file.write(line.encode() + _checksum(crc))
+
+
+def check_seal(path: str | os.PathLike[str], kind: str = ".npy array") -> list[str]:
+    """Verify the checksum at the end of a file; return the settings that are stored in the file.
+
+    Raises StudyError, naming the file, if the content is not what was written, byte for byte.
+    """
+    try:
+        end, last = os.path.getsize(path) - LENGTH, _end(path)
+        checksum = _checksum(_crc_of_file(path, end)) if end > 0 else b""
+        # Archives of older versions have a line feed in place of the tab.
+        intact = checksum and last[-LENGTH:] in (checksum, b"\n" + checksum[1:])
+    except OSError as error:
+        raise unreadable(path, kind, error) from error
+    if not intact:
+        raise StudyError(
+            f"{path} is damaged: it is cut off, or its content does not match its checksum; {remedy(path)}"
+        )
+    lines = _last_line(last).decode(errors="replace").split("\t")[1:-1]
+    provenance.inherit(lines, os.fspath(path))
+    return lines
+
+
+def is_sealed(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file ends with a seal."""
+    return _last_line(_end(path)).startswith(b"#\t")
+
+
+def _checksum(crc: int) -> bytes:
+    return f"\tcrc32 {crc:08x}\n".encode()
+
+
+def _end(path: str | os.PathLike[str]) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(max(os.path.getsize(path) - MOST, 0))
+        return file.read()
+
+
+def _last_line(content: bytes) -> bytes:
+    return content[content.rfind(b"\n", 0, -1) + 1 :]
+
+
+def _crc_of_file(path: str | os.PathLike[str], end: int) -> int:
+    """Return the CRC-32 of the first `end` bytes of a file; `end` must be positive."""
+    crc = 0
+    with open(path, "rb") as file:
+        for start in range(0, end, WINDOW):
+            # Memory-mapped: reading would copy the content, which takes half as long as the checksum itself.
+            size = min(WINDOW, end - start)
+            with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ, offset=start) as content:
+                crc = zlib.crc32(content, crc)
+    return crc
+
+
+def settings_file(path: str | os.PathLike[str]) -> str:
+    """Return the path of the settings of a plain table: `curve.csv.settings` for `curve.csv`."""
+    return f"{os.fspath(path)}.settings"
+
+
+def settings_text(path: str | os.PathLike[str]) -> str:
+    """Return the content of the settings file of a plain table that was written; empty if the job has no settings."""
+    lines = [f"# What {os.path.basename(path)} was made with.", _checksum_line(path), *provenance.lines()]
+    return "\n".join([*lines, ""]) if provenance.lines() else ""
+
+
+def _checksum_line(path: str | os.PathLike[str]) -> str:
+    return f"crc32: {_crc_of_file(path, os.path.getsize(path)):08x}"
+
+
+def read_settings(path: str | os.PathLike[str]) -> list[str]:
+    """Read the settings file of a plain table; return an empty list if there is no such file.
+
+    Raises StudyError, naming the table, if the table was changed after its settings were written.
+    """
+    try:
+        with open(settings_file(path), encoding="utf-8") as file:
+            _, checksum, *lines = file.read().splitlines()
+        intact = checksum == _checksum_line(path)
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise unreadable(settings_file(path), "list of settings", error) from error
+    if not intact:
+        raise StudyError(f"{path} was changed after it was written; {remedy(path)}")
+    provenance.inherit(lines)
+    return lines
+
+
+def settings_of(path: str | os.PathLike[str]) -> list[str]:
+    """Return the settings that are stored with an artifact of any kind, and verify its checksum."""
+    plain = os.fspath(path).endswith(".csv") and not is_sealed(path)
+    return read_settings(path) if plain else check_seal(path)
