@@ -46,15 +46,20 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def layer(folder):
-    """Return a function that creates a criterion's inputs for block i at a point, with only the inputs in `reads`."""
+    """Return a function that creates a criterion's inputs for block i at a point, with only the inputs in `reads`.
 
-    def view(i: int = 2, point: str = "relu", reads: tuple[str, ...] = ("statistics", "maps", "labels", "scale")):
+    other: inputs that replace those of the block.
+    """
+
+    def view(
+        i: int = 2, point: str = "relu", reads: tuple[str, ...] = ("statistics", "maps", "labels", "scale"), **other
+    ):
         names = list(read_rows(folder / str(i) / "channels.csv")[0])
         layer, described = layer_of(MODEL, f"conv{i}"), describe(layer_of(MODEL, f"conv{i}"))
         features = np.load(folder / str(i) / "features.npy")
         if "maps" in reads:
             single_maps(layer, point, SPLIT, 32, folder / "maps.npy")
-        return criteria.Layer(
+        inputs = dict(
             filters=described.filters,
             scale=described.scale if "scale" in reads else None,
             random=stream(0, "ranking/random-1"),
@@ -68,6 +73,7 @@ def layer(folder):
             else None,
             parameters=PARAMETERS,
         )
+        return criteria.Layer(**inputs | other)
 
     return view
 
@@ -173,13 +179,12 @@ def test_criteria_of_a_linear_layer():
     """Its filters have one position, and its maps too: CHIP and HRank are what their definitions give."""
     described = describe(layer_of(MODEL, "linear1"))
     weight = MODEL.linear1.weight.detach().double()
-    view = criteria.Layer(described.filters, described.scale, stream(0, "x"), maps=np.zeros((2, 8, 1, 1), np.float32))
     assert described.filters.shape == (8, weight.shape[1], 1, 1)
-    agrees(criteria.scores("l1_norm", view), weight.abs().sum(dim=1))
-    agrees(criteria.scores("fpgm", view), torch.cdist(weight, weight).sum(dim=1))
     maps = np.random.default_rng(0).normal(size=(5, 8, 1, 1)).astype(np.float32)
     maps[:3, 2] = 0
-    view = dataclasses.replace(view, maps=maps)
+    view = criteria.Layer(described.filters, described.scale, stream(0, "x"), maps=maps)
+    agrees(criteria.scores("l1_norm", view), weight.abs().sum(dim=1))
+    agrees(criteria.scores("fpgm", view), torch.cdist(weight, weight).sum(dim=1))
     agrees(criteria.scores("hrank", view), (maps[:, :, 0, 0] != 0).mean(axis=0))
     agrees(criteria.scores("chip", view), nuclear_norm_falls(torch.from_numpy(maps).double()), rel=1e-4)
     with pytest.raises(
@@ -299,7 +304,7 @@ def exact_shapley(i: int) -> np.ndarray:
 @pytest.mark.parametrize(("i", "pairs"), [(1, 500), (2, 500), (2, 60)])
 def test_shapley_is_within_its_standard_error_of_all_subsets(i, pairs, layer, caplog):
     exact = exact_shapley(i)
-    view = dataclasses.replace(layer(i), parameters=PARAMETERS | {"shapley_permutations": 200, "shapley_pairs": pairs})
+    view = layer(i, parameters=PARAMETERS | {"shapley_permutations": 200, "shapley_pairs": pairs})
     with caplog.at_level(logging.INFO, "prunecurve"):
         found = criteria.scores("shapley", view)
     assert "200 orders" in caplog.text and "0 is not reached (raise ranking.shapley_permutations)" in caplog.text
@@ -312,9 +317,7 @@ def test_shapley_is_within_its_standard_error_of_all_subsets(i, pairs, layer, ca
 
 
 def test_shapley_stops_when_it_is_exact_enough(layer, caplog):
-    view = dataclasses.replace(
-        layer(), parameters=PARAMETERS | {"shapley_permutations": 5000, "shapley_relative_error": 0.1}
-    )
+    view = layer(parameters=PARAMETERS | {"shapley_permutations": 5000, "shapley_relative_error": 0.1})
     with caplog.at_level(logging.INFO, "prunecurve"):
         found = criteria.scores("shapley", view)
     assert "0.1 is reached" in caplog.text
@@ -326,10 +329,9 @@ def test_shapley_stops_when_it_is_exact_enough(layer, caplog):
 
 def test_fpgm_tells_a_filter_from_its_negative(layer):
     """With distances between absolute values, filters 0 and 1 would be identical and removed first."""
-    view = layer(reads=())
-    array = np.array(view.filters)
+    array = np.array(layer(reads=()).filters)
     array[1] = -array[0]
-    found = criteria.scores("fpgm", dataclasses.replace(view, filters=array))
+    found = criteria.scores("fpgm", layer(filters=array))
     expected = [sum(np.linalg.norm(array[c].astype(float) - other) for other in array) for c in range(9)]
     agrees(found, expected)
     wrong = [sum(np.linalg.norm(np.abs(array[c].astype(float)) - np.abs(other)) for other in array) for c in range(9)]
@@ -339,7 +341,7 @@ def test_fpgm_tells_a_filter_from_its_negative(layer):
 def test_hrank_ties_and_they_go_by_number(layer):
     maps = np.tile(np.eye(5, dtype=np.float32), (6, 9, 1, 1))
     maps[:, 4] = 0
-    found = criteria.scores("hrank", dataclasses.replace(layer(), maps=maps))
+    found = criteria.scores("hrank", layer(maps=maps))
     assert criteria.ties(found) == 8 and criteria.ties(np.array([1.0, 2.0, 1.0, 3.0, 3.0])) == 4
     assert criteria.ranking(found).tolist() == [4, 0, 1, 2, 3, 5, 6, 7, 8]
 
@@ -349,9 +351,7 @@ def test_entropy_of_what_is_constant_but_for_rounding_is_nothing(layer):
     maps[:, 2] += np.linspace(0, 3e-4, 6, dtype=np.float32)[:, None, None]
     maps[:, 5] += np.arange(6, dtype=np.float32)[:, None, None]
     parameters = PARAMETERS | {"entropy_bins": 100}
-    found = criteria.scores(
-        "entropy", dataclasses.replace(layer(), maps=maps.astype(np.float32), parameters=parameters)
-    )
+    found = criteria.scores("entropy", layer(maps=maps, parameters=parameters))
     assert found[5] == pytest.approx(np.log(6)) and (found[[0, 1, 3]] == 0).all() and np.isfinite(found).all()
 
 
@@ -375,7 +375,7 @@ def test_where_each_criterion_measures():
 
 def test_random_draws_are_permutations_of_their_own(layer):
     def drawn(seed, draw):
-        view = dataclasses.replace(layer(), random=stream(seed, f"ranking/random-{draw}"))
+        view = layer(random=stream(seed, f"ranking/random-{draw}"))
         return criteria.scores(f"random-{draw}", view).tolist()
 
     assert sorted(drawn(0, 1)) == list(range(9))
@@ -406,12 +406,10 @@ def test_a_criterion_needs_what_it_reads_and_nothing_else(name, layer):
 
 def test_labels_are_read_by_those_that_say_so(layer):
     assert {name for name in criteria.names() if "labels" in criteria.reads(name)} == OF_LABELS
-    view = layer()
-    turned = dataclasses.replace(
-        view, validation=dataclasses.replace(view.validation, labels=1 - view.validation.labels)
-    )
+    validation = layer().validation
+    turned = dataclasses.replace(validation, labels=1 - validation.labels)
     for name in OF_LABELS:
-        one, other = (criteria.scores(name, dataclasses.replace(v, random=stream(0, "x"))) for v in (view, turned))
+        one, other = (criteria.scores(name, layer(validation=each)) for each in (validation, turned))
         assert not np.array_equal(getattr(one, "scores", one), getattr(other, "scores", other)), name
 
 
@@ -425,7 +423,7 @@ def test_ranking_is_a_stable_permutation(scores):
 def test_unknown_and_undefined_criteria_name_the_key(layer):
     with pytest.raises(StudyError, match=r"ranking\.criteria: 'l3_norm' is unknown; allowed: .*l1_norm"):
         criteria.scores("l3_norm", layer())
-    broken = dataclasses.replace(layer(), statistics={"relu_mean": np.full(9, np.nan)})
+    broken = layer(statistics={"relu_mean": np.full(9, np.nan)})
     with pytest.raises(StudyError, match=r"ranking\.criteria: mean_activation gave NaN for 9 of 9 channels"):
         criteria.scores("mean_activation", broken)
 

@@ -2,10 +2,20 @@
 
 import errno
 import os
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
 class StudyError(Exception):
     """An error in the config, the data or an artifact. The message names the config key or the file to fix."""
+
+
+def required(value: Value | None, message: str) -> Value:
+    """Return a value that a caller may leave out, but must give here. Raises StudyError with this message for None."""
+    if value is None:
+        raise StudyError(message)
+    return value
 
 
 def unreadable(path: str | os.PathLike[str], kind: str, error: Exception) -> StudyError:

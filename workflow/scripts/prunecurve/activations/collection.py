@@ -21,19 +21,16 @@ class ChannelStatistics:
     """Running statistics of each channel at one measurement point, over all inputs and positions, in float64."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.sums: Tensor | int = 0
-        self.lowest: Tensor | None = None
-        self.highest: Tensor | None = None
+        self.count, self.sums = 0, torch.zeros(())
+        self.lowest, self.highest = torch.tensor(np.inf), torch.tensor(-np.inf)
 
     def add(self, maps: Tensor) -> None:
         """Add a batch of maps (n, P, M, N)."""
         over = (0, 2, 3)
         self.count += maps.numel() // maps.shape[1]
         self.sums = self.sums + torch.cat([_sums(block, over) for block in _blocks(maps)], 1)
-        low, high = maps.amin(over), maps.amax(over)
-        self.lowest = low if self.lowest is None else torch.minimum(self.lowest, low)
-        self.highest = high if self.highest is None else torch.maximum(self.highest, high)
+        self.lowest = torch.minimum(self.lowest, maps.amin(over))
+        self.highest = torch.maximum(self.highest, maps.amax(over))
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return float64 arrays (P,): mean, standard deviation, minimum, maximum and the share of values ≤ 0."""
@@ -77,9 +74,7 @@ def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | P
     folder, count = Path(folder), len(split)
     statistics = {point: ChannelStatistics() for point in POINTS}
     # Behind several branches, there are several maps for each input.
-    relu_sum: Tensor | int = 0
-    relu_count = 0
-    read_sum: Tensor | int = 0
+    relu_sum, relu_count, read_sum = torch.zeros(()), 0, torch.zeros(())
     linears = linear_layers(layer)
     shape = features_shape(layer, linears)
     if linears is None and 4 * count * shape[0] > most:

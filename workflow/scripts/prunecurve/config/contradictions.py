@@ -18,11 +18,12 @@ NAMED = 12
 def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the errors of a config, one line each; the first key of a line is to be changed."""
     yield from _of_plan(config)
-    if not is_built_in(config):
+    layers = Layers.of(config)
+    if layers is None:
         # Its layers are known after a job (rules/common/plan.smk).
         yield from _of_users_network(config)
     else:
-        yield from _of_built_in(config, Layers.of(config))
+        yield from _of_built_in(config, layers)
     yield from tasks.load(config["task"]).contradictions(config, asked_sizes(config))
 
 

@@ -1,6 +1,6 @@
 """The config of a study: the sections and single keys that no script imports, and the whole config, `Study`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -14,11 +14,12 @@ from prunecurve.sweep.removal import REMOVALS
 from prunecurve.training.parameters import Training
 
 # Names that the code defines: a new module or entry there is an allowed value here.
-DataSet = Literal[*DATASETS]
-Task = Literal[*tasks.names()]
-Criterion = Literal[*criteria.allowed()]
-OneRanking = Literal[*(name for name in criteria.names() if name != "random")]
-Removal = Literal[*REMOVALS]
+# A type checker knows only Literals of constants.
+DataSet: TypeAlias = Literal[*DATASETS]  # type: ignore[valid-type]
+Task: TypeAlias = Literal[*tasks.names()]  # type: ignore[valid-type]
+Criterion: TypeAlias = Literal[*criteria.allowed()]  # type: ignore[valid-type]
+OneRanking: TypeAlias = Literal[*(name for name in criteria.names() if name != "random")]  # type: ignore[valid-type]
+Removal: TypeAlias = Literal[*REMOVALS]  # type: ignore[valid-type]
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 # `(?![\s\S])` is the end of the text; `$` also matches before a line break at the end.

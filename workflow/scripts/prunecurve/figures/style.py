@@ -17,7 +17,8 @@ from pathlib import Path
 # Before the import, which reads them: a notebook names a backend here that the jobs' environment may not have, and a
 # matplotlibrc that is damaged would stop the import. One in the working folder comes first, so the import is elsewhere.
 os.environ["MPLBACKEND"] = "agg"
-os.environ["MATPLOTLIBRC"] = str(Path(find_spec("matplotlib").origin).with_name("mpl-data"))
+if (package := find_spec("matplotlib")) and package.origin:
+    os.environ["MATPLOTLIBRC"] = str(Path(package.origin).with_name("mpl-data"))
 with chdir(Path(__file__).parent):
     import matplotlib
 
@@ -55,7 +56,7 @@ CRITERIA = (
 )
 WARNING = "#B00020"
 # The baselines have no colour, so that they are the same lines where they are drawn for reference.
-BASELINE_LOOKS = {
+BASELINE_LOOKS: dict[str, dict[str, object]] = {
     "greedy": {"color": BLACK, "linestyle": "-", "marker": "*"},
     "random": {"color": GREY, "linestyle": (0, (2, 1)), "marker": "x"},
 }

@@ -10,6 +10,7 @@ removed, and the operation is the reason.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ class Channels(fx.Interpreter):
         # Why modules have no channels that can be removed.
         self._refused: dict[str, str] = {}
         self._on_constants: set[str] = set()
-        self._labels: dict[fx.Node, object] = {}
+        self._labels: dict[fx.Node, Any] = {}
         self._dependent: set[fx.Node] = set()
         with torch.no_grad():
             self.run(example)
@@ -174,8 +175,9 @@ class Channels(fx.Interpreter):
             if len(shared := sorted({path, *(other for each in own for other in owners.get(each, []))})) > 1:
                 reason = f"{' and '.join(shared)} share weights"
             reason = next((f"the network also reads {name} directly" for name in used if id(used[name]) in own), reason)
-            for labels in (self._makers, self._followers, self._readers) if reason else ():
-                self._freeze(labels.get(path), reason)
+            if reason:
+                for labels in (self._makers, self._followers, self._readers):
+                    self._freeze(labels.get(path), reason)
 
     def _along(self, labels: Tensor, dim: int, what: str) -> Tensor:
         """Unite all labels at each index of the dimension that an operation works on; return one label per index."""
@@ -196,7 +198,7 @@ class Channels(fx.Interpreter):
         self._labels[node] = self._labelled(node, value)
         return value
 
-    def _labelled(self, node: fx.Node, value: object) -> object:
+    def _labelled(self, node: fx.Node, value: Any) -> Any:
         """Return labels in the shape of a value: a tensor, or a tuple of them. None for numbers and constants."""
         if node.op == "placeholder":
             self._dependent.add(node)
@@ -205,7 +207,8 @@ class Channels(fx.Interpreter):
             return self._attribute(node, value)
         operands = [each for each in node.all_input_nodes if any(True for _ in tensors(self._labels[each]))]
         if node.op == "output":
-            return self._freeze([self._labels[each] for each in operands], OUTPUT)
+            self._freeze([self._labels[each] for each in operands], OUTPUT)
+            return None
         depends = any(each in self._dependent for each in operands)
         if node.op == "call_module" and not depends:
             self._on_constants.add(node.target)
@@ -261,7 +264,7 @@ class Channels(fx.Interpreter):
         self._mixed.add(int(label))
         return fx.node.map_aggregate(value, lambda each: label.expand(each.shape) if isinstance(each, Tensor) else None)
 
-    def _layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear, value: object, what: str) -> Tensor:
+    def _layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear, value: Any, what: str) -> Tensor:
         """Return the labels of the output of a layer, which reads channels and computes others."""
         if len(node.args) != 1 or not isinstance(value, Tensor):
             self._refused[node.target] = "it must be called with one input, as layer(x), and return one tensor"

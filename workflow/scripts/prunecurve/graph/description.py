@@ -156,7 +156,8 @@ def sizes(layer: PrunableLayer) -> tuple[np.ndarray, np.ndarray]:
     counts = np.array([network_size(layer.pruned(channels), layer.example()) for channels in kept], np.int64)
     k = np.arange(layer.channels)
     binomials = (np.ones_like(k), k, k * (k - 1) // 2)
-    params, macs = sum(np.outer(np.diff(counts, each, 0)[0], binomials[each]) for each in range(len(counts)))
+    terms = [np.outer(np.diff(counts, each, 0)[0], binomials[each]) for each in range(len(counts))]
+    params, macs = np.sum(terms, axis=0)
     return params, macs
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.functional import cross_entropy
 
+from prunecurve.errors import required
 from prunecurve.graph.cutting import copied, keep_weights
 from prunecurve.graph.fusion import fuse
 from prunecurve.graph.groups import ChannelAxis, Group
@@ -70,7 +71,8 @@ class Downstream(PrunedInterpreter):
             (value,) = node.all_input_nodes
             shape = shape_of(value)[1:]
             stop = start + math.prod(shape)
-            self.readings.append(Reading(node.target, value, axis_in(value), shape, slice(start, stop)))
+            axis = required(axis_in(value), f"layer: {node.target} reads none of its channels")
+            self.readings.append(Reading(node.target, value, axis, shape, slice(start, stop)))
             start = stop
         self.belonging = paths_in(module.graph, group)
         self._reading_of = {copies[node]: reading for node, reading in zip(calls, self.readings)}
@@ -168,7 +170,7 @@ class Downstream(PrunedInterpreter):
                 product = (value.grad.double() * value.detach()).movedim(reading.axis.dim, 1)
                 each = product.flatten(2).sum(2) if product.ndim > 2 else product
                 own = reading.axis.numbers >= 0
-                np.add.at(result, (slice(None), reading.axis.numbers[own]), each.numpy()[:, own])
+                np.add.at(result.T, reading.axis.numbers[own], each.numpy()[:, own].T)
             return result
         finally:
             self._observed = None
@@ -179,14 +181,14 @@ class Downstream(PrunedInterpreter):
         if reading is None:
             return super().run_node(node)
         args, kwargs = self.fetch_args_kwargs_from_env(node)
-        (value,) = (*args, *kwargs.values())
+        (value,) = args or kwargs.values()
         if self._observed is not None:
             value = value.view_as(value)
             value.retain_grad()
             self._observed.append((reading, value))
         if reading.path in self.parts:
             output = self.parts[reading.path](value)
-            return output if self._replacement is None else output + self._response(reading)
+            return output if self._replacement is None else output + self._response(reading, self._replacement)
         return self.fetch_attr(reading.path)(self._overwritten(value, reading))
 
     def _overwritten(self, value: Tensor, reading: Reading) -> Tensor:
@@ -196,24 +198,26 @@ class Downstream(PrunedInterpreter):
             return value
         if self._replacement is None:
             return value.index_fill(reading.axis.dim, entries, 0.0)
-        constant = self._constant(reading).expand(value.shape).index_select(reading.axis.dim, entries)
+        constant = _constant(reading, self._replacement).expand(value.shape).index_select(reading.axis.dim, entries)
         return value.index_copy(reading.axis.dim, entries, constant)
 
-    def _constant(self, reading: Reading) -> Tensor:
-        return self._replacement[reading.place].reshape(1, *reading.shape)
-
-    def _response(self, reading: Reading) -> Tensor:
+    def _response(self, reading: Reading, replacement: Tensor) -> Tensor:
         """Return what the replacement of the removed channels adds to the output of a pruned layer, for one input."""
         entries, maker = reading.axis.entries(self._removed), self.group.makers.get(reading.path)
         rows = None if maker is None else torch.from_numpy(np.flatnonzero(~np.isin(maker, self._removed)))
         layer = copied(self.fetch_attr(reading.path))
         keep_weights(layer, rows, torch.from_numpy(entries))
-        constant = _chosen(self._constant(reading), reading.axis.dim, entries)
+        constant = _chosen(_constant(reading, replacement), reading.axis.dim, entries)
         if not runs_as(layer, (nn.Conv2d, nn.Linear)):
             # A class of the user can add something of its own.
             return layer(constant) - layer(torch.zeros_like(constant))
         layer.bias = None
         return layer(constant)
+
+
+def _constant(reading: Reading, replacement: Tensor) -> Tensor:
+    """Return what replaces the value of a reading if all channels are removed, for one input."""
+    return replacement[reading.place].reshape(1, *reading.shape)
 
 
 def _chosen(value: Tensor, dim: int, entries: np.ndarray) -> Tensor:

@@ -1,6 +1,7 @@
 """Labels in the shape of values: tensors in which most labels are one number for all positions of a map."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ def tensors(value: object) -> Iterable[Tensor]:
             yield from tensors(each)
 
 
-def paired(value: object, labels: object, function: Callable[[Tensor, Tensor], Tensor]) -> object:
+def paired(value: Any, labels: Any, function: Callable[[Tensor, Tensor], Tensor]) -> Any:
     """Return a value with `function(tensor, labels)` in place of each tensor in it."""
     if isinstance(value, Tensor):
         return function(value, labels)

@@ -65,10 +65,12 @@ def layer_table(
     analysis = Analysis.of(model, input_shape, leaf_modules)
     macs = macs_of(analysis.traced, example_of(analysis.traced, input_shape))
     values = values_of(analysis.traced, input_shape)
-    rows, groups, verified = [], {}, {}
+    rows = []
+    groups: dict[tuple[str, ...], int] = {}
+    verified: dict[tuple[str, ...], str] = {}
     for path, module in _layers(model, analysis.traced).items():
-        row = {"layer": path, "kind": "Conv2d" if isinstance(module, nn.Conv2d) else "Linear"}
-        row["channels"] = len(module.weight)
+        kind = "Conv2d" if isinstance(module, nn.Conv2d) else "Linear"
+        row: dict[str, object] = {"layer": path, "kind": kind, "channels": len(module.weight)}
         try:
             layer = PrunableLayer(model, path, input_shape, analysis)
             makers = tuple(layer.group.makers)

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tabulate import tabulate
 
@@ -28,7 +29,7 @@ SPECIAL = {
 NAMED = 8
 
 
-def layer_text(rows: Sequence[Mapping[str, object]], input_shape: Sequence[int]) -> str:
+def layer_text(rows: Sequence[Mapping[str, Any]], input_shape: Sequence[int]) -> str:
     """Return the rows of `layer_table` as text, as wide as its rows or WIDTH characters, with its explanation."""
     options = {"tablefmt": "plain", "disable_numparse": True, "colalign": list(COLUMNS.values())}
     # The names of the columns are a row: as headers they would make the columns wider.
@@ -49,7 +50,7 @@ def layer_text(rows: Sequence[Mapping[str, object]], input_shape: Sequence[int])
     return "\n\n".join("\n".join(lines) for lines in paragraphs) + "\n"
 
 
-def _cells(row: Mapping[str, object]) -> tuple[str, ...]:
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the words of one line, one per column; empty for the costs of a layer that can't be pruned."""
     start = (row["layer"], row["kind"], str(row["channels"]))
     if row["refused"]:
@@ -58,7 +59,7 @@ def _cells(row: Mapping[str, object]) -> tuple[str, ...]:
     return *start, str(row["group"]), *sizes, row["backend"], _rounded(row["passes"])
 
 
-def _special(rows: Sequence[Mapping[str, object]]) -> list[str]:
+def _special(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a note for each column of SPECIAL that names the layers with an unusual value."""
     notes = []
     for column, (usual, about) in SPECIAL.items():

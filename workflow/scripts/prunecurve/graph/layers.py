@@ -2,7 +2,7 @@
 
 import difflib
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from prunecurve.errors import StudyError
-from prunecurve.graph.channels import Channels
+from prunecurve.graph.channels import NOT_RUN, Channels
 from prunecurve.graph.downstream import Downstream
 from prunecurve.graph.groups import ChannelAxis
 from prunecurve.graph.nodes import example_of, layer_nodes, part_before
@@ -133,12 +133,12 @@ class PrunableLayer:
         """Return one input (1, C, S, S) of zeros."""
         return example_of(self.traced, self.input_shape)
 
-    def pruned(self, kept: Sequence[int]) -> fx.GraphModule:
+    def pruned(self, kept: Sequence[int] | np.ndarray) -> fx.GraphModule:
         """Return a copy of the network that has only these channels of the layer (sorted numbers)."""
         return pruned(self.traced, self.group, np.asarray(kept, np.int64))
 
 
-def numbered(nodes: dict[str, Sequence[fx.Node]]) -> dict[str, fx.Node]:
+def numbered(nodes: Mapping[str, Sequence[fx.Node]]) -> dict[str, fx.Node]:
     """Return values of several kinds by kind and number, as in `relu 0`."""
     return {f"{kind} {place}": node for kind, each in nodes.items() for place, node in enumerate(each)}
 
@@ -156,7 +156,7 @@ def _node_of(traced: fx.GraphModule, path: str, labels: Channels) -> fx.Node:
         return nodes[path]
     if own := traced.meta[CLASSES].get(path):
         if issubclass(own, nn.Conv2d | nn.Linear):
-            raise NotPrunable(path, labels.refusal(path))
+            raise NotPrunable(path, labels.refusal(path) or NOT_RUN)
         raise StudyError(
             f"layer: {path} is a {own.__name__}, not a Conv2d or Linear; allowed: last, {', '.join(layers)}"
         )

@@ -1,7 +1,7 @@
 """Nodes of a traced graph: their shapes and values, what depends on them, and the parts of the network around them."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -45,7 +45,7 @@ def random_inputs(model: nn.Module, input_shape: Sequence[int], count: int) -> T
 
 
 @torch.no_grad()
-def values_of(traced: fx.GraphModule, input_shape: Sequence[int]) -> dict[fx.Node, object]:
+def values_of(traced: fx.GraphModule, input_shape: Sequence[int]) -> dict[fx.Node, Any]:
     """Return the value of each operation of a network for two `random_inputs`."""
     interpreter = fx.Interpreter(traced, garbage_collect_values=False)
     interpreter.run(random_inputs(traced, input_shape, 2))
@@ -69,7 +69,8 @@ def part_before(traced: fx.GraphModule, values: Mapping[str, fx.Node]) -> fx.Gra
         if node not in needed:
             needed.add(node)
             waiting.extend(node.all_input_nodes)
-    graph, copies = fx.Graph(), {}
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
     for node in traced.graph.nodes:
         if node in needed or node.op == "placeholder":
             copies[node] = graph.node_copy(node, copies.__getitem__)
@@ -104,7 +105,8 @@ def part_after(traced: fx.GraphModule, calls: Sequence[fx.Node]) -> PartAfter:
     operands = dict.fromkeys(operand for node in again for operand in node.all_input_nodes)
     read = [node for node in operands if node in from_inputs and node not in again]
     crossing, sizes = [node for node in read if is_tensor(node)], [node for node in read if not is_tensor(node)]
-    graph, copies = fx.Graph(), {}
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
     for node in [*crossing, *sizes]:
         copies[node] = graph.placeholder(node.name)
     for node in traced.graph.nodes:

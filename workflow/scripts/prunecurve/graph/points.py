@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
+from prunecurve.errors import required
 from prunecurve.graph.groups import ChannelAxis, Group
 from prunecurve.graph.nodes import is_tensor, shape_of
 from prunecurve.graph.operations import NORMS, UNCHANGED, UNCHANGED_MODULES, calls, is_activation
@@ -54,7 +55,7 @@ class Points:
 
     def as_maps(self, value: Tensor, node: fx.Node) -> Tensor:
         """Return the channels' maps (n, P, M, N) in the value of a node, which can be flat."""
-        axis, channels = self._axis_in(node), self._group.channels
+        axis, channels = self._axis_of(node), self._group.channels
         value = value if axis.dim == 1 else value.movedim(axis.dim, 1)
         if not axis.in_order(channels):
             order = np.argsort(axis.numbers, kind="stable")[(axis.numbers < 0).sum() :]
@@ -64,6 +65,10 @@ class Points:
         maps = value.reshape(len(value), channels, -1)
         shape = self.map_shape if maps.shape[2] == math.prod(self.map_shape) else (1, maps.shape[2])
         return maps.reshape(*maps.shape[:2], *shape)
+
+    def _axis_of(self, node: fx.Node) -> ChannelAxis:
+        """Return where the channels lie in a value that has them."""
+        return required(self._axis_in(node), f"layer: its channels are not in {node.name}")
 
     def _reads(self, node: fx.Node) -> bool:
         """Return whether a node is a call of a layer that reads the channels."""
@@ -101,8 +106,8 @@ class Points:
         """Return the height and width of the maps at the end of the chain, flattened or not."""
         positions = math.prod(shape_of(end)[1:]) // self._group.channels
         before = self.chain[: self.chain.index(end) + 1]
-        shapes = [tuple(shape_of(node)[2:]) for node in before if len(shape_of(node)) == 4]
-        return next((shape for shape in reversed(shapes) if math.prod(shape) == positions), (1, positions))
+        shapes = [shape_of(node) for node in reversed(before) if len(shape_of(node)) == 4]
+        return next(((h, w) for _, _, h, w in shapes if h * w == positions), (1, positions))
 
     def _first_activations(self) -> tuple[list[fx.Node], str]:
         """Return the first activation behind each branch of the channels, or why there is none on one of them."""
@@ -135,6 +140,6 @@ class Points:
         return any(len(each) > 1 for each in sources.values())
 
     def _has_each_once(self, node: fx.Node) -> bool:
-        numbers = self._axis_in(node).numbers
+        numbers = self._axis_of(node).numbers
         counts = np.bincount(numbers[numbers >= 0], minlength=self._group.channels)
         return bool((counts == 1).all())

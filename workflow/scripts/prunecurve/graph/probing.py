@@ -5,6 +5,7 @@ Then it runs without some channels: they can be removed only if nothing else cha
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -30,7 +31,7 @@ class Probe:
         what: str,
         operands: Sequence[fx.Node],
         interpreter: fx.Interpreter,
-        labels: Mapping[fx.Node, object],
+        labels: Mapping[fx.Node, Any],
         root: Callable[[int], int],
         dependent: Container[fx.Node],
     ) -> None:
@@ -51,7 +52,7 @@ class Probe:
         self._drawn = {each: self._random(each, seed) for seed, each in enumerate(operands)}
         self.result = self._run(self._drawn)
 
-    def _random(self, node: fx.Node, seed: int) -> object:
+    def _random(self, node: fx.Node, seed: int) -> Any:
         """Return random values in place of an operand."""
         generator = torch.Generator().manual_seed(seed)
 
@@ -178,15 +179,15 @@ class Probe:
         places = [self._places(node, dim) for dim in dims]
         if not dims:
             return [small.reshape([1] * result.ndim) for result in tensors(self.result)]
-        aligned = []
+        aligned: list[Tensor | None] = []
         for i, result in enumerate(tensors(self.result)):
-            where = [place[i] for place in places]
-            if None in where:
+            where = [place[i] for place in places if place[i] is not None]
+            if len(where) < len(dims):
                 aligned.append(None)
                 continue
             if len(set(where)) < len(where):
                 raise Mixed(f"{self.what} mixes channels")
-            order = sorted(range(len(dims)), key=where.__getitem__)
+            order = [place for _, place in sorted(zip(where, range(len(dims))))]
             sizes = [labels.shape[dims[where.index(d)]] if d in where else 1 for d in range(result.ndim)]
             aligned.append(small.flatten().reshape([labels.shape[d] for d in dims]).permute(order).reshape(sizes))
         if all(each is None for each in aligned):
@@ -209,7 +210,7 @@ class Probe:
         # A cumulative sum, for example, depends on all indices before.
         size = value.shape[dim]
         indices = sorted({0, size // 2, size - 1})
-        places = []
+        places: list[int | None] = []
         for result, *changed in zip(tensors(self.result), *(self._changed(node, value, dim, i) for i in indices)):
             if not any(each.any() for each in changed):
                 places.append(None)
@@ -267,7 +268,7 @@ class Probe:
 
     def _new_sizes(self, gone: frozenset[int]) -> dict[int, int]:
         """Return what the sizes of the operands become."""
-        sizes = {}
+        sizes: dict[int, int] = {}
         for labels in (one for each in self.operands for one in tensors(self._labels[each])):
             try:
                 small = self._without(labels, labels, gone)
@@ -311,9 +312,9 @@ def _moves(places: object, operands: Sequence[object], result: object) -> bool:
 
 def _resized(value: object, sizes: Mapping[int, int]) -> object:
     """Return a tensor with fewer entries along the dimensions of these sizes."""
-    for dim, size in enumerate(value.shape) if isinstance(value, Tensor) else ():
-        value = value.narrow(dim, 0, sizes.get(size, size))
-    return value
+    if not isinstance(value, Tensor):
+        return value
+    return value[tuple(slice(sizes.get(size, size)) for size in value.shape)]
 
 
 def _are_places(numbers: Tensor, count: int) -> bool:

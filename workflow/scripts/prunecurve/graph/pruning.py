@@ -11,6 +11,9 @@ from prunecurve.graph.cutting import copied, keep_followed, keep_weights, replac
 from prunecurve.graph.groups import Group
 from prunecurve.graph.nodes import depending_on
 
+# Modules and parameters by path.
+Parts = dict[str, nn.Module | Tensor]
+
 
 @torch.no_grad()
 def pruned(model: nn.Module, group: Group, kept: np.ndarray) -> nn.Module:
@@ -25,12 +28,13 @@ def pruned(model: nn.Module, group: Group, kept: np.ndarray) -> nn.Module:
     return small
 
 
-def pruned_parts(model: nn.Module, paths: Iterable[str], group: Group, kept: np.ndarray) -> dict[str, object]:
+def pruned_parts(model: nn.Module, paths: Iterable[str], group: Group, kept: np.ndarray) -> Parts:
     """Return what the network that has only these channels has in place of modules and parameters of a group, by path.
 
     Copies of the modules share their other tensors with the network.
     """
-    gone, parts = np.setdiff1d(np.arange(group.channels), kept), {}
+    gone = np.setdiff1d(np.arange(group.channels), kept)
+    parts: Parts = {}
     for path in paths:
         if path in group.parameters:
             parts[path] = _cut_parameter(model, path, group.parameters[path], gone)
@@ -44,7 +48,7 @@ class PrunedInterpreter(fx.Interpreter):
 
     def __init__(self, traced: fx.GraphModule) -> None:
         super().__init__(traced)
-        self.parts: Mapping[str, object] = {}
+        self.parts: Parts = {}
 
     def call_module(self, target: str, args: tuple, kwargs: dict) -> object:
         """Run a module, or what is in its place."""
@@ -56,8 +60,10 @@ class PrunedInterpreter(fx.Interpreter):
         return self.parts[target] if target in self.parts else super().get_attr(target, args, kwargs)
 
 
-def run_part(part: fx.GraphModule, traced: fx.GraphModule, group: Group, kept: np.ndarray, inputs: Tensor) -> object:
-    """Return what a part of a network, from its inputs on, gives if the network has only these channels of a group."""
+def run_part(
+    part: fx.GraphModule, traced: fx.GraphModule, group: Group, kept: np.ndarray, inputs: Tensor
+) -> dict[str, object]:
+    """Return the values of a `part_before` if the network has only these channels of a group."""
     small = PrunedInterpreter(part)
     small.parts = pruned_parts(traced, paths_in(part.graph, group), group, kept)
     return small.run(inputs)

@@ -41,7 +41,7 @@ def sizes_by_count(
 
 def _pattern(two: object, three: object) -> object:
     """Return a size that is the same for two and three inputs; COUNT, for the number of inputs, if it is 2 and 3."""
-    if isinstance(two, tuple):
+    if isinstance(two, tuple) and isinstance(three, tuple):
         return tuple(map(_pattern, two, three))
     if two == three:
         return two

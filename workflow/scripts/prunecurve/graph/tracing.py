@@ -8,6 +8,7 @@ import keyword
 import math
 import sys
 from collections.abc import Callable, Sequence
+from typing import SupportsIndex
 
 import torch
 from torch import fx, nn
@@ -37,8 +38,8 @@ class _Name(str):
 class _Path(str):
     """A module path in a graph: torch.fx writes `getattr(self, "class")` for parts that are no identifiers."""
 
-    def split(self, *separator: str) -> list[str]:
-        return [_Name(part) for part in super().split(*separator)]
+    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        return [_Name(part) for part in super().split(sep, maxsplit)]
 
 
 class _Tracer(fx.Tracer):

@@ -22,12 +22,12 @@ DIGITS_OF_WEIGHTS = 16
 
 
 class Factory(NamedTuple):
-    """A function: of the file `file` or, if this is None, of the module `module` of an installed package."""
+    """A function of the file `file` or of the module `module` of an installed package; the other one is empty."""
 
     text: str
     function: str
-    file: str | None
-    module: str | None
+    file: str = ""
+    module: str = ""
 
 
 def parsed_factory(text: str) -> Factory:
@@ -36,8 +36,8 @@ def parsed_factory(text: str) -> Factory:
         raise StudyError(f"network.factory: {text} {wrong}")
     place, _, function = text.rpartition(":")
     if place.endswith(".py"):
-        return Factory(text, function, os.path.expanduser(place), None)
-    return Factory(text, function, None, place)
+        return Factory(text, function, file=os.path.expanduser(place))
+    return Factory(text, function, module=place)
 
 
 def wrong_form(text: str) -> str | None:

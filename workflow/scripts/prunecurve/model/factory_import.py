@@ -63,7 +63,7 @@ def call_of(factory: Factory, arguments: Mapping[str, Any]) -> str:
 
 def place(factory: Factory) -> str:
     """Return the file or the module of the function, for messages."""
-    return factory.file or factory.module or ""
+    return factory.file or factory.module
 
 
 @contextmanager
@@ -158,6 +158,8 @@ def _module_of_file(factory: Factory) -> types.ModuleType:
     package.__path__ = [folder]
     sys.modules[PACKAGE] = package
     spec = importlib.util.spec_from_file_location(f"{PACKAGE}.{name}", factory.file)
+    # Python knows a loader for each file that ends in .py.
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

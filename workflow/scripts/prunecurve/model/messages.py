@@ -37,5 +37,6 @@ def named(error: BaseException) -> str:
     return f"{type(error).__name__}: {one_line(error)}" if str(error).strip() else type(error).__name__
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: BaseException | str) -> str:
+    """Return the first 200 characters of a message on one line; the type of an error that has none."""
     return " ".join(str(error).split())[:200] or type(error).__name__

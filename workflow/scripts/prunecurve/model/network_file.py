@@ -5,6 +5,7 @@ import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -83,7 +84,7 @@ def _numbers(architecture: Architecture) -> dict[str, object]:
 
 
 def save_model(
-    path: str | Path, model: nn.Module, numbers: Mapping[str, int] | None = None, seed: int | None = None
+    path: str | Path, model: nn.Module, numbers: Mapping[str, int] = MappingProxyType({}), seed: int | None = None
 ) -> None:
     """Write the weights of a network and what `load_network` needs beside its code. Nothing needs to be unpickled.
 
@@ -91,9 +92,9 @@ def save_model(
     network knows its numbers and needs neither.
     """
     state = {name: _on_cpu(value) for name, value in model.state_dict().items()}
-    about = {"architecture": _numbers(model.architecture)} if isinstance(model, ConvNet) else {"numbers": dict(numbers)}
-    if not isinstance(model, ConvNet):
-        about["seed"] = seed
+    about: dict[str, object] = {"numbers": dict(numbers), "seed": seed}
+    if isinstance(model, ConvNet):
+        about = {"architecture": _numbers(model.architecture)}
     # torch.save writes to memory: given a path, it stores the file's name (here temporary, with the process number) in
     # the archive, and it reports a full disk without an errno.
     content = io.BytesIO()

@@ -40,7 +40,8 @@ def cost_model(
     layer can't be pruned.
     """
     analysis = Analysis.of(model, input_shape, leaf_modules)
-    groups, whole = {}, []
+    groups: dict[str, Group] = {}
+    whole = []
     for layer in layers:
         group = PrunableLayer(model, layer, input_shape, analysis).group
         if reason := _reason(group, groups):
@@ -51,7 +52,8 @@ def cost_model(
     operations = list(_operations(analysis.traced, groups, macs_of(analysis.traced, example)))
     channels = {layer: group.channels for layer, group in groups.items()}
     grouped, all_parts = Costs(channels, operations).both(), counted(model, example)
-    others = Operation("rest of the network", *(all_parts[size] - grouped[size] for size in SIZES))
+    params, macs = (all_parts[size] - grouped[size] for size in SIZES)
+    others = Operation("rest of the network", params, macs)
     return Costs(channels, [*operations, others]), whole
 
 

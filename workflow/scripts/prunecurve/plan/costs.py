@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,7 +64,8 @@ class Costs:
         return {size: int(self.total(size, ks)) for size in SIZES}
 
 
-def _cost(operation: Operation, size: str, ks: Mapping[str, int]) -> int:
+def _cost(operation: Operation, size: str, ks: Mapping[str, Any]) -> Any:
+    """Return the cost of an operation: an integer, or int64 (n,) if the K of one of its layers are an array (n,)."""
     left = (side.size - sum(n * ks.get(layer, 0) for layer, n in side.entries.items()) for side in operation.sides)
     return getattr(operation, size) * math.prod(left)
 

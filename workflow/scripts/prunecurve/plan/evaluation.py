@@ -92,7 +92,8 @@ def planned_rows(
     predicted_log_loss the one plus it; NaN for random orders. Raises StudyError if a network has not the predicted
     size.
     """
-    example, whole, unpruned = next(split.batches(1))[0], costs.both(), {}
+    example, whole = next(split.batches(1))[0], costs.both()
+    unpruned: Mapping[str, float] = {}
     for each in planned_networks(chosen, orders, criterion, seed, draws):
         small = structural_all(model, {layer: np.sort(channels) for layer, channels in each.removed.items()}, example)
         size = counted(small, example)

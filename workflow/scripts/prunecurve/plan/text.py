@@ -54,24 +54,24 @@ def plan_text(plan: pd.DataFrame, layers: pd.DataFrame, budget: str, value: floa
 
 def _layers(layers: pd.DataFrame) -> str:
     """Return one line per layer: P, and how many channels the networks keep, `5 to 7` if they differ."""
-    lines = [("layer", "channels", "plan", "uniform")]
+    lines = [["layer", "channels", "plan", "uniform"]]
     for layer, rows in layers.groupby("layer", sort=False):
         kept = (rows["channels"] - rows["k"]).groupby(rows["method"])
         ends = [(kept.min()[method], kept.max()[method]) for method in ("plan", "uniform")]
         ranges = [f"{low}" if low == high else f"{low} to {high}" for low, high in ends]
-        lines.append((layer, str(rows["channels"].iloc[0]), *ranges))
+        lines.append([layer, str(rows["channels"].iloc[0]), *ranges])
     return text_table(lines, ["left", "right"])
 
 
 def _methods(networks: pd.DataFrame) -> str:
     """Return one line per method: its shares of the MACs and parameters, its balanced accuracy and the prediction."""
-    lines = [("", "MACs", "parameters", "measured", "predicted")]
+    lines = [["", "MACs", "parameters", "measured", "predicted"]]
     for method, rows in networks.groupby("method", sort=False):
         shares = [f"{rows[name].mean():.3f}" for name in ("macs_share", "params_share")]
         has_prediction = rows[PREDICTED].notna().all() and method != "unpruned"
         # A sum of losses can be larger than what there is to lose.
         predicted = mean_text(rows[PREDICTED].clip(0, 1)) if has_prediction else "-"
-        lines.append((METHODS[method], *shares, mean_text(rows[METRIC]), predicted))
+        lines.append([METHODS[method], *shares, mean_text(rows[METRIC]), predicted])
     return text_table(lines, ["left", "right"])
 
 

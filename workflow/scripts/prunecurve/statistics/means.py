@@ -162,7 +162,7 @@ def by_network(
     """
     keys = [*GROUP, "seed"]
     curves = by_criterion(curve.sort_values("k", kind="stable")).groupby([*keys, "order"], sort=False)
-    rows = [dict(zip(keys, names)) | quantities(one) for (*names, _), one in curves]
+    rows = [{**dict(zip(keys, names)), **quantities(one)} for (*names, _), one in curves]
     return pd.DataFrame(rows).groupby(keys, sort=False, as_index=False).mean()
 
 

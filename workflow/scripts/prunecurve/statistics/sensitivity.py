@@ -1,5 +1,8 @@
 """How many channels can be removed from each layer: the largest K within one percentage point, and what this frees."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from prunecurve.statistics.means import GROUP, by_criterion, by_network, largest_k_within, spread
@@ -62,7 +65,7 @@ def sensitivity_text(table: pd.DataFrame, figures: str, warning: str = "") -> st
     return "\n\n".join(blocks) + "\n"
 
 
-def _cells(row: dict[str, object]) -> list[str]:
+def _cells(row: Mapping[str, Any]) -> list[str]:
     """Return the cells of a layer under HEADER."""
     k = number({part: row[f"largest_k_{part}"] for part in PARTS}, digits=1)
     shares = [f"{100 * row[f'{name}_mean']:.1f} %" for name in SHARES]

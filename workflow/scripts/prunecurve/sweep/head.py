@@ -223,7 +223,7 @@ def logits(
     unpruned = head.weights_of(by_number) if 0 in place_of else None
 
     def work(rows: slice) -> None:
-        begun = head.bias if start == channels else stored[start // STORED - 1, rows]
+        begun = head.bias if stored is None or start == channels else stored[start // STORED - 1, rows]
         total = _Sum(features[rows], order, weights, low, start, begun)
         forward = Forward(head, len(total.whole))
 

@@ -89,7 +89,7 @@ def named_recall(word: str) -> tuple[str, int]:
     return name, int(label)
 
 
-def kept_epoch(rows: Iterable[Mapping[str, object]]) -> Mapping[str, object]:
+def kept_epoch(rows: Iterable[Mapping[str, float | str]]) -> Mapping[str, float | str]:
     """Return the row of training.csv whose weights were kept."""
     return next(row for row in rows if int(row["kept"]))
 
@@ -105,7 +105,7 @@ def least_score(require: float, constant: float) -> float:
     return constant + (require - TWO_CLASSES) / (1 - TWO_CLASSES) * (1 - constant)
 
 
-def shortfall(row: Mapping[str, object], require: float, inputs: str = "pairs") -> str:
+def shortfall(row: Mapping[str, float | str], require: float, inputs: str = "pairs") -> str:
     """Return what a kept epoch lacks for `training.require`; an empty text if the network is good enough.
 
     row: of training.csv, as numbers or as text. inputs: what the task calls its inputs. A history of an older version
@@ -123,7 +123,7 @@ def shortfall(row: Mapping[str, object], require: float, inputs: str = "pairs") 
     )
 
 
-def require_learned(row: Mapping[str, object], require: float, inputs: str, seed: int, remedy: str) -> None:
+def require_learned(row: Mapping[str, float | str], require: float, inputs: str, seed: int, remedy: str) -> None:
     """Raise StudyError if the network of a seed, with this kept epoch, does not reach `training.require`.
 
     remedy: what a user can change, for the message. The other arguments are those of `shortfall`.

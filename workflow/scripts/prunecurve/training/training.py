@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ def train(
     seed: int,
     device: torch.device,
     recalls: Mapping[str, int] = MappingProxyType({}),
-) -> tuple[nn.Module, list[dict[str, float]]]:
+) -> tuple[nn.Module, list[dict[str, float | str]]]:
     """Train a network; return it with the weights of its best validation epoch, and one row per epoch.
 
     The best epoch has the highest balanced accuracy on the validation inputs and, on a tie, the lowest loss;
@@ -73,7 +74,7 @@ def train(
     `network_file.built`. Raises StudyError if a loss is not finite, or if a user's network can't be trained.
     """
     numbers, users = training.numbers, isinstance(options, ModelFile)
-    classes = numbers["classes"] if users else options.classes
+    classes = numbers["classes"] if isinstance(options, ModelFile) else options.classes
     model = built(options, numbers, initial_seed(seed))
     if users:
         require_logits(model, input_shape_of(numbers), classes, trained=True)
@@ -91,7 +92,7 @@ def train(
     )
     weight = torch.tensor(class_weights(recipe, training.labels.cpu().numpy(), classes), device=device)
     labels = validation.labels.cpu().numpy()
-    rows: list[dict[str, float]] = []
+    rows: list[dict[str, float | str]] = []
     best, best_weights, started = (-math.inf, -math.inf), None, time.monotonic()
     for epoch in range(1, recipe.epochs + 1):
         rate = schedule.get_last_lr()[0]
@@ -156,7 +157,7 @@ def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
     return float(total) / count
 
 
-def _progress(row: dict[str, float], epochs: int, seed: int) -> str:
+def _progress(row: Mapping[str, Any], epochs: int, seed: int) -> str:
     left = row["seconds"] / row["epoch"] * (epochs - row["epoch"])
     return (
         f"train seed {seed}: epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.4f}  validation loss "

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Mapping
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -53,7 +52,7 @@ def compare(
     row = {name: float(stored[name]) if name in allowed else int(stored[name]) for name in names}
     margin = max(tolerance / 10, 2 * explained)
     nearest = _nearest(by_surgery, labels, margin, task_module, {name: row[name] for name in exact})
-    cut, as_stored = (task_module.measure(logits, labels) | size for logits in (by_surgery, nearest))
+    cut, as_stored = ({**task_module.measure(logits, labels), **size} for logits in (by_surgery, nearest))
     here, there, inputs = predict(by_sweep), predict(by_surgery), np.arange(len(labels))
     changed, rounding = here != there, np.abs(by_surgery[inputs, here] - by_surgery[inputs, there]) <= margin
     return {
@@ -71,14 +70,14 @@ def compare(
 
 
 def _nearest(
-    logits: np.ndarray, labels: np.ndarray, margin: float, task: ModuleType, counts: Mapping[str, int]
+    logits: np.ndarray, labels: np.ndarray, margin: float, task: tasks.Task, counts: Mapping[str, float]
 ) -> np.ndarray:
     """Return logits (N, C) whose counts are as near as possible to those of a row.
 
     Where the two largest logits of an input differ by at most `margin`, the second one may become the largest.
     """
 
-    def distance(of: np.ndarray) -> int:
+    def distance(of: np.ndarray) -> float:
         measured = task.measure(of, labels)
         return sum(abs(measured[name] - count) for name, count in counts.items())
 

@@ -6,11 +6,12 @@ A layer is listed as prunable only if this agrees with the network that the swee
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 import torch_pruning
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from prunecurve.graph.layers import NotPrunable, PrunableLayer
 from prunecurve.graph.nodes import values_of
@@ -33,7 +34,8 @@ class Confirmation:
         # The inputs of `values_of`.
         self._images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
         self._reached: dict[str, list[set[tuple[str, int]]]] = {}
-        self._unpruned, self._graph, self._values = _logits(self._model, self._images), None, None
+        self._unpruned, self._graph = _logits(self._model, self._images), None
+        self._values: tuple[fx.GraphModule, dict[fx.Node, Any]] | None = None
         try:
             with gradients():
                 self._graph = graph_of(self._model, self._images[:1])

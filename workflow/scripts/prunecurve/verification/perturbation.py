@@ -56,7 +56,7 @@ class Perturbation:
         while self._extend():
             pass
 
-    def items(self, removed: Sequence[int]) -> list[Entries]:
+    def items(self, removed: Iterable[int]) -> list[Entries]:
         """Return all entries that belong to some of the channels (numbers), by layer."""
         result = []
         for reads, parts in ((False, self._outputs), (True, self._inputs)):

@@ -84,8 +84,10 @@ def items_of(
     Torch-Pruning finds them, or a perturbation of the layer. A depthwise convolution is left out: it neither computes
     channels from others nor mixes them.
     """
-    if perturbation is not None or not len(removed):
-        return perturbation.items(removed) if len(removed) else []
+    if not len(removed):
+        return []
+    if perturbation is not None:
+        return perturbation.items(removed)
     entries = []
     with gradients():
         copied = copy.deepcopy(model).eval().requires_grad_()
@@ -118,7 +120,8 @@ def overwritten(model: nn.Module, items: Iterable[Entries], values: np.ndarray |
     values: float32, what all layers that read the channels get, one after the other in the order in which the network
     runs them; None means zeros.
     """
-    copied, entries = copy.deepcopy(model).eval(), {}
+    copied = copy.deepcopy(model).eval()
+    entries: dict[nn.Module, list[int]] = {}
     for path, reads, numbers in items:
         if reads:
             entries.setdefault(copied.get_submodule(path), []).extend(numbers)

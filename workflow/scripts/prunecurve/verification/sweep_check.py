@@ -1,6 +1,7 @@
 """Verify the sweep of one layer: run the networks without the channels of each ranking, and report disagreements."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -102,7 +103,7 @@ def _row_of(k: int, path: str) -> dict[str, str]:
     return rows[0]
 
 
-def require_all_agree(rows: Sequence[Mapping[str, object]], where: str) -> None:
+def require_all_agree(rows: Sequence[Mapping[str, Any]], where: str) -> None:
     """Raise StudyError if a row does not agree. The message names its K, criterion, removal and differences."""
     wrong = [row for row in rows if not row["agrees"]]
     if wrong:
@@ -117,7 +118,7 @@ def require_all_agree(rows: Sequence[Mapping[str, object]], where: str) -> None:
         )
 
 
-def unproven(rows: Sequence[Mapping[str, object]]) -> list[str]:
+def unproven(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each ranking and removal whose effect on the logits is not clearly larger than what is allowed.
 
     Its comparisons agree, but could not have shown an error of this size.

@@ -56,7 +56,7 @@ def _curves(table: pd.DataFrame, removal: str, metric: str) -> dict[str, pd.Data
     rows = table[table["removal"] == removal].set_index("k").sort_index(kind="stable")
     curves = dict(list(rows.groupby("criterion", sort=False)))
     area = {name: normalised_area(c.index.to_numpy(), c[f"{metric}_mean"].to_numpy()) for name, c in curves.items()}
-    return {name: curves[name] for name in sorted(curves, key=area.get, reverse=True)}
+    return {name: curves[name] for name in sorted(curves, key=area.__getitem__, reverse=True)}
 
 
 def _large(part: SubFigure, curves: dict[str, pd.DataFrame], metric: str, bands: bool, task: str) -> None:

@@ -10,6 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from prunecurve.errors import required
 from prunecurve.figures import Data, style
 
 # Space between maps in units of a map's width; the line of text above one, in inches.
@@ -29,8 +30,8 @@ def draw(data: Data, *, shared_scale: bool = False) -> Figure:
     The table holds one network's channels, with `order`, the number of channels that the study's first criterion
     removes before it: a channel is removed for every K > order. data.maps_order says which tile comes first.
     """
-    count = len(data.maps)
-    rows, columns = grid_of(count)
+    maps = required(data.maps, "figures: the mean maps are missing; give the script --mean-maps")
+    rows, columns = grid_of(len(maps))
     channels = data.table.set_index("channel")
     if data.maps_order == "pruning":
         channels = channels.sort_values("order")
@@ -38,17 +39,17 @@ def draw(data: Data, *, shared_scale: bool = False) -> Figure:
     text = TEXT_HEIGHT / side
     figure = Figure(figsize=(style.PAGE_WIDTH, rows * side * (1 + GAP + text) + 1.1))
     ax = figure.add_subplot()
-    highest = float(data.maps.max()) or 1.0
+    highest = float(maps.max()) or 1.0
     for place, channel in enumerate(channels.itertuples()):
         corner = place % columns * (1 + GAP), place // columns * (1 + GAP + text) + text
-        one = data.maps[channel.Index]
+        one = maps[channel.Index]
         low, high = (0.0, highest) if shared_scale else (float(one.min()), float(one.max()))
         _tile(ax, *corner, one, Normalize(low, high if high > low else low + 1), dead=channel.relu_max == 0)
         _label(ax, *corner, channel.Index, channel.order, font=min(6.0, 11 * side))
     ax.set(xlim=(-0.02, columns * (1 + GAP) - GAP + 0.02), ylim=(rows * (1 + GAP + text) - GAP + 0.02, 0))
     ax.set_aspect("equal")
     ax.axis("off")
-    _explain(ax, data, channels)
+    _explain(ax, data, channels, maps.shape)
     colours = ScalarMappable(Normalize(0, highest if shared_scale else 1), style.COLOURMAP)
     label = "mean activation, one scale for all maps" if shared_scale else "each map on its own scale"
     place = {"orientation": "horizontal", "shrink": 0.4, "aspect": 40, "pad": 0.01}
@@ -88,9 +89,9 @@ def _mark_unseen(ax: Axes, left: float, top: float, height: int, width: int) -> 
         ax.plot([left + 1 - 1 / width] * 2, [top, top + 1], color="white", lw=0.7)
 
 
-def _explain(ax: Axes, data: Data, channels: pd.DataFrame) -> None:
-    """Write the lines over the maps."""
-    (count, height, width), seed = data.maps.shape, channels["seed"].iloc[0]
+def _explain(ax: Axes, data: Data, channels: pd.DataFrame, shape: tuple[int, ...]) -> None:
+    """Write the lines over the maps (P, M, N) of this shape."""
+    (count, height, width), seed = shape, channels["seed"].iloc[0]
     dead = int((channels["relu_max"] == 0).sum())
     arranged = "pruning order, the first removed at the top left" if data.maps_order == "pruning" else "channel order"
     lines = [

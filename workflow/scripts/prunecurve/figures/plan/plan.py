@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from prunecurve.errors import required
 from prunecurve.figures import Data, style
 from prunecurve.plan.text import METHODS, METRIC, PREDICTED, by_method
 from prunecurve.statistics.means import interval
@@ -16,10 +17,11 @@ COLOURS = {"unpruned": style.BLACK, "plan": PLAN, "plan_random": PLAN, "uniform"
 
 def draw(data: Data) -> Figure:
     """Return a row per method with a point per network, on the left, and a row per layer on the right."""
-    figure = Figure(figsize=(style.PAGE_WIDTH, max(2.9, 1.1 + 0.16 * data.layers["layer"].nunique())))
+    layers = required(data.layers, "figures: the layers of the plan are missing; give the script --layers")
+    figure = Figure(figsize=(style.PAGE_WIDTH, max(2.9, 1.1 + 0.16 * layers["layer"].nunique())))
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _scores(left, data)
-    _shares(right, data.layers)
+    _shares(right, layers)
     for ax in (left, right):
         handles, labels = ax.get_legend_handles_labels()
         once = dict(zip(labels, handles))

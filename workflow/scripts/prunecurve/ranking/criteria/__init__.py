@@ -13,42 +13,69 @@ Only the evaluation reads test labels. `PARAMETERS` lists the keys under `rankin
 parameters. `POINT` is set if a criterion always measures at one point and ignores `ranking.measure_at`.
 """
 
-import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from prunecurve.errors import StudyError
+from prunecurve.errors import StudyError, required
 from prunecurve.naming import REVERSED, criterion_of
 from prunecurve.ranking.validation_set import ValidationSet
 
 
-@dataclasses.dataclass(frozen=True)
 class Layer:
     """The inputs of a criterion: the weights of the pruned layer and the activations of its channels.
 
-    filters: float32 (P, D, k, k), the weights; (P, D, 1, 1) of a linear layer. scale: (P,), batch normalisation's γ, or
-    None if the layer has no batch normalisation. random: the criterion's random generator. point: where activations
-    are measured (conv, bn, relu, pool).
-    statistics: float64 arrays (P,), with the column names of channels.csv (`relu_mean`, `conv_std`, …).
-    maps: float32 (n, P, M, N), the maps of some pairs at `point`. validation: the validation pairs. parameters: the
-    criterion's parameters from the config, by key. Inputs that are not in `READS` or `PARAMETERS` are empty.
+    filters: float32 (P, D, k, k), the weights; (P, D, 1, 1) of a linear layer. random: the criterion's random
+    generator. signed: why nothing can be measured behind an activation, empty if it can. point: where activations are
+    measured (conv, bn, relu, pool). statistics: float64 arrays (P,), with the column names of channels.csv
+    (`relu_mean`, `conv_std`, …). parameters: the criterion's parameters from the config, by key. Statistics and
+    parameters that are not in `READS` or `PARAMETERS` are empty; scale, maps and validation then raise StudyError.
     """
 
-    filters: np.ndarray
-    scale: np.ndarray | None
-    random: np.random.Generator
-    signed: str = ""
-    point: str = "relu"
-    statistics: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    maps: np.ndarray | None = None
-    validation: ValidationSet | None = None
-    parameters: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    def __init__(
+        self,
+        filters: np.ndarray,
+        scale: np.ndarray | None,
+        random: np.random.Generator,
+        signed: str = "",
+        point: str = "relu",
+        statistics: Mapping[str, np.ndarray] = MappingProxyType({}),
+        maps: np.ndarray | None = None,
+        validation: ValidationSet | None = None,
+        parameters: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """Take None for a layer without batch normalisation, and for inputs that are not in `READS`."""
+        self.filters, self.random, self.signed, self.point = filters, random, signed, point
+        self.statistics, self.parameters = statistics, parameters
+        self._scale, self._maps, self._validation = scale, maps, validation
+
+    @property
+    def scale(self) -> np.ndarray:
+        """γ of batch normalisation (P,)."""
+        return required(self._scale, MISSING.format("scale"))
+
+    @property
+    def maps(self) -> np.ndarray:
+        """The maps of some pairs at `point`, float32 (n, P, M, N)."""
+        return required(self._maps, MISSING.format("maps"))
+
+    @property
+    def validation(self) -> ValidationSet:
+        """The validation pairs with their labels."""
+        return required(self._validation, MISSING.format("labels"))
+
+    def has(self, name: str) -> bool:
+        """Return whether an input that `READS` can list was given."""
+        inputs = {"scale": self._scale, "maps": self._maps, "labels": self._validation}
+        return bool(self.statistics) if name == "statistics" else inputs[name] is not None
 
 
+# The message for an input that a criterion reads without saying so.
+MISSING = "ranking.criteria: a criterion that reads {0} must list {0} in READS"
 # The points that are behind an activation.
 AFTER_ACTIVATION = ("relu", "pool")
 
@@ -106,13 +133,12 @@ def scores(name: str, layer: Layer) -> Estimate | np.ndarray:
     """
     if criterion_of(name) not in names():
         raise StudyError(f"ranking.criteria: {name!r} is unknown; allowed: {', '.join(names())}")
-    inputs = {"statistics": layer.statistics, "maps": layer.maps is not None, "labels": layer.validation}
     for needed in reads(name):
-        if needed == "scale" and layer.scale is None:
+        if needed == "scale" and not layer.has("scale"):
             raise StudyError(f"ranking.criteria: {name} needs batch normalisation, and the layer has none")
         if needed in ("statistics", "maps") and layer.signed and layer.point in AFTER_ACTIVATION:
             raise StudyError(f"ranking.criteria: {needs_activation(name, layer.signed)}")
-        if not inputs.get(needed, True):
+        if not layer.has(needed):
             raise StudyError(f"ranking.criteria: {name} reads {needed}; give the script the options for them")
     result = _module(name).score(layer)
     sampled = isinstance(result, Estimate)
