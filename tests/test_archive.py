@@ -227,7 +227,8 @@ def test_without_an_explicit_name_only_the_same_study_replaces_an_archive(thawed
     fewer = ("--config", "overwrite=true", "ranking={criteria: [mean_activation]}")
     output = thawed.run("archive", *fewer, succeed=False).stdout
     assert (
-        "archive/digits holds another study and is not replaced. Name an archive to write: make archive NAME" in output
+        "archive/digits holds a different study and is not replaced. Name an archive to write: make archive NAME"
+        in output
     )
     assert len(archive.checked(thawed.folder / "archive" / "digits")["config"]["ranking"]["criteria"]) == 2
     assert "freeze" in thawed.plan("archive/digits/manifest.json", *fewer), (
@@ -273,7 +274,7 @@ def test_fewer_criteria_and_another_resolution_are_drawn_and_missing_results_ref
     ).stdout
     assert "Traceback" not in output
     for line in (
-        "archive: tiny holds another study",
+        "archive: tiny holds a different study",
         "dataset: asked for: mnist; the archive holds: digits",
         "seeds: asked for: [0, 1]; the archive holds: [0]",
         "training.epochs: asked for: 3; the archive holds: 2",

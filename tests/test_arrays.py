@@ -191,7 +191,7 @@ def test_an_error_names_the_file(tmp_path, name, content, message):
         (b"a\n\nc", "line 2 of {}/classes.txt is empty"),
         (b"a\nb\na", "line 3 of {}/classes.txt repeats the name a"),
         (b"", "line 1 of {}/classes.txt is empty"),
-        (b"a\nb\nc\xff", "{}/classes.txt can't be read as UTF-8 text"),
+        (b"a\nb\nc\xff", "{}/classes.txt cannot be read as UTF-8 text"),
         ("\n".join(map(str, range(20))).encode(), "classes: 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 7 more;"),
     ],
 )
@@ -242,7 +242,7 @@ def test_a_missing_split_is_named(tmp_path):
     write(tmp_path / "train", GOOD)
     with pytest.raises(StudyError, match=r"data_dir: .*test/images\.npy does not exist"):
         ARRAYS.contents(tmp_path)
-    with pytest.raises(StudyError, match=r"data_dir: .*test/images\.npy can't be read: No such file"):
+    with pytest.raises(StudyError, match=r"data_dir: .*test/images\.npy cannot be read: No such file"):
         ARRAYS.fingerprint(tmp_path)
     write(tmp_path / "test", GOOD)
     (tmp_path / "val").mkdir()
@@ -257,7 +257,7 @@ def test_what_can_not_be_read_is_named(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(arrays.np.lib.format, "open_memmap", refused)
-    with pytest.raises(StudyError, match=r"data_dir: .*images\.npy can't be read: Permission denied$"):
+    with pytest.raises(StudyError, match=r"data_dir: .*images\.npy cannot be read: Permission denied$"):
         ARRAYS.contents(tmp_path)
 
 

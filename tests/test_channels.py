@@ -397,9 +397,9 @@ def fixed_batch(net, x):
         (other_name, "network: its traced graph gives different results.* x = x \\+ y"),
         (
             standardised,
-            "an input alone gives other logits than together with others .batch normalisation",
+            "an input alone gives different logits than together with others, as with batch normalisation",
         ),
-        (fixed_batch, r"can't read a single input .*; the number of inputs must not be fixed, as in x.view\(64"),
+        (fixed_batch, r"cannot read a single input .*; the number of inputs must not be fixed, as in x.view\(64"),
     ],
 )
 def test_a_graph_that_is_not_the_network_is_refused(forward, message):
@@ -431,7 +431,7 @@ def prototypes():
 
 
 FIXED = "divides its channels or fixes their number"
-# For each network the layer, and why its channels can't be removed.
+# For each network the layer, and why its channels cannot be removed.
 MISLEADING = {
     "squeeze": (
         through(

@@ -112,20 +112,20 @@ def test_layouts_of_a_folder(tmp_path, paths, names, labels, splits):
         (["car/0.png", "train/0.png", "train/notes/0.png"], "not directly in a class folder: train/notes/0.png;"),
         (["a/images/0.png", "b/images/0.png"], "not directly in a class folder: a/images/0.png, b/images/0.png;"),
         # No message advises to remove a folder of images.
-        ([*TRAIN, "valid/cat/0.png"], "beside train: valid; rename valid to val[.]"),
-        ([*TRAIN, *TEST, "validation/cat/0.png"], "beside train and test: validation; rename validation to val[.]"),
-        ([*TRAIN, "Validation/0.png"], "beside train: Validation; rename Validation to val[.]"),
+        ([*TRAIN, "valid/cat/0.png"], "besides train: valid; rename valid to val[.]"),
+        ([*TRAIN, *TEST, "validation/cat/0.png"], "besides train and test: validation; rename validation to val[.]"),
+        ([*TRAIN, "Validation/0.png"], "besides train: Validation; rename Validation to val[.]"),
         (
             ["Train/a/0.png", "Test/a/0.png"],
             "look like splits: Test, Train; rename Test to test, rename Train to train",
         ),
         (
             [*TRAIN, *VAL, "valid/cat/0.png"],
-            "beside train and val: valid; move valid elsewhere, or begin the name with",
+            "besides train and val: valid; move valid elsewhere, or begin the name with",
         ),
         (
             [*TRAIN, "masks/cat/0.png", "__MACOSX/train/"],
-            "beside train: masks; move masks elsewhere, or begin the name",
+            "besides train: masks; move masks elsewhere, or begin the name",
         ),
     ],
 )
@@ -152,7 +152,7 @@ def test_all_endings_are_read_and_hidden_files_skipped(tmp_path, caplog):
     (tmp_path / "dog" / "folder.png").mkdir()
     found = DATASETS["image_folder"].read(tmp_path, 8)
     assert found.images.shape == (15, 1, 8, 8)
-    assert "other endings: .txt (1)" in caplog.text
+    assert "different endings: .txt (1)" in caplog.text
     assert abs(found.images[[np.array(listed(tmp_path).paths) == "dog/x.webp"][0]].astype(int) - 77).max() <= 1
 
 

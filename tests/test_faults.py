@@ -364,7 +364,7 @@ def test_a_full_disk_is_told_and_with_more_room_the_same_command_goes_on(
 
     output = run(succeed=False)
     folder = copied.path(named).parent
-    assert f"results/digits/{named} can't be written: no space is left in {folder}; free disk space" in output
+    assert f"results/digits/{named} cannot be written: no space is left in {folder}; free disk space" in output
     assert "Traceback" not in output and "Logging error" not in output and "SIGBUS" not in output
     assert unfinished(copied) == [] and differing(copied, finished) == [] and not copied.path(named).exists()
     disk.remount("size=16m")
@@ -391,7 +391,7 @@ def test_results_that_may_only_be_read_stay_whole(finished, copied, disk_at):
             env=environment(),
         )
         assert script.returncode == 1
-        assert script.stderr.startswith(f"plot: {named} can't be written: {copied.folder}/results is read-only")
+        assert script.stderr.startswith(f"plot: {named} cannot be written: {copied.folder}/results is read-only")
         assert "Traceback" not in script.stderr
     disk.remount("rw")
     copied.run(CURVE)

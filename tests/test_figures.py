@@ -574,7 +574,7 @@ def test_figures_of_classes_say_images_and_fit_on_the_page(tmp_path, count, name
     assert not [str(w.message) for w in recwarn if "constrained" in str(w.message)]
 
 
-# Names that matplotlib would read as formulas or leave out, and one that its font can't draw.
+# Names that matplotlib would read as formulas or leave out, and one that its font cannot draw.
 ODD = ["$", "$$", "$\\frac{$", "_x", "a_b^2", "Größe", "猫"]
 
 

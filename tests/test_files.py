@@ -119,7 +119,7 @@ def test_write_errors_name_the_file_and_the_remedy(tmp_path, number, message):
     with pytest.raises(StudyError) as error, atomic(path) as temporary:
         Path(temporary).write_text("half")
         raise OSError(number, os.strerror(number))
-    assert str(error.value).startswith(f"{path} can't be written: {message.replace('FOLDER', str(tmp_path))}")
+    assert str(error.value).startswith(f"{path} cannot be written: {message.replace('FOLDER', str(tmp_path))}")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OSError, match="Input/output error"), atomic(path):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -141,7 +141,7 @@ def test_a_folder_without_write_permission_is_reported(tmp_path):
     if user == 0:
         os.seteuid(65534)
     try:
-        with pytest.raises(StudyError, match=r"can't be written: you have no write permission in"):
+        with pytest.raises(StudyError, match=r"cannot be written: you have no write permission in"):
             save_array(tmp_path / "closed" / "a.npy", np.arange(3))
     finally:
         os.seteuid(user)

@@ -506,7 +506,7 @@ def test_losses_of_several_classes_are_balanced(name, path, tmp_path, monkeypatc
         )
 
 
-# ---- what can't be pruned
+# ---- what cannot be pruned
 
 
 class Sized(Shared):
@@ -533,16 +533,16 @@ def built(model):
         (plain, "7", r"layer: 7 is a Sigmoid, not a Conv2d or Linear; allowed: last, 0, 3, 6, 9"),
         (Branches, "thrid", r"layer: thrid is not in the network; nearest: third"),
         (Branches, "zz", r"layer: zz is not in the network; nearest: first, second, third, left, right, head"),
-        (plain, "9", r"layer: 9 can't be pruned: its channels reach the output of the network"),
-        (lambda: sequence(nn.Softmax(1)), "0", r"layer: 0 can't be pruned: 1 \(Softmax\) mixes channels"),
+        (plain, "9", r"layer: 9 cannot be pruned: its channels reach the output of the network"),
+        (lambda: sequence(nn.Softmax(1)), "0", r"layer: 0 cannot be pruned: 1 \(Softmax\) mixes channels"),
         (
             lambda: sequence(nn.Conv2d(4, 4, 1, groups=4)),
             "1",
-            r"layer: 1 can't be pruned: it is depthwise; its channels are those of 0 and",
+            r"layer: 1 cannot be pruned: it is depthwise; its channels are those of 0 and",
         ),
         (lambda: sequence(nn.Flatten(0, 1), nn.Unflatten(0, (-1, 4))), "0", r"1 \(Flatten\)"),
         (Shared, "conv", r"its channels can only be removed together with those of the network's input"),
-        (Sized, "conv", r"layer: conv can't be pruned: the network computes with the number of inputs"),
+        (Sized, "conv", r"layer: conv cannot be pruned: the network computes with the number of inputs"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(432, 2)), "last", r"layer: last, but the network has no Conv2d"),
     ],
 )

@@ -343,7 +343,7 @@ def relu(x: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Control flow that can't be traced, and a layer."""
+    """Control flow that cannot be traced, and a layer."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -363,7 +363,7 @@ def test_leaf_modules_by_path_pattern_and_class(names):
         lambda net, x: net.head(net.last(net.blocks(net.first(x))).mean((2, 3))),
         **{"first": conv(1, 4), "blocks": blocks, "last": conv(4, 4), "head": nn.Linear(4, 3)},
     )
-    with pytest.raises(StudyError, match=r"torch.fx can't trace it"):
+    with pytest.raises(StudyError, match=r"torch.fx cannot trace it"):
         layer_table(model, SHAPE)
     found = refusals(model, leaf_modules=names)
     assert found["last"] == "" and found["first"] == ""
@@ -382,7 +382,7 @@ def test_each_layer_has_a_row():
 def test_notes_name_the_layers_that_are_measured_or_verified_in_another_way():
     confirmation = Confirmation(masked(), SHAPE)
     text = layer_text(layer_table(masked(), SHAPE, (), confirmation.by), SHAPE)
-    assert "verified by perturbation, because Torch-Pruning can't follow the network: conv\n" in text
+    assert "verified by perturbation, because Torch-Pruning cannot follow the network: conv\n" in text
     text = " ".join(layer_text(layer_table(signed(), SHAPE), SHAPE).split())
     assert "no activation before they are read (use l1_norm, taylor_gate or ranking.measure_at: bn): conv, body" in text
 
@@ -419,7 +419,7 @@ def test_a_network_that_neither_way_can_follow_is_refused_layer_by_layer(monkeyp
     monkeypatch.setattr("prunecurve.verification.confirmation.group_of", fails)
     monkeypatch.setattr("prunecurve.verification.confirmation.Perturbation", fails)
     rows = layer_table(dense(), SHAPE, (), Confirmation(dense(), SHAPE).by)
-    reason = "its removal can't be verified (Torch-Pruning: shape '[4, 8]' is invalid; perturbation: shape"
+    reason = "its removal cannot be verified (Torch-Pruning: shape '[4, 8]' is invalid; perturbation: shape"
     assert [row["refused"].startswith(reason) for row in rows] == [True, True, False]
 
 

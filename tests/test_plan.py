@@ -84,7 +84,7 @@ def test_the_layers_of_the_sensitivity_are_in_the_order_of_the_network():
     assert sensitivity_layers(check(chosen), layers) == ["block.0", "block.1.conv"]
     wrong = messages({"sensitivity": {"layers": ["block.0", "fc"]}}, table())
     assert wrong == [
-        "sensitivity.layers: fc can't be pruned: its channels reach the output of the network; "
+        "sensitivity.layers: fc cannot be pruned: its channels reach the output of the network; "
         "allowed: last, conv1, block.0, block.1.conv"
     ]
 
@@ -112,13 +112,13 @@ def test_the_layers_of_a_network_from_outside_are_not_in_the_config():
         (
             {"layer": "fc"},
             table(),
-            "layer: fc can't be pruned: its channels reach the output of the network; "
+            "layer: fc cannot be pruned: its channels reach the output of the network; "
             "allowed: last, conv1, block.0, block.1.conv",
         ),
         (
             {},
             table(**{"block.1.conv": "view divides its channels"}),
-            "layer: block.1.conv can't be pruned: view divides its channels; allowed: conv1, block.0",
+            "layer: block.1.conv cannot be pruned: view divides its channels; allowed: conv1, block.0",
         ),
         (
             {},
@@ -271,7 +271,7 @@ def test_a_layer_that_the_network_does_not_have_stops_the_run_before_the_trainin
     wrong = ("--config", "layer=linear3")
     output = study.run("all", "summary", "--keep-going", *wrong, succeed=False).stdout
     refused = (
-        "layer: linear3 can't be pruned: its channels reach the output of the network; allowed: last, conv1, conv2"
+        "layer: linear3 cannot be pruned: its channels reach the output of the network; allowed: last, conv1, conv2"
     )
     assert output.count(refused) == 1 and "Traceback" not in output
     assert study.path("layers.csv").exists() and not study.path("seed0/model.pt").exists()

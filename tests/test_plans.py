@@ -250,7 +250,7 @@ def test_noise_does_not_make_a_removal_free():
 
 def test_a_budget_that_cannot_be_met_names_the_key_and_the_smallest_value():
     costs = additive({"a": 4, "b": 4})
-    with pytest.raises(StudyError, match=r"plan\.macs: 0\.2 can't be met: .* allowed: at least 0\.25"):
+    with pytest.raises(StudyError, match=r"plan\.macs: 0\.2 cannot be met: .* allowed: at least 0\.25"):
         most_of(costs, "macs", 0.2, {"a": 3, "b": 3})
     assert most_of(costs, "macs", 0.25, {"a": 3, "b": 3}) == 2
     # The product of floats is not below the number that it stands for.
@@ -394,7 +394,7 @@ def test_a_plan_of_a_residual_network(tmp_path):
     output = study.run("plan", "--config", "plan={macs: 0.8}", succeed=False).stdout
     assert "plan.macs: 0.7; asked for: 0.8" in output
     output = study.run("plan", "--config", "plan={macs: 0.01}", "overwrite=true", succeed=False).stdout
-    assert "plan.macs: 0.01 can't be met" in output
+    assert "plan.macs: 0.01 cannot be met" in output
     planned = study.plan("plan", "--config", "plan={macs: null, tolerance: 0.1}", "overwrite=true")
     assert planned["choose_plan"] == planned["evaluate_plan"] == 2 and "eval_validation" not in planned
     study.run("plan", "--config", "plan={macs: null, tolerance: 0.1}", "overwrite=true")

@@ -284,7 +284,7 @@ def test_what_is_listed_in_random_networks_agrees_with_the_oracle(case):
 
 
 def test_a_normalisation_that_runs_twice_ties_the_channels_of_both_calls():
-    """One smaller module can't keep other channels in each call."""
+    """One smaller module cannot keep other channels in each call."""
     model = Network(lambda net, x: net.norm(net.other(torch.relu(net.norm(x)))), **_modules())
     traced, _ = traced_network(model, SHAPE)
     group = Channels(traced, torch.zeros(2, *SHAPE)).group("first")
@@ -325,7 +325,9 @@ def test_a_wrong_smaller_network_is_not_confirmed(monkeypatch):
         "prunecurve.verification.confirmation.run_pruned",
         lambda traced, group, kept, values: pruned(traced, group, np.array([0, 1]))(_images()),
     )
-    with pytest.raises(NotPrunable, match=r"its removal can't be verified .*its smaller network gives other logits"):
+    with pytest.raises(
+        NotPrunable, match=r"its removal cannot be verified .*its smaller network gives different logits"
+    ):
         Confirmation(model, SHAPE).by(PrunableLayer(model, "first", SHAPE))
 
 

@@ -1,4 +1,4 @@
-"""torchvision's data sets: what is read, downloads and their errors, and no unpickling of a file of another origin."""
+"""torchvision's data sets: what is read, downloads and their errors, and no unpickling of files from elsewhere."""
 
 import gzip
 import hashlib

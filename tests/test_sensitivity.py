@@ -61,6 +61,6 @@ def test_the_text_has_one_line_per_layer_and_criterion():
     assert max(map(len, text.splitlines())) <= 100
     assert "early         5  l1_norm    2.3 [0.0, 4.0]    46.7 %      23.3 %  11.7 %\n" in text
     assert text.endswith("Figures: results/d/figures/\n")
-    assert "Do not compare it between layers of different numbers of channels or with other sweep.ks" in " ".join(
+    assert "Do not compare it between layers of different numbers of channels or with a different sweep.ks" in " ".join(
         text.split()
     )

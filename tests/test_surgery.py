@@ -207,7 +207,7 @@ def test_wrong_files_of_a_layer_are_refused(tmp_path):
 
 
 class Gate(torch.nn.Module):
-    """A gate of channels; Torch-Pruning can't follow its `view` to a linear layer."""
+    """A gate of channels; Torch-Pruning cannot follow its `view` to a linear layer."""
 
     def __init__(self):
         super().__init__()

@@ -214,7 +214,7 @@ def test_names_of_modules_that_are_imported_already_are_refused(file):
             "import no_such_module\ndef make(): pass",
             "make",
             {},
-            "network.factory: {path} can't be imported (ModuleNotFoundError: No module named 'no_such_module'; "
+            "network.factory: {path} cannot be imported (ModuleNotFoundError: No module named 'no_such_module'; "
             "{path}, line 1: import no_such_module)",
         ),
         (
@@ -234,7 +234,7 @@ def test_names_of_modules_that_are_imported_already_are_refused(file):
             PLAIN.replace("2, width", "5, width"),
             "make",
             {},
-            "network.factory: the network can't read inputs of the shape 2 × 12 × 12 "
+            "network.factory: the network cannot read inputs of the shape 2 × 12 × 12 "
             "(RuntimeError: Given groups=1, weight of size [4, 5, 3, 3]",
         ),
         (
@@ -273,7 +273,7 @@ def test_a_wrong_module_is_refused(monkeypatch, tmp_path):
     (tmp_path / "beside_lib.py").write_text("import no_such_module\n")
     monkeypatch.syspath_prepend(tmp_path)
     refused(
-        "beside_lib can't be imported (ModuleNotFoundError: No module named 'no_such_module'; ", made, "beside_lib:f"
+        "beside_lib cannot be imported (ModuleNotFoundError: No module named 'no_such_module'; ", made, "beside_lib:f"
     )
 
 
@@ -373,7 +373,7 @@ def test_probabilities_are_refused_and_logarithms_of_probabilities_are_logits(fi
 
 def test_a_network_that_cant_be_copied_is_refused(file):
     text = PLAIN + "\ndef made():\n    net = Net()\n    net.kept = net.head.weight * 2\n    return net\n"
-    refused("network.factory: the network can't be copied (RuntimeError: Only Tensors", made, f"{file(text)}:made")
+    refused("network.factory: the network cannot be copied (RuntimeError: Only Tensors", made, f"{file(text)}:made")
 
 
 # Values that must be contiguous.
@@ -612,7 +612,7 @@ def without(*names, **more):
         (without(**{"fc.weight": torch.zeros(2)}), "network.factory: 1 key is unexpected (fc.weight); give"),
         (
             without("bn.weight", "bn.bias", **{"head.weight": torch.zeros(9, 4), "head.bias": torch.tensor(1.0)}),
-            "2 keys are missing (bn.weight, bn.bias); 2 keys are of another shape (head.weight: 9 × 4 in the file, "
+            "2 keys are missing (bn.weight, bn.bias); 2 keys are of a different shape (head.weight: 9 × 4 in the file, "
             "2 × 4 in the network, head.bias: a number in the file, 2 in the network)",
         ),
         (
@@ -675,15 +675,15 @@ def branching() -> nn.Module:
 def test_modules_that_cant_be_traced_are_named_and_can_be_left_out():
     with pytest.raises(StudyError) as error:
         traced_network(branching(), SHAPE)
-    assert str(error.value).startswith("network: torch.fx can't trace it (symbolically traced variables")
+    assert str(error.value).startswith("network: torch.fx cannot trace it (symbolically traced variables")
     assert f"; {__file__}, line " in str(error.value)
     assert "in module 1.0; change it, or leave the module out with network.leaf_modules: [1.0]" in str(error.value)
     traced, classes = traced_network(branching(), SHAPE, ("1.0",))
     assert classes == 2 and "1.0" in {node.target for node in traced.graph.nodes}
-    message = "layer: 0 can't be pruned: 1.0 (Branching)"
+    message = "layer: 0 cannot be pruned: 1.0 (Branching)"
     refused(message, PrunableLayer, branching(), "0", SHAPE, leaf_modules=("1.0",))
     refused(
-        "network.leaf_modules: 1.1 is no path, pattern of paths or class of a module in the network; nearest: 1.0",
+        "network.leaf_modules: 1.1 is not a path, pattern of paths or class of a module in the network; nearest: 1.0",
         traced_network,
         branching(),
         SHAPE,
@@ -842,7 +842,7 @@ def test_another_network_would_replace_a_finished_study():
     carried = [*given, *weights_settings(["1"]), *data_settings("5")]
     assert replaced(carried, with_weights, [*data_settings("5"), *weights_settings(["1", "2"])]) == []
     others = replaced(carried, with_weights, [*data_settings("5"), *weights_settings(["2"])])
-    assert others == ["network.weights: the finished study has other weights"]
+    assert others == ["network.weights: the finished study has different weights"]
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_the_code_sees_no_options_of_the_job(written, monkeypatch):
     assert sys.argv is argv
     beside = written("import sys\nassert sys.argv == [__file__], sys.argv\n" + MAKE, "other.py")
     build(beside, {}, SHAPE, 0)
-    with pytest.raises(StudyError, match="can't be imported"):
+    with pytest.raises(StudyError, match="cannot be imported"):
         build(written("import sys\nsys.argv.append('x')\nsys.exit(sys.argv)\n" + MAKE, "third.py"), {}, SHAPE, 0)
     assert sys.argv is argv and len(argv) == 5
 
@@ -140,7 +140,7 @@ def test_what_the_code_changes_in_the_process_is_undone(written, change, state, 
     else:
         build_it = written(f"{change}\nraise ValueError\n{net}")
     if where == "error" or change == CHANGES["type"][0]:
-        # Such weights can't read the inputs.
+        # Such weights cannot read the inputs.
         with pytest.raises(StudyError):
             build(build_it, {}, SHAPE, 0)
     else:
@@ -203,9 +203,9 @@ def test_a_network_without_layers_is_refused(written):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a/b", "the name of the layer a/b can't be used in names of files; rename it with letters, digits, _ and, "),
-        ("-a", "the name of the layer -a can't be used in names of files"),
-        ("{x}", "the name of the layer {x} can't be used in names of files"),
+        ("a/b", "the name of the layer a/b cannot be used in names of files; rename it with letters, digits, _ and, "),
+        ("-a", "the name of the layer -a cannot be used in names of files"),
+        ("{x}", "the name of the layer {x} cannot be used in names of files"),
     ],
 )
 def test_names_that_cant_be_used_are_refused(written, name, message):

@@ -1,6 +1,6 @@
 """The library that the scripts use. It contains all computations and does not depend on Snakemake.
 
-The folders stand for the stages of a study: data, network, ranking, sweep, verification, study, figures. A folder
+The folders are the stages of a study: data, network, ranking, sweep, verification, study, figures. A folder
 imports only from folders before it, except that ranking imports from sweep, because some criteria evaluate pruned
 networks. `make lint` checks this (pyproject.toml has the order).
 

@@ -21,7 +21,7 @@ def required(value: Value | None, message: str) -> Value:
 def unreadable(path: str | os.PathLike[str], kind: str, error: Exception) -> StudyError:
     """Return the error for a file that cannot be read. If the file itself is damaged, the message says what to do."""
     if isinstance(error, OSError) and not isinstance(error, FileNotFoundError) and error.errno is not None:
-        return StudyError(f"{path} can't be read: {error.strerror}")
+        return StudyError(f"{path} cannot be read: {error.strerror}")
     return StudyError(f"{path} is not a readable {kind} ({error}); {remedy(path)}")
 
 
@@ -39,12 +39,12 @@ def unwritable(path: str | os.PathLike[str], error: OSError) -> str | None:
     """
     folder = os.path.dirname(os.path.abspath(path))
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or (error.errno is None and _is_full(folder)):
-        return f"{path} can't be written: no space is left in {folder}; free disk space and run the same command again"
+        return f"{path} cannot be written: no space is left in {folder}; free disk space and run the same command again"
     if error.errno == errno.EROFS:
-        return f"{path} can't be written: {folder} is read-only; make it writable and run the same command again"
+        return f"{path} cannot be written: {folder} is read-only; make it writable and run the same command again"
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
-            f"{path} can't be written: you have no write permission in {folder}; "
+            f"{path} cannot be written: you have no write permission in {folder}; "
             "change the folder's permissions and run the same command again"
         )
     return None

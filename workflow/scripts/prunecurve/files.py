@@ -184,7 +184,7 @@ def write_rows(
     """Write dictionaries with the same keys as a CSV file with a header.
 
     sealed: whether a last line has the checksum and the settings; `brief`: see `seal`. Tables of a whole study are
-    plain, because people and other programs read them: their settings lie beside them, see `settings_file`.
+    plain, because people and other programs read them: their settings lie next to them, see `settings_file`.
     """
     with atomic(path) as temporary:
         with open(temporary, "w", newline="", encoding="utf-8") as file:

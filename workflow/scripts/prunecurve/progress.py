@@ -73,7 +73,7 @@ class Follower:
         # Snakemake removes a job's log before the job starts; the next step finds the new one.
         except OSError:
             return []
-        # A line that isn't complete yet is read next time.
+        # A line that is not complete yet is read next time.
         whole = text[: text.rfind(b"\n") + 1]
         self.places[path, state.st_ino] = place + len(whole)
         return [match.groups() for line in whole.decode(errors="replace").splitlines() if (match := SHOWN.match(line))]

@@ -66,7 +66,7 @@ Real = Annotated[float, PlainSerializer(lambda value: int(value) if value == int
 
 @functools.cache
 def schema_of(section: type[Section]) -> dict[str, Any]:
-    """Return the JSON schema of a section, with the schemas of its sections in place of references to them.
+    """Return the JSON schema of a section, with the schemas of its sections instead of references to them.
 
     The keys in `properties` are in the order of the declaration.
     """

@@ -91,7 +91,7 @@ def require_made_with(root: Path, names: Iterable[str], allowed: Iterable[str]) 
 
 
 def require_replaceable(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise StudyError if the archive is committed to git or holds another study; only an explicit name replaces it."""
+    """Raise StudyError if the archive is in git or holds a different study: only an explicit name replaces it."""
     if not folder.exists():
         return
     try:
@@ -100,7 +100,7 @@ def require_replaceable(folder: Path, config: Mapping[str, Any]) -> None:
         same = False
     if same and not _git("ls-files", "--", folder.resolve().as_posix()):
         return
-    reason = "is committed to git" if same else "holds another study"
+    reason = "is committed to git" if same else "holds a different study"
     raise StudyError(
         f"{folder} {reason} and is not replaced. Name an archive to write: make archive NAME=NEW"
         f" (snakemake archive/NEW/{MANIFEST}); NAME={folder.name} replaces it."

@@ -30,7 +30,7 @@ def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str,
             wrong.append(f"  {key}: asked for: {as_yaml(wants)}; the archive holds: {as_yaml(has)}")
     if wrong:
         raise StudyError(
-            f"archive: {wanted['archive']} holds another study:\n"
+            f"archive: {wanted['archive']} holds a different study:\n"
             + "\n".join(wrong)
             + "\nremove these keys, or run the study itself (without archive)"
         )

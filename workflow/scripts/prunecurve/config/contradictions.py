@@ -92,7 +92,7 @@ def misfits(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:
 
 
 def wrong_layer(layer: str, layers: Layers, key: str = "layer") -> str:
-    """Return the error for a layer, the value of a key, that can't be pruned."""
+    """Return the error for a layer, the value of a key, that cannot be pruned."""
     prunable = list(layers.channels)
     names = ", ".join(prunable) or "none"
     if len(prunable) > NAMED:

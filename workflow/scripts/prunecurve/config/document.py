@@ -32,7 +32,7 @@ def _rows() -> Iterator[str]:
 
 
 def _of_data_sets(key: str) -> str:
-    """Return what `auto` stands for, if the key is the size of a split."""
+    """Return what `auto` means, if the key is the size of a split."""
     section, _, split = key.partition(".")
     if section != "images" or split not in SPLITS:
         return ""

@@ -57,7 +57,7 @@ def replaced(
     of_data = [line for line in data if line.startswith(DATA_CONTENT)]
     # More seeds have more weights and replace nothing.
     if {line for line in carried if line.startswith(WEIGHTS_CONTENT)} - set(data):
-        lines.append("network.weights: the finished study has other weights")
+        lines.append("network.weights: the finished study has different weights")
     if carried and [line for line in carried if line.startswith(DATA_CONTENT)] != of_data:
         lines.append("data_dir: its images are not those of the finished study")
     return lines

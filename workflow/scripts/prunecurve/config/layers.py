@@ -20,10 +20,10 @@ class Layers:
     config names others."""
 
     last: str | None
-    """The last convolution of the network, even if it can't be pruned."""
+    """The last convolution of the network, even if it cannot be pruned."""
 
     refused: Mapping[str, str]
-    """Why other layers can't be pruned: the words that follow the layer's name in a message."""
+    """Why other layers cannot be pruned: the words that follow the layer's name in a message."""
 
     signed: Mapping[str, str] = field(default_factory=dict)
     """Why nothing can be measured behind an activation at some of the layers, see `PrunableLayer.signed`."""
@@ -67,7 +67,7 @@ class Layers:
             backends={row["layer"]: row["backend"] for row in kept},
             convolutions={layer: channels[layer] for layer in channels if layer in first.values()},
             last=convolutions[-1] if convolutions else None,
-            refused={row["layer"]: f"can't be pruned: {row['refused']}" for row in rows if row["refused"]},
+            refused={row["layer"]: f"cannot be pruned: {row['refused']}" for row in rows if row["refused"]},
             signed=_column(kept, "signed"),
             zero_weights=_column(kept, "zero_weights"),
             verified_by=_column(kept, "verified_by"),

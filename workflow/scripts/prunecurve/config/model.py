@@ -31,8 +31,8 @@ class Activations(Section):
 
     batch_size: int = Field(250, ge=1, le=1_000_000)
     """Largest number of inputs (pairs or images) per forward pass, here and where evaluations run the rest of a network
-    in torch. Fewer are used if the values of a batch would need more than 600 MB. torch may sum in another order for
-    another number."""
+    in torch. Fewer are used if the values of a batch would need more than 600 MB. torch may sum in a different order
+    for a different number."""
 
 
 class Ranking(Section):
@@ -88,8 +88,8 @@ class Sweep(Section):
         | Annotated[int, Field(ge=2, le=65536)]
         | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=65536)]
     ] = "all"
-    """The numbers K of removed channels. all means 0 to P−1; a number means so many evenly spread values from 0 to P−1.
-    K = 0, the unpruned network, is always evaluated."""
+    """The numbers K of removed channels. all means 0 to P−1; a number means this many evenly spread values from 0 to
+    P−1. K = 0, the unpruned network, is always evaluated."""
 
     ks_per_job: NoResult[int] = Field(1, ge=1, le=65536)
     """Number of consecutive K that one job evaluates. Fewer jobs need less time in Snakemake, which matters in
@@ -115,7 +115,7 @@ class Verification(Section):
     verification.drawn_ks."""
 
     drawn_ks: int = Field(2, ge=0, le=65536)
-    """Number of K that are drawn at random for each network and ranking and verified beside the six fixed ones (0, 1,
+    """Number of K that are drawn at random for each network and ranking and verified besides the six fixed ones (0, 1,
     P/4, P/2, 3P/4, P−1). The seed of the network determines them."""
 
 
@@ -158,7 +158,7 @@ class Planning(Section):
     @model_validator(mode="before")
     @classmethod
     def _one_budget(cls, given: Any) -> Any:
-        """Leave out the default budget if another one is given. On the command line, null is a text."""
+        """Leave out the default budget if a different one is given. On the command line, null is a text."""
         if not isinstance(given, dict):
             return given
         given = {name: None if value == "null" else value for name, value in given.items()}
@@ -220,9 +220,9 @@ class Study(Section):
     with another network, layer or recipe a name of its own, so that both are kept."""
 
     overwrite: NoResult[bool] = False
-    """Whether a run may replace a finished study in results/STUDY that was made with other settings. If not, the run
-    stops before it changes anything and names the settings that differ. Adding seeds, criteria, removals or
-    values of K never replaces results."""
+    """Whether a run may replace a finished study in results/STUDY that was made with different settings. If not, the
+    run stops before it changes anything and names the settings that differ. Adding seeds, criteria, removals or values
+    of K never replaces results."""
 
     archive: NoResult[str] = Field("", pattern=f"^{NAME}", examples=["mnist"])
     """Name of an archived study in archive/. Its figures are drawn into results/archive/ without running the study. The

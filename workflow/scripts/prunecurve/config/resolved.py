@@ -15,7 +15,7 @@ from prunecurve.training.parameters import Recipe
 def sensitivity_layers(config: Mapping[str, Any], layers: Layers) -> list[str]:
     """Return the layers of the target `sensitivity`, in the order of the network.
 
-    Raises StudyError if a criterion of the sensitivity can't rank one of them.
+    Raises StudyError if a criterion of the sensitivity cannot rank one of them.
     """
     asked = config["sensitivity"]["layers"]
     chosen = list(layers.convolutions) if asked == "all" else [layer for layer in layers.channels if layer in asked]
@@ -50,7 +50,7 @@ def k_batches(config: Mapping[str, Any], layer: str, layers: Layers) -> dict[str
 def resolved(config: Mapping[str, Any], layers: Layers | None = None) -> dict[str, Any]:
     """Return the value of each key, with dots between levels. Two configs that need the same jobs give the same values:
 
-    `layer`, `sweep.ks` and the sizes of the splits have the values that they stand for. The first two are left as they
+    `layer`, `sweep.ks` and the sizes of the splits have the values that they mean. The first two are left as they
     are if the network is from outside and `layers` is not given. Keys that have no effect on the network are left out:
     those of the built-in network with a factory, the others without one, and the recipe if nothing is trained. Of
     network.weights, which is a place and not a content, there is whether it is given.

@@ -12,7 +12,7 @@ from prunecurve.data.splits import AUTO, SPLITS, require_enough, split_sizes
 
 
 def asked_sizes(config: Mapping[str, Any]) -> dict[str, int | float | str]:
-    """Return the size of each split, with what the data set declares in place of `auto`.
+    """Return the size of each split, with what the data set declares instead of `auto`.
 
     That is a number or a share of images, or `auto` for all images that the split is drawn from.
     """
@@ -21,7 +21,7 @@ def asked_sizes(config: Mapping[str, Any]) -> dict[str, int | float | str]:
 
 
 def check_data(config: Mapping[str, Any], data_dir: str | Path) -> None:
-    """Raise StudyError if the data set has too few images for the config, or other channels than its normalisation.
+    """Raise StudyError if the data set has too few images for the config, or different channels than its normalisation.
 
     No image is read. What only the images and their labels show is reported by the first jobs.
     """

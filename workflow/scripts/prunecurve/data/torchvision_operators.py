@@ -1,4 +1,4 @@
-"""torchvision beside another build of torch than the one that it was compiled for, such as a CPU-only one."""
+"""torchvision with a different build of torch than the one that it was compiled for, such as a CPU-only one."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -1,6 +1,6 @@
 """Figures: each module in a folder here is one, with the name of its file, drawn from the table that the folder names.
 
-The folder curve_mean stands for the study's curve_mean.csv, and so on; network for the channels.csv, order of pruning
+The folder curve_mean means the study's curve_mean.csv, and so on; network means the channels.csv, order of pruning
 and mean maps of one network. A figure has `draw(data) -> matplotlib Figure`. To add one, add a module.
 """
 
@@ -90,7 +90,7 @@ def save(figure: "Figure", dpi: int, *paths: str | Path) -> None:
     from prunecurve.files import atomic
 
     for path in map(Path, paths):
-        # Without a date, and with element names that aren't random.
+        # Without a date, and with element names that are not random.
         metadata = {"Date": None} if path.suffix == ".svg" else {}
         with style.applied(), atomic(path) as temporary:
             figure.savefig(temporary, dpi=dpi, metadata=metadata)

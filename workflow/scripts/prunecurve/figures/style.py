@@ -213,7 +213,7 @@ def grid(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
 def panels(figure: Figure, count: int, columns: int) -> list[Axes]:
     """Return `count` panels in a figure or a part of it, axes shared, in rows of at most `columns`.
 
-    The lowest panel of each column has the tick labels, also where the last row isn't full.
+    The lowest panel of each column has the tick labels, also where the last row is not full.
     """
     columns = min(count, columns)
     axes = figure.subplots(-(-count // columns), columns, sharex=True, sharey=True, squeeze=False).flat

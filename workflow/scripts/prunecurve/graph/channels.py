@@ -5,7 +5,7 @@ belongs to. Conv2d and Linear read the labels of their inputs and give their out
 does with channels is probed (probing.py): it moves elements, and their labels with them, or it works on each channel
 alone, or it mixes channels. Labels that meet in one element are united: these channels can only be removed together.
 
-Labels that reach the output of the network, or an operation that mixes channels, are frozen: these channels can't be
+Labels that reach the output of the network, or an operation that mixes channels, are frozen: these channels cannot be
 removed, and the operation is the reason.
 """
 
@@ -65,7 +65,7 @@ class Channels(fx.Interpreter):
     # ---- results
 
     def refusal(self, path: str) -> str | None:
-        """Return why the channels of a Conv2d or Linear can't be removed one by one; None if they can."""
+        """Return why the channels of a Conv2d or Linear cannot be removed one by one; None if they can."""
         if path not in self._makers:
             if path in self._followers:
                 return self._refusal_of_follower(path)
@@ -81,7 +81,7 @@ class Channels(fx.Interpreter):
         return None if self.group(path).readers else "no Conv2d or Linear reads its channels"
 
     def _refusal_of_follower(self, path: str) -> str:
-        """Return why the channels of a depthwise convolution can't be removed from it alone."""
+        """Return why the channels of a depthwise convolution cannot be removed from it alone."""
         own = set(self._roots[self._followers[path].numpy()])
         makers = [name for name, labels in self._makers.items() if own & set(self._roots[labels.numpy()])]
         if reasons := [self._frozen[root] for root in own if root in self._frozen]:
@@ -140,7 +140,7 @@ class Channels(fx.Interpreter):
         return labels
 
     def root(self, label: int) -> int:
-        """Return the label that stands for all labels that are united with this one."""
+        """Return the label that represents all labels that are united with this one."""
         while self._parents[label] != label:
             self._parents[label] = self._parents[self._parents[label]]
             label = self._parents[label]
@@ -162,7 +162,7 @@ class Channels(fx.Interpreter):
                 self._reasons.setdefault(label, reason)
 
     def _freeze_shared(self) -> None:
-        """Freeze the channels of modules whose parameters are read in another way too, or that run on a constant."""
+        """Freeze the channels of modules whose parameters are also read differently, or that run on a constant."""
         used = {node.target: self.fetch_attr(node.target) for node in self.module.graph.nodes if node.op == "get_attr"}
         owners: dict[int, list[str]] = {}
         for path, module in self.module.named_modules():
@@ -236,7 +236,7 @@ class Channels(fx.Interpreter):
         return self._parameters[node.target]
 
     def _rule(self, node: fx.Node, operands: list[fx.Node], value: object) -> object:
-        """Return the labels of an operation's result. Raises Mixed if channels can't be removed one by one."""
+        """Return the labels of an operation's result. Raises Mixed if channels cannot be removed one by one."""
         module = self.module.get_submodule(node.target) if node.op == "call_module" else None
         what = in_words(self.module, node)
         if module is not None and (reason := _changed(module)):
@@ -313,7 +313,7 @@ class Channels(fx.Interpreter):
                 if each in whole:
                     self._unite(*torch.broadcast_tensors(first, labels[each]))
                 elif each in channels:
-                    self._freeze(labels[each], f"{probe.what} applies it to several other channels")
+                    self._freeze(labels[each], f"{probe.what} applies it to several different channels")
             return first.expand(result.shape)
 
         return fx.node.map_aggregate(probe.result, lambda each: united(each) if isinstance(each, Tensor) else None)
@@ -356,7 +356,7 @@ def _is_number(value: object) -> bool:
 
 
 def _depthwise(module: nn.Module) -> bool:
-    """Return whether a module has one filter for each channel. Other groups mix some channels and not others."""
+    """Return whether a module has one filter for each channel. Other groups mix only some of the channels."""
     return isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels == module.out_channels
 
 

@@ -34,7 +34,7 @@ def require_exact_pruning(layer: PrunableLayer, values: Mapping[fx.Node, object]
             raise NotPrunable(layer.path, f"without some of its channels the network fails ({cause})") from error
         if not torch.allclose(logits, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()), equal_nan=True):
             raise NotPrunable(
-                layer.path, "the network computes with the number of channels, so fewer give other results"
+                layer.path, "the network computes with the number of channels, so fewer give different results"
             )
 
 

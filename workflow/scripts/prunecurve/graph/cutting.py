@@ -20,9 +20,9 @@ def copied(module: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def with_random_constants(module: nn.Module, every: bool = False) -> nn.Module:
-    """Return a copy of a module with random positive numbers in place of parameters and buffers that are constant.
+    """Return a copy of a module with random positive numbers instead of parameters and buffers that are constant.
 
-    Zeros and ones, a usual start, would hide what an operation does. every: in place of all parameters and buffers.
+    Zeros and ones, a usual start, would hide what an operation does. every: instead of all parameters and buffers.
     """
     random, other = torch.Generator().manual_seed(0), copy.deepcopy(module)
     for tensor in (*other.parameters(), *other.buffers()):

@@ -29,7 +29,7 @@ SLOPE = 0.01
 
 
 def describe(layer: PrunableLayer) -> LayerFile:
-    """Return the content of `layer.npy`. Raises StudyError if the layer can't be removed channel by channel."""
+    """Return the content of `layer.npy`. Raises StudyError if the layer cannot be removed channel by channel."""
     require_exact_pruning(layer)
     linears = linear_layers(layer)
     params, macs = sizes(layer)
@@ -75,7 +75,7 @@ def weights(layer: PrunableLayer) -> np.ndarray:
 def scale(layer: PrunableLayer) -> np.ndarray | None:
     """Return the scale γ (P,) of the batch normalisation of the channels; the sum of |γ| if there are several.
 
-    None if there is no batch normalisation. One of flattened maps has a γ per position, so it is no scale of a channel.
+    None if there is no batch normalisation. That of flattened maps has a γ per position, not per channel.
     """
     scales = []
     for path, numbers in layer.group.followers.items():

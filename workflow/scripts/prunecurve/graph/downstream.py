@@ -145,7 +145,7 @@ class Downstream(PrunedInterpreter):
         ]
 
     def masked(self, values: Sequence[Tensor], removed: np.ndarray) -> Tensor:
-        """Return the logits (n, C) with zeros in place of removed channels where they are read, by whole layers.
+        """Return the logits (n, C) with zeros instead of removed channels where they are read, by whole layers.
 
         The arithmetic of `logits` without channels is that of the pruned network; this is its definition.
         """
@@ -192,7 +192,7 @@ class Downstream(PrunedInterpreter):
         return self.fetch_attr(reading.path)(self._overwritten(value, reading))
 
     def _overwritten(self, value: Tensor, reading: Reading) -> Tensor:
-        """Return what a layer reads, with the replacement in place of the removed channels."""
+        """Return what a layer reads, with the removed channels replaced."""
         entries = torch.from_numpy(reading.axis.entries(self._removed))
         if not len(entries):
             return value

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from prunecurve.graph.operations import calls
 
-# Modules that return a new tensor and whose derivatives don't need it: what follows can overwrite it.
+# Modules that return a new tensor and whose derivatives do not need it: what follows can overwrite it.
 OVERWRITABLE = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d)
 RELU, ADD = {"relu", torch.relu, functional.relu}, {"add", operator.add, torch.add}
 
@@ -33,7 +33,7 @@ def fuse(traced: fx.GraphModule) -> None:
 def _join_batch_normalisation(traced: fx.GraphModule) -> None:
     """Replace a convolution and a batch normalisation of its outputs by one convolution."""
     times = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
-    # Parameters that are read in another way, and modules that run without a look into them.
+    # Parameters that are read in a different way, and modules that run without a look into them.
     others = {node.target for node in traced.graph.nodes if node.op == "get_attr"}
 
     def alone(path: str) -> bool:

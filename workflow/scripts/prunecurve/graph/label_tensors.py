@@ -17,7 +17,7 @@ def tensors(value: object) -> Iterable[Tensor]:
 
 
 def paired(value: Any, labels: Any, function: Callable[[Tensor, Tensor], Tensor]) -> Any:
-    """Return a value with `function(tensor, labels)` in place of each tensor in it."""
+    """Return a value with each tensor in it replaced by `function(tensor, labels)`."""
     if isinstance(value, Tensor):
         return function(value, labels)
     if isinstance(value, list | tuple):
@@ -27,7 +27,7 @@ def paired(value: Any, labels: Any, function: Callable[[Tensor, Tensor], Tensor]
 
 
 def first_of(labels: Tensor, dims: Sequence[int] | None = None) -> Tensor:
-    """Return labels at the first index of each dimension that they don't vary along. dims: the others."""
+    """Return labels at the first index of each dimension but `dims`, those that they vary along."""
     dims = varying_dims(labels) if dims is None else dims
     for dim in range(labels.ndim):
         if dim not in dims:

@@ -32,7 +32,7 @@ class LayerFile(NamedTuple):
     convolution or (P, D) of a linear layer. group_weights: float32 (P, ·), the weights of all layers that compute the
     channels, one row per channel; (P, 0) if the layer alone computes them. scale: (P,), batch normalisation's γ (the
     sum of |γ| of several), or None. features: the shape of one input in features.npy: (P, h, w), the maps that the
-    linear layer reads, for numpy; (D,), what crosses into the rest of the network, for torch, and (0,) if that can't be
+    linear layer reads, for numpy; (D,), what crosses into the rest of the network, for torch; (0,) if that cannot be
     stored. zero_filter: float32, what the layers that read the channels get if all filters are zero, (P, h, w) or, for
     torch, all of it in one row (E,). map_size: M × N of the map after the activation. params, macs: (P,), the size of
     the network without K channels, for K = 0 … P−1. signed: why nothing can be measured behind an activation; empty if
@@ -83,7 +83,7 @@ def save_layer(path: str | os.PathLike[str], layer: LayerFile) -> None:
 
 
 def load_layer(path: str | os.PathLike[str]) -> LayerFile:
-    """Read the file of `save_layer`. Raises StudyError, naming the file, if it is damaged or has other content."""
+    """Read the file of `save_layer`. Raises StudyError, naming the file, if it is damaged or has different content."""
     arrays = load_arrays(path)
     try:
         linears = tuple(

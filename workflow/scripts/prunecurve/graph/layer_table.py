@@ -57,10 +57,10 @@ def layer_table(
     those of the weights that compute or read the channels, for one input; params_share, macs_share: of the whole
     network. backend: see `LayerFile`. passes: the cost of evaluating every K of one ranking, in forward passes of the
     whole network. signed: see `Points.signed`. zero_weights: why this removal is not possible, empty if it is.
-    verified_by: how removals are verified. refused: why the layer can't be pruned; the columns between are then empty.
+    verified_by: how removals are verified. refused: why the layer cannot be pruned; the columns between are then empty.
 
     leaf_modules: see `traced_network`. verified_by: a function that returns it, or raises NotPrunable. Raises
-    StudyError if the network can't be analysed.
+    StudyError if the network cannot be analysed.
     """
     analysis = Analysis.of(model, input_shape, leaf_modules)
     macs = macs_of(analysis.traced, example_of(analysis.traced, input_shape))

@@ -23,7 +23,7 @@ SPECIAL = {
         ("",),
         "no activation before they are read (use l1_norm, taylor_gate or ranking.measure_at: bn)",
     ),
-    "verified_by": (("", "surgery"), "verified by perturbation, because Torch-Pruning can't follow the network"),
+    "verified_by": (("", "surgery"), "verified by perturbation, because Torch-Pruning cannot follow the network"),
 }
 # Of the layers in a note, this many are named.
 NAMED = 8
@@ -36,9 +36,9 @@ def layer_text(rows: Sequence[Mapping[str, Any]], input_shape: Sequence[int]) ->
     header, *lines = tabulate([list(COLUMNS), *map(_cells, rows)], **options).splitlines()
     # Only reasons are wrapped, and not the numbers of layers with long names.
     width = max(WIDTH, len(header), *(len(line) for line, row in zip(lines, rows) if not row["refused"]))
-    # The reason why a layer can't be pruned replaces the columns for its costs.
+    # The reason why a layer cannot be pruned replaces the columns for its costs.
     table = [
-        _wrapped(f"{line.rstrip()}  can't be pruned: {row['refused']}", width) if row["refused"] else line
+        _wrapped(f"{line.rstrip()}  cannot be pruned: {row['refused']}", width) if row["refused"] else line
         for line, row in zip(lines, rows)
     ]
     notes = [*NOTES.splitlines(), *_special(rows)]
@@ -51,7 +51,7 @@ def layer_text(rows: Sequence[Mapping[str, Any]], input_shape: Sequence[int]) ->
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the words of one line, one per column; empty for the costs of a layer that can't be pruned."""
+    """Return the words of one line, one per column; empty for the costs of a layer that cannot be pruned."""
     start = (row["layer"], row["kind"], str(row["channels"]))
     if row["refused"]:
         return *start, *[""] * (len(COLUMNS) - len(start))

@@ -20,10 +20,10 @@ from prunecurve.graph.tracing import CLASSES, traced_network
 
 
 class NotPrunable(StudyError):
-    """Why the channels of a layer can't be removed one by one."""
+    """Why the channels of a layer cannot be removed one by one."""
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"layer: {path} can't be pruned: {reason}")
+        super().__init__(f"layer: {path} cannot be pruned: {reason}")
         self.reason = reason
 
 
@@ -73,7 +73,7 @@ class PrunableLayer:
 
         path: a module path such as `conv2` or `layer1.0.conv2`; `last` means the last Conv2d. analysis: that of the
         network, if there is one already. leaf_modules: see `traced_network`. Raises StudyError if there is no such
-        layer or if it can't be pruned; the message names the operation that prevents it.
+        layer or if it cannot be pruned; the message names the operation that prevents it.
         """
         self.input_shape = tuple(input_shape)
         self.traced, labels, self.classes = analysis or Analysis.of(model, input_shape, leaf_modules)

@@ -24,7 +24,7 @@ UNCHANGED_MODULES = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Fla
 WITHOUT_EFFECT = {"__init__", "__module__", "__doc__", "__annotations__", "__constants__", "__parameters__"}
 WITHOUT_EFFECT |= {"extra_repr", "reset_parameters"}
 
-# The key of a node's `meta` for the name that the network's code has for an operation, if the graph has another.
+# The key of a node's `meta` for the name of an operation in the network's code, if the graph has a different one.
 WRITTEN = "written as"
 
 
@@ -41,7 +41,7 @@ ACTIVATIONS = _torch_functions(
 )
 # Each element alone.
 ELEMENTWISE = ACTIVATIONS - _torch_functions("prelu") | _torch_functions("clamp neg exp sqrt square abs log log1p")
-# They copy values in evaluation mode; `flatten` in another shape.
+# They copy values in evaluation mode; `flatten` in a different shape.
 UNCHANGED = _torch_functions("dropout dropout1d dropout2d flatten contiguous clone detach")
 
 

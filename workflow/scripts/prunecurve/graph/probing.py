@@ -15,13 +15,13 @@ from prunecurve.graph.label_tensors import collapsed, distinct, first_of, paired
 
 
 class Mixed(Exception):
-    """Why the channels that an operation reads can't be removed one by one."""
+    """Why the channels that an operation reads cannot be removed one by one."""
 
 
 class Probe:
-    """An operation of a network, run on random values in place of those that depend on the network's input.
+    """An operation of a network, run on random values instead of those that depend on the network's input.
 
-    operands: those that have labels. channels: those of them that are no parameters. followed: labels (C,) of the
+    operands: those that have labels. channels: those of them that are not parameters. followed: labels (C,) of the
     module's own channels, if it has parameters for each of them.
     """
 
@@ -53,7 +53,7 @@ class Probe:
         self.result = self._run(self._drawn)
 
     def _random(self, node: fx.Node, seed: int) -> Any:
-        """Return random values in place of an operand."""
+        """Return random values instead of an operand."""
         generator = torch.Generator().manual_seed(seed)
 
         def drawn(value: object) -> object:
@@ -254,7 +254,7 @@ class Probe:
                 raise Mixed(f"{self.what} {problem}")
 
     def _same_without(self, labels: object, gone: frozenset[int]) -> bool:
-        # The number of channels can also be read from another value that has the same channels, as in a gate.
+        # The number of channels can also be read from a different value that has the same channels, as in a gate.
         for sizes in ({}, self._new_sizes(gone)):
             try:
                 expected = paired(self.result, labels, lambda one, own: self._without(one, own, gone))

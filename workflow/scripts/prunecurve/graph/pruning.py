@@ -29,7 +29,7 @@ def pruned(model: nn.Module, group: Group, kept: np.ndarray) -> nn.Module:
 
 
 def pruned_parts(model: nn.Module, paths: Iterable[str], group: Group, kept: np.ndarray) -> Parts:
-    """Return what the network that has only these channels has in place of modules and parameters of a group, by path.
+    """Return what replaces modules and parameters of a group, by path, in the network that has only these channels.
 
     Copies of the modules share their other tensors with the network.
     """
@@ -44,19 +44,19 @@ def pruned_parts(model: nn.Module, paths: Iterable[str], group: Group, kept: np.
 
 
 class PrunedInterpreter(fx.Interpreter):
-    """A network with other modules and parameters in place of some, by path."""
+    """A network in which other modules and parameters replace some, by path."""
 
     def __init__(self, traced: fx.GraphModule) -> None:
         super().__init__(traced)
         self.parts: Parts = {}
 
     def call_module(self, target: str, args: tuple, kwargs: dict) -> object:
-        """Run a module, or what is in its place."""
+        """Run a module, or what replaces it."""
         module = self.parts.get(target)
         return super().call_module(target, args, kwargs) if module is None else module(*args, **kwargs)
 
     def get_attr(self, target: str, args: tuple, kwargs: dict) -> object:
-        """Return a parameter, or what is in its place."""
+        """Return a parameter, or what replaces it."""
         return self.parts[target] if target in self.parts else super().get_attr(target, args, kwargs)
 
 

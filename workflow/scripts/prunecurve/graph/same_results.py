@@ -22,13 +22,13 @@ def require_same_results(model: nn.Module, traced: fx.GraphModule, input_shape: 
     # The network's code can raise anything.
     except Exception as error:
         raise StudyError(
-            f"network: it can't read a single input ({one_line(error)}); the number of inputs must not be fixed, as in "
-            "x.view(64, -1)"
+            f"network: it cannot read a single input ({one_line(error)}); the number of inputs must not be fixed, "
+            "as in x.view(64, -1)"
         ) from error
     if not torch.allclose(together[:1], alone, rtol=1e-3, atol=1e-4 * size, equal_nan=True):
         raise StudyError(
-            "network: in evaluation mode an input alone gives other logits than together with others (batch "
-            "normalisation without running statistics, for example)"
+            "network: in evaluation mode an input alone gives different logits than together with others, as with "
+            "batch normalisation without running statistics"
         )
     if not torch.allclose(by_network, by_graph, rtol=1e-4, atol=1e-5 * size, equal_nan=True):
         raise StudyError(

@@ -11,7 +11,7 @@ from prunecurve.graph.groups import Group
 from prunecurve.graph.nodes import example_of, part_before
 from prunecurve.graph.pruning import run_part
 
-# In a pattern, in place of the number of inputs.
+# Replaces the number of inputs in a pattern.
 COUNT = object()
 
 

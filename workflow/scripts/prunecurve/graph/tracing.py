@@ -36,7 +36,7 @@ class _Name(str):
 
 
 class _Path(str):
-    """A module path in a graph: torch.fx writes `getattr(self, "class")` for parts that are no identifiers."""
+    """A module path in a graph: torch.fx writes `getattr(self, "class")` for parts that are not identifiers."""
 
     def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
         return [_Name(part) for part in super().split(sep, maxsplit)]
@@ -48,10 +48,10 @@ class _Tracer(fx.Tracer):
     def __init__(self, leaf_modules: Sequence[str], *, buffers: bool) -> None:
         """Prepare to trace a network without looking into these modules.
 
-        buffers: whether they are values in the graph, of which the network can call methods with sizes, but which can't
-        decide what it runs.
+        buffers: whether they are values in the graph, of which the network can call methods with sizes, but which
+        cannot decide what it runs.
         """
-        # The functions of einops reshape values in a way that can't be traced; each is one operation.
+        # The functions of einops reshape values in a way that cannot be traced; each is one operation.
         super().__init__(autowrap_modules=(math, *filter(None, [sys.modules.get("einops")])))
         self.leaf_modules, self.proxy_buffer_attributes, self.failed_in = leaf_modules, buffers, ""
 
@@ -99,14 +99,14 @@ def traced_network(
     The graph has the shape of every value for two inputs.
 
     model: a network that reads inputs (C, S, S) of this shape and gives logits (n, classes), as `user_network` checks.
-    leaf_modules: paths of modules that torch.fx does not look into. Raises StudyError if torch.fx can't trace the
-    network, or if the graph gives other results.
+    leaf_modules: paths of modules that torch.fx does not look into. Raises StudyError if torch.fx cannot trace the
+    network, or if the graph gives different results.
     """
     copied = copy.deepcopy(model).eval()
     _require_modules(copied, leaf_modules)
     traced = _graph_of(copied, leaf_modules)
     _with_norms(traced, copied)
-    # The graph has a bare module in place of one that was looked into.
+    # The graph has a bare module instead of one that was looked into.
     traced.meta[CLASSES] = {path: type(module) for path, module in copied.named_modules()}
     _without_views(traced)
     with torch.no_grad():
@@ -133,7 +133,7 @@ def _graph_of(model: nn.Module, leaf_modules: Sequence[str]) -> fx.GraphModule:
         where = f"module {tracer.failed_in}"
         choice = f"change it, or leave the module out with network.leaf_modules: [{tracer.failed_in}]"
     raise StudyError(
-        f"network: torch.fx can't trace it ({one_line(error)}{place_of(error)}), in {where}; {choice}"
+        f"network: torch.fx cannot trace it ({one_line(error)}{place_of(error)}), in {where}; {choice}"
     ) from error
 
 
@@ -143,7 +143,7 @@ def _require_modules(model: nn.Module, names: Sequence[str]) -> None:
         if not any(is_named(module, path, name) for path, module in modules.items()):
             near = difflib.get_close_matches(name, modules, n=3) or list(modules)[:10]
             raise StudyError(
-                f"network.leaf_modules: {name} is no path, pattern of paths or class of a module in the network; "
+                f"network.leaf_modules: {name} is not a path, pattern of paths or class of a module in the network; "
                 f"nearest: {', '.join(near)}"
             )
 
@@ -175,7 +175,7 @@ def _with_norms(traced: fx.GraphModule, model: nn.Module) -> None:
 
 
 def _without_views(traced: fx.GraphModule) -> None:
-    """Let `view` give other sizes to any value, as `reshape` does: it can't do that in every layout in memory."""
+    """Let `view` give different sizes to any value, as `reshape` does: it cannot do that in every layout in memory."""
     for node in traced.graph.nodes:
         changes_type = any(isinstance(each, torch.dtype) for each in (*node.args, *node.kwargs.values()))
         if node.op == "call_method" and node.target in ("view", "view_as") and not changes_type:

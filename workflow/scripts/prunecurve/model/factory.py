@@ -31,7 +31,7 @@ class Factory(NamedTuple):
 
 
 def parsed_factory(text: str) -> Factory:
-    """Return what network.factory names; `~` is the home folder. Raises StudyError if it has another form."""
+    """Return what network.factory names; `~` is the home folder. Raises StudyError if it has a different form."""
     if wrong := wrong_form(text):
         raise StudyError(f"network.factory: {text} {wrong}")
     place, _, function = text.rpartition(":")

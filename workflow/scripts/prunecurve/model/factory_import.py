@@ -21,7 +21,7 @@ from prunecurve.model.factory import Factory
 from prunecurve.model.factory_source import code_of, require_as_planned
 from prunecurve.model.messages import named, one_line, place_of
 
-# The package of a user's file, so that `from .blocks import Block` finds the file beside it.
+# The package of a user's file, so that `from .blocks import Block` finds the file in the same folder.
 PACKAGE = "users_network"
 # What scripts with a network often set when they are imported, as functions that read and write it.
 STATE = (
@@ -97,7 +97,7 @@ def seed_all(seed: int) -> None:
 
 @contextmanager
 def reported(what: str) -> Iterator[None]:
-    """Raise StudyError in place of an error of the user's code: one line, `what` and the place of the error."""
+    """Raise StudyError instead of an error of the user's code: one line, `what` and the place of the error."""
     try:
         yield
     except StudyError:
@@ -115,7 +115,7 @@ def _function(factory: Factory, seed: int) -> Callable[..., Any]:
         seed_all(seed)
         return _module_of_file(factory) if factory.file else _module_of_package(factory)
 
-    with reported(f"network.factory: {place(factory)} can't be imported"):
+    with reported(f"network.factory: {place(factory)} cannot be imported"):
         module = with_torchvision(imported)
     function = getattr(module, factory.function, None)
     if callable(function):

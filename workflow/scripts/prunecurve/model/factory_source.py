@@ -69,7 +69,7 @@ def code_of(factory: Factory) -> Code:
         shown = f": {error.text.strip()}" if error.text and error.text.strip() else ""
         raise StudyError(f"network.factory: {error.filename}{line}: {error.msg}{shown}") from None
     except (OSError, ValueError) as error:
-        raise StudyError(f"network.factory: {files[-1]}, or a file that it imports, can't be read ({error})") from None
+        raise StudyError(f"network.factory: {files[-1]}, or a file that it imports, cannot be read ({error})") from None
     shadowed = sorted(needed.beside.keys() & sys.stdlib_module_names)
     if factory.file and shadowed:
         raise StudyError(

@@ -86,7 +86,7 @@ def _numbers(architecture: Architecture) -> dict[str, object]:
 def save_model(
     path: str | Path, model: nn.Module, numbers: Mapping[str, int] = MappingProxyType({}), seed: int | None = None
 ) -> None:
-    """Write the weights of a network and what `load_network` needs beside its code. Nothing needs to be unpickled.
+    """Write the weights of a network and what `load_network` needs besides its code. Nothing needs to be unpickled.
 
     numbers: in_channels, image_size and classes of the data; seed: that the network was built with. The built-in
     network knows its numbers and needs neither.
@@ -113,7 +113,7 @@ def load_network(model: ModelFile) -> LoadedNetwork:
     """Load the network that `save_model` wrote, in evaluation mode.
 
     The file does not choose which code runs: the function that builds a user's network comes from `model`. Raises
-    StudyError, which names the file, if the file is damaged, not a model, or of a network of another kind.
+    StudyError, which names the file, if the file is damaged, not a model, or of a different kind of network.
     """
     path = model.path
     # torch ignores the checksums in its archives, and they do not cover the archive's directory.

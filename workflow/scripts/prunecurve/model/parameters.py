@@ -13,7 +13,7 @@ TEXT = r"^[^\x00-\x1f\x7f|\ud800-\udfff]*(?![\s\S])"
 
 
 def _no_decimal(value: Any) -> Any:
-    """Refuse a number such as 4.1, because the user may have written 4.10, another module."""
+    """Refuse a number such as 4.1, because the user may have written 4.10, a different module."""
     if isinstance(value, float):
         raise ValueError(
             f"{value} is a number; write the name of a module in quotes ('{value}'), on the command line with a tag: "
@@ -23,7 +23,7 @@ def _no_decimal(value: Any) -> Any:
 
 
 def _typed(value: Any) -> Any:
-    """Return numbers, true, false and null in place of their texts, which Snakemake makes of values in a mapping."""
+    """Return numbers, true, false and null instead of their texts, to which Snakemake converts values in a mapping."""
     if isinstance(value, dict):
         return {name: _typed(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -84,6 +84,6 @@ class Network(BuiltIn):
     contain {seed}; without it, exactly one seed is allowed. Left empty, the network is trained."""
 
     leaf_modules: Different[ModuleNames] = Field([])
-    """Modules of the network of network.factory that torch.fx does not look into because it can't trace them: their
+    """Modules of the network of network.factory that torch.fx does not look into because it cannot trace them: their
     paths, patterns of paths (blocks.*.attn) or names of their classes. What such a module does with channels is found
-    by running it; layers inside it can't be pruned."""
+    by running it; layers inside it cannot be pruned."""

@@ -34,7 +34,7 @@ def build(text: str, arguments: Mapping[str, Any], input_shape: Sequence[int], s
     for the random numbers of torch, numpy and Python, with which the weights are initialised. Raises StudyError with
     one line that names a key, and the line of the user's code: if there is no such function, if it raises an error,
     needs other arguments or returns no module, if its code is not the one that the run started with, or if the
-    module can't read the inputs.
+    module cannot read the inputs.
     """
     factory = parsed_factory(text)
     module = returned(factory, arguments, seed)
@@ -48,7 +48,7 @@ def build(text: str, arguments: Mapping[str, Any], input_shape: Sequence[int], s
     try:
         module = copy.deepcopy(module)
     except Exception as error:
-        raise StudyError(f"network.factory: the network can't be copied ({named(error)})") from error
+        raise StudyError(f"network.factory: the network cannot be copied ({named(error)})") from error
     return _in_its_layout(module.cpu(), input_shape)
 
 
@@ -71,7 +71,7 @@ def _require_values(module: nn.Module) -> None:
 
 
 def _has_computed_weights(module: nn.Module) -> bool:
-    """Return whether hooks of a module compute attributes from its weights. torch can't copy such a module."""
+    """Return whether hooks of a module compute attributes from its weights. torch cannot copy such a module."""
     computed = any(isinstance(value, Tensor) and not value.is_leaf for value in vars(module).values())
     return bool(module._forward_pre_hooks) and computed
 
@@ -88,16 +88,16 @@ def _unwrapped(module: nn.Module) -> nn.Module:
 
 
 def _require_layers(module: nn.Module) -> None:
-    """Raise StudyError if a network has no layers, or layers with names that names of files can't have."""
+    """Raise StudyError if a network has no layers, or layers with names that names of files cannot have."""
     if not any(isinstance(each, nn.Conv2d | nn.Linear) for each in module.modules()):
         raise StudyError(
             "network.factory: the network has no Conv2d and no Linear, so there are no channels to remove; use these "
-            "modules in place of functions such as conv2d"
+            "modules instead of functions such as conv2d"
         )
     for path, each in module.named_modules():
         if isinstance(each, nn.Conv2d | nn.Linear) and path and not re.fullmatch(MODULE_PATH, path):
             raise StudyError(
-                f"network.factory: the name of the layer {path} can't be used in names of files; rename it with "
+                f"network.factory: the name of the layer {path} cannot be used in names of files; rename it with "
                 "letters, digits, _ and, between them, spaces, + or -"
             )
 
@@ -116,7 +116,7 @@ class _Contiguous(nn.Module):
 def _in_its_layout(module: nn.Module, input_shape: Sequence[int]) -> nn.Module:
     """Return a network that can read inputs in channels-last layout, as all of them are (the fastest layout on CPUs).
 
-    A view with other sizes exists for some values of contiguous inputs only. Raises StudyError if the network can't
+    Only some contiguous inputs have a view with different sizes. Raises StudyError if the network cannot
     read inputs of this shape.
     """
     cls = type(module)
@@ -147,7 +147,7 @@ def _unreadable(module: nn.Module, input_shape: Sequence[int], error: BaseExcept
     if "forward() missing" in str(error):
         choice = "its forward method must need one argument, the images"
     return StudyError(
-        f"network.factory: the network can't read inputs of the shape {times(input_shape)} "
+        f"network.factory: the network cannot read inputs of the shape {times(input_shape)} "
         f"({named(error)}{place_of(error)}); {choice}"
     )
 
@@ -158,7 +158,7 @@ def _outputs(module: nn.Module, input_shape: Sequence[int], count: int = 1, *, t
     try:
         copied = copy.deepcopy(module).to(memory_format=torch.channels_last).train(training)
     except Exception as error:
-        raise StudyError(f"network.factory: the network can't be copied ({named(error)})") from error
+        raise StudyError(f"network.factory: the network cannot be copied ({named(error)})") from error
     inputs = torch.rand(2, *input_shape, generator=torch.Generator().manual_seed(0))
     return [copied(inputs.to(memory_format=torch.channels_last, copy=True)) for _ in range(count)]
 

@@ -36,7 +36,7 @@ def load_weights(module: nn.Module, path: str) -> None:
 
     The file is one of torch.save or a safetensors file. It holds a state dict, or a checkpoint with one as one of
     HOLDERS. Names may have a common prefix, or parts that wrappers add. Raises StudyError with one line that names
-    network.weights and says which keys are missing, unexpected or of another shape, or that the file was replaced.
+    network.weights and says which keys are missing, unexpected or of a different shape, or that the file was replaced.
     """
     content = _loaded(path)
     _require_unchanged(path)
@@ -50,14 +50,14 @@ def load_weights(module: nn.Module, path: str) -> None:
     # Files of old versions of torch lack the number of batches, which no evaluation uses.
     missing = [name for name in own if name not in state and not name.endswith(".num_batches_tracked")]
     unexpected = [name for name in state if name not in own]
-    problems = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)]
+    problems = [("missing", missing), ("unexpected", unexpected), ("of a different shape", shapes)]
     listed = [f"{_count(len(names))} {kind} ({few(names)})" for kind, names in problems if names]
     if listed:
         raise StudyError(
             f"network.weights: {path} does not fit the network of network.factory: {'; '.join(listed)}; "
             "give the weights of this network, or check network.arguments"
         )
-    with reported(f"network.weights: {path} can't be loaded into the network of network.factory"):
+    with reported(f"network.weights: {path} cannot be loaded into the network of network.factory"):
         module.load_state_dict(state, strict=False)
 
 
@@ -89,8 +89,8 @@ def _loaded(path: str) -> Any:
             f"{f' ({named[1]})' if named else ''}, and nothing else is unpickled; save network.state_dict() alone"
         ) from error
     except OSError as error:
-        raise StudyError(f"network.weights: {path} can't be read ({error.strerror or error})") from error
-    # torch.load raises many different exceptions for files of other kinds.
+        raise StudyError(f"network.weights: {path} cannot be read ({error.strerror or error})") from error
+    # torch.load raises many different exceptions for files of a different kind.
     except Exception as error:
         raise StudyError(f"network.weights: {path} is not a file of weights ({one_line(error)})") from error
 
@@ -130,7 +130,7 @@ def _without_prefixes(state: dict[str, Any], own: Collection[str]) -> dict[str, 
 
 
 def _with_names_of(own: Collection[str], state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state dict with the names of the network in place of those that differ only by parts WRAPPER_PARTS."""
+    """Return a state dict with the names of the network instead of those that differ only by parts WRAPPER_PARTS."""
 
     def bare(name: str) -> str:
         return ".".join(part for part in name.split(".") if part not in WRAPPER_PARTS)

@@ -1,4 +1,4 @@
-"""How many channels each layer loses so that the network meets a budget at the least predicted loss.
+"""How many channels to remove from each layer, so that the network meets a budget at the least predicted loss.
 
 The predicted loss of a plan is the sum of the losses that the removals in single layers cause on the validation inputs.
 """
@@ -84,7 +84,7 @@ class _Step(NamedTuple):
 
 
 def _steps(curves: Mapping[str, Curve], costs: Costs, size: str, ks: Mapping[str, int]) -> Iterator[_Step]:
-    """Yield all changes of the K of one layer to another evaluated one, in the order of the network."""
+    """Yield all changes of the K of one layer to a different evaluated one, in the order of the network."""
     for layer, curve in curves.items():
         here = curve.at(ks[layer])
         for k, loss, added in zip(curve.ks, curve.losses, costs.change(size, ks, layer, curve.ks)):
@@ -164,7 +164,7 @@ def most_of(costs: Costs, size: str, share: float, largest: Mapping[str, int]) -
     """Return the largest allowed number of params or macs, for a share of those of the unpruned network.
 
     largest: the largest evaluated K of each layer. Raises StudyError, which names the key and the smallest share that
-    can be reached, if the budget can't be met.
+    can be reached, if the budget cannot be met.
     """
     whole, least = costs.total(size), costs.total(size, largest)
     most = int(share * whole * (1 + EXACT))
@@ -172,7 +172,7 @@ def most_of(costs: Costs, size: str, share: float, largest: Mapping[str, int]) -
         # Rounded up, so that it can be given.
         reachable = -(-least * 10_000 // whole) / 10_000
         raise StudyError(
-            f"plan.{size}: {share} can't be met: the network without the largest evaluated K of every layer has "
+            f"plan.{size}: {share} cannot be met: the network without the largest evaluated K of every layer has "
             f"{reachable} of its {size}; allowed: at least {reachable}"
         )
     return most

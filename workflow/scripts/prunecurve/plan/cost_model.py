@@ -15,7 +15,7 @@ from prunecurve.graph.nodes import example_of
 from prunecurve.plan.costs import SIZES, Costs, Operation, Side
 from prunecurve.seeding import stream
 
-# The cost model is compared with so many smaller networks, with a random number of channels in each layer.
+# The cost model is compared with this many smaller networks, with a random number of channels in each layer.
 CHECKED = 4
 
 
@@ -37,7 +37,7 @@ def cost_model(
 
     layers: one layer per group, in the order of the network. counted: a function of a network and one input, which
     returns the parameters and MACs of the whole network. leaf_modules: see `traced_network`. Raises StudyError if a
-    layer can't be pruned.
+    layer cannot be pruned.
     """
     analysis = Analysis.of(model, input_shape, leaf_modules)
     groups: dict[str, Group] = {}
@@ -58,7 +58,7 @@ def cost_model(
 
 
 def _reason(group: Group, others: Mapping[str, Group]) -> str | None:
-    """Return why a plan can't prune a group beside the others; None if it can."""
+    """Return why a plan cannot prune a group together with the others; None if it can."""
     for layer, other in others.items():
         for own, theirs in zip(group[1:], other[1:]):
             if any(((own[path] >= 0) & (theirs[path] >= 0)).any() for path in own.keys() & theirs.keys()):

@@ -1,6 +1,7 @@
 """Parameters and MACs of a network without some channels of several layers at once.
 
-They are no sum over layers: a convolution between two layers loses outputs to one and inputs to the other. Every weight
+They are not a sum over layers: a convolution between two layers has fewer outputs because of one, and fewer inputs
+because of the other. Every weight
 of the network is an operation with sides, its outputs and its inputs, and its number of parameters and MACs is
 proportional to the product of what is left of its sides. Imports only numpy.
 """
@@ -54,7 +55,7 @@ class Costs:
         return sum(_cost(each, size, ks or {}) for each in self.operations)
 
     def change(self, size: str, ks: Mapping[str, int], layer: str, candidates: np.ndarray) -> np.ndarray:
-        """Return what each of the K in `candidates`, int64 (n,), in place of ks[layer] adds to the cost: int64 (n,)."""
+        """Return what each of the K in `candidates`, int64 (n,), instead of ks[layer] adds to the cost: int64 (n,)."""
         own, others = self._of_layer[layer], {**ks, layer: candidates}
         added = sum((_cost(each, size, others) for each in own), np.zeros_like(candidates))
         return added - sum(_cost(each, size, ks) for each in own)

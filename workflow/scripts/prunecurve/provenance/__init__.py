@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 SEPARATOR = ": "
-# What a brief file has in place of its settings, with their checksum: one of the thousands of files of a sweep.
+# What a brief file has instead of its settings, with their checksum: one of the thousands of files of a sweep.
 BRIEF = "made with "
 # The setting of a job that read a file without settings, or a brief one whose settings it read nowhere in full.
 UNKNOWN = "file of other settings than the rest"
@@ -52,7 +52,7 @@ def inherit(lines: Sequence[str], path: str = "") -> None:
 
 
 def differs(line: str) -> bool:
-    """Return whether the job or its inputs name another value of a setting than this line; False if they name none."""
+    """Return whether the job or its inputs name a different value of a setting than this line; False without any."""
     key = line.partition(SEPARATOR)[0] + SEPARATOR
     return any(each != line for each in _lines if each.startswith(key))
 
@@ -64,5 +64,5 @@ def lines() -> list[str]:
 
 
 def brief(lines: Sequence[str]) -> str:
-    """Return the line that a brief file has in place of these settings."""
+    """Return the line that a brief file has instead of these settings."""
     return f"{BRIEF}{zlib.crc32(chr(10).join(lines).encode()):08x}"

@@ -33,7 +33,7 @@ class Code(NamedTuple):
 def code_of(files: Iterable[Path], root: Path) -> Code:
     """Return what the files need. root: the folder that their imports are looked up in first.
 
-    Imports inside functions count too, imports that are no statements (importlib) do not. Raises SyntaxError, OSError
+    Imports inside functions count too, imports that are not statements (importlib) do not. Raises SyntaxError, OSError
     or ValueError if a file cannot be read as Python.
     """
     code, waiting = Code(set(), set(), {}), list(files)

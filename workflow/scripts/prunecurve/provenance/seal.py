@@ -6,7 +6,7 @@ Files that jobs pass to other jobs, also through a cache, have it in their last 
 
 The CRC-32 covers all that precedes it. Numpy and torch do not read this line: numpy reads as many bytes as the header
 of the file says, torch as many as the directory of its archive says. The tables of a study, which other programs
-read, are plain; the same stands in a file beside them, `curve.csv.settings` for `curve.csv`.
+read, are plain; the same is in a file next to them, `curve.csv.settings` for `curve.csv`.
 
 Every evaluation job imports this module. It does not import pathlib or other modules that take milliseconds to import.
 """
@@ -47,7 +47,7 @@ def check_seal(path: str | os.PathLike[str], kind: str = ".npy array") -> list[s
     try:
         end, last = os.path.getsize(path) - LENGTH, _end(path)
         checksum = _checksum(_crc_of_file(path, end)) if end > 0 else b""
-        # Archives of older versions have a line feed in place of the tab.
+        # Archives of older versions have a line feed instead of the tab.
         intact = checksum and last[-LENGTH:] in (checksum, b"\n" + checksum[1:])
     except OSError as error:
         raise unreadable(path, kind, error) from error

@@ -9,7 +9,7 @@ from prunecurve.statistics.means import CONFIDENCE, by_network
 # Areas are means of ratios of counts: a smaller difference is rounding.
 ROUNDING = 1e-12
 # The largest K within one point is not tested: it is a threshold crossing, whose distribution over networks has
-# jumps and ties, so a t-test doesn't fit it.
+# jumps and ties, so a t-test does not fit it.
 QUANTITIES = ("accuracy_area", "balanced_accuracy_area")
 # A difference is called one where p, corrected, is below.
 LEVEL = 0.05
@@ -63,7 +63,7 @@ def difference(values: pd.Series) -> dict[str, float]:
     if len(values) < 2:
         return row | dict.fromkeys(("low", "high", "p"), np.nan)
     if np.ptp(values) < ROUNDING:
-        # Two orders that are the same on every network don't differ.
+        # Two orders that are the same on every network do not differ.
         p = 1.0 if abs(row["mean"]) < ROUNDING else np.nan
         return row | {"low": values.iloc[0], "high": values.iloc[0], "p": p}
     test = stats.ttest_1samp(values, 0)

@@ -10,7 +10,7 @@ import tabulate
 WIDTH = 100
 # Wherever the largest K is shown.
 NOT_COMPARED = (
-    "Do not compare it between layers of different numbers of channels or with other sweep.ks: the more K are "
+    "Do not compare it between layers of different numbers of channels or with a different sweep.ks: the more K are "
     "evaluated, the earlier one of them is outside by chance."
 )
 

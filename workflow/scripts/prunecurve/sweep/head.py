@@ -151,8 +151,8 @@ class _Sum:
 def over_pairs(work: Callable[[slice], None], pairs: int, threads: int = 1) -> None:
     """Call `work` for each block of at most ROWS pairs, in `threads` threads.
 
-    Blocks are of nearly equal size, and all but the last are multiples of TILE. BLAS sums a small matrix and the rows
-    that remain beside whole tiles in another order, so the logits of a pair would depend on the size of the blocks.
+    Blocks are of nearly equal size, and all but the last are multiples of TILE. BLAS uses a different order for a
+    small matrix and for the rows that remain next to whole tiles, so logits would depend on the size of the blocks.
     """
     blocks, tiles = -(-pairs // ROWS), -(-pairs // TILE)
     edges = [min(block * tiles // blocks * TILE, pairs) for block in range(blocks + 1)]

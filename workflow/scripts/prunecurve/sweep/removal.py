@@ -1,4 +1,4 @@
-"""Kinds of removal. Each one is defined by the map that the next layers get in place of a removed channel.
+"""Kinds of removal. Each one is defined by the map that the next layers get instead of a removed channel.
 
 A channel passes only through operations that work on each channel alone before other layers read it, so removing
 channels does not change the maps of the others. A removal is therefore fully defined by the map (h, w) that replaces

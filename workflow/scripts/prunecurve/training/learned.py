@@ -1,6 +1,6 @@
 """Whether a network has learned its task: its scores on the validation inputs and the rows of training.csv.
 
-A network that gives a constant answer is no subject of a study, because its curve shows nothing about pruning.
+A network that gives a constant answer is not worth a study, because its curve shows nothing about pruning.
 Snakemake reads this module at every start; it imports nothing heavier than numpy.
 """
 

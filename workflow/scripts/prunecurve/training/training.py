@@ -71,7 +71,7 @@ def train(
     The best epoch has the highest balanced accuracy on the validation inputs and, on a tie, the lowest loss;
     its row has 1 in `kept`. recalls: the classes whose recall the rows contain, by the name of the column. Test data
     are not used. The same arguments give the same weights on the same kind of machine. options: see
-    `network_file.built`. Raises StudyError if a loss is not finite, or if a user's network can't be trained.
+    `network_file.built`. Raises StudyError if a loss is not finite, or if a user's network cannot be trained.
     """
     numbers, users = training.numbers, isinstance(options, ModelFile)
     classes = numbers["classes"] if isinstance(options, ModelFile) else options.classes

@@ -11,10 +11,10 @@ from prunecurve.data import tasks
 from prunecurve.data.basic_metrics import predict
 from prunecurve.data.batches import Split, all_logits
 
-# The digits that a CSV file and a sum in another order lose.
+# The digits that are lost in a CSV file and in a sum in a different order.
 EXACT = 1e-9
 # The share of surgery's own effect that is accepted as a difference, and the rounding errors of float32 logits,
-# relative to the largest one: sums of thousands of products in another order.
+# relative to the largest one: sums of thousands of products in a different order.
 SHARE, ROUNDING = 0.01, 2e-6
 # The difference between two float32 results of a network that is accepted, in its measured rounding errors.
 TIMES = 4
@@ -45,7 +45,7 @@ def compare(
     """
     task_module, difference = tasks.load(task), float(np.abs(by_sweep - by_surgery).max())
     tolerance, explained = allowed_difference(tolerance, effect, by_surgery, error), accepted_error(error, effect)
-    # The row can come from another processor than the logits of the sweep.
+    # The row can come from a different processor than the logits of the sweep.
     elsewhere = min(tolerance, max(ROUNDING * float(np.abs(by_surgery).max()), explained))
     exact, allowed = task_module.counts(by_sweep.shape[1]), task_module.bounds(by_sweep, by_surgery, labels, elsewhere)
     names = (*exact, *allowed, *size)
@@ -117,7 +117,7 @@ def accepted_error(error: float, effect: float) -> float:
 def rounding_error(model: nn.Module, split: Split, logits: np.ndarray) -> float:
     """Return the largest difference between a network's float32 logits (N, C) and its logits in float64.
 
-    0 if it can't run in float64.
+    0 if it cannot run in float64.
     """
     try:
         precise = copy.deepcopy(model).double()

@@ -39,7 +39,7 @@ class Confirmation:
         try:
             with gradients():
                 self._graph = graph_of(self._model, self._images[:1])
-        # The library fails in many ways where it can't follow a network; each layer then says so.
+        # The library fails in many ways where it cannot follow a network; each layer then says so.
         except Exception as error:
             self._problem = one_line(error)
 
@@ -65,7 +65,7 @@ class Confirmation:
         # The network's code can raise anything, for inputs that it was not made for.
         except Exception as error:
             problem += f"; perturbation: {one_line(error)}"
-        raise NotPrunable(layer.path, f"its removal can't be verified (Torch-Pruning: {problem})")
+        raise NotPrunable(layer.path, f"its removal cannot be verified (Torch-Pruning: {problem})")
 
     def _agrees(self, ours: Tensor, theirs: Tensor) -> bool:
         effect, size = (theirs - self._unpruned).abs().max(), theirs.abs().max()
@@ -87,7 +87,7 @@ class Confirmation:
         except Exception as error:
             return one_line(error)
         if not self._agrees(ours, theirs):
-            return "its smaller network gives other logits"
+            return "its smaller network gives different logits"
         # It can also cut what has no effect.
         own = _size(layer.pruned(np.setdiff1d(np.arange(layer.channels), removed)))
         unused = _size(self._model) - _size(layer.traced)

@@ -1,6 +1,6 @@
 """Which entries of a network's layers belong to the channels of one of them, found by changing the channels.
 
-This verifies removals in networks that Torch-Pruning can't follow. It runs the network itself, not its graph, and uses
+This verifies removals in networks that Torch-Pruning cannot follow. It runs the network itself, not its graph, and uses
 nothing of the analysis that the sweep rests on (graph/channels.py).
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-# Copies of the input in one pass, each with another channel changed.
+# Copies of the input in one pass, each with a different channel changed.
 AT_ONCE = 64
 # A change is seen from this share of the largest value on.
 SEEN = 1e-4

@@ -45,9 +45,9 @@ def group_of(graph: torch_pruning.DependencyGraph, model: nn.Module, layer: str,
     for item in group:
         if item.dep.target.module is module and prune == item.dep.handler and set(item.idxs) != set(map(int, removed)):
             raise StudyError(
-                f"layer: {layer}: Torch-Pruning, which verifies removals, removes {len(set(item.idxs))} channels in "
-                f"place of {len(removed)}: it can't follow an operation behind the layer, often a gate that is written "
-                "with view; x * gate[:, :, None, None] works"
+                f"layer: {layer}: Torch-Pruning, which verifies removals, removes {len(set(item.idxs))} channels "
+                f"instead of {len(removed)}: it cannot follow an operation behind the layer, often a gate that is "
+                "written with view; x * gate[:, :, None, None] works"
             )
     return group
 
@@ -205,7 +205,7 @@ def operated(
     """Return the torch network after the removal of these channels of a layer.
 
     layer: its module path. removed: sorted channel numbers (K,). removal: a key of `removal.REMOVALS`. example: one
-    input (1, C, S, S). mean_features: the values for `overwritten`. perturbation: of the layer, in place of
+    input (1, C, S, S). mean_features: the values for `overwritten`. perturbation: of the layer, instead of
     Torch-Pruning; structural removal then means zeros where the channels are read. Raises StudyError for an unknown
     removal.
     """

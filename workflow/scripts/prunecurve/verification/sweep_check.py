@@ -35,7 +35,7 @@ def verify(
     """Yield one row per ranking, removal and checked K.
 
     orders: the rankings (P,) by name. rows: the path of the sweep's CSV file by (ranking, removal, K). perturbation: of
-    the layer, in place of Torch-Pruning. If several rankings remove the same set of channels, the pruned network is
+    the layer, used instead of Torch-Pruning. If several rankings remove the same set of channels, the pruned network is
     evaluated only once.
     """
     layer, example = evaluator.layer.name, next(split.batches(1))[0]

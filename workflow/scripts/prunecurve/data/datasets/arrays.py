@@ -91,7 +91,7 @@ def _mapped(path: Path) -> np.ndarray:
     # All exceptions: parsing a damaged header can raise SyntaxError, TokenError and others, which numpy does not catch.
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:
-            raise StudyError(f"data_dir: {path} can't be read: {error.strerror}") from error
+            raise StudyError(f"data_dir: {path} cannot be read: {error.strerror}") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise StudyError(
             f"data_dir: {path} is not a readable .npy array ({reason}); save it again with numpy.save(…, "
@@ -167,7 +167,7 @@ def _lines(file: Path) -> tuple[str, ...]:
         names = [line.strip() for line in file.read_text(encoding="utf-8-sig").rstrip().split("\n")]
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise StudyError(f"data_dir: {file} can't be read as UTF-8 text: {reason}") from error
+        raise StudyError(f"data_dir: {file} cannot be read as UTF-8 text: {reason}") from error
     for number, name in enumerate(names, start=1):
         if not name or name in names[: number - 1]:
             what = f"repeats the name {name}" if name else "is empty"

@@ -11,7 +11,7 @@ from pathlib import Path
 from prunecurve.errors import StudyError
 from prunecurve.files import atomic, content_digest
 
-# A file that was changed less than this many seconds ago can change again without another modification time.
+# A file that was changed less than this many seconds ago can change again without a new modification time.
 SETTLED = 2.0
 
 
@@ -45,13 +45,13 @@ def digests_of_files(
         file = os.path.join(folder, path)
         try:
             stat = os.stat(file)
-            # A change of any of these means that the file may be another one. A changed file gets a new ctime even if
-            # its modification time is set back.
+            # A change of any of these means that the file may be different. A changed file gets a new ctime even if its
+            # modification time is set back.
             state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             before = old.get(path)
             digest = before[1] if before and before[0] == state else content_digest(file)
         except OSError as error:
-            raise StudyError(f"{key}: {file} can't be read: {error.strerror or error}") from error
+            raise StudyError(f"{key}: {file} cannot be read: {error.strerror or error}") from error
         if max(stat.st_mtime_ns, stat.st_ctime_ns) < settled:
             new[path] = (state, digest)
         digests[path] = digest

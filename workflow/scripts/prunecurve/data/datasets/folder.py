@@ -51,7 +51,7 @@ def read(data_dir: Path, size: int) -> ImageSet:
     listing = listed(data_dir)
     if listing.ignored:
         kinds = ", ".join(f"{ending or 'no ending'} ({count})" for ending, count in listing.ignored.items())
-        log.warning("data_dir: files in %s that are not read, because they have other endings: %s", data_dir, kinds)
+        log.warning("data_dir: files in %s that are not read, because they have different endings: %s", data_dir, kinds)
     pictures = [picture(Path(data_dir, path), size) for path in listing.paths]
     channels = max(len(pixels) for pixels in pictures)
     images = np.stack([np.broadcast_to(pixels, (channels, size, size)) for pixels in pictures])
@@ -68,7 +68,7 @@ def picture(path: Path, size: int) -> np.ndarray:
 
     try:
         with warnings.catch_warnings():
-            # An image that is large, but not too large, is no reason for a warning: it is made smaller.
+            # An image that is large, but not too large, does not need a warning: it is made smaller.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as opened:
                 file_format = opened.format
@@ -97,7 +97,7 @@ def listed(data_dir: str | Path) -> Listing:
     try:
         places = list(_walk(root))
     except OSError as error:
-        raise StudyError(f"data_dir: {error.filename or data_dir} can't be read: {error.strerror or error}") from error
+        raise StudyError(f"data_dir: {error.filename or data_dir} cannot be read: {error.strerror or error}") from error
     folders, files = ([place for place, is_folder in places if is_folder == wanted] for wanted in (True, False))
     splits = _splits_of(folders, files)
     _require_no_others(root, folders, splits)
@@ -131,7 +131,7 @@ DEEPEST = 8
 def _walk(folder: str | Path, place: Place = ()) -> Iterator[tuple[Place, bool]]:
     """Yield all folders and files that are not hidden, by name, and whether it is a folder. Links are followed.
 
-    Raises StudyError for a link to nothing, and OSError for a folder that can't be read.
+    Raises StudyError for a link to nothing, and OSError for a folder that cannot be read.
     """
     with os.scandir(folder) as entries:
         visible = sorted((entry for entry in entries if not _is_hidden(entry.name)), key=lambda entry: entry.name)
@@ -168,7 +168,7 @@ def _splits_of(folders: list[Place], files: list[Place]) -> list[str]:
 
 
 def _require_no_others(root: Path, folders: list[Place], splits: list[str]) -> None:
-    """Raise StudyError if there are other folders beside splits, or if one looks like train and there is no train.
+    """Raise StudyError if there are other folders besides splits, or if one looks like train and there is no train.
 
     Without train, only a folder of folders looks like a split: one of images is a class of any name.
     """
@@ -185,7 +185,7 @@ def _require_no_others(root: Path, folders: list[Place], splits: list[str]) -> N
     moved = [name for name in others if name not in renamed]
     advice = [f"rename {name} to {split}" for name, split in renamed.items()]
     advice += [f"move {_some(moved)} elsewhere, {HIDDEN.format('the name', 'it is')}"] if moved else []
-    where = f"beside {' and '.join(splits)}" if splits else "that look like splits"
+    where = f"besides {' and '.join(splits)}" if splits else "that look like splits"
     raise StudyError(f"data_dir: folders in {root} {where}: {_some(others)}; {', '.join(advice)}. {LAYOUTS}")
 
 

@@ -59,7 +59,7 @@ def eight_bit(image: Any, file_format: str | None = None) -> Any:
 
 
 def channels_after(asked: str, channels: int) -> int:
-    """Return the channels of images with so many channels after `with_channels`.
+    """Return the channels of images with this many channels after `with_channels`.
 
     asked: image_channels of the config. Raises StudyError if they have neither 1 nor 3 channels.
     """

@@ -35,7 +35,7 @@ PUBLISHED_DIGESTS = {"MNIST": "907fafb99ba94f2f"}
 def read(class_name: str, reader: Reader, data_dir: Path, size: int) -> ImageSet:
     """Read a data set, and download it first if it is missing. Its test images are test images of the study.
 
-    class_name: its class in torchvision. Raises StudyError, naming the folder, if it can't be read or downloaded.
+    class_name: its class in torchvision. Raises StudyError, naming the folder, if it cannot be read or downloaded.
     """
     published = getattr(torchvision_datasets(), class_name)
     folder = Path(data_dir, getattr(published, "base_folder", f"{class_name}/raw"))
@@ -58,7 +58,7 @@ def read(class_name: str, reader: Reader, data_dir: Path, size: int) -> ImageSet
 
 
 def torchvision_datasets() -> Any:
-    """Import torchvision.datasets, even if torchvision was compiled for another build of torch. Takes seconds."""
+    """Import torchvision.datasets, even if torchvision was compiled for a different build of torch. Takes seconds."""
     return with_torchvision(lambda: importlib.import_module("torchvision.datasets"))
 
 
@@ -99,7 +99,7 @@ def read_cifar(published: Any, data_dir: Path) -> tuple[Parts, tuple[str, ...]]:
 
 
 def unpickled(path: Path, md5: str) -> dict[str, Any]:
-    """Return the content of a published pickle file. Raises StudyError, before unpickling, if it is another file.
+    """Return the content of a published pickle file. Raises StudyError, before unpickling, if it is a different file.
 
     The file is read once: the bytes with the published checksum are those that are unpickled.
     """
@@ -108,7 +108,7 @@ def unpickled(path: Path, md5: str) -> dict[str, Any]:
     if actual != md5:
         raise StudyError(
             f"data_dir: {path} is not the published file (MD5 checksum {actual}, published {md5}); it was not "
-            "unpickled, because a pickle file of another origin can run any code; delete it to download it again"
+            "unpickled, because a pickle file from elsewhere can run any code; delete it to download it again"
         )
     with warnings.catch_warnings():
         # Python 2 wrote the files. Newer versions of numpy warn about names and numbers in them.

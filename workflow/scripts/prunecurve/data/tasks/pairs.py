@@ -163,7 +163,7 @@ def bounds(
     if same.all() or not same.any():
         return {"auroc": (0.0, 0.0), "average_precision": (0.0, 1.0), "log_loss": loss}
     most, least, beside = rounded_order(cut, same, m)
-    # In the order of the scores: the same pairs up to this one, and those that rounding can put beside it too.
+    # In the order of the scores: the same pairs up to this one, and those that rounding can put next to it too.
     place = np.arange(1, len(most) + 1)
     return {
         "auroc": auroc_bounds(cut, same, m),

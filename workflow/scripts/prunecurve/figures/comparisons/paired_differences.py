@@ -1,4 +1,4 @@
-"""Each criterion minus random, and minus greedy, on the same networks: what chance doesn't explain."""
+"""Each criterion minus random, and minus greedy, on the same networks: what chance does not explain."""
 
 from matplotlib.figure import Figure
 

@@ -7,7 +7,7 @@ function; no other file changes. A criterion always gets the filters. Other inpu
     "statistics"   the statistics of each channel over the pairs of `ranking.split`
     "maps"         the single maps of some pairs of `ranking.split`
     "labels"       the validation pairs with their labels, whatever `ranking.split` is
-    "scale"        the scale of batch normalisation; such a criterion can't rank a layer without it
+    "scale"        the scale of batch normalisation; such a criterion cannot rank a layer without it
 
 Only the evaluation reads test labels. `PARAMETERS` lists the keys under `ranking` that a criterion needs as
 parameters. `POINT` is set if a criterion always measures at one point and ignores `ranking.measure_at`.
