@@ -387,6 +387,11 @@ def standardised(net, x):
     return net.head(pooled(x - x.mean(0, keepdim=True)))
 
 
+def by_type(net, x):
+    """While it is traced, its input is not a tensor."""
+    return net.head(pooled(net.first(x if isinstance(x, torch.Tensor) else x["image"])))
+
+
 def fixed_batch(net, x):
     return net.head(pooled(net.first(x)).view(2, 6))
 
@@ -398,6 +403,10 @@ def fixed_batch(net, x):
         (
             standardised,
             "an input alone gives different logits than together with others, as with batch normalisation",
+        ),
+        (
+            by_type,
+            r"traced graph fails, although the network itself runs \(.*; leave the module .* network\.leaf_modules",
         ),
         (fixed_batch, r"cannot read a single input .*; the number of inputs must not be fixed, as in x.view\(64"),
     ],

@@ -11,7 +11,7 @@ from prunecurve.statistics.comparisons import paired
 from prunecurve.statistics.means import by_network
 from prunecurve.statistics.means import summarise as table_of
 from prunecurve.statistics.summary_text import summary_text
-from prunecurve.statistics.text import WIDTH
+from prunecurve.text import WIDTH
 from test_statistics import curve
 
 SEEDS = range(5)

@@ -1,17 +1,13 @@
 """The table of a network's layers as text, with the notes that explain it."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tabulate import tabulate
-
 from prunecurve.model.messages import times
+from prunecurve.text import WIDTH, text_table, wrapped
 
-WIDTH = 100
-# The columns, and how each is aligned.
-COLUMNS = {"layer": "left", "kind": "left", "channels": "right", "group": "right", "parameters": "right", "": "right"}
-COLUMNS |= {"MACs": "right", " ": "right", "backend": "left", "passes": "right"}
+HEADER = ("layer", "kind", "channels", "group", "parameters", "", "MACs", "", "backend", "passes")
+ALIGN = ("left", "left", *["right"] * 6, "left", "right")
 NOTES = """\
 group: layers of one group have the same channels, which can only be removed together.
 parameters, MACs: of the weights that compute or read the channels, with their share of the network.
@@ -31,21 +27,19 @@ NAMED = 8
 
 def layer_text(rows: Sequence[Mapping[str, Any]], input_shape: Sequence[int]) -> str:
     """Return the rows of `layer_table` as text, as wide as its rows or WIDTH characters, with its explanation."""
-    options = {"tablefmt": "plain", "disable_numparse": True, "colalign": list(COLUMNS.values())}
-    # The names of the columns are a row: as headers they would make the columns wider.
-    header, *lines = tabulate([list(COLUMNS), *map(_cells, rows)], **options).splitlines()
+    header, *lines = text_table([HEADER, *map(_cells, rows)], ALIGN).splitlines()
     # Only reasons are wrapped, and not the numbers of layers with long names.
     width = max(WIDTH, len(header), *(len(line) for line, row in zip(lines, rows) if not row["refused"]))
     # The reason why a layer cannot be pruned replaces the columns for its costs.
     table = [
-        _wrapped(f"{line.rstrip()}  cannot be pruned: {row['refused']}", width) if row["refused"] else line
+        wrapped(f"{line.rstrip()}  cannot be pruned: {row['refused']}", width=width) if row["refused"] else line
         for line, row in zip(lines, rows)
     ]
     notes = [*NOTES.splitlines(), *_special(rows)]
     paragraphs = [
         [f"Layers of the network, for inputs of {times(input_shape)}"],
         [header, *table],
-        [_wrapped(note, width) for note in notes],
+        [wrapped(note, width=width) for note in notes],
     ]
     return "\n\n".join("\n".join(lines) for lines in paragraphs) + "\n"
 
@@ -54,7 +48,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the words of one line, one per column; empty for the costs of a layer that cannot be pruned."""
     start = (row["layer"], row["kind"], str(row["channels"]))
     if row["refused"]:
-        return *start, *[""] * (len(COLUMNS) - len(start))
+        return *start, *[""] * (len(HEADER) - len(start))
     sizes = [word for name in ("params", "macs") for word in (f"{row[name]:,}", f"{row[f'{name}_share']:.1%}")]
     return *start, str(row["group"]), *sizes, row["backend"], _rounded(row["passes"])
 
@@ -74,7 +68,3 @@ def _rounded(passes: float) -> str:
     if passes < 0.01:
         return "< 0.01"
     return f"{passes:,.0f}" if passes >= 10 else f"{passes:.2g}"
-
-
-def _wrapped(line: str, width: int) -> str:
-    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False) if len(line) > width else line

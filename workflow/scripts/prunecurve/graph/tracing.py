@@ -1,9 +1,11 @@
 """The graph of a network, traced with torch.fx, in which no operation overwrites a value."""
 
+import contextlib
 import copy
 import difflib
 import fnmatch
 import inspect
+import io
 import keyword
 import math
 import sys
@@ -20,7 +22,7 @@ from prunecurve.graph.in_place import without_overwriting
 from prunecurve.graph.nodes import example_of, output_of, shape_of
 from prunecurve.graph.operations import ACTIVATION_MODULES, NORMS, UNCHANGED_MODULES, WRITTEN, runs_as
 from prunecurve.graph.same_results import require_same_results
-from prunecurve.model.messages import one_line, place_of
+from prunecurve.model.messages import named, one_line, place_of
 
 # The key of a graph's `meta` for the class of each module of the network, by path.
 CLASSES = "classes"
@@ -100,7 +102,7 @@ def traced_network(
 
     model: a network that reads inputs (C, S, S) of this shape and gives logits (n, classes), as `user_network` checks.
     leaf_modules: paths of modules that torch.fx does not look into. Raises StudyError if torch.fx cannot trace the
-    network, or if the graph gives different results.
+    network, or if the graph fails or gives different results.
     """
     copied = copy.deepcopy(model).eval()
     _require_modules(copied, leaf_modules)
@@ -109,9 +111,14 @@ def traced_network(
     # The graph has a bare module instead of one that was looked into.
     traced.meta[CLASSES] = {path: type(module) for path, module in copied.named_modules()}
     _without_views(traced)
-    with torch.no_grad():
+    try:
         # Two inputs: an operation on the first dimension is then not one on each channel.
-        ShapeProp(traced).propagate(example_of(traced, input_shape).repeat(2, 1, 1, 1))
+        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):  # ShapeProp prints the traceback
+            ShapeProp(traced).propagate(example_of(traced, input_shape).repeat(2, 1, 1, 1))
+    # The network's code can raise anything.
+    except Exception as error:
+        why = f"({named(error.__cause__ or error)}); leave the module that causes this out with network.leaf_modules"
+        raise StudyError(f"network: its traced graph fails, although the network itself runs {why}") from error
     without_overwriting(traced)
     require_same_results(copy.deepcopy(model).eval(), traced, input_shape)
     return traced, shape_of(output_of(traced.graph).args[0])[1]

@@ -6,7 +6,8 @@ import pandas as pd
 from prunecurve.data import tasks
 from prunecurve.statistics.comparisons import difference
 from prunecurve.statistics.means import interval
-from prunecurve.statistics.text import means_over, number, text_table, wrapped
+from prunecurve.statistics.text import means_over, number
+from prunecurve.text import text_table, wrapped
 
 # From this difference between shares of the MACs on, two smaller networks are not of equal size.
 UNEQUAL = 0.02

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from prunecurve.statistics.means import GROUP, by_criterion, by_network, largest_k_within, spread
-from prunecurve.statistics.text import NOT_COMPARED, means_over, number, text_table, wrapped
+from prunecurve.statistics.text import NOT_COMPARED, means_over, number
+from prunecurve.text import text_table, wrapped
 
 METRIC = "balanced_accuracy"
 PARTS = ("mean", "low", "high")

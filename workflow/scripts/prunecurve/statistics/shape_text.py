@@ -7,7 +7,7 @@ import pandas as pd
 from prunecurve.data import tasks
 from prunecurve.statistics.means import normalised_area
 from prunecurve.statistics.shape import CONSTANT, METRICS, shape_table
-from prunecurve.statistics.text import wrapped
+from prunecurve.text import wrapped
 
 CONSTANT_TEXT = f"{100 * CONSTANT:.0f} %"
 NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC"}

@@ -7,7 +7,8 @@ from prunecurve.data import tasks
 from prunecurve.naming import shortened
 from prunecurve.statistics.comparisons import LEVEL, difference, paired
 from prunecurve.statistics.means import by_network, summarise
-from prunecurve.statistics.text import NOT_COMPARED, means_over, number, text_table, wrapped
+from prunecurve.statistics.text import NOT_COMPARED, means_over, number
+from prunecurve.text import text_table, wrapped
 
 # A longer name of a criterion is cut, so that the table keeps within a terminal's width.
 NAME_WIDTH = 26

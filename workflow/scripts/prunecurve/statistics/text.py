@@ -1,32 +1,13 @@
-"""What the texts of a study have in common: wrapped sentences, tables, numbers with their intervals."""
+"""What the texts of a study have in common: numbers with their intervals, and notes."""
 
 import math
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import tabulate
-
-# Characters per line, for a terminal.
-WIDTH = 100
 # Wherever the largest K is shown.
 NOT_COMPARED = (
     "Do not compare it between layers of different numbers of channels or with a different sweep.ks: the more K are "
     "evaluated, the earlier one of them is outside by chance."
 )
-
-
-def wrapped(text: str, indent: str = "  ") -> str:
-    """Return a text in lines of at most WIDTH characters. indent: of the lines after the first."""
-    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
-
-
-def text_table(rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
-    """Return rows of cells, the header's first, in aligned columns.
-
-    align: `left` or `right` for the first columns; the columns after them are aligned as the last of these.
-    """
-    align = [*align, *[align[-1]] * (len(rows[0]) - len(align))]
-    return tabulate.tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=align)
 
 
 def number(row: Mapping[str, float], digits: int, sign: str = "") -> str:
