@@ -1,9 +1,7 @@
 """The config: defaults, and error messages that name the key, the value and the allowed values."""
 
-import ast
 import json
 import re
-from functools import cache
 
 import pytest
 import yaml
@@ -18,10 +16,10 @@ from prunecurve.data.datasets import DATASETS
 from prunecurve.data.checks import asked_sizes
 from prunecurve.errors import StudyError
 from prunecurve.model.parameters import BuiltIn
+from prunecurve.study import Study as StudyOfConfig
 from prunecurve.sweep.removal import REMOVALS
 
 ALL_KEYS = dict(keys())
-PARAMETERS = (PROJECT / "workflow" / "rules" / "common" / "parameters.smk").read_text()
 
 INVALID = [
     ({"datset": "digits"}, "datset: unknown key; did you mean dataset?"),
@@ -433,16 +431,6 @@ def nested(key: str, value: object) -> dict:
     return value
 
 
-@cache
-def rules_options():
-    """Return the function `options` of parameters.smk, which is not in a Python module."""
-    tree = ast.parse(PARAMETERS)
-    only = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "options"]
-    names: dict = {}
-    exec(compile(ast.Module(only, []), "parameters.smk", "exec"), names)
-    return names["options"]
-
-
 def allowed_values(sub: dict) -> st.SearchStrategy:
     """Return a strategy for the allowed values of a key, including the ends of its range."""
     if "enum" in sub:
@@ -457,7 +445,6 @@ def allowed_values(sub: dict) -> st.SearchStrategy:
 @given(data=st.data())
 def test_jobs_and_scripts_accept_all_allowed_values(data):
     """Includes the ends of every range. Checks the jobs, their names, their options and the values a script parses."""
-    import collect_activations
     import train
 
     chosen = data.draw(
@@ -478,30 +465,16 @@ def test_jobs_and_scripts_accept_all_allowed_values(data):
     for layer, channels in plan.channels.items() if plan else ():
         chosen, jobs = ks(complete, layer, plan), k_batches(complete, layer, plan)
         assert [k for several in jobs.values() for k in several] == chosen and max(chosen) < channels
-    options = rules_options()
-    arrays = ("images", "inputs", "labels")
-    paths = [f"--{a}-{b}=x" for a in ("train", "val") for b in arrays] + ["--model=x"]
-    words = [
-        *options(complete["preprocess"]),
-        *options({key: complete["network"][key] for key in BuiltIn.model_fields}),
-        *options(complete["training"]),
-        *paths,
-        "--history=x",
-        "--seed=0",
-    ]
-    taken = train.options().parse_args(words)
+    # The scripts take the sections as JSON.
+    of_complete = StudyOfConfig(complete, lambda: None)
+    words = ["--train", "x", "x", "x", "--val", "x", "x", "x", "--model=x", "--history=x", "--seed=0"]
+    for section in ("preprocess", "training"):
+        words += [f"--{section}", of_complete.json(section)]
+    taken = train.options().parse_args([*words, "--network", of_complete.network()])
     assert (
-        taken.epochs == complete["training"]["epochs"] and taken.learning_rate == complete["training"]["learning_rate"]
+        taken.training.model_dump() == complete["training"] and taken.preprocess.model_dump() == complete["preprocess"]
     )
-    assert taken.channels == complete["network"]["channels"]
-    collect_activations.options().parse_args(
-        [
-            *options(complete["activations"]),
-            *options(complete["preprocess"]),
-            *(f"--{name}=x" for name in (*arrays, "model", "folder")),
-            "--layer=conv1",
-        ]
-    )
+    assert taken.network.channels == complete["network"]["channels"] or not plan
 
 
 @settings(max_examples=300)

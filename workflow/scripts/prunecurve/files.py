@@ -338,6 +338,12 @@ def write_table(path: str | os.PathLike[str], table: Any) -> None:
     _write_settings(path)
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text."""
+    with atomic(path) as temporary, open(temporary, "w", newline="\n", encoding="utf-8") as file:
+        file.write(text)
+
+
 def settings_file(path: str | os.PathLike[str]) -> str:
     """Return the path of the settings of a table without checksums: `curve.csv.settings` for `curve.csv`."""
     return f"{os.fspath(path)}.settings"

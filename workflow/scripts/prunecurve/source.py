@@ -32,7 +32,6 @@ NOT_COMPUTED_WITH = frozenset(
         "progress.py",
         "provenance.py",
         "sections.py",
-        "settings.py",
     }
 )
 FORMAT = "FORMAT"

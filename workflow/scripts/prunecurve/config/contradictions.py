@@ -20,7 +20,7 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_preprocess(config)
     yield from _of_plan(config)
     if not is_built_in(config):
-        # Its layers are known after a job (rules/common/plan.smk).
+        # Its layers are known after a job (rules/common.smk).
         yield from _of_users_network(config)
     else:
         plan = Plan.of(config)

@@ -1,7 +1,7 @@
 """Batches of network inputs, gathered by index from uint8 tensors without Python code per input."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from prunecurve.data.parameters import Preprocess
+from prunecurve.files import load_array
 
 
 class Normalisation(Preprocess):
@@ -72,6 +73,13 @@ class Split:
         wide = (torch.from_numpy(each.astype(np.int64)).to(device) for each in (index, labels))
         # Torch warns about read-only arrays, for example memory-mapped ones; they alone are copied.
         return cls(torch.from_numpy(np.require(images, requirements="W")).to(device), *wide, normalisation)
+
+    @classmethod
+    def read(
+        cls, files: Iterable[str], device: torch.device | str, normalisation: Normalisation = UNCHANGED
+    ) -> "Split":
+        """Read a split from its files: the images, the images of each input, the labels."""
+        return cls.of(*map(load_array, files), device, normalisation)
 
     def __len__(self) -> int:
         """Return N, the number of inputs."""
