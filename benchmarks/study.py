@@ -71,7 +71,7 @@ class Study:
         """Return the input files of an evaluation on a split, by the option names of the script."""
         return {
             "features": str(self.in_layer / "activations" / split / "features.npy"),
-            "labels": str(self.seed / "labels" / f"{split}.npy"),
+            "split": str(self.seed / "labels" / f"{split}.npy"),
             "layer": str(self.in_layer / "layer.npy"),
         }
 

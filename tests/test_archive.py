@@ -248,7 +248,7 @@ def test_a_fresh_clone_redraws_every_figure_and_plans_nothing_else(frozen, finis
     shutil.copytree(frozen.folder / "archive", source.folder / "archive")
     clone = cloned(source.folder, tmp_path / "clone")
     for targets in (["figures"], []):
-        planned = {"average_curves", "summarise", "plot", "plot_network", *(targets or ["all"])}
+        planned = {"summarise", "plot", "plot_network", *(targets or ["complete"])}
         assert set(clone.plan(*targets, "--config", "archive=tiny")) == planned
     clone.run("figures", "--config", "archive=tiny")
     drawn = sorted((clone.folder / "results" / "archive" / "tiny" / "figures").iterdir())
@@ -261,7 +261,7 @@ def test_a_fresh_clone_redraws_every_figure_and_plans_nothing_else(frozen, finis
 
 def test_fewer_criteria_and_another_resolution_are_drawn_and_missing_results_refused(frozen):
     fewer = ["figures", "--config", "archive=tiny", "figures={dpi: 60}", "ranking={criteria: [mean_activation]}"]
-    assert set(frozen.plan(*fewer)) == {"average_curves", "summarise", "plot", "plot_network", "figures"}
+    assert set(frozen.plan(*fewer)) == {"summarise", "plot", "plot_network", "figures"}
     frozen.run("results/archive/tiny/figures/areas.svg", *fewer[1:])
     drawn = (frozen.folder / "results" / "archive" / "tiny" / "figures" / "areas.svg").read_text()
     assert drawn.count("<use") < frozen.path("figures/areas.svg").read_text().count("<use")
@@ -412,7 +412,7 @@ def test_the_reference_studys_figures_need_no_run(tmp_path):
     shutil.copytree(MNIST, source.folder / "archive" / "mnist")
     clone = cloned(source.folder, tmp_path / "clone")
     planned = clone.plan("figures", "--config", "archive=mnist")
-    assert set(planned) == {"average_curves", "compare", "summarise", "plot", "plot_network", "figures"}
+    assert set(planned) == {"summarise", "plot", "plot_network", "figures"}
     assert planned["plot_network"] == 2 and planned["plot"] >= 8
     # One figure of each kind, and the summary, are drawn too, because the archive can be of an older version.
     results = "results/archive/mnist"

@@ -1,24 +1,22 @@
 """How scripts handle errors and signals: messages, logs, exit codes, no partly written files."""
 
+import json
 import signal
 import subprocess
 import sys
 import time
-from typing import Annotated, Literal
 
 import numpy as np
 import pytest
 from conftest import PROJECT, environment, heeds_interrupts
-from prunecurve.commandline import parser
+from prunecurve.commandline import add_section, parser
 from prunecurve.files import save_array
-from prunecurve.sections import Section
-from prunecurve.settings import add_fields, fields_of
-from pydantic import Field
+from prunecurve.model.parameters import Training
 
 SCRIPT = """
 import sys, time
 sys.path.insert(0, {scripts!r})
-from prunecurve.commandline import parser, run
+from prunecurve.commandline import add_section, parser, run
 from prunecurve.errors import StudyError
 from prunecurve.files import atomic
 
@@ -94,50 +92,22 @@ def test_a_signal_leaves_no_half_written_file(tmp_path, number, code):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.log", "job.py"]
 
 
-class Settings(Section):
-    epochs: int
-    """passes over the pairs"""
-    widths: list[Annotated[int, Field(ge=1, le=9)]] = Field(min_length=1)
-    """channels, 100 % of them"""
-    rate: float = Field(0.5, ge=0, le=1)
-    """learning rate"""
-    swap: bool = False
-    """exchange"""
-    weight: Literal["balanced"] | Annotated[float, Field(gt=0, le=10)] = "balanced"
-    """weight of a class"""
-
-
-def test_options_from_a_section():
+def test_a_section_of_the_config_is_an_option(capsys):
     cli = parser("a test")
-    add_fields(cli, Settings, leave_out=("epochs",))
-    assert "--epochs" not in cli.format_help() and "channels, 100 % of them" in cli.format_help()
-    arguments = cli.parse_args(["--widths", "3", "4", "--swap", "True", "--weight", "2.5"])
-    taken = fields_of(Settings, arguments, epochs=7)
-    assert taken.model_dump() == {"epochs": 7, "widths": [3, 4], "rate": 0.5, "swap": True, "weight": 2.5}
-    assert fields_of(Settings, cli.parse_args(["--widths", "3"]), epochs=7).weight == "balanced"
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("--widths 3", "the following arguments are required: --epochs"),
-        ("--epochs 3 --widths a", "argument --widths: 'a' is not allowed; allowed: whole number ≥ 1 and ≤ 9"),
-        ("--epochs 3 --widths 3 10", "argument --widths: '10' is not allowed; allowed: whole number ≥ 1 and ≤ 9"),
-        ("--epochs 3 --widths 3 --swap maybe", "argument --swap: 'maybe' is not allowed; allowed: true or false"),
-        ("--epochs 3 --widths 3 --rate nan", "argument --rate: 'nan' is not allowed; allowed: number ≥ 0 and ≤ 1"),
-        (
-            "--epochs 3 --widths 3 --weight even",
-            "argument --weight: 'even' is not allowed; allowed: balanced or",
-        ),
-        ("--epochs 2.5 --widths 3", "argument --epochs: '2.5' is not allowed; allowed: whole number"),
-    ],
-)
-def test_wrong_options_are_refused(words, message, capsys):
-    cli = parser("a test")
-    add_fields(cli, Settings)
-    with pytest.raises(SystemExit):
-        cli.parse_args(words.split())
-    assert message in capsys.readouterr().err
+    add_section(cli, "--training", Training, "the config section training")
+    assert "keys: epochs, batch_size" in " ".join(cli.format_help().split())
+    assert cli.parse_args(["--training", '{"epochs": 3, "same_weight": 2}']).training == Training(
+        epochs=3, same_weight=2.0
+    )
+    assert cli.parse_args([]).training == Training()
+    for text, message in (
+        ('{"epochs": "3"}', "Input should be a valid integer"),
+        ('{"epoch": 3}', "epoch"),
+        ("3", "object"),
+    ):
+        with pytest.raises(SystemExit):
+            cli.parse_args(["--training", text])
+        assert message in capsys.readouterr().err
 
 
 def variables_of(**given: str) -> list[str]:
@@ -161,13 +131,13 @@ def test_how_threads_wait_does_not_change_the_weights(tmp_path):
     save_array(tmp_path / "images.npy", rng.integers(0, 256, (40, 1, 16, 16), dtype=np.uint8))
     save_array(tmp_path / "inputs.npy", rng.integers(0, 40, (320, 2)).astype(np.int32))
     save_array(tmp_path / "labels.npy", rng.integers(0, 2, 320))
-    recipe = "--batch-size 32 --learning-rate 0.01 --weight-decay 0.01 --max-shift 1 --swap True --same-weight 1"
-    network = (
-        "--channels 8 16 --kernel-size 3 --hidden 24 12 --dropout 0.5 --epochs 2 --threads 2 --device cpu --seed 3"
+    recipe = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01, "max_shift": 1, "same_weight": 1, "require": 0}
+    network = {"channels": [8, 16], "hidden": [24, 12]}
+    files = "--{0} images.npy inputs.npy labels.npy"
+    words = (
+        f"{files.format('train')} {files.format('val')} --threads 2 --device cpu --seed 3 --model m.pt --history h.csv"
     )
-    files = "--{0}-images images.npy --{0}-inputs inputs.npy --{0}-labels labels.npy"
-    outputs = "--model m.pt --history h.csv --log l"
-    words = f"{files.format('train')} {files.format('val')} {network} {recipe} {outputs}".split()
+    words = [*words.split(), "--training", json.dumps(recipe), "--network", json.dumps(network), "--log", "l"]
     script, weights = PROJECT / "workflow" / "scripts" / "train.py", []
     for variables in ({}, {"GOMP_SPINCOUNT": "300000", "OMP_NUM_THREADS": "2"}, {"OMP_WAIT_POLICY": "PASSIVE"}):
         subprocess.run(

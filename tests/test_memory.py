@@ -1,5 +1,6 @@
 """Batches and blocks that are divided where their values would need too much memory: the results are the same."""
 
+import json
 import os
 import sys
 
@@ -155,10 +156,10 @@ def test_a_job_with_large_images_needs_no_more_than_it_asks_for(tmp_path):
     split = split_of(112, 100)
     for name in ("images", "index", "labels"):
         save_array(tmp_path / f"{name}.npy", getattr(split, name).numpy())
-    files = {"model": "model.pt", "images": "images.npy", "inputs": "index.npy", "labels": "labels.npy"}
-    command = [sys.executable, PROJECT / "workflow" / "scripts" / "collect_activations.py"]
-    command += [word for name, file in files.items() for word in (f"--{name}", tmp_path / file)]
-    command += ["--factory", f"{__file__}:Wide", "--arguments", '{"channels": 64, "width": 8}', "--layer", "first"]
+    command = [sys.executable, PROJECT / "workflow" / "scripts" / "collect_activations.py", "--layer", "first"]
+    command += ["--split", *(tmp_path / f"{name}.npy" for name in ("images", "index", "labels"))]
+    command += ["--model", tmp_path / "model.pt", "--network"]
+    command += [json.dumps({"factory": f"{__file__}:Wide", "arguments": options})]
     command += ["--batch-size", 200, "--stored-mb", 1, "--device", "cpu", "--folder", tmp_path]
     # The network's file is this one, whose imports the job must find.
     environment = {**os.environ, "PYTHONPATH": str(PROJECT / "benchmarks")}

@@ -85,17 +85,6 @@ def test_sizes_are_numbers_shares_or_auto(counts, asked, sizes):
     assert split_sizes(asked, dict(zip(SPLITS, counts))) == dict(zip(SPLITS, sizes))
 
 
-def test_options_for_sizes():
-    import make_pairs as script
-
-    files = [f"--{name}=x" for name in ("images", "labels", "splits", "classes", "dataset", "folder")]
-    for text, size in (("auto", "auto"), ("20", 20), ("0.25", 0.25), ("1e-3", 0.001)):
-        taken = script.options().parse_args([*files, "--seed=0", "--val", text])
-        assert repr((taken.train, taken.val)) == repr(("auto", size))
-    with pytest.raises(SystemExit):
-        script.options().parse_args([*files, "--seed=0", "--val", "1.5"])
-
-
 def test_auto_stands_for_the_sizes_that_a_data_set_declares():
     def sizes(dataset, **images):
         return asked_sizes({"dataset": dataset, "images": AUTO | images})
@@ -117,25 +106,23 @@ def test_disjoint_draws_share_no_image_and_do_not_change_with_more_seeds():
         draw_splits(splits_of_data, sizes, 1, 5, dataset="x")
 
 
-def test_shared_images_are_counted(tmp_path):
-    import compare_images
-    from prunecurve.files import read_rows, save_array
+def test_shared_images_are_counted():
+    from prunecurve.statistics.shared_images import shared_images
 
     drawn = {3: {0: [1, 2, 3, 4], 1: [5], 2: [6, 7]}, 8: {0: [3, 4, 6, 7], 1: [1], 2: [2, 8]}}
-    for seed, splits in drawn.items():
-        index = [(split, image) for split, images in splits.items() for image in images]
-        save_array(tmp_path / f"{seed}.npy", np.array(index, np.int32))
-    words = ["--index", str(tmp_path / "{seed}.npy"), "--dataset", "digits", "--seeds", "3", "8"]
-    compare_images.work(compare_images.options().parse_args([*words, "--output", str(tmp_path / "shared.csv")]))
-    rows = read_rows(tmp_path / "shared.csv", sealed=False)
+    index = {
+        seed: np.array([(split, image) for split, images in splits.items() for image in images], np.int32)
+        for seed, splits in drawn.items()
+    }
+    rows = shared_images(index, "digits")
     found = {
         (r["seed"], r["other"], r["split"], r["other_split"]): (r["images"], r["shared"], r["share"]) for r in rows
     }
     assert len(rows) == len(found) == 8
-    assert found["3", "8", "train", "train"] == found["8", "3", "train", "train"] == ("4", "2", "0.5")
-    assert found["3", "8", "test", "train"] == ("2", "2", "1.0")
-    assert found["8", "3", "test", "train"] == ("2", "1", "0.5")
-    assert found["3", "8", "test", "test"] == ("2", "0", "0.0")
+    assert found[3, 8, "train", "train"] == found[8, 3, "train", "train"] == (4, 2, 0.5)
+    assert found[3, 8, "test", "train"] == (2, 2, 1.0)
+    assert found[8, 3, "test", "train"] == (2, 1, 0.5)
+    assert found[3, 8, "test", "test"] == (2, 0, 0.0)
 
 
 def test_two_seeds_on_digits_share_what_chance_says():

@@ -110,7 +110,7 @@ BY_HAND = {"compare_studies", "document_config"}
 
 def rules_of(path: Path) -> dict[str, tuple[str, str]]:
     """Return the rule that each rule of a file is derived from (else its own name) and its text, by its name."""
-    start = r"^ *(?:rule|checkpoint|use rule (\w+) as) (\w+)(?: with)?:$"
+    start = r"^(?:rule|checkpoint|use rule (\w+) as) (\w+)(?: with)?:$"
     parts = re.split(start, path.read_text(encoding="utf-8"), flags=re.M)
     return {name: (base or name, text) for base, name, text in zip(parts[1::3], parts[2::3], parts[3::3])}
 
@@ -120,9 +120,8 @@ def test_rules_have_a_script_a_log_and_an_environment_each():
     for path in sorted((PROJECT / "workflow" / "rules").glob("*.smk")):
         for name, (base, text) in rules_of(path).items():
             needed = {"log", "params", "output"} | ({"conda"} if base == name else set())
-            assert needed <= set(re.findall(r"^ {4,8}(\w+):$", text, re.M)), name
-            script = "plot" if base.startswith("plot") else base
-            scripts.add(script)
-            assert (PACKAGE.parent / f"{script}.py").is_file(), name
-            assert base != name or (f'script("{script}")' in text and f'code("{script}"' in text), name
+            assert needed <= set(re.findall(r"^ {4}(\w+):$", text, re.M)), name
+            scripts.add(base)
+            assert (PACKAGE.parent / f"{base}.py").is_file(), name
+            assert base != name or (f"{{SCRIPTS}}/{base}.py" in text and f'code("{base}"' in text), name
     assert scripts == {path.stem for path in PACKAGE.parent.glob("*.py")} - BY_HAND

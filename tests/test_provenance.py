@@ -226,7 +226,8 @@ def test_other_images_replace_a_finished_study():
 
 def test_every_key_that_changes_a_result_is_carried_by_it():
     rules = "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").rglob("*.smk"))
-    calls = re.findall(r"settings_of\(([^()]*(?:\([^()]*\)[^()]*)*)\)", rules)
+    rules += (PROJECT / "workflow" / "scripts" / "prunecurve" / "study.py").read_text()
+    calls = re.findall(r"settings\w*\(([^()]*(?:\([^()]*\)[^()]*)*)\)", rules)
     named = {word for call in calls for word in re.findall(r'"([a-z_.]+)"', call)} | {"seeds", "images"}
     named |= {key for name in tasks.names() for key in tasks.load(name).KEYS}
     named |= {f"ranking.{key}" for name in criteria.names() for key in criteria.parameters(name)}

@@ -1,5 +1,6 @@
 """A network from outside: how it is built, what is refused and with which message, its weights, its digest."""
 
+import json
 import subprocess
 import sys
 from collections import OrderedDict
@@ -476,18 +477,12 @@ def test_scripts_and_evaluations_get_a_network_from_the_same_options():
     import rank_channels
     from prunecurve.model.model_file import model_file
 
-    words = [
-        "--model=m.pt",
-        "--factory=a.py:f",
-        '--arguments={"n": 10, "x": [1.5, null]}',
-        "--leaf-modules",
-        "a",
-        "b.0",
-    ]
-    rest = ["--images=x", "--inputs=x", "--labels=x", "--layer=x", "--folder=x"]
+    network = {"factory": "a.py:f", "arguments": {"n": 10, "x": [1.5, None]}, "leaf_modules": ["a", "b.0"]}
+    words = ["--model=m.pt", "--network", json.dumps(network)]
+    rest = ["--split", "x", "x", "x", "--layer=x", "--folder=x"]
     expected = ModelFile("m.pt", "a.py:f", {"n": 10, "x": [1.5, None]}, ("a", "b.0"))
     assert model_file(collect_activations.options().parse_args([*words, *rest])) == expected
-    rest = ["--features=x", "--labels=x", "--layer=x", "--ranking=x", "--removal=structural", "--k", "1"]
+    rest = ["--features=x", "--split", "x", "--layer=x", "--ranking=x", "--removal=structural", "--k", "1"]
     rest += ["--dataset=x", "--seed=1", "--criterion=x", "--output=x"]
     assert model_file(eval_pruned.options().parse_args([*words, *rest])) == expected
     assert model_file(eval_pruned.options().parse_args(["--model", *rest])) is None

@@ -179,7 +179,7 @@ def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
     seed = finished.path("seed0")
     options = {
         "features": seed / "conv3/activations/test/features.npy",
-        "labels": seed / "labels/test.npy",
+        "split": seed / "labels/test.npy",
         "layer": seed / "conv3/layer.npy",
         "mean-features": seed / "conv3/activations/test/mean_features.npy",
         "ranking": seed / "conv3/ranking/l1_norm.csv",
@@ -238,19 +238,16 @@ def test_a_further_criterion_runs_its_own_jobs(copied):
         copied, "[mean_activation, l1_norm]", "[mean_activation, l1_norm, random, reversed-l1_norm], random_draws: 2"
     )
     assert copied.plan() == {
-        "rank_channels": 2,
-        "reverse_ranking": 1,
+        "rank_channels": 3,
         "eval_pruned": 3 * P + CHECKED,
         "verify_surgery": 1,
         "sum_channels": 3,
         "aggregate": 1,
-        "compare_rankings": 1,
-        "average_curves": 1,
+        "compare_networks": 1,
         "summarise": 1,
         "explain_shape": 1,
-        # All figures except those of activations, which do not change.
-        "plot": len(STUDY_FIGURES) - 1,
-        "all": 1,
+        "plot": len(STUDY_FIGURES),
+        "complete": 1,
     }
 
 
@@ -291,10 +288,11 @@ def test_a_further_seed_runs_its_own_network(copied):
     assert planned["collect_activations"] == 2
     assert planned["rank_channels"] == len(CRITERIA)
     assert planned["eval_pruned"] == EVALUATIONS
-    assert "compare" not in planned, "the study has neither random nor greedy as a baseline"
+    # The study has neither random nor greedy as a baseline.
+    assert planned["plot"] == len(STUDY_FIGURES)
     replace(copied, "[mean_activation, l1_norm]", "[mean_activation, l1_norm, greedy]")
     planned = copied.plan()
-    assert (planned["compare"], planned["plot"]) == (1, len(STUDY_FIGURES) + 1)
+    assert planned["plot"] == len(STUDY_FIGURES) + 1
     assert "get_images" not in planned
 
 
@@ -327,8 +325,8 @@ def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, not_plan
         ),
         (
             ["prunecurve/figures/curve_mean/accuracy_vs_k.py", "prunecurve/statistics/comparisons.py"],
-            # Two figures of curves, the agreement of the compared rankings, and the areas.
-            {"plot": 4, "compare_rankings": 1, "aggregate": None, "explain_shape": None},
+            # All figures but that of the shape.
+            {"plot": 6, "compare_networks": 1, "summarise": 1, "aggregate": None, "explain_shape": None},
         ),
         (["prunecurve/figures/style.py"], {"plot": len(STUDY_FIGURES), "plot_network": 2}),
         (
@@ -412,7 +410,7 @@ def test_test_labels_change_no_ranking(tmp_path):
     save_array(labels, 1 - np.load(labels))
     commands = planned_commands(study, *targets, "--forcerun", "rank_channels")
     assert [script for script, _ in commands].count("collect_activations") == 1
-    assert {script for script, _ in commands} >= {"rank_channels", "reverse_ranking"}
+    assert "rank_channels" in {script for script, _ in commands}
     run_together(study, [command for _, command in commands])
     assert {target: (study.folder / target).read_bytes() for target in targets} == before
     # Only labels of the validation pairs are read.
@@ -421,7 +419,7 @@ def test_test_labels_change_no_ranking(tmp_path):
     assert all("labels/test.npy" not in " ".join(words) for script, words in commands if script == "rank_channels")
     labels = study.path("seed0/labels/val.npy")
     save_array(labels, 1 - np.load(labels))
-    run_together(study, [command for script, command in commands if script in ("rank_channels", "reverse_ranking")])
+    run_together(study, [command for script, command in commands if script == "rank_channels"])
     after = {target for target in targets if (study.folder / target).read_bytes() != before[target]}
     names = {target.split("/")[-1].removesuffix(".csv").removeprefix("reversed-") for target in after}
     assert names == {name for name in criteria.names() if "labels" in criteria.reads(name)}
@@ -438,8 +436,7 @@ def test_test_labels_change_no_ranking(tmp_path):
 def test_partial_includes_finished_seeds_and_reports_missing_ones(copied):
     """One of three networks is finished: its tables and figures are created, and nothing else runs."""
     replace(copied, "seeds: [0]", "seeds: [0, 5, 7]")
-    tables = {"aggregate", "aggregate_channels", "average_curves", "summarise", "compare_rankings", "explain_shape"}
-    tables |= {"plot", "partial"}
+    tables = {"aggregate", "summarise", "compare_networks", "explain_shape", "plot", "partial"}
     assert set(copied.plan("partial")) == tables
     assert "partial: includes seeds 0; missing: 5, 7" in copied.run("partial").stdout
     assert copied.path("partial/curve.csv").read_bytes() == copied.path("curve.csv").read_bytes()
@@ -506,8 +503,8 @@ def test_the_sensitivity_of_a_finished_study_of_another_layer(copied):
     other = ("--config", "layer=conv2", "ranking={criteria: [l1_norm]}", "sensitivity={criteria: [l1_norm]}")
     before = {name: copied.path(name).read_bytes() for name in ("curve.csv", "summary.txt", "figures/areas.png")}
     for target in ("sensitivity", "plan"):
-        output = copied.run(target, *other).stdout
-        assert "finished study" not in output and copied.path(f"{target}.csv").exists()
+        copied.run(target, *other)
+        assert copied.path(f"{target}.csv").exists()
     for arguments in ((), ("results/digits/curve.csv",), ("results/digits/channels.csv",)):
         output = copied.run(*arguments, *other, succeed=False).stdout
         assert "results/digits would be replaced. Nothing was changed." in output
@@ -515,7 +512,8 @@ def test_the_sensitivity_of_a_finished_study_of_another_layer(copied):
     assert "layer: conv3; asked for: conv2" in copied.run("-n", *other).stdout
     # What both read is not replaced.
     output = copied.run("sensitivity", *other, "training={epochs: 1}", succeed=False).stdout
-    assert "training.epochs: 2; asked for: 1" in output and "asked for: conv2" not in output
+    stopped = output.partition("would be replaced")[2]
+    assert "training.epochs: 2; asked for: 1" in stopped and "asked for: conv2" not in stopped
     assert {name: copied.path(name).read_bytes() for name in before} == before
 
 
@@ -568,13 +566,12 @@ def test_a_finished_study_with_other_settings_is_not_replaced_without_overwrite(
 
 
 def test_no_way_of_calling_replaces_a_finished_study(copied):
-    """With the settings of an archive and fewer criteria, without hooks, by the target sensitivity."""
+    """With the settings of an archive and fewer criteria, by the target sensitivity."""
     copied.run("archive/frozen/manifest.json")
     before = contents(copied.path(""))
     fewer = ("--config", "archive=frozen", "study=digits", "ranking={criteria: [mean_activation]}")
     for arguments in (
         ("results/digits/curve.csv", *fewer),
-        ("--no-hooks", "--config", "training={epochs: 1}"),
         ("sensitivity", "--config", "training={epochs: 1}"),
     ):
         output = copied.run(*arguments, succeed=False).stdout
@@ -723,7 +720,7 @@ def test_a_network_below_the_requirement_stops_the_run_but_is_not_trained_again(
     assert "stopped: networks of this study do not reach training.require. Nothing was changed." in output
     assert f"results/digits/seed0/training.csv: a balanced accuracy of {float(score):.3f} on the validation" in output
     assert not copied.path("figures/areas.png").exists()
-    assert copied.plan() == {"plot": 1, "all": 1}
+    assert copied.plan() == {"plot": 1, "complete": 1}
 
 
 def test_verification_detects_a_falsified_row(copied):
@@ -788,13 +785,13 @@ def test_from_another_folder(tmp_path):
     here.mkdir()
     there.mkdir()
     plan = ("-n", "-p", "-s", PROJECT / "Snakefile")
-    assert "--channels 16 32 64 " in snakemake_in(here, *plan, "results/digits/seed2/model.pt")
+    assert '"channels": [16, 32, 64]' in snakemake_in(here, *plan, "results/digits/seed2/model.pt")
     figures = snakemake_in(here, *plan, "figures", "--config", "archive=mnist")
     assert re.search(r"--data \S*/archive/mnist/curve.csv|--curve \S*/archive/mnist/curve", figures)
     assert "results/archive/mnist/figures/areas.png" in figures and "rule train" not in figures
     (there / "config.yaml").write_text(TINY)
-    assert "--channels 4 6 8 " in snakemake_in(there, *plan, "results/digits/seed0/model.pt")
-    assert "--channels 4 6 8 " in snakemake_in(here, *plan, "results/digits/seed0/model.pt", "--directory", there)
+    assert '"channels": [4, 6, 8]' in snakemake_in(there, *plan, "results/digits/seed0/model.pt")
+    assert '"channels": [4, 6, 8]' in snakemake_in(here, *plan, "results/digits/seed0/model.pt", "--directory", there)
 
 
 MODULE = """

@@ -57,8 +57,7 @@ def rows(study: Study) -> list[Row]:
     )
     peaks, sizes = [], []
     command = [sys.executable, "workflow/scripts/collect_activations.py", "--model", study.seed / "model.pt"]
-    command += ["--images", study.seed / "images" / "test.npy", "--inputs", folder / "pairs.npy"]
-    command += ["--labels", folder / "labels.npy"]
+    command += ["--split", study.seed / "images" / "test.npy", folder / "pairs.npy", folder / "labels.npy"]
     command += ["--layer", study.layer, "--batch-size", BATCH, "--folder", folder, "--device", "cpu"]
     for times in (1, TIMES):
         save_array(folder / "pairs.npy", np.tile(pairs, (times, 1)))

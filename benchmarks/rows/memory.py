@@ -52,7 +52,7 @@ def of_evaluations(study: Study) -> Row:
     for (k, with_sums), peak in peaks.items():
         print(f"  K = {k}, {'with stored sums' if with_sums else 'without stored sums'}: {peak:.0f} MB")
     _, floor = run_measured([sys.executable, "-c", "import numpy"], study.folder, environment())
-    most, pairs = max(peaks.values()), len(load_array(study.files()["labels"]))
+    most, pairs = max(peaks.values()), len(load_array(study.files()["split"]))
     name = f"memory: peak of an evaluation job, {study.dataset}, {pairs:,} pairs, in MB"
     return at_most_absolute(compared(name, [most], "a process that imports numpy", [floor]), MOST_MEGABYTES)
 
@@ -66,10 +66,11 @@ def of_large_images(study: Study) -> Row:
     save_array(folder / "images.npy", rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8))
     save_array(folder / "inputs.npy", np.arange(count)[:, None])
     save_array(folder / "labels.npy", np.arange(count) % 10)
-    options = {name: folder / f"{name}.npy" for name in ("images", "inputs", "labels")}
-    options |= {"model": folder / "model.pt", "factory": FACTORY, "arguments": json.dumps(ARGUMENTS), "layer": "conv1"}
+    network = json.dumps({"factory": FACTORY, "arguments": ARGUMENTS})
+    options = {"model": folder / "model.pt", "network": network, "layer": "conv1"}
     options |= {"batch-size": count, "threads": cores(), "device": "cpu", "folder": folder}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    words += ["--split", *(str(folder / f"{name}.npy") for name in ("images", "inputs", "labels"))]
     peaks = [
         run_measured([sys.executable, *start, *words], study.folder, environment())[1]
         for start in (["workflow/scripts/collect_activations.py"], ["-c", AT_ONCE])

@@ -65,7 +65,7 @@ def rows(study: Study) -> list[Row]:
     prepare_torch("cpu", cores())
     files, channels = study.files(), study.channels
     order, ks = read_order(study.in_layer / "ranking" / "l1_norm.csv", channels), range(1, channels)
-    evaluator = Evaluator(files["features"], files["labels"], files["layer"])
+    evaluator = Evaluator(files["features"], files["split"], files["layer"])
     maps = torch.from_numpy(np.array(load_array(files["features"])))
     layers, pairs, area = linear_layers(load_model(study.seed / "model.pt")), len(maps), maps[0, 0].numel()
     swept = evaluator.rows(order, ks, "structural")

@@ -1,5 +1,6 @@
 """Two trainings that share the cores, compared with one alone and with the way OpenMP waits by default."""
 
+import json
 import subprocess
 import sys
 
@@ -29,11 +30,10 @@ def rows(study: Study) -> list[Row]:
         images, threads = study.seed / "images" / "train.npy", 2 if study.quick else cores()
         network = study.config["network"]
         options = {
-            **{f"{split}-images": images for split in ("train", "val")},
-            **{f"{s}-{k}": scratch / f"{s}_{k}.npy" for s in ("train", "val") for k in ("inputs", "labels")},
-            **{"channels": network["channels"], "kernel-size": 3, "hidden": network["hidden"], "dropout": 0.5},
-            **{"epochs": 2, "batch-size": 64, "learning-rate": 0.001, "weight-decay": 0.01, "max-shift": 1},
-            **{"swap": True, "same-weight": 1, "device": "cpu", "threads": threads, "seed": number},
+            **{s: [images, scratch / f"{s}_inputs.npy", scratch / f"{s}_labels.npy"] for s in ("train", "val")},
+            **{"network": json.dumps({"channels": network["channels"], "hidden": network["hidden"]})},
+            **{"training": json.dumps({"epochs": 2, "max_shift": 1, "same_weight": 1, "require": 0})},
+            **{"device": "cpu", "threads": threads, "seed": number},
             **{"model": scratch / f"{number}.pt"},
             **{"history": scratch / f"{number}.csv", "log": scratch / f"{number}.log"},
         }

@@ -70,7 +70,7 @@ def rows(study: Study) -> list[Row]:
     def from_images(turn: int) -> None:
         collect(layer, split, 250, study.folder / "collected")
         features = str(study.folder / "collected" / "features.npy")
-        again = Evaluator(features, files["labels"], files["layer"])
+        again = Evaluator(features, files["split"], files["layer"])
         again.rows(order, ks, "structural", threads=cores())
 
     ways: dict[str, Callable] = {}

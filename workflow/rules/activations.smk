@@ -1,12 +1,14 @@
 # From a network to one of its layers: what jobs without torch need to know of it, and its activations on one split.
 
+ACTIVATIONS = f"{LAYER}/activations/{{split}}"
+
 
 # The graph of the network contains the layer. All later jobs read this file; few of them read the network.
 rule describe_layer:
     input:
         model=MODEL,
         # A layer that a target names can be one that the network does not have.
-        plan=lambda w: after_plan(w.layer),
+        layers=lambda w: layers_known(w.layer),
     output:
         LAYER_FILE,
     log:
@@ -15,31 +17,25 @@ rule describe_layer:
     priority: 1
     conda:
         "../envs/torch.yaml"
-    resources:
-        mem_mb=grown(2000),
-        runtime=grown(5),
     params:
-        script=script("describe_layer"),
-        code=code("describe_layer"),
-        network=lambda w: network_options(),
         settings=lambda w: settings_of("network.leaf_modules"),
+        code=code("describe_layer"),
+        network=lambda w: study.network(),
         layer="{layer}",
     shell:
-        "python {params.script:q} --model {input.model:q} --layer {params.layer:q} --output {output:q} --log {log:q}"
-        " {params.network:q} --settings {params.settings:q} {params.code:q}"
+        f"python {SCRIPTS}/describe_layer.py {LOGGED}"
+        " --model {input.model:q} --network {params.network:q} --layer {params.layer:q} --output {output:q}"
 
 
 rule collect_activations:
     input:
         model=MODEL,
-        images=f"{SEED}/images/{{split}}.npy",
-        inputs=f"{SEED}/inputs/{{split}}.npy",
-        labels=f"{SEED}/labels/{{split}}.npy",
+        split=split_files("{split}"),
     output:
-        features=f"{IN_LAYER}/activations/{{split}}/features.npy",
-        mean_features=f"{IN_LAYER}/activations/{{split}}/mean_features.npy",
-        mean_maps=f"{IN_LAYER}/activations/{{split}}/mean_maps.npy",
-        channels=f"{IN_LAYER}/activations/{{split}}/channels.csv",
+        features=f"{ACTIVATIONS}/features.npy",
+        mean_features=f"{ACTIVATIONS}/mean_features.npy",
+        mean_maps=f"{ACTIVATIONS}/mean_maps.npy",
+        channels=f"{ACTIVATIONS}/channels.csv",
     log:
         f"{SEED}/logs/collect_activations/{{layer}}/{{split}}.log",
     cache: CACHED
@@ -48,41 +44,31 @@ rule collect_activations:
         "../envs/torch.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=grown(2000),
-        runtime=grown(15),
         gpu=GPUS,
     params:
-        script=script("collect_activations"),
-        code=code("collect_activations"),
-        network=lambda w: network_options(),
         settings=settings_of("preprocess", "activations", "device", "threads"),
-        batch=options(config["activations"]),
-        stored=config["sweep"]["stored_mb"],
+        code=code("collect_activations"),
+        torch=lambda w: study.torch_options(),
         device=config["device"],
-        torch_threads=config["threads"],
-        preprocess=options(config["preprocess"]),
+        stored=config["sweep"]["stored_mb"],
         layer="{layer}",
-        # A parameter, so that the cache has one entry per split: the pairs of all splits come from one job.
+        # A parameter, so that the cache has one entry per split: the inputs of all splits come from one job.
         split="{split}",
     shell:
-        "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
-        " --labels {input.labels:q} {params.preprocess:q} {params.network:q}"
-        " --layer {params.layer:q} {params.batch:q} --stored-mb {params.stored}"
-        " --device {params.device} --threads {params.torch_threads}"
-        f" --folder {WRITTEN}/seed{{wildcards.seed}}/{{params.layer:q}}/activations/{{params.split}}"
-        " --log {log:q}"
-        " --settings {params.settings:q} {params.code:q}"
+        f"python {SCRIPTS}/collect_activations.py {LOGGED}"
+        " --model {input.model:q} {params.torch:q} --device {params.device} --split {input.split:q}"
+        " --layer {params.layer:q} --stored-mb {params.stored}"
+        ""
+        f" --folder {FOLDER}/seed{{wildcards.seed}}/{{params.layer:q}}/activations/{{params.split}}"
 
 
-# The maps of some pairs, for criteria that read single maps. All pairs would take too long.
+# The maps of some inputs, for criteria that read single maps. All inputs would take too long.
 rule sample_maps:
     input:
         model=MODEL,
-        images=f"{SEED}/images/{{split}}.npy",
-        inputs=f"{SEED}/inputs/{{split}}.npy",
-        labels=f"{SEED}/labels/{{split}}.npy",
+        split=split_files("{split}"),
     output:
-        f"{IN_LAYER}/activations/{{split}}/maps_{{point}}.npy",
+        f"{ACTIVATIONS}/maps_{{point}}.npy",
     log:
         f"{SEED}/logs/sample_maps/{{layer}}/{{split}}_{{point}}.log",
     cache: CACHED
@@ -90,35 +76,19 @@ rule sample_maps:
         "../envs/torch.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=grown(2000),
-        runtime=grown(15),
         gpu=GPUS,
     params:
-        script=script("sample_maps"),
+        settings=settings_of("preprocess", "activations", "device", "threads", "ranking.sampled_pairs")
+        + settings_of("ranking.split", "ranking.measure_at"),
         code=code("sample_maps"),
-        network=lambda w: network_options(),
-        settings=settings_of(
-            "preprocess",
-            "activations",
-            "device",
-            "threads",
-            "ranking.sampled_pairs",
-            "ranking.split",
-            "ranking.measure_at",
-        ),
-        batch=options(config["activations"]),
+        torch=lambda w: study.torch_options(),
         device=config["device"],
-        torch_threads=config["threads"],
-        preprocess=options(config["preprocess"]),
-        # A parameter, so that the cache has one entry per split: the pairs of all splits come from one job.
-        split="{split}",
+        sampled=config["ranking"]["sampled_pairs"],
         layer="{layer}",
         point="{point}",
-        sampled=config["ranking"]["sampled_pairs"],
+        split="{split}",
         seed="{seed}",
     shell:
-        "python {params.script:q} --model {input.model:q} --images {input.images:q} --inputs {input.inputs:q}"
-        " --labels {input.labels:q} {params.preprocess:q} {params.network:q}"
-        " --layer {params.layer:q} --point {params.point} --count {params.sampled} --seed {params.seed} {params.batch:q}"
-        " --device {params.device} --threads {params.torch_threads} --output {output:q} --log {log:q}"
-        " --settings {params.settings:q} {params.code:q}"
+        f"python {SCRIPTS}/sample_maps.py {LOGGED}"
+        " --model {input.model:q} {params.torch:q} --device {params.device} --split {input.split:q}"
+        " --layer {params.layer:q} --point {params.point} --count {params.sampled} --seed {params.seed} --output {output:q}"

@@ -3,7 +3,7 @@
 
 rule freeze:
     input:
-        lambda w: expand([f"results/{STUDY}/{name}" for name in archived()], seed=SEEDS, criterion=ORDERS),
+        lambda w: expand([f"results/{study.name}/{f}" for f in archived()], seed=study.seeds, criterion=study.orders),
     output:
         # The script replaces the old archive. If it fails, the old archive is kept.
         update("archive/{name}/manifest.json"),
@@ -14,18 +14,18 @@ rule freeze:
     conda:
         "../envs/figures.yaml"
     params:
-        script=script("freeze"),
         code=code("freeze"),
         # Functions, because the braces in these values are not wildcards.
-        root=lambda w: placed(f"results/{STUDY}"),
+        root=lambda w: placed(f"results/{study.name}"),
         files=lambda w: archived(),
-        seeds=SEEDS,
-        criteria=ORDERS,
-        config=lambda w: json.dumps(frozen_config()),
+        seeds=study.seeds,
+        criteria=study.orders,
+        config=lambda w: json.dumps(study.frozen_config()),
         data=OF_FILES,
         # Here and not in the script: in an environment of its own it would see other versions of the libraries.
-        codes=lambda w: code_lines(),
+        codes=lambda w: CODE_OF_NETWORK
+        + [code(*each) for each in study.code_of_results(path.stem for path in sorted(SCRIPT_FILES.glob("*.py")))],
     shell:
-        "python {params.script:q} --root {params.root:q} --files {params.files:q} --seeds {params.seeds:q}"
-        " --criteria {params.criteria:q} --config {params.config:q} --data {params.data:q} --codes {params.codes:q}"
-        " --manifest {output:q} --log {log:q}"
+        f"python {SCRIPTS}/freeze.py --log {{log:q}}"
+        " --root {params.root:q} --files {params.files:q} --seeds {params.seeds} --criteria {params.criteria}"
+        " --config {params.config:q} --data {params.data:q} --codes {params.codes:q} --manifest {output:q}"

@@ -6,7 +6,7 @@ rule get_images:
         images="results/{study}/source/images.npy",
         labels="results/{study}/source/labels.npy",
         splits="results/{study}/source/splits.npy",
-        classes="results/{study}/source/classes.csv",
+        classes=CLASSES,
     log:
         "results/{study}/logs/get_images.log",
     cache: CACHED
@@ -18,59 +18,41 @@ rule get_images:
         # Not a parameter: moving the data does not trigger a re-run.
         data_dir=DATA_DIR,
     params:
-        script=script("get_images"),
+        # With a digest of the data. They are not input files, because a folder can hold very many images.
+        settings=[*settings_of("dataset", "image_size", "image_channels"), *data_settings(DATA_CONTENT)],
         code=code("get_images", READER),
-        settings=settings_of("dataset", "image_size", "image_channels") + data_settings(DATA_CONTENT),
-        dataset=DATASET,
+        dataset=config["dataset"],
         image_size=config["image_size"],
         image_channels=config["image_channels"],
-        # The data are not input files, because a folder can hold very many images. This digest changes when they change.
-        content=DATA_CONTENT,
     shell:
-        "python {params.script:q} --dataset {params.dataset} --data-dir {resources.data_dir:q}"
-        " --image-size {params.image_size} --image-channels {params.image_channels} --log {log:q}"
-        " --settings {params.settings:q} {params.code:q}"
-        " --images {output.images:q} --labels {output.labels:q} --splits {output.splits:q}"
-        " --classes {output.classes:q}"
+        f"python {SCRIPTS}/get_images.py {LOGGED}"
+        " --dataset {params.dataset} --data-dir {resources.data_dir:q} --image-size {params.image_size}"
+        " --image-channels {params.image_channels} --source {output:q}"
 
 
 rule make_pairs:
     input:
-        images=rules.get_images.output.images,
-        labels=rules.get_images.output.labels,
-        splits=rules.get_images.output.splits,
-        classes=rules.get_images.output.classes,
+        rules.get_images.output,
     output:
         # Named outputs: Snakemake cannot cache unnamed ones.
-        **{
-            f"{kind}_{split}": f"{SEED}/{kind}/{split}.npy"
-            for kind in ("images", "inputs", "labels")
-            for split in SPLITS
-        },
-        index=f"{SEED}/images/index.npy",
+        **{f"{kind}_{split}": file for split in SPLITS for kind, file in zip(KINDS, split_files(split))},
+        index=INDEX,
     log:
-        "results/{study}/seed{seed}/logs/make_pairs.log",
+        f"{SEED}/logs/make_pairs.log",
     cache: CACHED
     conda:
         "../envs/sweep.yaml"
-    resources:
-        mem_mb=grown(1000),
-        runtime=grown(10),
     params:
-        script=script("make_pairs"),
-        code=code("make_pairs", OF_TASK),
-        settings=settings_of("images", "task", *TASK.KEYS),
-        dataset=DATASET,
-        sizes=options(asked_sizes(config)),
-        task=config["task"],
-        parameters=[f"{key}={value}" for section in TASK.KEYS for key, value in config[section].items()],
+        settings=settings_of("images", "task", *study.task.KEYS),
+        code=code("make_pairs", TASK),
+        # Functions, because the braces of JSON are not wildcards.
+        sizes=lambda w: json.dumps(asked_sizes(config)),
+        task=[config["task"], *(f"{key}={value}" for name in study.task.KEYS for key, value in config[name].items())],
+        dataset=config["dataset"],
         seed="{seed}",
-        place=lambda w: ["--place", SEEDS.index(int(w.seed))] if config["images"]["disjoint"] else [],
+        place=lambda w: ["--place", study.seeds.index(int(w.seed))] if config["images"]["disjoint"] else [],
     shell:
-        "python {params.script:q} --images {input.images:q} --labels {input.labels:q} --splits {input.splits:q}"
-        " --classes {input.classes:q}"
-        " --dataset {params.dataset} {params.sizes:q} --task {params.task} --parameters {params.parameters:q}"
+        f"python {SCRIPTS}/make_pairs.py {LOGGED}"
+        " --source {input:q} --dataset {params.dataset} --sizes {params.sizes:q} --task {params.task:q}"
         " --seed {params.seed} {params.place}"
-        f" --folder {WRITTEN}/seed{{params.seed}}"
-        " --log {log:q}"
-        " --settings {params.settings:q} {params.code:q}"
+        f" --folder {FOLDER}/seed{{params.seed}}"

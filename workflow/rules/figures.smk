@@ -1,6 +1,6 @@
 # From tables to figures: one module and one table per figure.
 
-if ARCHIVE:
+if frozen:
 
     # Local, because a job on another machine would treat the keys of config.yaml as keys of the command line.
     localrules:
@@ -10,19 +10,13 @@ if ARCHIVE:
 
 rule plot:
     input:
-        data=lambda w: table(w.study, STUDY_FIGURES[w.figure]),
-        recalls=lambda w: recalls_of_classes(w.study, w.figure),
-        layers=lambda w: table(w.study, "plan_layers.csv") if STUDY_FIGURES[w.figure] == "plan.csv" else [],
+        data=lambda w: study.table(w.study, STUDY_FIGURES[w.figure]),
+        recalls=lambda w: study.class_recalls(w.study, w.figure),
+        layers=lambda w: study.table(w.study, "plan_layers.csv") if STUDY_FIGURES[w.figure] == "plan.csv" else [],
         # A figure of networks that have learned nothing carries a warning.
-        training=lambda w: expand(history(w.study), seed=seeds_of(w.study)),
+        training=lambda w: expand(study.history(w.study), seed=seeds_of(w.study)),
     output:
-        png=report(
-            "results/{study}/figures/{figure}.png",
-            category="Figures",
-            subcategory="All networks",
-            labels=lambda w: {"figure": w.figure.replace("_", " ")},
-            caption="../report/figure.rst",
-        ),
+        png=in_figures("results/{study}/figures/{figure}.png", "All networks"),
         svg="results/{study}/figures/{figure}.svg",
     log:
         "results/{study}/logs/plot/{figure}.log",
@@ -32,66 +26,38 @@ rule plot:
         "figures"
     conda:
         "../envs/figures.yaml"
-    resources:
-        mem_mb=grown(1000),
-        runtime=grown(5),
     params:
-        script=script("plot"),
-        code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}", OF_TASK),
-        task=config["task"],
-        # In the order of the config. Figures of channels do not depend on criteria; those of targets have their own.
-        criteria=lambda w: [] if STUDY_FIGURES[w.figure] in ("channels.csv", *OF_TARGETS) else CRITERIA,
+        code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}", TASK),
+        criteria=lambda w: study.figure_criteria(w.figure),
+        maps=[],
+        networks=lambda w: study.network_options(w.study, seeds_of(w.study)),
         dpi=config["figures"]["dpi"],
-        training=lambda w: placed(history(w.study)),
-        seeds=lambda w: seeds_of(w.study),
     shell:
-        "python {params.script:q} --figure {wildcards.figure} --data {input.data:q}"
-        " --recalls {input.recalls:q} --layers {input.layers:q} --criteria {params.criteria:q}"
-        " --task {params.task} --training {params.training:q} --seeds {params.seeds}"
-        " --dpi {params.dpi} --png {output.png:q} --svg {output.svg:q} --log {log:q}"
+        f"python {SCRIPTS}/plot.py --log {{log:q}}"
+        " --figure {wildcards.figure} --data {input.data:q} --recalls {input.recalls:q} --layers {input.layers:q}"
+        " {params.maps:q} --criteria {params.criteria} {params.networks:q} --dpi {params.dpi}"
+        " --png {output.png:q} --svg {output.svg:q}"
 
 
-rule plot_network:
+# The figures of one network, of its channels' mean maps.
+use rule plot as plot_network with:
     input:
-        data=lambda w: table(w.study, f"seed{w.seed}/{w.layer}/activations/test/channels.csv"),
-        ranking=lambda w: table(w.study, f"seed{w.seed}/{w.layer}/ranking/{ORDERS[0]}.csv"),
-        mean_maps=lambda w: table(w.study, f"seed{w.seed}/{w.layer}/activations/test/mean_maps.npy"),
-        training=lambda w: expand(history(w.study), seed=w.seed),
+        data=lambda w: study.table(w.study, f"seed{w.seed}/{w.layer}/activations/test/channels.csv"),
+        maps=lambda w: study.table(w.study, f"seed{w.seed}/{w.layer}/activations/test/mean_maps.npy"),
+        ranking=lambda w: study.table(w.study, f"seed{w.seed}/{w.layer}/ranking/{study.orders[0]}.csv"),
+        recalls=[],
+        layers=[],
+        training=lambda w: expand(study.history(w.study), seed=w.seed),
     output:
-        png=report(
-            "results/{study}/figures/{figure}_{layer}_seed{seed}.png",
-            category="Figures",
-            subcategory="Single networks",
-            labels=lambda w: {"figure": w.figure.replace("_", " "), "layer": w.layer, "seed": w.seed},
-            caption="../report/figure.rst",
-        ),
+        png=in_figures("results/{study}/figures/{figure}_{layer}_seed{seed}.png", "Single networks"),
         svg="results/{study}/figures/{figure}_{layer}_seed{seed}.svg",
     log:
         "results/{study}/logs/plot/{figure}_{layer}_seed{seed}.log",
     wildcard_constraints:
         # Longer names first: one begins with another, and a layer can have any name.
         figure="|".join(sorted(NETWORK_FIGURES, key=len, reverse=True)),
-    group:
-        "figures"
-    conda:
-        "../envs/figures.yaml"
-    resources:
-        mem_mb=grown(1000),
-        runtime=grown(5),
     params:
-        script=script("plot"),
-        code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}", OF_TASK),
-        task=config["task"],
-        criterion=ORDERS[0],
-        maps_order=config["figures"]["maps_order"],
-        dataset=DATASET_NAME,
-        dpi=config["figures"]["dpi"],
-        training=lambda w: placed(history(w.study)),
-        seed="{seed}",
-        layer="{layer}",
-    shell:
-        "python {params.script:q} --figure {wildcards.figure} --dataset {params.dataset:q} --seed {params.seed}"
-        " --layer {params.layer:q} --task {params.task} --training {params.training:q} --seeds {params.seed}"
-        " --data {input.data:q} --mean-maps {input.mean_maps:q} --ranking {input.ranking:q}"
-        " --criteria {params.criterion} --maps-order {params.maps_order} --dpi {params.dpi}"
-        " --png {output.png:q} --svg {output.svg:q} --log {log:q}"
+        criteria=study.orders[0],
+        maps=lambda w, input: ["--maps", study.dataset_name, w.seed, w.layer, input.maps, input.ranking]
+        + ["--maps-order", config["figures"]["maps_order"]],
+        networks=lambda w: study.network_options(w.study, [w.seed]),

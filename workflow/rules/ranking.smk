@@ -1,69 +1,42 @@
 # From activations to the order in which a criterion removes channels.
 
+RANKED_BY = f"{LAYER}/activations/{config['ranking']['split']}"
+POINT = config["ranking"]["measure_at"]
+
 
 rule rank_channels:
     input:
         layer=LAYER_FILE,
-        # Each criterion gets only the inputs that it reads. Labels come from validation pairs, never from test pairs.
-        channels=lambda w: read_by(w.criterion, "statistics", f"{IN_LAYER}/activations/{SPLIT}/channels.csv"),
-        maps=lambda w: read_by(w.criterion, "maps", f"{IN_LAYER}/activations/{SPLIT}/maps_{POINT}.npy"),
-        features=lambda w: read_by(w.criterion, "labels", f"{IN_LAYER}/activations/val/features.npy"),
-        labels=lambda w: read_by(w.criterion, "labels", f"{SEED}/labels/val.npy"),
-        model=lambda w: model_of(w.layer) if "labels" in criteria.reads(w.criterion) else [],
-        images=lambda w: inputs_for(w.layer, "images", "val") if "labels" in criteria.reads(w.criterion) else [],
-        inputs=lambda w: inputs_for(w.layer, "inputs", "val") if "labels" in criteria.reads(w.criterion) else [],
+        # Each criterion gets only the inputs that it reads. Labels come from validation inputs, never from test inputs.
+        channels=lambda w: if_read("statistics", w.criterion, f"{RANKED_BY}/channels.csv"),
+        maps=lambda w: if_read("maps", w.criterion, f"{RANKED_BY}/maps_{POINT}.npy"),
+        features=lambda w: if_read("labels", w.criterion, features("val")),
+        split=lambda w: if_read("labels", w.criterion, study.evaluated_split("val", w.layer)),
+        model=lambda w: if_read("labels", w.criterion, study.evaluated_model(w.layer)),
     output:
         RANKING,
     log:
         f"{SEED}/logs/rank_channels/{{layer}}/{{criterion}}.log",
-    wildcard_constraints:
-        criterion="|".join([*criteria.names(), r"random-\d+"]),
     cache: CACHED
-    # Criteria that read single pairs are the slowest, and many jobs wait for them.
+    # Criteria that read single inputs are the slowest, and many jobs wait for them.
     priority: lambda w: 1 if {"maps", "labels"} & set(criteria.reads(w.criterion)) else 0
     conda:
         # Criteria that read labels need torch if more than linear layers follow the layer.
         "../envs/torch.yaml"
-    threads: lambda w: config["threads"] if "labels" in criteria.reads(w.criterion) else 1
-    resources:
-        mem_mb=grown(2000),
-        runtime=grown(60),
+    threads: lambda w: study.ranking_threads(w.criterion)
     params:
-        script=script("rank_channels"),
+        settings=lambda w: study.settings_of_ranking(w.criterion),
         # Only what this criterion uses, so that an edit to another criterion does not trigger a re-run.
-        code=lambda w: code("rank_channels", *modules_of(w.criterion, w.layer)),
-        settings=lambda w: settings_of_ranking(w.criterion),
-        seed="{seed}",
+        code=lambda w: code("rank_channels", *study.modules(w.criterion, w.layer)),
         criterion="{criterion}",
-        # The same for all points if the criterion does not measure there. Another point then does not trigger a re-run.
-        point=lambda w: criteria.point(w.criterion, POINT),
-        torch_threads=lambda w: config["threads"] if "labels" in criteria.reads(w.criterion) else 1,
-        parameters=lambda w: parameters(w.criterion),
-        network=lambda w: torch_options(w.layer) if "labels" in criteria.reads(w.criterion) else [],
+        point=lambda w: study.point(w.criterion),
+        parameters=lambda w: study.parameters(w.criterion),
+        torch=lambda w: if_read("labels", w.criterion, study.evaluation_options(w.layer)),
+        threads=lambda w: study.ranking_threads(w.criterion),
+        seed="{seed}",
     shell:
-        "python {params.script:q} --criterion {params.criterion} --layer {input.layer:q} --model {input.model:q}"
-        " --images {input.images:q} --inputs {input.inputs:q} {params.network:q}"
-        " --point {params.point} --channels {input.channels:q} --maps {input.maps:q} --features {input.features:q}"
-        " --labels {input.labels:q} --parameters {params.parameters:q} --threads {params.torch_threads} --seed {params.seed}"
-        " --output {output:q} --log {log:q} --settings {params.settings:q} {params.code:q}"
-
-
-rule reverse_ranking:
-    input:
-        RANKING,
-    output:
-        f"{IN_LAYER}/ranking/{REVERSED}{{criterion}}.csv",
-    log:
-        f"{SEED}/logs/rank_channels/{{layer}}/{REVERSED}{{criterion}}.log",
-    wildcard_constraints:
-        criterion="|".join(criteria.names()),
-    cache: CACHED
-    # Reversing a list takes less time than submitting a job.
-    localrule: True
-    conda:
-        "../envs/sweep.yaml"
-    params:
-        script=script("reverse_ranking"),
-        code=code("reverse_ranking"),
-    shell:
-        "python {params.script:q} --ranking {input:q} --output {output:q} --log {log:q}" " --settings {params.code:q}"
+        f"python {SCRIPTS}/rank_channels.py {LOGGED}"
+        " --criterion {params.criterion} --layer {input.layer:q} --point {params.point} --channels {input.channels:q}"
+        " --maps {input.maps:q} --features {input.features:q} --split {input.split:q} --model {input.model:q}"
+        " {params.torch:q} --threads {params.threads} --parameters {params.parameters:q} --seed {params.seed}"
+        " --output {output:q}"

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.data import tasks
-from prunecurve.files import atomic, read_rows, write_rows
-from prunecurve.plan.choice import BUDGETS
+from prunecurve.files import read_rows, write_rows, write_text
 from prunecurve.plan.text import plan_text
 from prunecurve.statistics.curves import without_class_counts
 from prunecurve.statistics.means import read_table
@@ -18,8 +17,7 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--evaluations", required=True, help="path of a file of evaluate_plan, with placeholder {seed}")
     cli.add_argument("--seeds", nargs="+", required=True)
     cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task of the study")
-    cli.add_argument("--budget", choices=BUDGETS, required=True, help="the key of the budget, for the text")
-    cli.add_argument("--value", type=float, required=True, help="its value")
+    cli.add_argument("--budget", nargs=2, required=True, metavar=("KEY", "VALUE"), help="for the text")
     cli.add_argument("--table", type=Path, required=True, help="output: one row per seed and pruned network")
     cli.add_argument("--layers", type=Path, required=True, help="output: one row per seed, method and layer")
     cli.add_argument("--text", type=Path, required=True, help="output: the text that is printed")
@@ -35,9 +33,8 @@ def work(arguments: argparse.Namespace) -> None:
     write_rows(arguments.table, without_class_counts(evaluated), sealed=False)
     write_rows(arguments.layers, [dataset | row for row in chosen], sealed=False)
     tables = read_table(arguments.table), read_table(arguments.layers)
-    with atomic(arguments.text) as temporary:
-        text = plan_text(*tables, arguments.budget, arguments.value, arguments.task)
-        Path(temporary).write_text(text, encoding="utf-8", newline="\n")
+    budget, value = arguments.budget
+    write_text(arguments.text, plan_text(*tables, budget, float(value), arguments.task))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""Collect the curves of several layers: accuracy as a function of the share of channels removed."""
+"""Collect the curves of several layers over the share of channels removed, and find what each layer can lose."""
 
 import argparse
 from pathlib import Path
 
 from prunecurve.commandline import parser, run
-from prunecurve.files import write_rows
+from prunecurve.files import write_rows, write_table, write_text
 from prunecurve.statistics.curves import gather, without_class_counts
+from prunecurve.statistics.histories import add_histories, histories, warning_about
+from prunecurve.statistics.means import read_table
+from prunecurve.statistics.sensitivity import sensitivity_table, sensitivity_text
+from prunecurve.sweep.k_batches import from_words
 
 
 def options() -> argparse.ArgumentParser:
@@ -13,28 +17,33 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument(
         "--rows", required=True, help="path of rows, with placeholders {layer}, {seed}, {criterion}, {removal}, {ks}"
     )
-    cli.add_argument("--seeds", nargs="+", required=True)
     cli.add_argument("--criteria", nargs="+", required=True)
     cli.add_argument("--removal", required=True)
-    cli.add_argument("--layers", nargs="+", required=True)
-    cli.add_argument("--channels", nargs="+", type=int, required=True, help="number of channels of each layer")
+    cli.add_argument("--layers", nargs="+", required=True, metavar="NAME:CHANNELS")
     cli.add_argument(
-        "--k-batches", nargs="+", required=True, help="per layer: its batches of K (values of {ks}), comma-separated"
+        "--ks", nargs="+", required=True, metavar="'KS=K,K,… …'", help="per layer: the K of each file by its {ks}"
     )
-    cli.add_argument("--ks", nargs="+", required=True, help="per layer: its values of K, comma-separated")
-    cli.add_argument("--output", type=Path, required=True, help="output: all rows, with the share of channels removed")
+    add_histories(cli)
+    cli.add_argument("--curves", type=Path, required=True, help="output: all rows, with the share of channels removed")
+    cli.add_argument("--table", type=Path, required=True, help="output: one row per layer and criterion")
+    cli.add_argument("--text", type=Path, required=True, help="output: the text that is printed after a run")
     return cli
 
 
 def work(arguments: argparse.Namespace) -> None:
     rows = []
-    layers = zip(arguments.layers, arguments.channels, arguments.k_batches, arguments.ks, strict=True)
-    for layer, channels, k_batches, ks in layers:
-        pattern = arguments.rows.replace("{layer}", layer)
-        chosen = arguments.seeds, arguments.criteria, [arguments.removal]
-        layer_rows = gather(pattern, *chosen, k_batches.split(","), ks.split(","))
-        rows += [row | {"share_removed": int(row["k"]) / channels} for row in without_class_counts(layer_rows)]
-    write_rows(arguments.output, rows, sealed=False)
+    for word, ks in zip(arguments.layers, arguments.ks, strict=True):
+        layer, _, channels = word.rpartition(":")
+        path = arguments.rows.replace("{layer}", layer)
+        layer_rows = gather(path, arguments.seeds, arguments.criteria, [arguments.removal], from_words(ks.split()))
+        rows += [row | {"share_removed": int(row["k"]) / int(channels)} for row in without_class_counts(layer_rows)]
+    write_rows(arguments.curves, rows, sealed=False)
+    table = sensitivity_table(read_table(arguments.curves))
+    write_table(arguments.table, table)
+    text = sensitivity_text(
+        table, f"{arguments.text.parent}/figures/", warning_about(histories(arguments), arguments.task)
+    )
+    write_text(arguments.text, text)
 
 
 if __name__ == "__main__":

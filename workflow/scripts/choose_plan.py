@@ -13,8 +13,8 @@ def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
     cli.add_argument("--costs", type=Path, required=True, help="a file of plan_costs")
     cli.add_argument("--rows", required=True, help="path of the rows of a layer, with placeholder {layer}")
-    cli.add_argument("--budget", choices=BUDGETS, required=True, help="what the value limits")
-    cli.add_argument("--value", type=float, required=True, help="see plan.macs, plan.params and plan.tolerance")
+    names = ", ".join(BUDGETS)
+    cli.add_argument("--budget", nargs=2, required=True, metavar=("KEY", "VALUE"), help=f"of the section plan: {names}")
     cli.add_argument("--output", type=Path, required=True, help="output: one row per method and layer, with its K")
     return cli
 
@@ -23,7 +23,8 @@ def work(arguments: argparse.Namespace) -> None:
     costs = load_costs(arguments.costs)
     rows = {layer: read_rows(arguments.rows.replace("{layer}", layer)) for layer in costs.channels}
     curves = Curves.of(rows)
-    chosen = choose(curves, costs, arguments.budget, arguments.value)
+    budget, value = arguments.budget
+    chosen = choose(curves, costs, budget, float(value))
     for method, ks in chosen.items():
         log.info("%s: %s, %s", method, costs.both(ks), ks)
     write_rows(

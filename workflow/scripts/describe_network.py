@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import parser, run
-from prunecurve.files import atomic, write_rows
+from prunecurve.files import write_rows, write_text
 from prunecurve.graph.cutting import with_random_constants
 from prunecurve.graph.layer_table import layer_table
 from prunecurve.graph.layer_text import layer_text
@@ -26,11 +26,9 @@ def work(arguments: argparse.Namespace) -> None:
     # It need not be trained. But where a scale starts with zeros, the removal of its channels would show nothing.
     model, input_shape = untrained(arguments)
     model = with_random_constants(model)
-    rows = layer_table(model, input_shape, arguments.leaf_modules, Confirmation(model, input_shape).by)
+    rows = layer_table(model, input_shape, arguments.network.leaf_modules, Confirmation(model, input_shape).by)
     write_rows(arguments.table, rows, sealed=False)
-    with atomic(arguments.text) as temporary:
-        text = layer_text(rows, input_shape)
-        Path(temporary).write_text(text, encoding="utf-8", newline="\n")
+    write_text(arguments.text, layer_text(rows, input_shape))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from prunecurve.data import tasks
 from prunecurve.files import read_order, write_rows
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.sweep.evaluation import Evaluator
-from prunecurve.sweep.inputs import add_input_files, input_files_of
+from prunecurve.sweep.inputs import add_evaluated_split, input_files
 from prunecurve.sweep.removal import REMOVALS
 
 
@@ -20,12 +20,11 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument(
         "--features", required=True, help="the split's maps, as the layers behind the pruned one read them"
     )
-    cli.add_argument("--labels", required=True, help="the split's labels")
+    add_evaluated_split(cli)
     cli.add_argument("--layer", required=True, help="the pruned layer, a file of describe_layer")
     cli.add_argument("--mean-features", nargs="?", help="mean maps, for mean_replacement")
     add_model(cli, required=False, help="the network, if more than linear layers follow the pruned layer")
     cli.add_argument("--threads", type=int, default=1, help="number of torch threads, if --model is used")
-    add_input_files(cli)
     cli.add_argument("--ranking", required=True, help="the ranking, a CSV file")
     cli.add_argument("--partial-sums", nargs="?", help="the ranking's stored sums; they save time for few K")
     cli.add_argument("--removal", choices=REMOVALS, required=True, help="kind of removal")
@@ -40,9 +39,9 @@ def options() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    files = arguments.features, arguments.labels, arguments.layer, arguments.mean_features
-    inputs = input_files_of(arguments, arguments.labels)
-    evaluator = Evaluator(*files, model=model_file(arguments), threads=arguments.threads, inputs=inputs)
+    files = arguments.features, arguments.split[-1], arguments.layer, arguments.mean_features
+    model, inputs = model_file(arguments), input_files(arguments)
+    evaluator = Evaluator(*files, model=model, threads=arguments.threads, inputs=inputs)
     order = read_order(arguments.ranking, evaluator.channels)
     stored = evaluator.stored_sums(arguments.partial_sums) if arguments.partial_sums else None
     rows = evaluator.rows(order, arguments.k, arguments.removal, stored, task=arguments.task)

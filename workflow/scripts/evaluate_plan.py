@@ -3,24 +3,21 @@
 import argparse
 from pathlib import Path
 
-from prunecurve.commandline import log, parser, run
+from prunecurve.commandline import add_section, add_split, log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.batches import Normalisation, Split
-from prunecurve.files import load_array, read_order, read_rows, write_rows
+from prunecurve.files import read_order, read_rows, write_rows
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.plan.costs import load_costs
 from prunecurve.plan.evaluation import chosen_by, planned_rows
-from prunecurve.settings import add_fields, fields_of
 
 
 def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
     add_model(cli)
-    cli.add_argument("--images", type=Path, required=True, help="images of the test split")
-    cli.add_argument("--inputs", type=Path, required=True, help="the images of each input of the test split")
-    cli.add_argument("--labels", type=Path, required=True, help="labels of the test split")
-    add_fields(cli, Normalisation)
+    add_split(cli, "--split", "test")
+    add_section(cli, "--preprocess", Normalisation, "the config section preprocess")
     cli.add_argument("--batch-size", type=int, default=250, help="inputs per forward pass")
     cli.add_argument("--costs", type=Path, required=True, help="a file of plan_costs")
     cli.add_argument("--choice", type=Path, required=True, help="a file of choose_plan")
@@ -41,8 +38,7 @@ def work(arguments: argparse.Namespace) -> None:
     # On the CPU, as the verification.
     prepare_torch("cpu", arguments.threads)
     model, costs = load_network(model_file(arguments)).module, load_costs(arguments.costs)
-    arrays = [load_array(path) for path in (arguments.images, arguments.inputs, arguments.labels)]
-    split = Split.of(*arrays, "cpu", fields_of(Normalisation, arguments))
+    split = Split.read(arguments.split, "cpu", arguments.preprocess)
     orders = {
         layer: read_order(arguments.ranking.replace("{layer}", layer), channels)
         for layer, channels in costs.channels.items()

@@ -7,9 +7,9 @@ import pandas as pd
 
 from prunecurve.commandline import parser, run
 from prunecurve.data import tasks
-from prunecurve.files import atomic, write_rows, write_table
+from prunecurve.files import write_rows, write_table, write_text
 from prunecurve.statistics.class_recall import KEYS, class_recall, inputs_per_class, read_names
-from prunecurve.statistics.curves import gather, without_class_counts
+from prunecurve.statistics.curves import add_classes, add_curves, rows_of, without_class_counts
 from prunecurve.statistics.means import read_table
 from prunecurve.statistics.shape import shape_table
 from prunecurve.statistics.shape_text import explanation
@@ -18,37 +18,30 @@ from prunecurve.statistics.shape_text import explanation
 def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
     cli.add_argument("--curve", type=Path, required=True, help="the study's")
-    cli.add_argument("--rows", required=True, help="path of rows, with {seed}, {criterion}, {removal} and {ks} in it")
-    cli.add_argument("--seeds", nargs="+", required=True)
-    cli.add_argument("--criterion", required=True, help="the criterion whose curves are drawn for every removal")
-    cli.add_argument("--removals", nargs="+", required=True)
-    cli.add_argument("--k-batches", nargs="+", required=True, help="the values of {ks}, in rising order")
-    cli.add_argument("--ks", nargs="+", required=True, help="the K that each curve must have")
+    add_curves(cli)
     cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task of the study")
     cli.add_argument(
         "--recalls", type=Path, nargs="?", help="the study's class_recall.csv, if its rows have counts of classes"
     )
-    cli.add_argument("--classes", type=Path, help="the names of the classes, as --recalls")
-    cli.add_argument("--labels", help="path of the test labels, with placeholder {seed}, as --recalls")
-    cli.add_argument("--shown", type=Path, required=True, help="output: all rows of that criterion")
+    add_classes(cli)
+    cli.add_argument("--shown", type=Path, required=True, help="output: all rows of one criterion")
     cli.add_argument("--table", type=Path, required=True, help="output: one row per network, ranking and removal")
-    cli.add_argument("--text", type=Path, required=True, help="output: the explanation in sentences, of that criterion")
+    cli.add_argument("--text", type=Path, required=True, help="output: the explanation in sentences, of the same")
     return cli
 
 
 def recalls_of(arguments: argparse.Namespace, rows: list[dict[str, str]], names: list[str]) -> pd.DataFrame:
     """Return the recalls of all classes: those of the study, and those of the rows."""
-    inputs = inputs_per_class(arguments.labels, arguments.seeds, len(names))
+    inputs = inputs_per_class(arguments.classes[1], arguments.seeds, len(names))
     own = class_recall(rows, inputs, names).astype({"seed": int, "k": int})
     return pd.concat([read_table(arguments.recalls), own]).drop_duplicates([*KEYS, "class"])
 
 
 def work(arguments: argparse.Namespace) -> None:
-    chosen = arguments.seeds, [arguments.criterion], arguments.removals
-    rows = gather(arguments.rows, *chosen, arguments.k_batches, arguments.ks)
+    rows = rows_of(arguments)
     kept, task, names, recalls = without_class_counts(rows), arguments.task, [], None
     if arguments.recalls:
-        names = read_names(arguments.classes, task)
+        names = read_names(arguments.classes[0], task)
         recalls = recalls_of(arguments, rows, names)
         # With its name, so that the figure needs no other file.
         answers, _ = tasks.load(task).answers(pd.DataFrame(rows), names)
@@ -56,9 +49,7 @@ def work(arguments: argparse.Namespace) -> None:
     write_rows(arguments.shown, kept, sealed=False)
     shown = read_table(arguments.shown)
     curves = pd.concat([read_table(arguments.curve), shown.drop(columns="answer", errors="ignore")])
-    with atomic(arguments.text) as temporary:
-        text = explanation(shown, task, recalls=recalls)
-        Path(temporary).write_text(text, encoding="utf-8", newline="\n")
+    write_text(arguments.text, explanation(shown, task, recalls=recalls))
     write_table(arguments.table, shape_table(curves.drop_duplicates(list(KEYS)), task, names, recalls))
 
 

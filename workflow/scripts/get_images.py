@@ -20,12 +20,14 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument(
         "--image-channels", choices=[AUTO, "1", "3"], default=AUTO, help="channels that all images are converted to"
     )
-    cli.add_argument("--images", type=Path, required=True, help="output: uint8 (n, C, S, S)")
-    cli.add_argument("--labels", type=Path, required=True, help="output: int64 (n,)")
     cli.add_argument(
-        "--splits", type=Path, required=True, help="output: int8 (n,), the split that the data set assigns an image to"
+        "--source",
+        nargs=4,
+        required=True,
+        metavar=("IMAGES", "LABELS", "SPLITS", "CLASSES"),
+        help="outputs: images, uint8 (n, C, S, S); labels, int64 (n,); the split that the data set assigns each image "
+        "to, int8 (n,); number, name and size of each class",
     )
-    cli.add_argument("--classes", type=Path, required=True, help="output: number, name and size of each class")
     return cli
 
 
@@ -42,13 +44,13 @@ def work(arguments: argparse.Namespace) -> None:
         (counts > 0).sum(),
         ", ".join(f"{split} {count}" for split, count in zip(SPLITS, own)) if own[1:].any() else "none",
     )
-    save_array(arguments.images, images)
-    save_array(arguments.labels, image_set.labels)
-    save_array(arguments.splits, image_set.splits)
+    *arrays, classes = arguments.source
+    for path, array in zip(arrays, (images, image_set.labels, image_set.splits), strict=True):
+        save_array(path, array)
     # A folder's name may have bytes that are no text.
     names = [name.encode(errors="backslashreplace").decode() for name in image_set.names]
     rows = [{"class": i, "name": name, "images": int(count)} for i, (name, count) in enumerate(zip(names, counts))]
-    write_rows(arguments.classes, rows)
+    write_rows(classes, rows)
 
 
 if __name__ == "__main__":

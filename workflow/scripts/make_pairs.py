@@ -5,25 +5,27 @@ from pathlib import Path
 
 import numpy as np
 
-from prunecurve.commandline import log, parser, run
+from prunecurve.commandline import add_section, log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.parameters import Images
 from prunecurve.data.splits import SPLITS, draw_splits, images_per_split, pools_of, split_sizes
 from prunecurve.files import load_array, read_rows, save_array
 from prunecurve.seeding import stream
-from prunecurve.settings import add_fields
 
 
 def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
-    cli.add_argument("--images", type=Path, required=True, help="all images of the data set")
-    cli.add_argument("--labels", type=Path, required=True, help="the classes of the images")
-    cli.add_argument("--splits", type=Path, required=True, help="the splits that the data set assigns its images to")
-    cli.add_argument("--classes", type=Path, required=True, help="the names of the classes, for error messages")
+    metavar = ("IMAGES", "LABELS", "SPLITS", "CLASSES")
+    cli.add_argument("--source", nargs=4, required=True, metavar=metavar, help="the files of get_images")
     cli.add_argument("--dataset", required=True, help="name of the data set, for error messages")
-    add_fields(cli, Images, leave_out=("disjoint",))
-    cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="what an input and its label are")
-    cli.add_argument("--parameters", nargs="*", default=[], metavar="KEY=NUMBER", help="parameters of the task")
+    add_section(cli, "--sizes", Images, "the config section images")
+    cli.add_argument(
+        "--task",
+        nargs="+",
+        default=[tasks.DEFAULT],
+        metavar=("NAME", "KEY=NUMBER"),
+        help=f"what an input and its label are, one of {', '.join(tasks.names())}, and the parameters of the task",
+    )
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
     cli.add_argument(
         "--place", type=int, help="place of the seed in the list of seeds, if no two networks may share images"
@@ -33,20 +35,20 @@ def options() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    images = load_array(arguments.images, shape=(None, None, None, None), mapped=True)
-    classes = load_array(arguments.labels, shape=(len(images),))
-    splits = load_array(arguments.splits, shape=(len(images),))
-    names = [row["name"] for row in read_rows(arguments.classes)]
+    images, classes, splits, names = arguments.source
+    images = load_array(images, shape=(None, None, None, None), mapped=True)
+    classes, splits = (load_array(path, shape=(len(images),)) for path in (classes, splits))
+    names = [row["name"] for row in read_rows(names)]
     own = images_per_split(splits)
-    sizes = split_sizes({split: getattr(arguments, split) for split in SPLITS}, own)
+    sizes = split_sizes({split: getattr(arguments.sizes, split) for split in SPLITS}, own)
     drawn = draw_splits(splits, sizes, arguments.seed, arguments.place, dataset=arguments.dataset)
-    task = tasks.load(arguments.task)
-    parameters = {key: int(number) for key, number in (word.split("=") for word in arguments.parameters)}
+    task_name, *words = arguments.task
+    task, parameters = tasks.load(task_name), {key: int(number) for key, number in (word.split("=") for word in words)}
     for split, pool in pools_of(own).items():
         available = np.bincount(classes[splits == SPLITS.index(pool)], minlength=len(names))
         task.require(split, classes[drawn[split]], available, names, **parameters)
     for split, index in drawn.items():
-        rng = stream(arguments.seed, f"{arguments.task}/{split}")
+        rng = stream(arguments.seed, f"{task_name}/{split}")
         inputs, labels = task.inputs(classes[index], rng, **parameters)
         counts = np.bincount(labels)
         log.info(

@@ -21,11 +21,12 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--criteria", nargs="*", default=[], help="the study's criteria, in the order of its config")
     cli.add_argument("--recalls", type=Path, nargs="?", help="class_recall.csv, for a figure of all classes")
     cli.add_argument("--layers", type=Path, nargs="?", help="plan_layers.csv, for the figure of a plan")
-    cli.add_argument("--dataset", help="of one network's figures, as --seed and --layer")
-    cli.add_argument("--seed", type=int)
-    cli.add_argument("--layer")
-    cli.add_argument("--ranking", type=Path, help="of one network's figures: the first criterion's ranking")
-    cli.add_argument("--mean-maps", type=Path, help="of one network's figures: its mean maps")
+    cli.add_argument(
+        "--maps",
+        nargs=5,
+        metavar=("DATASET", "SEED", "LAYER", "MAPS", "RANKING"),
+        help="of one network's figures: what its title names, its mean maps, and the first criterion's ranking",
+    )
     cli.add_argument("--maps-order", choices=figures.MAPS_ORDERS, default="channel", help="how its maps are arranged")
     cli.add_argument("--dpi", type=int, default=300, help="of the PNG")
     cli.add_argument("--png", type=Path, required=True, help="output")
@@ -43,11 +44,11 @@ def of_criteria(table: pd.DataFrame, chosen: list[str]) -> pd.DataFrame:
 def work(arguments: argparse.Namespace) -> None:
     table, maps = read_table(arguments.data), None
     recalls = read_table(arguments.recalls) if arguments.recalls else None
-    if arguments.mean_maps:
-        order = read_table(arguments.ranking).set_index("channel")["order"]
-        network = {"dataset": arguments.dataset, "seed": arguments.seed, "layer": arguments.layer}
-        table = table.assign(**network, order=table["channel"].map(order))
-        maps = load_array(arguments.mean_maps, shape=(len(table), None, None))
+    if arguments.maps:
+        dataset, seed, layer, mean_maps, ranking = arguments.maps
+        order = read_table(ranking).set_index("channel")["order"]
+        table = table.assign(dataset=dataset, seed=int(seed), layer=layer, order=table["channel"].map(order))
+        maps = load_array(mean_maps, shape=(len(table), None, None))
     # An archive may hold more criteria than are to be drawn.
     if arguments.criteria:
         table = of_criteria(table, arguments.criteria)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from prunecurve.activations.collection import single_maps, some_inputs
-from prunecurve.commandline import log, parser, run
+from prunecurve.commandline import add_section, add_split, log, parser, run
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.files import load_array
 from prunecurve.graph.layers import PrunableLayer
@@ -12,16 +12,13 @@ from prunecurve.graph.points import POINTS
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.seeding import stream
-from prunecurve.settings import add_fields, fields_of
 
 
 def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
     add_model(cli)
-    cli.add_argument("--images", type=Path, required=True, help="images of the split")
-    cli.add_argument("--inputs", type=Path, required=True, help="the images of each input of the split")
-    cli.add_argument("--labels", type=Path, required=True, help="labels of the split")
-    add_fields(cli, Normalisation)
+    add_split(cli, "--split", "measured")
+    add_section(cli, "--preprocess", Normalisation, "the config section preprocess")
     cli.add_argument("--layer", required=True, help="module path of the layer, for example conv3")
     cli.add_argument("--point", choices=POINTS, required=True, help="measurement point behind the layer")
     cli.add_argument("--count", type=int, required=True, help="number of random inputs; all if there are fewer")
@@ -36,11 +33,10 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     device = prepare_torch(arguments.device, arguments.threads)
     model, shape, leaf_modules = load_network(model_file(arguments))
-    inputs, labels = load_array(arguments.inputs), load_array(arguments.labels)
+    images, inputs, labels = map(load_array, arguments.split)
     drawn = some_inputs(len(inputs), arguments.count, stream(arguments.seed, "sampled_pairs"))
     log.info("%d of %d inputs are used", len(drawn), len(inputs))
-    normalisation = fields_of(Normalisation, arguments)
-    split = Split.of(load_array(arguments.images), inputs[drawn], labels[drawn], device, normalisation)
+    split = Split.of(images, inputs[drawn], labels[drawn], device, arguments.preprocess)
     layer = PrunableLayer(model.to(device), arguments.layer, shape, leaf_modules=leaf_modules)
     single_maps(layer, arguments.point, split, arguments.batch_size, arguments.output)
 

@@ -1,12 +1,13 @@
-"""Summarise the curve: one row per criterion and removal, and the same in a few lines of text."""
+"""Summarise the curve: means over networks for every K, for each criterion and removal, comparisons, and a text."""
 
 import argparse
 from pathlib import Path
 
 from prunecurve.commandline import parser, run
-from prunecurve.files import atomic, write_table
+from prunecurve.files import write_table, write_text
+from prunecurve.statistics.comparisons import paired
 from prunecurve.statistics.histories import add_histories, histories, warning_about
-from prunecurve.statistics.means import read_table, summarise
+from prunecurve.statistics.means import mean_curves, read_table, summarise
 from prunecurve.statistics.summary_text import summary_text
 
 
@@ -16,22 +17,24 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--curve", type=Path, required=True, help="the study's curve.csv")
     add_histories(cli)
     cli.add_argument(
-        "--shared", type=Path, help="the study's shared_images.csv; one network and old archives have none"
+        "--shared", nargs="?", help="the study's shared_images.csv; one network and old archives have none"
     )
-    cli.add_argument("--figures", required=True, help="where the study's figures are, for the last line")
+    cli.add_argument("--mean", type=Path, required=True, help="output: one row per criterion, removal and K")
     cli.add_argument("--summary", type=Path, required=True, help="output: one row per criterion and removal")
     cli.add_argument("--text", type=Path, required=True, help="output: the text that is printed after a run")
+    cli.add_argument("--comparisons", nargs="?", help="output: each criterion minus random and minus greedy removal")
     return cli
 
 
 def work(arguments: argparse.Namespace) -> None:
-    curve = read_table(arguments.curve)
-    write_table(arguments.summary, summarise(curve, arguments.task))
+    curve, task = read_table(arguments.curve), arguments.task
+    write_table(arguments.mean, mean_curves(curve, task))
+    write_table(arguments.summary, summarise(curve, task))
+    if arguments.comparisons:
+        write_table(arguments.comparisons, paired(curve))
     shared = read_table(arguments.shared) if arguments.shared else None
-    warning = warning_about(histories(arguments), arguments.task)
-    text = summary_text(curve, arguments.figures, shared, warning, arguments.task)
-    with atomic(arguments.text) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8", newline="\n")
+    warning = warning_about(histories(arguments), task)
+    write_text(arguments.text, summary_text(curve, f"{arguments.text.parent}/figures/", shared, warning, task))
 
 
 if __name__ == "__main__":

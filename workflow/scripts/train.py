@@ -1,36 +1,36 @@
-"""Train the network of one seed and write the weights of its best validation epoch."""
+"""Train the network of one seed and write the weights of its best validation epoch, or take those of a file."""
 
 import argparse
+import time
 from pathlib import Path
 
-from prunecurve.commandline import parser, run
-from prunecurve.data.batches import Normalisation, Split
-from prunecurve.files import load_array, write_rows
-from prunecurve.model.conv_net import Architecture
-from prunecurve.model.model_file import add_factory, model_file
-from prunecurve.model.network_file import initial_seed, prepare_torch, save_model
-from prunecurve.model.parameters import BuiltIn
-from prunecurve.settings import add_fields, fields_of
-from prunecurve.training.learned import kept_epoch, named_recall, require_learned
-from prunecurve.training.parameters import Recipe
+import torch
+from torch import nn
+
+from prunecurve.commandline import add_section, add_split, parser, run
+from prunecurve.data import tasks
+from prunecurve.data.batches import Normalisation, Split, all_logits
+from prunecurve.files import write_rows
+from prunecurve.model.model_file import ModelFile
+from prunecurve.model.network_file import built, initial_seed, input_shape_of, prepare_torch, save_model
+from prunecurve.model.parameters import Network
+from prunecurve.model.untrained import network_options
+from prunecurve.model.user_network import require_finite, require_logits
+from prunecurve.model.users_weights import load_weights
+from prunecurve.training.learned import history_row, kept_epoch, require_learned, validation_scores
+from prunecurve.training.parameters import Training
 from prunecurve.training.training import train
 
 
 def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
-    for split, name in (("train", "training"), ("val", "validation")):
-        cli.add_argument(f"--{split}-images", type=Path, required=True, help=f"images of the {name} split")
-        cli.add_argument(
-            f"--{split}-inputs", type=Path, required=True, help=f"the images of each input of the {name} split"
-        )
-        cli.add_argument(f"--{split}-labels", type=Path, required=True, help=f"labels of the {name} split")
-    add_fields(cli, Normalisation)
-    add_fields(cli, BuiltIn)
-    add_factory(cli)
-    add_fields(cli, Recipe)
-    cli.add_argument("--require", type=float, default=0.0, help="least balanced accuracy for two classes")
-    cli.add_argument("--recalls", nargs="*", default=[], metavar="NAME=CLASS", help="recalls in the history")
-    cli.add_argument("--input-name", default="inputs", help="what the inputs are called in messages")
+    add_split(cli, "--train", "training")
+    add_split(cli, "--val", "validation")
+    add_section(cli, "--preprocess", Normalisation, "the config section preprocess")
+    add_section(cli, "--network", Network, "the config section network; without factory, the built-in network")
+    cli.add_argument("--weights", nargs="?", help="the file with the state dict of a user's network; trains nothing")
+    add_section(cli, "--training", Training, "the config section training")
+    cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="what an input and its label are")
     cli.add_argument("--device", default="auto", help="auto, cpu or cuda")
     cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
     cli.add_argument("--seed", type=int, required=True, help="seed of the study")
@@ -39,25 +39,40 @@ def options() -> argparse.ArgumentParser:
     return cli
 
 
+def given_weights(
+    users: ModelFile, weights: str, numbers: dict[str, int], validation: Split, seed: int, recalls: dict[str, int]
+) -> tuple[nn.Module, list[dict[str, object]]]:
+    """Return a user's network with the weights of a file, and the one row of its history.
+
+    recalls: the classes whose recall the row contains, by the name of the column.
+    """
+    started, shape = time.monotonic(), input_shape_of(numbers)
+    model = built(users, numbers, initial_seed(seed))
+    load_weights(model, weights)
+    require_logits(model, shape, numbers["classes"], trained=False)
+    device = validation.labels.device
+    logits = all_logits(model.to(device, memory_format=torch.channels_last), validation)
+    require_finite(logits, "network.weights: the network")
+    scores = validation_scores(logits, validation.labels.cpu().numpy())
+    # No epoch and no loss of training: their columns are empty.
+    return model, [history_row(0, "", scores, recalls, "", time.monotonic() - started) | {"kept": 1}]
+
+
 def work(arguments: argparse.Namespace) -> None:
     device = prepare_torch(arguments.device, arguments.threads)
-    normalisation = fields_of(Normalisation, arguments)
-
-    def split(name: str) -> Split:
-        paths = (getattr(arguments, f"{name}_{kind}") for kind in ("images", "inputs", "labels"))
-        return Split.of(*map(load_array, paths), device, normalisation)
-
-    training, validation = split("train"), split("val")
-    # Without a factory, the built-in network.
-    users = model_file(arguments)
-    network = users if users.factory else fields_of(Architecture, arguments, **training.numbers)
-    recipe, recalls = fields_of(Recipe, arguments), dict(map(named_recall, arguments.recalls))
-    model, rows = train(network, recipe, training, validation, arguments.seed, device, recalls)
-    keys = ("epochs", "learning_rate", *(["same_weight"] if recalls else []))
-    values = ", ".join(f"training.{key}: {getattr(recipe, key)}" for key in keys)
-    remedy = f"Change the recipe ({values}) or use more images (images)"
-    require_learned(kept_epoch(rows), arguments.require, arguments.input_name, arguments.seed, remedy)
-    save_model(arguments.model, model, training.numbers, initial_seed(arguments.seed))
+    training, validation = (Split.read(s, device, arguments.preprocess) for s in (arguments.train, arguments.val))
+    numbers, task, recipe = training.numbers, tasks.load(arguments.task), arguments.training
+    network = network_options(arguments.network, numbers)
+    if arguments.weights:
+        model, rows = given_weights(network, arguments.weights, numbers, validation, arguments.seed, task.RECALLS)
+        remedy = f"Use other weights (network.weights: {arguments.weights}) or another preprocess"
+    else:
+        model, rows = train(network, recipe, training, validation, arguments.seed, device, task.RECALLS)
+        keys = ("epochs", "learning_rate", *(["same_weight"] if task.RECALLS else []))
+        values = ", ".join(f"training.{key}: {getattr(recipe, key)}" for key in keys)
+        remedy = f"Change the recipe ({values}) or use more images (images)"
+    require_learned(kept_epoch(rows), recipe.require, task.INPUTS, arguments.seed, remedy)
+    save_model(arguments.model, model, numbers, initial_seed(arguments.seed))
     write_rows(arguments.history, rows)
 
 

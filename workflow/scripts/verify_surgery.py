@@ -1,17 +1,18 @@
 """Verify the sweep of one seed: remove channels from the torch network, run it from the images, compare the results."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from prunecurve.commandline import log, parser, run
+from prunecurve.commandline import add_section, add_split, log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.batches import Normalisation, Split
-from prunecurve.files import load_array, read_order, write_rows
+from prunecurve.files import read_order, write_rows
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.model.network_file import load_network, prepare_torch
-from prunecurve.settings import add_fields, fields_of
 from prunecurve.sweep.evaluation import Evaluator
-from prunecurve.sweep.inputs import BATCH, input_files_of
+from prunecurve.sweep.inputs import BATCH, InputFiles
+from prunecurve.sweep.k_batches import from_words
 from prunecurve.verification import METHODS, PERTURBATION, SURGERY
 from prunecurve.verification.perturbation import Perturbation
 from prunecurve.verification.sweep_check import require_all_agree, require_means, unproven, verify
@@ -20,26 +21,25 @@ from prunecurve.verification.sweep_check import require_all_agree, require_means
 def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
     add_model(cli)
-    cli.add_argument("--images", type=Path, required=True, help="images of the test split")
-    cli.add_argument("--inputs", type=Path, required=True, help="the images of each input of the test split")
-    cli.add_argument("--labels", type=Path, required=True, help="labels of the test split")
-    add_fields(cli, Normalisation)
+    add_split(cli, "--split", "test")
+    add_split(cli, "--val", "validation", required=False)
+    add_section(cli, "--preprocess", Normalisation, "the config section preprocess")
     cli.add_argument("--batch-size", type=int, default=BATCH, help="inputs per forward pass of the sweep in torch")
     cli.add_argument(
         "--features", type=Path, required=True, help="maps of the test split, as the next layers read them"
     )
     cli.add_argument("--layer", type=Path, required=True, help="the pruned layer, a file of describe_layer")
     cli.add_argument("--mean-features", type=Path, nargs="?", help="mean maps, for mean_replacement")
-    for name in ("images", "inputs", "labels"):
-        cli.add_argument(f"--val-{name}", type=Path, nargs="?", help=f"{name} of the validation split, for mean maps")
     cli.add_argument("--ranking", required=True, help="path of a ranking, with placeholders {study}, {criterion}")
     cli.add_argument("--rows", required=True, help="path of rows, with {study}, {criterion}, {removal} and {ks}")
     cli.add_argument("--study", default="", help="value of {study}")
-    cli.add_argument("--criteria", nargs="+", required=True, help="names of the rankings, values of {criterion}")
     cli.add_argument("--removals", nargs="+", required=True, help="kinds of removal, values of {removal}")
-    cli.add_argument("--ks", nargs="+", required=True, metavar="K,K,…", help="for each ranking, the K to check")
     cli.add_argument(
-        "--k-batches", nargs="+", required=True, metavar="KS,KS,…", help="for each of these K, the value of {ks}"
+        "--checks",
+        nargs="+",
+        required=True,
+        metavar="CRITERION:KS=K,K,…",
+        help="the K to check of each file of rows: its {criterion} and its {ks}; KS alone is one K",
     )
     cli.add_argument(
         "--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task, whose metrics are compared"
@@ -55,30 +55,29 @@ def work(arguments: argparse.Namespace) -> None:
     # Always on the CPU. If a GPU computed the features, this also compares two devices.
     prepare_torch("cpu", arguments.threads)
     model = load_network(model_file(arguments)).module
-    files = arguments.features, arguments.labels, arguments.layer, arguments.mean_features
-    inputs = input_files_of(arguments, arguments.labels)
+    inputs = InputFiles(*arguments.split, arguments.preprocess.model_dump_json(), arguments.batch_size)
+    files = arguments.features, inputs.labels, arguments.layer, arguments.mean_features
     evaluator = Evaluator(*files, model=model_file(arguments), threads=arguments.threads, inputs=inputs)
-    normalisation = fields_of(Normalisation, arguments)
-
-    def split_of(*paths: Path) -> Split:
-        return Split.of(*map(load_array, paths), "cpu", normalisation)
-
-    split, perturbation = split_of(arguments.images, arguments.inputs, arguments.labels), None
+    split, perturbation = Split.read(arguments.split, "cpu", arguments.preprocess), None
     if arguments.verified_by == PERTURBATION:
         perturbation = Perturbation(model, evaluator.layer.name, next(split.batches(1))[0])
     if arguments.mean_features:
-        validation = split_of(arguments.val_images, arguments.val_inputs, arguments.val_labels)
+        validation = Split.read(arguments.val, "cpu", arguments.preprocess)
         about = str(arguments.mean_features), perturbation
         require_means(model, evaluator.layer.name, validation, evaluator.mean_features, *about)
-    files_of_rankings = {c: arguments.ranking.format(study=arguments.study, criterion=c) for c in arguments.criteria}
-    orders = {criterion: read_order(path, evaluator.channels) for criterion, path in files_of_rankings.items()}
+    checks: dict[str, list[str]] = {}
+    for criterion, _, word in (check.partition(":") for check in arguments.checks):
+        checks.setdefault(criterion, []).append(word)
+    ranking = partial(arguments.ranking.format, study=arguments.study)
+    orders = {criterion: read_order(ranking(criterion=criterion), evaluator.channels) for criterion in checks}
     paths = {
-        (criterion, removal, int(k)): arguments.rows.format(
-            study=arguments.study, criterion=criterion, removal=removal, ks=batch
+        (criterion, removal, k): arguments.rows.format(
+            study=arguments.study, criterion=criterion, removal=removal, ks=name
         )
-        for criterion, ks, k_batches in zip(arguments.criteria, arguments.ks, arguments.k_batches, strict=True)
+        for criterion, words in checks.items()
         for removal in arguments.removals
-        for k, batch in zip(ks.split(","), k_batches.split(","), strict=True)
+        for name, ks in from_words(words).items()
+        for k in ks
     }
     rows = list(verify(model, split, evaluator, orders, paths, arguments.tolerance, arguments.task, perturbation))
     for row in rows:

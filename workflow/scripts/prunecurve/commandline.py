@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from prunecurve import provenance
 from prunecurve.errors import StudyError, unwritable
@@ -26,6 +27,29 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         "--settings", nargs="*", default=[], metavar="KEY: VALUE", help="what the outputs are recorded to be made with"
     )
     return options
+
+
+def add_split(cli: argparse.ArgumentParser, option: str, split: str, *, required: bool = True) -> None:
+    """Add an option for the files of a split; if it is not required, it may have no values."""
+    files = f"files of the {split} split: its images, the images of each input, the labels"
+    metavar = ("IMAGES", "INPUTS", "LABELS") if required else "FILE"
+    cli.add_argument(option, nargs=3 if required else "*", metavar=metavar, required=required, help=files)
+
+
+def add_section(cli: argparse.ArgumentParser, option: str, section: Any, help: str) -> None:
+    """Add an option for a section of the config as JSON; keys that are left out have their defaults.
+
+    section: the pydantic model. It is not imported here, because jobs without torch import no pydantic.
+    """
+
+    def read(text: str) -> Any:
+        try:
+            return section.model_validate_json(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    keys = ", ".join(section.model_fields)
+    cli.add_argument(option, type=read, default=section(), metavar="JSON", help=f"{help}; keys: {keys}")
 
 
 def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace, *, chatty: bool = False) -> None:

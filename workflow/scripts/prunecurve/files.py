@@ -204,6 +204,12 @@ def write_table(path: str | os.PathLike[str], table: Any) -> None:
     _write_settings(path)
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text."""
+    with atomic(path) as temporary, open(temporary, "w", newline="\n", encoding="utf-8") as file:
+        file.write(text)
+
+
 def _write_settings(path: str | os.PathLike[str]) -> None:
     if text := settings_text(path):
         with atomic(settings_file(path)) as temporary, open(temporary, "w", encoding="utf-8") as file:

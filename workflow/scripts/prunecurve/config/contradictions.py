@@ -20,7 +20,7 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_plan(config)
     layers = Layers.of(config)
     if layers is None:
-        # Its layers are known after a job (rules/common/plan.smk).
+        # Its layers are known after a job (rules/common.smk).
         yield from _of_users_network(config)
     else:
         yield from _of_built_in(config, layers)

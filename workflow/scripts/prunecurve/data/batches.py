@@ -1,7 +1,7 @@
 """Batches of network inputs, gathered by index from uint8 tensors without Python code per input."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from prunecurve.data.parameters import Preprocess
+from prunecurve.files import load_array
 
 
 class Normalisation(Preprocess):
@@ -73,6 +74,14 @@ class Split:
         writable = np.require(images, requirements="W"), index.astype(np.int64), labels.astype(np.int64)
         on_device = [torch.from_numpy(array).to(device) for array in writable]
         return cls(on_device[0], on_device[1], on_device[2], normalisation)
+
+    @classmethod
+    def read(
+        cls, files: Iterable[str], device: torch.device | str, normalisation: Normalisation = UNCHANGED
+    ) -> "Split":
+        """Read a split from its files: the images, the images of each input, the labels."""
+        images, index, labels = map(load_array, files)
+        return cls.of(images, index, labels, device, normalisation)
 
     def __len__(self) -> int:
         """Return N, the number of inputs."""

@@ -1,28 +1,29 @@
 """The network of a study before it is trained, for jobs that need only its shapes."""
 
 import argparse
-from pathlib import Path
 
 from torch import nn
 
+from prunecurve.commandline import add_section, add_split
 from prunecurve.data.batches import Split
-from prunecurve.files import load_array
 from prunecurve.model.conv_net import Architecture
-from prunecurve.model.model_file import ModelFile, add_factory, add_leaf_modules, arguments_of
+from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import built, input_shape_of
-from prunecurve.model.parameters import BuiltIn
+from prunecurve.model.parameters import BuiltIn, Network
 from prunecurve.model.user_network import require_logits
-from prunecurve.settings import add_fields, fields_of
 
 
 def add_untrained(cli: argparse.ArgumentParser) -> None:
     """Add the options for the data that the network is built for, and those for the network."""
-    cli.add_argument("--images", type=Path, required=True, help="images of the training split")
-    cli.add_argument("--inputs", type=Path, required=True, help="the images of each input of the training split")
-    cli.add_argument("--labels", type=Path, required=True, help="labels of the training split")
-    add_fields(cli, BuiltIn)
-    add_factory(cli)
-    add_leaf_modules(cli)
+    add_split(cli, "--split", "training")
+    add_section(cli, "--network", Network, "the config section network")
+
+
+def network_options(network: Network, numbers: dict[str, int]) -> Architecture | ModelFile:
+    """Return what `built` builds: the built-in network for these numbers, or that of the user's function."""
+    if network.factory:
+        return ModelFile("", network.factory, network.arguments)
+    return Architecture(**network.model_dump(include=set(BuiltIn.model_fields)), **numbers)
 
 
 def untrained(arguments: argparse.Namespace) -> tuple[nn.Module, tuple[int, int, int]]:
@@ -30,11 +31,8 @@ def untrained(arguments: argparse.Namespace) -> tuple[nn.Module, tuple[int, int,
 
     Raises StudyError if a user's function returns no network for these data.
     """
-    training = Split.of(*(load_array(path) for path in (arguments.images, arguments.inputs, arguments.labels)), "cpu")
-    numbers, factory = training.numbers, arguments.factory
-    shape = input_shape_of(numbers)
-    if not factory:
-        return built(fields_of(Architecture, arguments, **numbers), numbers, 0), shape
-    model = built(ModelFile("", factory, arguments_of(arguments.arguments)), numbers, 0)
-    require_logits(model, shape, numbers["classes"], trained=False)
+    numbers = Split.read(arguments.split, "cpu").numbers
+    model, shape = built(network_options(arguments.network, numbers), numbers, 0), input_shape_of(numbers)
+    if arguments.network.factory:
+        require_logits(model, shape, numbers["classes"], trained=False)
     return model, shape

@@ -1,5 +1,6 @@
 """Collect the rows of evaluations. Each evaluation job writes one file of rows."""
 
+import argparse
 import itertools
 import os
 import re
@@ -7,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows
+from prunecurve.sweep.k_batches import from_words
 
 # The exact counts of one class in a row, see data/tasks. They become a table of their own.
 CLASS_COUNT = re.compile(r"(correct|predicted)_\d+")
@@ -29,18 +31,42 @@ def gather(
     seeds: Sequence[str],
     criteria: Sequence[str],
     removals: Sequence[str],
-    k_batches: Sequence[str],
-    ks: Sequence[str],
+    k_batches: Mapping[str, Sequence[int]],
 ) -> list[dict[str, str]]:
     """Return all rows of the curves of these seeds, criteria and removals.
 
-    pattern: a path with the placeholders {seed}, {criterion}, {removal} and {ks}. k_batches: the values of {ks}.
+    pattern: a path with the placeholders {seed}, {criterion}, {removal} and {ks}. k_batches: the K of each file by its
+    {ks}, in ascending order.
     """
-    rows = []
+    rows, every = [], [str(k) for ks in k_batches.values() for k in ks]
     for seed, criterion, removal in itertools.product(seeds, criteria, removals):
         path = pattern.format(seed=seed, criterion=criterion, removal=removal, ks="{ks}")
-        rows += one_curve([path.format(ks=batch) for batch in k_batches], ks)
+        rows += one_curve([path.format(ks=batch) for batch in k_batches], every)
     return rows
+
+
+def add_curves(cli: argparse.ArgumentParser) -> None:
+    """Add the options for the rows of some curves."""
+    # A pattern, not the files: a study has thousands of files, too many for one command line.
+    placeholders = "{seed}, {criterion}, {removal}, {ks}"
+    cli.add_argument("--rows", required=True, help=f"path of rows, with placeholders {placeholders}")
+    cli.add_argument("--seeds", nargs="+", required=True)
+    cli.add_argument("--criteria", nargs="+", required=True)
+    cli.add_argument("--removals", nargs="+", required=True)
+    jobs = "the K of each file of a curve by its {ks}, in ascending order; K alone is a file of one"
+    cli.add_argument("--ks", nargs="+", required=True, metavar="KS=K,K,…", help=jobs)
+
+
+def rows_of(arguments: argparse.Namespace) -> list[dict[str, str]]:
+    """Return all rows of the curves that the options of `add_curves` name."""
+    chosen = arguments.seeds, arguments.criteria, arguments.removals
+    return gather(arguments.rows, *chosen, from_words(arguments.ks))
+
+
+def add_classes(cli: argparse.ArgumentParser) -> None:
+    """Add the option for what counts of classes need; it may have no values."""
+    files = "if the rows have counts of classes: their names, and the path of the test labels with placeholder {seed}"
+    cli.add_argument("--classes", nargs="*", default=[], metavar=("NAMES", "LABELS"), help=files)
 
 
 def without_class_counts(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:

@@ -11,6 +11,9 @@ from prunecurve.data.splits import SPLITS
 COMPARED = (*((split, split) for split in SPLITS), ("test", "train"))
 
 
+COLUMNS = ("dataset", "seed", "other", "split", "other_split", "images", "shared", "share")
+
+
 def shared_images(index: Mapping[int, np.ndarray], dataset: str) -> list[dict[str, object]]:
     """Return one row for each ordered pair of networks and each comparison of splits.
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.errors import StudyError
-from prunecurve.files import load_array
 from prunecurve.graph.layer_file import LayerFile
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.graph.memory import batch_of
@@ -88,11 +87,10 @@ class Backend:
         if self.inputs is None:
             raise StudyError(
                 f"layer: {self.network.path}: features.npy has no values, so the inputs are needed; give them with "
-                "--images and --inputs"
+                "--split IMAGES INPUTS LABELS"
             )
         if self._split is None:
-            arrays = [load_array(path) for path in (self.inputs.images, self.inputs.index, self.inputs.labels)]
-            normalisation = Normalisation(mean=list(self.inputs.mean), std=list(self.inputs.std))
-            self._split = Split.of(*arrays, "cpu", normalisation)
+            files = self.inputs.images, self.inputs.inputs, self.inputs.labels
+            self._split = Split.read(files, "cpu", Normalisation.model_validate_json(self.inputs.preprocess))
         numbers = np.arange(rows.start, rows.stop) if chosen is None else chosen[rows]
         return self._split.inputs(torch.from_numpy(numbers))

@@ -1,0 +1,130 @@
+"""What a study consists of, by its config and the layers of its network."""
+
+import json
+
+import pytest
+from conftest import PROJECT
+from prunecurve.archive import archive
+from prunecurve.config import Layers
+from prunecurve.config import check
+from prunecurve.errors import StudyError
+from prunecurve.study import Frozen, Study
+from prunecurve.sweep.k_batches import from_words
+
+
+def study(**config) -> Study:
+    """Return a study of the built-in network."""
+    return Study(
+        check({"network": {"channels": [4, 6, 8], "hidden": [12]}} | config), lambda: pytest.fail("not needed")
+    )
+
+
+# A network of a user: numpy evaluates what follows its last layer.
+TABLE = [
+    {"layer": "a", "kind": "Conv2d", "group": "0", "channels": "8", "backend": "torch", "refused": ""},
+    {"layer": "b.c", "kind": "Conv2d", "group": "1", "channels": "40", "backend": "numpy", "refused": ""},
+    {
+        "layer": "d",
+        "kind": "Conv2d",
+        "group": "2",
+        "channels": "5",
+        "backend": "torch",
+        "refused": "reaches the output",
+    },
+]
+
+
+def of_user(rows=TABLE, **config) -> Study:
+    given = {"task": "classes", "network": {"factory": "net.py:net"}, "layer": "b.c"} | config
+    return Study(check(given), lambda: Layers.read(rows), code=["code of net.py:net: 1"], weights={0: "77"})
+
+
+def test_rankings_layers_and_rows_of_the_built_in_network():
+    one = study(seeds=[3], ranking={"criteria": ["l1_norm", "random"], "random_draws": 2}, sweep={"ks": [2, 5]})
+    assert one.orders == ["l1_norm", "random-1", "random-2"] and one.layer == "conv3"
+    assert one.sensitivity_layers == one.plan_layers == ["conv1", "conv2", "conv3"]
+    assert one.rows([3], ["l1_norm"], ["structural"], "conv3") == [
+        f"results/digits/seed3/conv3/sweep/l1_norm/structural/k{k}.csv" for k in (0, 2, 5)
+    ]
+    with pytest.raises(StudyError, match="layer: linear2 is the output layer"):
+        one.rows([3], ["l1_norm"], ["structural"], "linear2")
+
+
+def test_only_torch_reads_the_network_and_the_images_in_evaluations():
+    one = of_user()
+    assert one.evaluated_split("test", "b.c") == ["results/{study}/seed{seed}/labels/test.npy"]
+    assert len(one.evaluated_split("test", "a")) == 3 and one.evaluated_model("a").endswith("model.pt")
+    assert one.evaluated_model("b.c") == one.evaluation_options("b.c") == one.stored_sums("a") == []
+    assert one.stored_sums("b.c") and not of_user(sweep={"ks_per_job": 40}).stored_sums("b.c")
+    options = one.evaluation_options("a")
+    network = json.loads(options[options.index("--network") + 1])
+    assert network == {"factory": "net.py:net", "arguments": {}, "leaf_modules": []}
+    assert one.modules("greedy", "a") == ["ranking.criteria.greedy", "ranking.torch_losses"]
+    assert one.modules("reversed-l1_norm", "b.c") == ["ranking.criteria.l1_norm"]
+
+
+def test_the_verification_needs_its_own_k_if_the_study_does_not_evaluate_them():
+    """A job each in numpy; one for all in torch."""
+    few = {"sweep": {"ks": [0, 20]}, "verification": {"drawn_ks": 0}}
+    assert of_user(**few).verified_ks(0, "b.c", "l1_norm") == {str(k): [k] for k in (0, 1, 10, 20, 30, 39)}
+    assert of_user(**few).verified_ks(0, "a", "l1_norm") == {"0": [0], "verified": [1, 2, 4, 6, 7]}
+    assert of_user(**few).ks_of_job("verified", 0, "a", "l1_norm") == [1, 2, 4, 6, 7]
+    assert of_user(**few).ks_of_job("33", 0, "b.c", "l1_norm") == [33]
+    for name in ("3-9", "verified"):
+        with pytest.raises(StudyError, match=f"k{name}: the study has no evaluation job of b.c"):
+            of_user(**few).ks_of_job(name, 0, "b.c", "l1_norm")
+    many = of_user(sweep={"ks_per_job": 16})
+    assert list(many.k_batches("b.c")) == ["0-15", "16-31", "32-39"]
+    assert set(many.verified_ks(0, "b.c", "l1_norm")) <= set(many.k_batches("b.c"))
+    assert from_words(many.k_words("b.c")) == many.k_batches("b.c")
+    assert from_words(of_user().k_words("b.c")) == {str(k): [k] for k in range(40)}
+
+
+def test_settings_name_what_a_result_depends_on():
+    one = of_user(
+        seeds=[0, 1], training={"require": 0.7, "epochs": 3}, network={"factory": "net.py:net", "weights": "w{seed}.pt"}
+    )
+    assert "code of net.py:net: 1" in one.settings_of_training(
+        0
+    ) and "content of network.weights: 77" in one.settings_of_training(0)
+    assert not [line for line in one.settings_of_training(0) if line.startswith("training.")]
+    assert "training.epochs: 3" in study(training={"epochs": 3}).settings_of_training(0)
+    assert not [line for line in study().settings("training") if "require" in line]
+    assert study().settings("layer", "sweep.ks") == ["layer: conv3", "sweep.ks: all"]
+    assert study().settings_of_networks([2], "plan.macs") == ["seeds: [2]", "plan.macs: 0.5"]
+    of_random = [study().settings_of_rankings([0], section) for section in ("ranking.criteria", "sensitivity")]
+    assert ["ranking.random_draws: 2" in lines for lines in of_random] == [True, False]
+
+
+def test_tables_and_figures_that_a_study_has():
+    assert "paired_differences" in study().study_figures([0, 1]) and "paired_differences" not in study().study_figures(
+        [0]
+    )
+    assert not {"sensitivity", "plan"} & set(study().study_figures([0, 1]))
+    assert study().archived(lambda name: name == "plan.csv")[:8] == [
+        *("agreement.csv", "channels.csv", "comparisons.csv", "curve.csv", "plan.csv", "plan_layers.csv"),
+        *("shape.csv", "shape_table.csv"),
+    ]
+    files = of_user(seeds=[0]).archived(lambda name: False)
+    assert "class_recall.csv" in files and "seed{seed}/b.c/ranking/{criterion}.csv" in files
+    assert not {"comparisons.csv", "shared_images.csv", "plan_layers.csv"} & set(files)
+    assert of_user(sweep={"ks": 2}).frozen_config()["sweep"]["ks"] == [0, 39], "an archive has no table of the layers"
+
+
+def test_an_archive_lends_its_files_but_what_follows_from_the_curve_is_made_again():
+    folder = PROJECT / "archive" / "mnist"
+    config = check({"dataset": "mnist", "study": "own", "seeds": [0, 1, 2, 3, 4]})
+    one = Study(config, lambda: None, Frozen(folder, archive.checked(folder)))
+    assert one.table(one.drawn, "curve.csv").startswith(f"{folder}/curve.csv")
+    assert one.table(one.drawn, "summary.csv") == "results/archive/mnist/summary.csv"
+    assert one.table("own", "curve.csv") == "results/own/curve.csv"
+    assert one.history(one.drawn) == f"{folder}/seed{{seed}}/training.csv" and one.history("own").startswith(
+        "results/own/"
+    )
+    with pytest.raises(StudyError, match=r"does not contain plan\.csv"):
+        one.table(one.drawn, "plan.csv")
+    histories = [one.history(one.drawn).format(seed=seed) for seed in one.seeds]
+    assert one.below_requirement(histories) == []
+    one.config["training"]["require"] = 0.999
+    assert len(one.below_requirement([*histories, "nowhere.csv"])) == 5
+    assert one.in_words() == "study own: mnist, pairs, built-in network, layer last, 5 networks"
