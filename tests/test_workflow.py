@@ -164,16 +164,6 @@ def test_the_layers_are_printed_each_time_and_nothing_is_trained(study):
     assert study.plan("layers", "--config", "network={hidden: [9, 6]}") == {"describe_network": 1, "layers": 1}
 
 
-def test_only_a_limit_that_is_asked_for_holds_for_the_jobs_of_one_machine(study):
-    """Snakemake's default makes its scheduler slower with each job that ends."""
-    rules = study.folder / "workflow" / "rules" / "run.smk"
-    told = "    FOLLOWER.start()\n    print('limited:', workflow.scheduler.job_rate_limiter is not None)\n"
-    rules.write_text(rules.read_text().replace("    FOLLOWER.start()\n", told))
-    target = "results/digits/source/images.npy"
-    assert "limited: False" in study.run(target).stdout
-    assert "limited: True" in study.run(target, "--forceall", "--max-jobs-per-timespan", "7/1s").stdout
-
-
 def test_a_job_by_hand_gives_the_same_bytes(finished, tmp_path):
     """Scripts run without Snakemake too, here in another folder and with more BLAS threads."""
     seed = finished.path("seed0")
