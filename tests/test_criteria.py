@@ -404,6 +404,12 @@ def test_a_criterion_needs_what_it_reads_and_nothing_else(name, layer):
             criteria.scores(name, layer(reads=tuple({"statistics", "maps", "labels", "scale"} - {missing})))
 
 
+@pytest.mark.parametrize(("attribute", "name"), [("scale", "scale"), ("maps", "maps"), ("validation", "labels")])
+def test_a_criterion_gets_only_what_it_lists(layer, attribute, name):
+    with pytest.raises(StudyError, match=f"a criterion that reads {name} must list {name} in READS"):
+        getattr(layer(reads=()), attribute)
+
+
 def test_labels_are_read_by_those_that_say_so(layer):
     assert {name for name in criteria.names() if "labels" in criteria.reads(name)} == OF_LABELS
     validation = layer().validation

@@ -250,8 +250,8 @@ def test_a_sequence_before_the_inputs_is_refused_before_anything_is_collected():
 
     model = Network(forward, patch=nn.Conv2d(1, 6, 4, 4), first=nn.Linear(6, 5), last=nn.Linear(5, 3))
     for path in ("patch", "first"):
-        assert refusals(model)[path] == "a value that its channels pass through has not one entry per input"
-        with pytest.raises(NotPrunable, match="has not one entry per input"):
+        assert refusals(model)[path] == "a value that its channels pass through does not have one entry per input"
+        with pytest.raises(NotPrunable, match="does not have one entry per input"):
             describe(PrunableLayer(model, path, SHAPE))
 
 

@@ -203,9 +203,9 @@ def test_a_network_without_layers_is_refused(written):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a/b", "the name of the layer a/b cannot be used in names of files; rename it with letters, digits, _ and, "),
-        ("-a", "the name of the layer -a cannot be used in names of files"),
-        ("{x}", "the name of the layer {x} cannot be used in names of files"),
+        ("a/b", "the name of the layer a/b cannot be used in file names; rename it with letters, digits, _ and, "),
+        ("-a", "the name of the layer -a cannot be used in file names"),
+        ("{x}", "the name of the layer {x} cannot be used in file names"),
     ],
 )
 def test_names_that_cant_be_used_are_refused(written, name, message):

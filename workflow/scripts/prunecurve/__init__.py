@@ -1,8 +1,7 @@
 """The library that the scripts use. It contains all computations and does not depend on Snakemake.
 
-The folders are the stages of a study: data, network, ranking, sweep, verification, study, figures. A folder
-imports only from folders before it, except that ranking imports from sweep, because some criteria evaluate pruned
-networks. `make lint` checks this (pyproject.toml has the order).
+The folders are the stages of a study. Each imports only from folders below it: pyproject.toml has the order, and
+`make lint` checks it.
 
 The package is in the same folder as the scripts because Python adds a script's folder to its search
 path. Nothing has to be installed on a cluster node or in a conda environment.

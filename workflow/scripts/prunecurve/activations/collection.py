@@ -29,8 +29,8 @@ class ChannelStatistics:
         over = (0, 2, 3)
         self.count += maps.numel() // maps.shape[1]
         self.sums = self.sums + torch.cat([_sums(block, over) for block in _blocks(maps)], 1)
-        self.lowest = torch.minimum(self.lowest, maps.amin(over))
-        self.highest = torch.maximum(self.highest, maps.amax(over))
+        self.lowest = torch.minimum(self.lowest, maps.amin(over).cpu())
+        self.highest = torch.maximum(self.highest, maps.amax(over).cpu())
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return float64 arrays (P,): mean, standard deviation, minimum, maximum and the share of values ≤ 0."""
@@ -38,8 +38,8 @@ class ChannelStatistics:
         return {
             "mean": mean,
             "std": np.sqrt(np.maximum(square - mean**2, 0)),
-            "min": self.lowest.cpu().numpy().astype(np.float64),
-            "max": self.highest.cpu().numpy().astype(np.float64),
+            "min": self.lowest.numpy().astype(np.float64),
+            "max": self.highest.numpy().astype(np.float64),
             "inactive_share": inactive,
         }
 

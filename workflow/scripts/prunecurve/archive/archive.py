@@ -165,7 +165,7 @@ def checked(folder: Path) -> dict[str, Any]:
         there = sorted(path.parent.name for path in folder.parent.glob(f"[!.]*/{MANIFEST}"))
         raise StudyError(
             f"archive: there is no {folder / MANIFEST}; archives here: {', '.join(there) or 'none'}"
-            " (make archive NAME=… freezes a study)"
+            "; make archive NAME=… freezes a study"
         )
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))

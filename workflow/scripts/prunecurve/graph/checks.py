@@ -39,13 +39,13 @@ def require_exact_pruning(layer: PrunableLayer, values: Mapping[fx.Node, object]
 
 
 def _require_inputs_first(layer: PrunableLayer) -> None:
-    """Raise NotPrunable if a value that is stored or measured has not one entry per input."""
+    """Raise NotPrunable if a value that is stored or measured does not have one entry per input."""
     images = random_inputs(layer.traced, layer.input_shape, 3)
     together, alone = layer.all_before(images), layer.all_before(images[:1])
     for name, value in together.items():
         stored = not name.startswith("crossing") or layer.downstream.storable()
         if stored and not _has_entry_per_input(value, alone[name]):
-            raise NotPrunable(layer.path, "a value that its channels pass through has not one entry per input")
+            raise NotPrunable(layer.path, "a value that its channels pass through does not have one entry per input")
 
 
 def _has_entry_per_input(together: Tensor, alone: Tensor) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from prunecurve.errors import StudyError
 
 FORMS = "FILE.py:FUNCTION or package.module:FUNCTION"
-# Of modules with weights. The names are part of the names of files; torch itself forbids only dots.
+# Of modules with weights. The names are part of file names; torch itself forbids only dots.
 NAME = r"\w(?:[\w +-]*[\w+-])?"
 MODULE_PATH = rf"{NAME}(?:\.{NAME})*"
 # Replaced by the seed in the path of weights (network.weights).

@@ -88,7 +88,7 @@ def _unwrapped(module: nn.Module) -> nn.Module:
 
 
 def _require_layers(module: nn.Module) -> None:
-    """Raise StudyError if a network has no layers, or layers with names that names of files cannot have."""
+    """Raise StudyError if a network has no layers, or layers with names that file names cannot have."""
     if not any(isinstance(each, nn.Conv2d | nn.Linear) for each in module.modules()):
         raise StudyError(
             "network.factory: the network has no Conv2d and no Linear, so there are no channels to remove; use these "
@@ -97,7 +97,7 @@ def _require_layers(module: nn.Module) -> None:
     for path, each in module.named_modules():
         if isinstance(each, nn.Conv2d | nn.Linear) and path and not re.fullmatch(MODULE_PATH, path):
             raise StudyError(
-                f"network.factory: the name of the layer {path} cannot be used in names of files; rename it with "
+                f"network.factory: the name of the layer {path} cannot be used in file names; rename it with "
                 "letters, digits, _ and, between them, spaces, + or -"
             )
 
@@ -173,7 +173,7 @@ def require_logits(module: nn.Module, input_shape: Sequence[int], classes: int, 
     if not torch.allclose(once.double(), again.double(), equal_nan=True):
         raise StudyError(
             "network.factory: in evaluation mode two runs of the network on the same inputs give different results "
-            "again (dropout that is not a module, random numbers, or a state that it changes)"
+            "again; it must not use random numbers, dropout that is not a module, or a state that it changes"
         )
     require_finite(once.numpy(), "network.factory: the network")
     if ((once >= 0) & (once <= 1)).all() and ((once.double().sum(1) - 1).abs() < ROUNDING).all():

@@ -89,8 +89,8 @@ def planned_rows(
     """Yield one row per network of `planned_networks`, with its size and the metrics of the task.
 
     predicted_balanced_accuracy is that of the unpruned network on the same inputs minus the predicted loss, and
-    predicted_log_loss the one plus it; NaN for random orders. Raises StudyError if a network has not the predicted
-    size.
+    predicted_log_loss the one plus it; NaN for random orders. Raises StudyError if the size of a network is not the
+    predicted one.
     """
     example, whole = next(split.batches(1))[0], costs.both()
     unpruned: Mapping[str, float] = {}
