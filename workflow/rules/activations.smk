@@ -18,12 +18,11 @@ rule describe_layer:
     conda:
         "../envs/torch.yaml"
     params:
-        settings=lambda w: settings_of("network.leaf_modules"),
-        code=code("describe_layer"),
+        settings=lambda w: settings_of("network.leaf_modules") + code("describe_layer"),
         network=lambda w: study.network(),
         layer="{layer}",
     shell:
-        f"python {SCRIPTS}/describe_layer.py {LOGGED}"
+        f"{command('describe_layer')}"
         " --model {input.model:q} --network {params.network:q} --layer {params.layer:q} --output {output:q}"
 
 
@@ -46,19 +45,15 @@ rule collect_activations:
     resources:
         gpu=GPUS,
     params:
-        settings=settings_of("preprocess", "activations", "device", "threads"),
-        code=code("collect_activations"),
+        settings=settings_of("preprocess", "activations", "device", "threads") + code("collect_activations"),
         torch=lambda w: study.torch_options(),
-        device=config["device"],
-        stored=config["sweep"]["stored_mb"],
+        # Parameters, so that the cache has one entry per layer and split: it does not look at wildcards, and the inputs of
+        # all splits come from one job.
         layer="{layer}",
-        # A parameter, so that the cache has one entry per split: the inputs of all splits come from one job.
         split="{split}",
     shell:
-        f"python {SCRIPTS}/collect_activations.py {LOGGED}"
-        " --model {input.model:q} {params.torch:q} --device {params.device} --split {input.split:q}"
-        " --layer {params.layer:q} --stored-mb {params.stored}"
-        ""
+        f"{command('collect_activations')} --device {config['device']} --stored-mb {config['sweep']['stored_mb']}"
+        " --model {input.model:q} {params.torch:q} --split {input.split:q} --layer {params.layer:q}"
         f" --folder {FOLDER}/seed{{wildcards.seed}}/{{params.layer:q}}/activations/{{params.split}}"
 
 
@@ -78,17 +73,21 @@ rule sample_maps:
     resources:
         gpu=GPUS,
     params:
-        settings=settings_of("preprocess", "activations", "device", "threads", "ranking.sampled_pairs")
-        + settings_of("ranking.split", "ranking.measure_at"),
-        code=code("sample_maps"),
+        settings=settings_of(
+            "preprocess",
+            "activations",
+            "device",
+            "threads",
+            "ranking.sampled_pairs",
+            "ranking.split",
+            "ranking.measure_at",
+        )
+        + code("sample_maps"),
         torch=lambda w: study.torch_options(),
-        device=config["device"],
-        sampled=config["ranking"]["sampled_pairs"],
         layer="{layer}",
         point="{point}",
         split="{split}",
-        seed="{seed}",
     shell:
-        f"python {SCRIPTS}/sample_maps.py {LOGGED}"
-        " --model {input.model:q} {params.torch:q} --device {params.device} --split {input.split:q}"
-        " --layer {params.layer:q} --point {params.point} --count {params.sampled} --seed {params.seed} --output {output:q}"
+        f"{command('sample_maps')} --device {config['device']} --count {config['ranking']['sampled_pairs']}"
+        " --model {input.model:q} {params.torch:q} --split {input.split:q} --layer {params.layer:q}"
+        " --point {params.point} --seed {wildcards.seed} --output {output:q}"

@@ -14,18 +14,17 @@ rule freeze:
     conda:
         "../envs/figures.yaml"
     params:
-        code=code("freeze"),
+        settings=code("freeze"),
         # Functions, because the braces in these values are not wildcards.
         root=lambda w: placed(f"results/{study.name}"),
         files=lambda w: archived(),
-        seeds=study.seeds,
-        criteria=study.orders,
+        networks=["--seeds", *study.seeds, "--criteria", *study.orders],
         config=lambda w: json.dumps(study.frozen_config()),
-        data=OF_FILES,
+        data=USERS_FILES,
         # Here and not in the script: in an environment of its own it would see other versions of the libraries.
         codes=lambda w: CODE_OF_NETWORK
-        + [code(*each) for each in study.code_of_results(path.stem for path in sorted(SCRIPT_FILES.glob("*.py")))],
+        + [code(*each)[0] for each in study.code_of_results(path.stem for path in sorted(SCRIPT_FILES.glob("*.py")))],
     shell:
-        f"python {SCRIPTS}/freeze.py --log {{log:q}}"
-        " --root {params.root:q} --files {params.files:q} --seeds {params.seeds} --criteria {params.criteria}"
-        " --config {params.config:q} --data {params.data:q} --codes {params.codes:q} --manifest {output:q}"
+        f"{command('freeze')}"
+        " --root {params.root:q} --files {params.files:q} {params.networks} --config {params.config:q}"
+        " --data {params.data:q} --codes {params.codes:q} --manifest {output:q}"

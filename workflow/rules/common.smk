@@ -99,7 +99,7 @@ except StudyError as error:
     raise WorkflowError(str(error)) from None
 CODE_OF_NETWORK = [line for line in os.environ.get(PLANNED_CODE).split("|") if line]
 # The settings for what lies in files of the user: the images and the weights.
-OF_FILES = [*data_settings(DATA_CONTENT), *weights_settings(WEIGHTS.values())]
+USERS_FILES = [*data_settings(DATA_CONTENT), *weights_settings(WEIGHTS.values())]
 
 
 # ---- the layers of a user's network: known after the job describe_network, which runs the user's code
@@ -123,7 +123,7 @@ def table_is_current():
     own, lines = rules.describe_network.params, settings(config)
     stored = stored_settings(placed(LAYER_TABLE.format(study=config["study"])))
     keys = {line.partition(": ")[0] for line in stored} & lines.keys()
-    return {*own.settings(None), own.code, *(lines[key] for key in keys)} <= set(stored)
+    return {*own.settings(None), *(lines[key] for key in keys)} <= set(stored)
 
 
 @functools.cache
@@ -169,10 +169,8 @@ def until():
 
 study = Study(config, layers_of_users_network, frozen, CODE_OF_NETWORK, WEIGHTS, placed)
 settings_of = study.settings
-# In commands: the folder of scripts; their log, and the settings that their outputs carry; the folder of a study. It is no
-# parameter, so that studies of different names can share results through the cache.
-SCRIPTS = shlex.quote(str(SCRIPT_FILES)).replace("{", "{{").replace("}", "}}")
-LOGGED = "--log {log:q} --settings {params.settings:q} {params.code:q}"
+# The folder of a study, in commands. It is no parameter, so that studies of different names can share results through the
+# cache.
 FOLDER = shlex.quote(placed("results/{wildcards.study}"))
 # If the environment names a cache folder, checkouts share all slow steps (--cache), but not tables and figures.
 CACHED = bool(os.environ.get("SNAKEMAKE_OUTPUT_CACHE"))
@@ -190,13 +188,31 @@ TASK = f"data.tasks.{config['task']}"
 READER = f"data.datasets.{MODULES[config['dataset']]}"
 
 
+def quoted(value):
+    """Return a value as one word of a command in which braces are placeholders."""
+    return shlex.quote(str(value)).replace("{", "{{").replace("}", "}}")
+
+
+def command(name):
+    """Return the beginning of a command: the script, its log, and the lines that its outputs carry, `settings`.
+
+    Options that follow have the values of parameters. A value of the config that is the same for all jobs of a rule is
+    written into the command, which Snakemake compares (and hashes for its cache) like parameters.
+    """
+    return f"python {quoted(SCRIPT_FILES / f'{name}.py')} --log {{log:q}} --settings {{params.settings:q}}"
+
+
+# Options of all rows of the study.
+IN_ALL_ROWS = f"--task {config['task']} --dataset {quoted(study.dataset_name)}"
+
+
 def code(name, *plugins):
-    """Return a line with the digest of a script, its modules and the versions of the libraries that it imports.
+    """Return a list of one line: the digest of a script, its modules and the versions of the libraries that it imports.
 
     Snakemake does not track them. The digest is a parameter of the job, so an edit or another version triggers a re-run.
     The modules are not input files, because each input file costs time in each of the thousands of jobs of a sweep.
     """
-    return code_setting(SCRIPT_FILES / f"{name}.py", *plugins)
+    return [code_setting(SCRIPT_FILES / f"{name}.py", *plugins)]
 
 
 @functools.cache
@@ -212,14 +228,14 @@ def seeds_of(folder):
     return done
 
 
-def of_networks(path, folder, **known):
+def expand_networks(path, folder, **wildcards):
     """Return the files of all networks of a study's folder."""
-    return expand(path, study=study.name, seed=seeds_of(folder), layer=study.layer, **known)
+    return expand(path, study=study.name, seed=seeds_of(folder), layer=study.layer, **wildcards)
 
 
-def table_if(needed, name, path):
-    """Return a table and its settings as outputs, if the study has this table."""
-    return {name: path, f"{name}_settings": f"{path}.settings"} if needed else {}
+def settings_files(*tables):
+    """Return the files with the settings of these tables. They lie next to tables, which contain nothing but data."""
+    return [f"results/{{study}}/{table}.csv.settings" for table in tables]
 
 
 def in_tables(path, label, caption):

@@ -19,15 +19,12 @@ rule get_images:
         data_dir=DATA_DIR,
     params:
         # With a digest of the data. They are not input files, because a folder can hold very many images.
-        settings=[*settings_of("dataset", "image_size", "image_channels"), *data_settings(DATA_CONTENT)],
-        code=code("get_images", READER),
-        dataset=config["dataset"],
-        image_size=config["image_size"],
-        image_channels=config["image_channels"],
+        settings=settings_of("dataset", "image_size", "image_channels")
+        + data_settings(DATA_CONTENT)
+        + code("get_images", READER),
     shell:
-        f"python {SCRIPTS}/get_images.py {LOGGED}"
-        " --dataset {params.dataset} --data-dir {resources.data_dir:q} --image-size {params.image_size}"
-        " --image-channels {params.image_channels} --source {output:q}"
+        f"{command('get_images')} --dataset {config['dataset']} --image-size {config['image_size']}"
+        f" --image-channels {config['image_channels']} --data-dir {{resources.data_dir:q}} --source {{output:q}}"
 
 
 rule make_pairs:
@@ -43,16 +40,13 @@ rule make_pairs:
     conda:
         "../envs/sweep.yaml"
     params:
-        settings=settings_of("images", "task", *study.task.KEYS),
-        code=code("make_pairs", TASK),
+        settings=settings_of("images", "task", *study.task.KEYS) + code("make_pairs", TASK),
         # Functions, because the braces of JSON are not wildcards.
         sizes=lambda w: json.dumps(asked_sizes(config)),
         task=[config["task"], *(f"{key}={value}" for name in study.task.KEYS for key, value in config[name].items())],
-        dataset=config["dataset"],
+        # A parameter, because the cache does not look at wildcards. All later files of the network inherit it.
         seed="{seed}",
         place=lambda w: ["--place", study.seeds.index(int(w.seed))] if config["images"]["disjoint"] else [],
     shell:
-        f"python {SCRIPTS}/make_pairs.py {LOGGED}"
-        " --source {input:q} --dataset {params.dataset} --sizes {params.sizes:q} --task {params.task:q}"
-        " --seed {params.seed} {params.place}"
-        f" --folder {FOLDER}/seed{{params.seed}}"
+        f"{command('make_pairs')} --dataset {config['dataset']} --folder {FOLDER}/seed{{params.seed}}"
+        " --source {input:q} --sizes {params.sizes:q} --task {params.task:q} --seed {params.seed} {params.place}"

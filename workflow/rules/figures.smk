@@ -27,15 +27,14 @@ rule plot:
     conda:
         "../envs/figures.yaml"
     params:
-        code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}", TASK),
+        settings=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}", TASK),
         criteria=lambda w: study.figure_criteria(w.figure),
         maps=[],
         networks=lambda w: study.network_options(w.study, seeds_of(w.study)),
-        dpi=config["figures"]["dpi"],
     shell:
-        f"python {SCRIPTS}/plot.py --log {{log:q}}"
+        f"{command('plot')} --dpi {config['figures']['dpi']}"
         " --figure {wildcards.figure} --data {input.data:q} --recalls {input.recalls:q} --layers {input.layers:q}"
-        " {params.maps:q} --criteria {params.criteria} {params.networks:q} --dpi {params.dpi}"
+        " {params.maps:q} --criteria {params.criteria} {params.networks:q}"
         " --png {output.png:q} --svg {output.svg:q}"
 
 

@@ -26,7 +26,7 @@ def replaced_settings(layers):
     # A table that was edited by hand does not belong to any settings.
     with suppress(StudyError):
         stored = next(filter(None, map(read_settings, tables)), [])
-        return [] if config["overwrite"] else replaced(stored, config, OF_FILES, layers)
+        return [] if config["overwrite"] else replaced(stored, config, USERS_FILES, layers)
     return []
 
 
@@ -52,7 +52,7 @@ def replaced_by_jobs(jobs):
         path = placed(f"results/{study.name}/{table}")
         if path in written:
             with suppress(StudyError):
-                differing = replaced(read_settings(path), config, OF_FILES, study.built_in or table_of_layers())
+                differing = replaced(read_settings(path), config, USERS_FILES, study.built_in or table_of_layers())
                 lines += [line for line in differing if line.startswith(keys)]
     return list(dict.fromkeys(lines))
 

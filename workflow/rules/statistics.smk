@@ -4,7 +4,8 @@
 # groups of all. In a study of 13,000 evaluations that took two minutes.
 
 # Scripts count the inputs of each class with the names of the classes and the test labels, if the task has such counts.
-OF_CLASSES = [CLASSES, labels("test")] if study.task.CLASS_COUNTS else []
+CLASS_FILES = [CLASSES, labels("test")] if study.task.CLASS_COUNTS else []
+HAS_COMPARISONS = study.has_comparisons(study.seeds)
 
 
 # All rows of the study in one table, the curve. If the task counts the inputs of each class, their recalls are a table of
@@ -12,11 +13,11 @@ OF_CLASSES = [CLASSES, labels("test")] if study.task.CLASS_COUNTS else []
 rule aggregate:
     input:
         rows=lambda w: study.rows(seeds_of(w.study), study.orders, study.removals, study.layer),
-        classes=lambda w: [file for path in OF_CLASSES for file in of_networks(path, w.study)],
+        classes=lambda w: [file for path in CLASS_FILES for file in expand_networks(path, w.study)],
     output:
-        **table_if(study.task.CLASS_COUNTS, "recalls", "results/{study}/class_recall.csv"),
         curve="results/{study}/curve.csv",
-        settings="results/{study}/curve.csv.settings",
+        recalls="results/{study}/class_recall.csv" if study.task.CLASS_COUNTS else [],
+        settings=settings_files("curve", *["class_recall"] * study.task.CLASS_COUNTS),
     log:
         "results/{study}/logs/aggregate.log",
     conda:
@@ -24,16 +25,13 @@ rule aggregate:
     params:
         settings=lambda w: study.settings_of_rankings(
             seeds_of(w.study), "layer", "ranking.criteria", "sweep.removals", "sweep.ks"
-        ),
-        code=code("aggregate"),
+        )
+        + code("aggregate"),
         curves=lambda w: study.curve_options(seeds_of(w.study), study.orders, study.removals),
-        classes=lambda w: list(map(study.pattern, OF_CLASSES)),
-        task=config["task"],
-        recalls=lambda w, output: getattr(output, "recalls", []),
+        classes=lambda w: list(map(study.pattern, CLASS_FILES)),
     shell:
-        f"python {SCRIPTS}/aggregate.py {LOGGED}"
-        " {params.curves:q} --classes {params.classes:q} --task {params.task}"
-        " --curve {output.curve:q} --recalls {params.recalls:q}"
+        f"{command('aggregate')} --task {config['task']}"
+        " {params.curves:q} --classes {params.classes:q} --curve {output.curve:q} --recalls {output.recalls:q}"
 
 
 # What is computed from the curve alone, also from that of an archive.
@@ -43,12 +41,11 @@ rule summarise:
         training=lambda w: expand(study.history(w.study), seed=seeds_of(w.study)),
         shared=lambda w: study.shared_images(w.study, seeds_of(w.study)),
     output:
-        **table_if(study.has_comparisons(study.seeds), "comparisons", "results/{study}/comparisons.csv"),
+        comparisons="results/{study}/comparisons.csv" if HAS_COMPARISONS else [],
         mean=in_tables("results/{study}/curve_mean.csv", "mean over networks for every K", "curve_mean"),
-        mean_settings="results/{study}/curve_mean.csv.settings",
         table=in_tables("results/{study}/summary.csv", "summary, one row per criterion and removal", "summary"),
-        table_settings="results/{study}/summary.csv.settings",
         text=in_tables("results/{study}/summary.txt", "summary, as printed after a run", "summary"),
+        settings=settings_files("curve_mean", "summary", *["comparisons"] * HAS_COMPARISONS),
     log:
         "results/{study}/logs/summarise.log",
     group:
@@ -56,27 +53,25 @@ rule summarise:
     conda:
         "../envs/figures.yaml"
     params:
-        code=code("summarise", TASK),
+        settings=code("summarise", TASK),
         networks=lambda w: study.network_options(w.study, seeds_of(w.study)),
-        comparisons=lambda w, output: getattr(output, "comparisons", []),
     shell:
-        f"python {SCRIPTS}/summarise.py --log {{log:q}} --settings {{params.code:q}}"
+        f"{command('summarise')}"
         " --curve {input.curve:q} --shared {input.shared:q} {params.networks:q} --mean {output.mean:q}"
-        " --summary {output.table:q} --text {output.text:q} --comparisons {params.comparisons:q}"
+        " --summary {output.table:q} --text {output.text:q} --comparisons {output.comparisons:q}"
 
 
 # How the networks differ: the activations of their channels, how alike their rankings are, the images that they share.
 rule compare_networks:
     input:
-        channels=lambda w: of_networks(CHANNELS, w.study),
-        rankings=lambda w: of_networks(RANKING, w.study, criterion=study.orders),
-        index=lambda w: of_networks(INDEX, w.study),
+        channels=lambda w: expand_networks(CHANNELS, w.study),
+        rankings=lambda w: expand_networks(RANKING, w.study, criterion=study.orders),
+        index=lambda w: expand_networks(INDEX, w.study),
     output:
-        **table_if(len(study.seeds) > 1, "shared", "results/{study}/shared_images.csv"),
         channels="results/{study}/channels.csv",
-        channels_settings="results/{study}/channels.csv.settings",
         agreement="results/{study}/agreement.csv",
-        agreement_settings="results/{study}/agreement.csv.settings",
+        shared="results/{study}/shared_images.csv" if len(study.seeds) > 1 else [],
+        settings=settings_files("channels", "agreement", *["shared_images"] * (len(study.seeds) > 1)),
     log:
         "results/{study}/logs/compare_networks.log",
     group:
@@ -84,17 +79,16 @@ rule compare_networks:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: study.settings_of_rankings(seeds_of(w.study), "layer", "ranking.criteria"),
-        code=code("compare_networks"),
+        settings=lambda w: study.settings_of_rankings(seeds_of(w.study), "layer", "ranking.criteria")
+        + code("compare_networks"),
         patterns=lambda w: [study.pattern(path, layer=study.layer) for path in (CHANNELS, RANKING, INDEX)],
         columns=lambda w: [study.dataset_name, study.layer],
         seeds=lambda w: seeds_of(w.study),
         criteria=study.orders,
-        shared=lambda w, output: getattr(output, "shared", []),
     shell:
-        f"python {SCRIPTS}/compare_networks.py {LOGGED}"
+        f"{command('compare_networks')}"
         " --networks {params.patterns:q} --columns {params.columns:q} --seeds {params.seeds} --criteria {params.criteria}"
-        " --channels {output.channels:q} --agreement {output.agreement:q} --shared-images {params.shared:q}"
+        " --channels {output.channels:q} --agreement {output.agreement:q} --shared-images {output.shared:q}"
 
 
 # The curves of the first ranking for all kinds of removal, even those that the study does not include.
@@ -102,26 +96,24 @@ rule explain_shape:
     input:
         curve=rules.aggregate.output.curve,
         recalls=rules.aggregate.output.recalls if study.task.CLASS_COUNTS else [],
-        classes=lambda w: [file for path in OF_CLASSES for file in of_networks(path, w.study)],
+        classes=lambda w: [file for path in CLASS_FILES for file in expand_networks(path, w.study)],
         rows=lambda w: study.rows(seeds_of(w.study), study.orders[:1], REMOVALS, study.layer),
     output:
         shown="results/{study}/shape.csv",
-        shown_settings="results/{study}/shape.csv.settings",
         table="results/{study}/shape_table.csv",
-        table_settings="results/{study}/shape_table.csv.settings",
         text=in_tables("results/{study}/shape.txt", "shape, explained", "shape"),
+        settings=settings_files("shape", "shape_table"),
     log:
         "results/{study}/logs/explain_shape.log",
     conda:
         "../envs/figures.yaml"
     params:
-        code=code("explain_shape", TASK),
+        settings=code("explain_shape", TASK),
         curves=lambda w: study.curve_options(seeds_of(w.study), study.orders[:1], REMOVALS),
-        classes=lambda w: list(map(study.pattern, OF_CLASSES)),
-        task=config["task"],
+        classes=lambda w: list(map(study.pattern, CLASS_FILES)),
     shell:
-        f"python {SCRIPTS}/explain_shape.py --log {{log:q}} --settings {{params.code:q}}"
-        " {params.curves:q} --classes {params.classes:q} --task {params.task} --curve {input.curve:q}"
+        f"{command('explain_shape')} --task {config['task']}"
+        " {params.curves:q} --classes {params.classes:q} --curve {input.curve:q}"
         " --recalls {input.recalls:q} --shown {output.shown:q} --table {output.table:q} --text {output.text:q}"
 
 
@@ -136,23 +128,22 @@ rule aggregate_sensitivity:
         training=lambda w: expand(study.history(w.study), seed=seeds_of(w.study)),
     output:
         curves="results/{study}/sensitivity.csv",
-        curves_settings="results/{study}/sensitivity.csv.settings",
         table=in_tables("results/{study}/sensitivity_table.csv", "sensitivity, layer by layer", "sensitivity"),
-        table_settings="results/{study}/sensitivity_table.csv.settings",
         text="results/{study}/sensitivity.txt",
+        settings=settings_files("sensitivity", "sensitivity_table"),
     log:
         "results/{study}/logs/aggregate_sensitivity.log",
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: study.settings_of_rankings(seeds_of(w.study), "sensitivity", "sweep.ks"),
-        code=code("aggregate_sensitivity", TASK),
+        settings=lambda w: study.settings_of_rankings(seeds_of(w.study), "sensitivity", "sweep.ks")
+        + code("aggregate_sensitivity", TASK),
         rows=lambda w: study.pattern(ROWS),
         criteria=study.sensitivity_orders,
         layers=lambda w: [f"{layer}:{study.channels(layer)}" for layer in study.sensitivity_layers],
         ks=lambda w: [" ".join(study.k_words(layer)) for layer in study.sensitivity_layers],
         networks=lambda w: study.network_options(w.study, seeds_of(w.study)),
     shell:
-        f"python {SCRIPTS}/aggregate_sensitivity.py {LOGGED}"
+        f"{command('aggregate_sensitivity')}"
         " --rows {params.rows:q} --criteria {params.criteria} --removal structural --layers {params.layers:q}"
         " --ks {params.ks:q} {params.networks:q} --curves {output.curves:q} --table {output.table:q} --text {output.text:q}"

@@ -8,7 +8,7 @@ checkpoint describe_network:
         expand(split_files("train"), seed=study.seeds[0], allow_missing=True),
     output:
         table=LAYER_TABLE,
-        settings=f"{LAYER_TABLE}.settings",
+        settings=settings_files("layers"),
         text="results/{study}/layers.txt",
     log:
         "results/{study}/logs/describe_network.log",
@@ -16,11 +16,10 @@ checkpoint describe_network:
         "../envs/torch.yaml"
     params:
         # Functions, because the braces in JSON and in the arguments of a user's network are not wildcards.
-        settings=lambda w: [*study.settings_of_network(), *settings_of("network.leaf_modules")],
-        code=code("describe_network"),
+        settings=lambda w: study.settings_of_network() + settings_of("network.leaf_modules") + code("describe_network"),
         network=lambda w: study.network(),
     shell:
-        f"python {SCRIPTS}/describe_network.py {LOGGED}"
+        f"{command('describe_network')}"
         " --split {input:q} --network {params.network:q} --table {output.table:q} --text {output.text:q}"
 
 
@@ -49,21 +48,16 @@ rule train:
         # Not a parameter: moving the file does not trigger a re-run.
         weights=lambda w: path_of_weights(config["network"]["weights"], int(w.seed)),
     params:
-        settings=lambda w: study.settings_of_training(int(w.seed)),
-        code=code("train"),
+        settings=lambda w: study.settings_of_training(int(w.seed)) + code("train"),
         preprocess=lambda w: study.json("preprocess"),
         network=lambda w: study.network(leaf_modules=False),
-        task=config["task"],
-        device=config["device"],
-        torch_threads=config["threads"],
-        seed="{seed}",
         # Functions of `threads`: Snakemake does not compare such parameters with those of existing results, but they are part of
         # the cache key. A study that moves to another machine keeps its networks, and so does a study with another requirement,
         # if they reach it (run.smk). The settings have the other keys of the recipe.
         machine=lambda w, threads: MACHINE,
         training=lambda w, threads: study.json("training"),
     shell:
-        f"python {SCRIPTS}/train.py {LOGGED}"
+        f"{command('train')} --task {config['task']} --device {config['device']} --threads {config['threads']}"
         " --train {input.train:q} --val {input.val:q} --preprocess {params.preprocess:q} --network {params.network:q}"
-        " --weights {resources.weights:q} --training {params.training:q} --task {params.task} --seed {params.seed}"
-        " --device {params.device} --threads {params.torch_threads} --model {output.model:q} --history {output.history:q}"
+        " --weights {resources.weights:q} --training {params.training:q} --seed {wildcards.seed}"
+        " --model {output.model:q} --history {output.history:q}"

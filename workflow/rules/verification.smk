@@ -21,10 +21,9 @@ rule verify_surgery:
         "../envs/torch.yaml"
     threads: config["threads"]
     params:
-        settings=settings_of("preprocess", "verification", "threads"),
-        code=lambda w: code("verify_surgery", TASK, study.backend(w.layer)),
+        settings=lambda w: settings_of("preprocess", "verification", "threads")
+        + code("verify_surgery", TASK, study.backend(w.layer)),
         torch=lambda w: study.torch_options(),
-        task=config["task"],
         # Patterns, not the files: a study has too many files for one command line.
         # The study is left open: studies of different names share their verification through a cache.
         rankings=lambda w: study.pattern(RANKING, study="{study}", seed=w.seed, layer=w.layer),
@@ -36,11 +35,9 @@ rule verify_surgery:
             for name, ks in study.verified_ks(int(w.seed), w.layer, order).items()
         ],
         verified_by=lambda w: study.verified_by(w.layer),
-        tolerance=config["verification"]["tolerance"],
     shell:
-        f"python {SCRIPTS}/verify_surgery.py {LOGGED}"
+        f"{command('verify_surgery')} --task {config['task']} --tolerance {config['verification']['tolerance']}"
         " --model {input.model:q} {params.torch:q} --split {input.split:q} --val {input.val:q}"
         " --features {input.features:q} --layer {input.layer:q} --mean-features {input.mean_features:q}"
         " --ranking {params.rankings:q} --rows {params.rows:q} --study {wildcards.study} --removals {params.removals}"
-        " --checks {params.checks} --verified-by {params.verified_by} --task {params.task}"
-        " --tolerance {params.tolerance} --output {output:q}"
+        " --checks {params.checks} --verified-by {params.verified_by} --output {output:q}"
