@@ -15,15 +15,7 @@ PROJECT = Path(workflow.current_basedir).parent.parent
 SCRIPT_FILES = Path(os.path.relpath(PROJECT / "workflow" / "scripts"))
 sys.path.insert(0, str(SCRIPT_FILES.resolve()))
 
-# Jobs use the Python that runs Snakemake, even if its environment is not activated.
-os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-# A script finds the package because Python adds the script's folder to its path; this variable forbids it.
-os.environ.pop("PYTHONSAFEPATH", None)
-# An empty entry (PYTHONPATH=$PYTHONPATH:FOLDER) is the working folder, whose files then replace modules of Python.
-if entries := os.environ.get("PYTHONPATH"):
-    os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, entries.split(os.pathsep))))
-
-from prunecurve import figures
+from prunecurve import figures, jobs
 from prunecurve.archive import archive
 from prunecurve.config import (
     Layers,
@@ -44,6 +36,7 @@ from prunecurve.files import read_rows
 from prunecurve.machine import gpus, machine
 from prunecurve.model.code_and_weights import code_of_network, contents_of_weights
 from prunecurve.model.factory import MODULE_PATH, path_of_weights
+from prunecurve.paths import *
 from prunecurve.provenance import SEPARATOR
 from prunecurve.provenance.code import code_setting
 from prunecurve.provenance.seal import read_settings
@@ -64,14 +57,7 @@ def placed(path):
 
 # ---- the config
 
-
-def frozen_study(name):
-    """Return the archive of this name: in the working folder or, if it has none of this name, in the project."""
-    folder, of_project = Path(placed(f"archive/{name}")), PROJECT / "archive" / name
-    folder = of_project if of_project.is_dir() and not folder.is_dir() else folder
-    return Frozen(folder, archive.checked(folder))
-
-
+jobs.prepare()
 # The environment variable in which a run hands the settings for the code of a user's network to jobs in processes of
 # their own. They would compute them again, perhaps after an edit.
 PLANNED_CODE = "PRUNECURVE_CODE_OF_NETWORK"
@@ -79,7 +65,8 @@ try:
     config = check(config)
     asked, frozen = workflow.config_settings.overwrite_config, None
     if config["archive"]:
-        frozen = frozen_study(config["archive"])
+        # In the working folder or, if it has none of this name, in the project.
+        frozen = Frozen.named(config["archive"], [Path(placed("archive")), PROJECT / "archive"])
         config = of_archive(frozen.manifest["config"], asked)
     DATA_DIR, DATA_CONTENT = os.path.expanduser(config["data_dir"]), ""
     # Figures of an archive are drawn without the data set, unless the command names its folder.
@@ -102,72 +89,10 @@ CODE_OF_NETWORK = [line for line in os.environ.get(PLANNED_CODE).split("|") if l
 USERS_FILES = [*data_settings(DATA_CONTENT), *weights_settings(WEIGHTS.values())]
 
 
-# ---- the layers of a user's network: known after the job describe_network, which runs the user's code
-
-
-def table_of_layers():
-    """Return the layers in the table of a user's network as it is now, perhaps outdated; None if there is none."""
-    path = placed(LAYER_TABLE.format(study=config["study"]))
-    return _table(path, os.stat(path).st_mtime_ns) if os.path.exists(path) else None
-
-
-@functools.cache
-def _table(path, changed):
-    return Layers.read(read_rows(path, sealed=False))
-
-
-def table_is_current():
-    """Return whether the table of layers was made with this config and this code."""
-    if table_of_layers() is None:
-        return False
-    own, lines = rules.describe_network.params, settings(config)
-    stored = stored_settings(placed(LAYER_TABLE.format(study=config["study"])))
-    keys = {line.partition(": ")[0] for line in stored} & lines.keys()
-    return {*own.settings(None), *(lines[key] for key in keys)} <= set(stored)
-
-
-@functools.cache
-def layers_of_users_network():
-    """Return the layers of a user's network. For functions of `input` and `params` alone; their job then waits for them.
-
-    Raises WorkflowError if the config asks for a layer or a K that the network does not have, or if the run would
-    replace a finished study.
-    """
-    # Jobs in processes of their own were planned after the checkpoint. With --until, Snakemake (9.27) does not know after
-    # a checkpoint that anything needs the outputs of these rules, and would not run them.
-    if workflow.is_main_process and not (until() and table_is_current()):
-        checkpoints.describe_network.get(study=study.name)
-    layers = table_of_layers()
-    if lines := list(misfits(config, layers)):
-        raise WorkflowError("\n  ".join(["the config has errors:", *lines]))
-    # What the table says now was not known when the run started.
-    if workflow.is_main_process and not REPLACED and (lines := replaced_settings(layers)):
-        raise WorkflowError(f"stopped: {replaces(lines)}")
-    return layers
-
-
-def layers_known(layer=None):
-    """Return no files, once the layers of the network are known. An input function that calls it lets its job wait.
-
-    Raises StudyError if the layer, one that a target names, can't be pruned.
-    """
-    return [] if study.channels(layer or study.layer) else []
-
-
-def evaluation_group(w):
-    """Return the group of a layer's evaluations. It can't wait for the layers: before they are known, it is a guess."""
-    layers = study.built_in or table_of_layers()
-    return "evaluations" if layers and layers.backends.get(w.layer) == "numpy" else "torch_evaluations"
-
-
-def until():
-    """Return the rules of `--until`."""
-    return set(workflow.dag_settings.until)
-
-
 # ---- what the rules use
 
-study = Study(config, layers_of_users_network, frozen, CODE_OF_NETWORK, WEIGHTS, placed)
+# The layers of a user's network are known after a job: layers.smk.
+study = Study(config, lambda: layers_of_users_network(), frozen, CODE_OF_NETWORK, WEIGHTS, placed)
 settings_of = study.settings
 # The folder of a study, in commands. It is no parameter, so that studies of different names can share results through the
 # cache.
@@ -252,11 +177,6 @@ def in_figures(path, subcategory):
     return report(path, category="Figures", subcategory=subcategory, labels=labels, caption="../report/figure.rst")
 
 
-KS_OF_JOBS = (
-    [ks for layer in study.built_in.channels for ks in study.k_batches(layer)] if study.built_in else [r"\d+-\d+"]
-)
-
-
 wildcard_constraints:
     study="|".join(map(re.escape, [study.drawn, study.name, study.partial])),
     seed=r"\d+",
@@ -267,4 +187,4 @@ wildcard_constraints:
     target="(_sensitivity)?",
     criterion="|".join([*criteria.allowed(), r"random-\d+"]),
     removal="|".join(REMOVALS),
-    ks="|".join([r"\d+", ONLY_VERIFIED, *KS_OF_JOBS]),
+    ks="|".join(study.ks_patterns()),

@@ -1,7 +1,7 @@
 """What a study consists of: rankings, layers, values of K, files, tables and figures, and the options of its jobs.
 
 All of it follows from the config and the layers of the network; nothing here knows Snakemake. The rules ask an object
-of the class `Study`. Paths are patterns with the placeholders study, seed, layer, criterion, removal, ks and split.
+of the class `Study`. Paths are those of paths.py.
 """
 
 import functools
@@ -29,28 +29,24 @@ from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
+from prunecurve.paths import (
+    CHANNELS,
+    HISTORY,
+    INDEX,
+    MEAN_MAPS,
+    MODEL,
+    RANKING,
+    ROWS,
+    SUMS,
+    labels,
+    split_files,
+)
 from prunecurve.ranking import criteria
 from prunecurve.sweep.k_batches import as_word
 from prunecurve.training.learned import kept_epoch, shortfall
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 
-SEED = "results/{study}/seed{seed}"
-INDEX, MODEL, HISTORY = f"{SEED}/images/index.npy", f"{SEED}/model.pt", f"{SEED}/training.csv"
-LAYER = f"{SEED}/{{layer}}"
-LAYER_FILE = f"{LAYER}/layer.npy"
-CHANNELS, MEAN_MAPS = f"{LAYER}/activations/test/channels.csv", f"{LAYER}/activations/test/mean_maps.npy"
-RANKING = f"{LAYER}/ranking/{{criterion}}.csv"
-SUMS = f"{LAYER}/partial_sums/{{criterion}}.npy"
-ROWS = f"{LAYER}/sweep/{{criterion}}/{{removal}}/k{{ks}}.csv"
-# The evaluations on the validation inputs, from which a plan is chosen.
-VALIDATION = f"{LAYER}/validation/{{criterion}}.csv"
-PLAN_CHOICE, PLAN_EVALUATION = f"{SEED}/plan_choice.csv", f"{SEED}/plan_evaluation.csv"
-CLASSES = "results/{study}/source/classes.csv"
-LAYER_TABLE = "results/{study}/layers.csv"
-
-# The kinds of files of a split: the images, the images of each input, the labels.
-KINDS = ("images", "inputs", "labels")
 NETWORK_FIGURES = figures.of("network")
 # The table of each figure of a whole study. The figure's folder is named after it.
 STUDY_FIGURES = {
@@ -67,29 +63,6 @@ ONLY_VERIFIED = "verified"
 STORED_FOR = 32
 
 
-def split_files(split: str) -> list[str]:
-    """Return the files of a split, in the order of KINDS."""
-    return [f"{SEED}/{kind}/{split}.npy" for kind in KINDS]
-
-
-def labels(split: str) -> str:
-    """Return the labels of a split."""
-    return f"{SEED}/labels/{split}.npy"
-
-
-def features(split: str) -> str:
-    """Return the maps of a split, as the layers that follow the pruned one read them."""
-    return f"{LAYER}/activations/{split}/features.npy"
-
-
-def mean_features(removals: Iterable[str]) -> str | list[str]:
-    """Return the mean maps if the removals contain mean_replacement, otherwise an empty list.
-
-    They are of the validation inputs: a pruned network must contain nothing of the inputs that evaluate it.
-    """
-    return f"{LAYER}/activations/val/mean_features.npy" if "mean_replacement" in removals else []
-
-
 def if_read(kind: str, criterion: str, files: Any) -> Any:
     """Return files or options of this kind if a criterion reads it, otherwise an empty list."""
     return files if kind in criteria.reads(criterion) else []
@@ -100,6 +73,12 @@ class Frozen(NamedTuple):
 
     folder: Path
     manifest: Mapping[str, Any]
+
+    @classmethod
+    def named(cls, name: str, folders: Sequence[Path]) -> "Frozen":
+        """Return the archive of this name, in the first of these folders that has one. Raises StudyError."""
+        folder = next((folder / name for folder in folders if (folder / name).is_dir()), folders[0] / name)
+        return cls(folder, archive.checked(folder))
 
     def file(self, name: str) -> str | None:
         """Return the path of a file of the study; None if the archive does not contain it."""
@@ -189,6 +168,12 @@ class Study:
     def _k_batches(self, layer: str) -> Mapping[str, list[int]]:
         self.channels(layer)
         return k_batches(self.config, layer, self.layers)
+
+    def ks_patterns(self) -> list[str]:
+        """Return regular expressions for the names of all evaluation jobs: `7`, `0-15`, `verified`."""
+        # As long as the layers are not known, any range.
+        ranges = [name for layer in self.built_in.channels for name in self.k_batches(layer)] if self.built_in else []
+        return [r"\d+", ONLY_VERIFIED, *(ranges if self.built_in else [r"\d+-\d+"])]
 
     def ks(self, layer: str) -> list[int]:
         """Return all K that the study evaluates of a layer."""
