@@ -41,7 +41,7 @@ def of_user(rows=TABLE, **config) -> Study:
 
 def test_rankings_layers_and_rows_of_the_built_in_network():
     one = study(seeds=[3], ranking={"criteria": ["l1_norm", "random"], "random_draws": 2}, sweep={"ks": [2, 5]})
-    assert one.orders == ["l1_norm", "random-1", "random-2"] and one.layer == "conv3"
+    assert one.rankings == ["l1_norm", "random-1", "random-2"] and one.layer == "conv3"
     assert one.sensitivity_layers == one.plan_layers == ["conv1", "conv2", "conv3"]
     assert one.rows([3], ["l1_norm"], ["structural"], "conv3") == [
         f"results/digits/seed3/conv3/sweep/l1_norm/structural/k{k}.csv" for k in (0, 2, 5)

@@ -3,7 +3,7 @@
 
 rule freeze:
     input:
-        lambda w: expand([f"results/{study.name}/{f}" for f in archived()], seed=study.seeds, criterion=study.orders),
+        lambda w: expand([f"results/{study.name}/{f}" for f in archived()], seed=study.seeds, criterion=study.rankings),
     output:
         # The script replaces the old archive. If it fails, the old archive is kept.
         update("archive/{name}/manifest.json"),
@@ -18,7 +18,7 @@ rule freeze:
         # Functions, because the braces in these values are not wildcards.
         root=lambda w: placed(f"results/{study.name}"),
         files=lambda w: archived(),
-        networks=["--seeds", *study.seeds, "--criteria", *study.orders],
+        networks=["--seeds", *study.seeds, "--criteria", *study.rankings],
         config=lambda w: json.dumps(study.frozen_config()),
         data=USERS_FILES,
         # Here and not in the script: in an environment of its own it would see other versions of the libraries.

@@ -127,8 +127,8 @@ def command(name):
     return f"python {quoted(SCRIPT_FILES / f'{name}.py')} --log {{log:q}} --settings {{params.settings:q}}"
 
 
-# Options of all rows of the study.
-IN_ALL_ROWS = f"--task {config['task']} --dataset {quoted(study.dataset_name)}"
+# Options of the scripts that write rows: what all rows of the study have in common.
+ROW_OPTIONS = f"--task {config['task']} --dataset {quoted(study.dataset_name)}"
 
 
 def code(name, *plugins):
@@ -141,7 +141,7 @@ def code(name, *plugins):
 
 
 @functools.cache
-def seeds_of(folder):
+def seeds_in(folder):
     """Return the seeds in a study's folder: all, or in its folder `partial` those whose evaluations are finished."""
     if folder != study.partial:
         return study.seeds
@@ -155,7 +155,7 @@ def seeds_of(folder):
 
 def expand_networks(path, folder, **wildcards):
     """Return the files of all networks of a study's folder."""
-    return expand(path, study=study.name, seed=seeds_of(folder), layer=study.layer, **wildcards)
+    return expand(path, study=study.name, seed=seeds_in(folder), layer=study.layer, **wildcards)
 
 
 def settings_files(*tables):

@@ -83,7 +83,7 @@ rule evaluate_plan:
         torch=lambda w: study.torch_options(),
         ranking=lambda w: study.pattern(RANKING, seed=w.seed, criterion=PLANNED_BY),
     shell:
-        f"{command('evaluate_plan')} {IN_ALL_ROWS} --criterion {PLANNED_BY} --draws {config['plan']['random_draws']}"
+        f"{command('evaluate_plan')} {ROW_OPTIONS} --criterion {PLANNED_BY} --draws {config['plan']['random_draws']}"
         " --model {input.model:q} {params.torch:q} --split {input.split:q} --costs {input.costs:q}"
         " --choice {input.choice:q} --ranking {params.ranking:q} --seed {wildcards.seed} --output {output:q}"
 
@@ -102,10 +102,10 @@ rule aggregate_plan:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: study.settings_of_networks(seeds_of(w.study), "sweep.ks") + code("aggregate_plan", TASK),
+        settings=lambda w: study.settings_of_networks(seeds_in(w.study), "sweep.ks") + code("aggregate_plan", TASK),
         choices=lambda w: study.pattern(PLAN_CHOICE),
         evaluations=lambda w: study.pattern(PLAN_EVALUATION),
-        seeds=lambda w: seeds_of(w.study),
+        seeds=lambda w: seeds_in(w.study),
     shell:
         f"{command('aggregate_plan')} --task {config['task']} --budget {BUDGET}"
         " --choices {params.choices:q} --evaluations {params.evaluations:q} --seeds {params.seeds}"

@@ -1,5 +1,8 @@
 # From rows to the curve, and from the curve to statistics over networks.
 
+# The wildcard `study` is a folder in results: that of the study, `partial` in it for the networks that are finished
+# (seeds_in returns which), or archive/NAME. An output that a study does not have is an empty list.
+
 # A job that reads the rows of all evaluations has no group: whenever one of them is finished, Snakemake would compare the
 # groups of all. In a study of 13,000 evaluations that took two minutes.
 
@@ -12,7 +15,7 @@ HAS_COMPARISONS = study.has_comparisons(study.seeds)
 # their own, because a study can have a hundred classes.
 rule aggregate:
     input:
-        rows=lambda w: study.rows(seeds_of(w.study), study.orders, study.removals, study.layer),
+        rows=lambda w: study.rows(seeds_in(w.study), study.rankings, study.removals, study.layer),
         classes=lambda w: [file for path in CLASS_FILES for file in expand_networks(path, w.study)],
     output:
         curve="results/{study}/curve.csv",
@@ -24,10 +27,10 @@ rule aggregate:
         "../envs/figures.yaml"
     params:
         settings=lambda w: study.settings_of_rankings(
-            seeds_of(w.study), "layer", "ranking.criteria", "sweep.removals", "sweep.ks"
+            seeds_in(w.study), "layer", "ranking.criteria", "sweep.removals", "sweep.ks"
         )
         + code("aggregate"),
-        curves=lambda w: study.curve_options(seeds_of(w.study), study.orders, study.removals),
+        curves=lambda w: study.curve_options(seeds_in(w.study), study.rankings, study.removals),
         classes=lambda w: list(map(study.pattern, CLASS_FILES)),
     shell:
         f"{command('aggregate')} --task {config['task']}"
@@ -38,8 +41,8 @@ rule aggregate:
 rule summarise:
     input:
         curve=lambda w: study.table(w.study, "curve.csv"),
-        training=lambda w: expand(study.history(w.study), seed=seeds_of(w.study)),
-        shared=lambda w: study.shared_images(w.study, seeds_of(w.study)),
+        training=lambda w: expand(study.history(w.study), seed=seeds_in(w.study)),
+        shared=lambda w: study.shared_images(w.study, seeds_in(w.study)),
     output:
         comparisons="results/{study}/comparisons.csv" if HAS_COMPARISONS else [],
         mean=in_tables("results/{study}/curve_mean.csv", "mean over networks for every K", "curve_mean"),
@@ -54,7 +57,7 @@ rule summarise:
         "../envs/figures.yaml"
     params:
         settings=code("summarise", TASK),
-        networks=lambda w: study.network_options(w.study, seeds_of(w.study)),
+        networks=lambda w: study.network_options(w.study, seeds_in(w.study)),
     shell:
         f"{command('summarise')}"
         " --curve {input.curve:q} --shared {input.shared:q} {params.networks:q} --mean {output.mean:q}"
@@ -65,7 +68,7 @@ rule summarise:
 rule compare_networks:
     input:
         channels=lambda w: expand_networks(CHANNELS, w.study),
-        rankings=lambda w: expand_networks(RANKING, w.study, criterion=study.orders),
+        rankings=lambda w: expand_networks(RANKING, w.study, criterion=study.rankings),
         index=lambda w: expand_networks(INDEX, w.study),
     output:
         channels="results/{study}/channels.csv",
@@ -79,12 +82,12 @@ rule compare_networks:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: study.settings_of_rankings(seeds_of(w.study), "layer", "ranking.criteria")
+        settings=lambda w: study.settings_of_rankings(seeds_in(w.study), "layer", "ranking.criteria")
         + code("compare_networks"),
         patterns=lambda w: [study.pattern(path, layer=study.layer) for path in (CHANNELS, RANKING, INDEX)],
         columns=lambda w: [study.dataset_name, study.layer],
-        seeds=lambda w: seeds_of(w.study),
-        criteria=study.orders,
+        seeds=lambda w: seeds_in(w.study),
+        criteria=study.rankings,
     shell:
         f"{command('compare_networks')}"
         " --networks {params.patterns:q} --columns {params.columns:q} --seeds {params.seeds} --criteria {params.criteria}"
@@ -97,7 +100,7 @@ rule explain_shape:
         curve=rules.aggregate.output.curve,
         recalls=rules.aggregate.output.recalls if study.task.CLASS_COUNTS else [],
         classes=lambda w: [file for path in CLASS_FILES for file in expand_networks(path, w.study)],
-        rows=lambda w: study.rows(seeds_of(w.study), study.orders[:1], REMOVALS, study.layer),
+        rows=lambda w: study.rows(seeds_in(w.study), study.rankings[:1], REMOVALS, study.layer),
     output:
         shown="results/{study}/shape.csv",
         table="results/{study}/shape_table.csv",
@@ -109,7 +112,7 @@ rule explain_shape:
         "../envs/figures.yaml"
     params:
         settings=code("explain_shape", TASK),
-        curves=lambda w: study.curve_options(seeds_of(w.study), study.orders[:1], REMOVALS),
+        curves=lambda w: study.curve_options(seeds_in(w.study), study.rankings[:1], REMOVALS),
         classes=lambda w: list(map(study.pattern, CLASS_FILES)),
     shell:
         f"{command('explain_shape')} --task {config['task']}"
@@ -123,9 +126,9 @@ rule aggregate_sensitivity:
         rows=lambda w: [
             row
             for layer in study.sensitivity_layers
-            for row in study.rows(seeds_of(w.study), study.sensitivity_orders, ["structural"], layer)
+            for row in study.rows(seeds_in(w.study), study.sensitivity_rankings, ["structural"], layer)
         ],
-        training=lambda w: expand(study.history(w.study), seed=seeds_of(w.study)),
+        training=lambda w: expand(study.history(w.study), seed=seeds_in(w.study)),
     output:
         curves="results/{study}/sensitivity.csv",
         table=in_tables("results/{study}/sensitivity_table.csv", "sensitivity, layer by layer", "sensitivity"),
@@ -136,13 +139,13 @@ rule aggregate_sensitivity:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: study.settings_of_rankings(seeds_of(w.study), "sensitivity", "sweep.ks")
+        settings=lambda w: study.settings_of_rankings(seeds_in(w.study), "sensitivity", "sweep.ks")
         + code("aggregate_sensitivity", TASK),
         rows=lambda w: study.pattern(ROWS),
-        criteria=study.sensitivity_orders,
+        criteria=study.sensitivity_rankings,
         layers=lambda w: [f"{layer}:{study.channels(layer)}" for layer in study.sensitivity_layers],
         ks=lambda w: [" ".join(study.k_words(layer)) for layer in study.sensitivity_layers],
-        networks=lambda w: study.network_options(w.study, seeds_of(w.study)),
+        networks=lambda w: study.network_options(w.study, seeds_in(w.study)),
     shell:
         f"{command('aggregate_sensitivity')}"
         " --rows {params.rows:q} --criteria {params.criteria} --removal structural --layers {params.layers:q}"

@@ -57,7 +57,7 @@ rule eval_pruned:
         # A parameter, because two kinds of removal have the same input files, and the cache does not look at wildcards.
         removal="{removal}",
     shell:
-        f"{command('eval_pruned')} {IN_ALL_ROWS} --seed {{wildcards.seed}} --criterion {{wildcards.criterion}}"
+        f"{command('eval_pruned')} {ROW_OPTIONS} --seed {{wildcards.seed}} --criterion {{wildcards.criterion}}"
         " --features {input.features:q} --split {input.split:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.sums:q}"
         " --model {input.model:q} {params.torch:q} --removal {params.removal} --k {params.ks} --output {output:q}"

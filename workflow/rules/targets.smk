@@ -14,7 +14,7 @@ def verifications(layers, target=""):
 
 def study_figures(folder):
     """Return the figures that show all networks of a study's folder together."""
-    return expand(rules.plot.output, study=folder, figure=study.study_figures(seeds_of(folder)))
+    return expand(rules.plot.output, study=folder, figure=study.study_figures(seeds_in(folder)))
 
 
 def all_figures():

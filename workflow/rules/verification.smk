@@ -10,7 +10,7 @@ rule verify_surgery:
         mean_features=mean_features(study.removals),
         # The mean maps are measured again.
         val=split_files("val") if mean_features(study.removals) else [],
-        rankings=lambda w: expand(RANKING, criterion=study.verified_orders(w.target), **w),
+        rankings=lambda w: expand(RANKING, criterion=study.verified_rankings(w.target), **w),
         rows=lambda w: study.verified_rows(**w),
     output:
         f"{LAYER}/verification{{target}}.csv",
@@ -31,7 +31,7 @@ rule verify_surgery:
         removals=lambda w: study.verified_removals(w.layer),
         checks=lambda w: [
             f"{order}:{as_word(name, ks)}"
-            for order in study.verified_orders(w.target)
+            for order in study.verified_rankings(w.target)
             for name, ks in study.verified_ks(int(w.seed), w.layer, order).items()
         ],
         verified_by=lambda w: study.verified_by(w.layer),

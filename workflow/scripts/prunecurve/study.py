@@ -111,8 +111,8 @@ class Study:
         self.seeds, self.dataset_name = config["seeds"], config["dataset_name"] or config["dataset"]
         self.criteria, self.removals = config["ranking"]["criteria"], config["sweep"]["removals"]
         # Names of the rankings: one per criterion, except several for `random`.
-        self.orders = orders(self.criteria, draws)
-        self.sensitivity_orders = orders(config["sensitivity"]["criteria"], draws)
+        self.rankings = orders(self.criteria, draws)
+        self.sensitivity_rankings = orders(config["sensitivity"]["criteria"], draws)
         self.task = tasks.load(config["task"])
         self.budget = next(key for key in BUDGETS if config["plan"][key] is not None)
         # The layers of the built-in network follow from the config; None for a user's network.
@@ -244,20 +244,20 @@ class Study:
         """Return the module that evaluates the network behind a layer."""
         return f"sweep.backends.{'torch' if self.runs_torch(layer) else 'numpy'}_backend"
 
-    def rows(self, seeds: Iterable[int], orders: Iterable[str], removals: Iterable[str], layer: str) -> list[str]:
+    def rows(self, seeds: Iterable[int], rankings: Iterable[str], removals: Iterable[str], layer: str) -> list[str]:
         """Return the files with all rows of these seeds, rankings and removals of a layer."""
         return [
             ROWS.format(study=self.name, layer=layer, seed=seed, criterion=order, removal=removal, ks=ks)
             for seed in seeds
-            for order in orders
+            for order in rankings
             for removal in removals
             for ks in self.k_batches(layer)
         ]
 
-    def verified_orders(self, target: str) -> list[str]:
+    def verified_rankings(self, target: str) -> list[str]:
         """Return the rankings to verify: those of the study, or those of the target `sensitivity`."""
         most = self.config["verification"]["rankings"]
-        return (self.sensitivity_orders if target else self.orders)[: None if most == "all" else most]
+        return (self.sensitivity_rankings if target else self.rankings)[: None if most == "all" else most]
 
     def verified_removals(self, layer: str) -> list[str]:
         """Return the removals of the study, and the two kinds that the reference experiment does not distinguish."""
@@ -269,7 +269,7 @@ class Study:
         known = {"study": study, "seed": seed, "layer": layer}
         return [
             ROWS.format(**known, criterion=order, removal=removal, ks=ks)
-            for order in self.verified_orders(target)
+            for order in self.verified_rankings(target)
             for removal in self.verified_removals(layer)
             for ks in self.verified_ks(int(seed), layer, order)
         ]
@@ -309,9 +309,9 @@ class Study:
         """Return the evaluation jobs of a layer as values of the option `--ks`."""
         return [as_word(name, ks) for name, ks in self.k_batches(layer).items()]
 
-    def curve_options(self, seeds: Iterable[int], orders: Iterable[str], removals: Iterable[str]) -> list[str]:
+    def curve_options(self, seeds: Iterable[int], rankings: Iterable[str], removals: Iterable[str]) -> list[str]:
         """Return the options of scripts that read all rows of some rankings and removals."""
-        words = ["--rows", self.pattern(ROWS, layer=self.layer), "--seeds", *map(str, seeds), "--criteria", *orders]
+        words = ["--rows", self.pattern(ROWS, layer=self.layer), "--seeds", *map(str, seeds), "--criteria", *rankings]
         return [*words, "--removals", *removals, "--ks", *self.k_words(self.layer)]
 
     def network_options(self, folder: str, seeds: Iterable[int]) -> list[str]:
@@ -413,9 +413,9 @@ class Study:
             CHANNELS,
             MEAN_MAPS,
         ]
-        patterns += [RANKING.replace("{criterion}", order) for order in self.orders]
+        patterns += [RANKING.replace("{criterion}", order) for order in self.rankings]
         files = [pattern.format(study=self.name, seed=seed, layer=self.layer) for pattern in patterns]
-        return [*files, *self.rows([seed], self.orders, self.removals, self.layer)]
+        return [*files, *self.rows([seed], self.rankings, self.removals, self.layer)]
 
     # ---- the archive, and a run
 
@@ -452,7 +452,7 @@ class Study:
         task, reader = f"data.tasks.{self.config['task']}", f"data.datasets.{MODULES[self.config['dataset']]}"
         codes: list[tuple[str, ...]] = [each for name in scripts for each in ((name,), (name, task))]
         codes += [("get_images", reader)]
-        ranked_by = [*self.orders, *self.sensitivity_orders, self.config["plan"]["criterion"]]
+        ranked_by = [*self.rankings, *self.sensitivity_rankings, self.config["plan"]["criterion"]]
         # The tables of the targets `sensitivity` and `plan` contain evaluations of other layers.
         for layer in dict.fromkeys([self.layer, *self.sensitivity_layers, *self.plan_layers]):
             codes += [(name, task, self.backend(layer)) for name in ("eval_pruned", "verify_surgery")]
