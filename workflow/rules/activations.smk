@@ -1,6 +1,7 @@
 # From a network to one of its layers: what jobs without torch need to know of it, and its activations on one split.
 
 ACTIVATIONS = f"{LAYER}/activations/{{split}}"
+MEASURED_WITH = settings_of("preprocess", "activations", "device", "threads")
 
 
 # The graph of the network contains the layer. All later jobs read this file; few of them read the network.
@@ -45,7 +46,7 @@ rule collect_activations:
     resources:
         gpu=GPUS,
     params:
-        settings=settings_of("preprocess", "activations", "device", "threads") + code("collect_activations"),
+        settings=MEASURED_WITH + code("collect_activations"),
         torch=lambda w: study.torch_options(),
         # Parameters, so that the cache has one entry per layer and split: it does not look at wildcards, and the inputs of
         # all splits come from one job.
@@ -73,15 +74,8 @@ rule sample_maps:
     resources:
         gpu=GPUS,
     params:
-        settings=settings_of(
-            "preprocess",
-            "activations",
-            "device",
-            "threads",
-            "ranking.sampled_pairs",
-            "ranking.split",
-            "ranking.measure_at",
-        )
+        settings=MEASURED_WITH
+        + settings_of("ranking.sampled_pairs", "ranking.split", "ranking.measure_at")
         + code("sample_maps"),
         torch=lambda w: study.torch_options(),
         layer="{layer}",

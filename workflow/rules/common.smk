@@ -43,7 +43,6 @@ from prunecurve.provenance.seal import read_settings
 from prunecurve.provenance.seal import settings_of as stored_settings
 from prunecurve.ranking import criteria
 from prunecurve.study import *
-from prunecurve.sweep.k_batches import as_word
 from prunecurve.sweep.removal import REMOVALS
 
 # In a `module:` with a prefix, Snakemake changes the paths of inputs, outputs and logs, but not those in parameters.

@@ -123,11 +123,7 @@ rule explain_shape:
 # The curves of several layers, and what each layer can lose within one percentage point.
 rule aggregate_sensitivity:
     input:
-        rows=lambda w: [
-            row
-            for layer in study.sensitivity_layers
-            for row in study.rows(seeds_in(w.study), study.sensitivity_rankings, ["structural"], layer)
-        ],
+        rows=lambda w: study.sensitivity_rows(seeds_in(w.study)),
         training=lambda w: expand(study.history(w.study), seed=seeds_in(w.study)),
     output:
         curves="results/{study}/sensitivity.csv",

@@ -29,11 +29,7 @@ rule verify_surgery:
         rankings=lambda w: study.pattern(RANKING, study="{study}", seed=w.seed, layer=w.layer),
         rows=lambda w: study.pattern(ROWS, study="{study}", seed=w.seed, layer=w.layer),
         removals=lambda w: study.verified_removals(w.layer),
-        checks=lambda w: [
-            f"{order}:{as_word(name, ks)}"
-            for order in study.verified_rankings(w.target)
-            for name, ks in study.verified_ks(int(w.seed), w.layer, order).items()
-        ],
+        checks=lambda w: study.verified_words(int(w.seed), w.layer, w.target),
         verified_by=lambda w: study.verified_by(w.layer),
     shell:
         f"{command('verify_surgery')} --task {config['task']} --tolerance {config['verification']['tolerance']}"

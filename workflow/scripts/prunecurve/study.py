@@ -254,6 +254,11 @@ class Study:
             for ks in self.k_batches(layer)
         ]
 
+    def sensitivity_rows(self, seeds: Sequence[int]) -> list[str]:
+        """Return the files with all rows that the target `sensitivity` compares."""
+        rankings, layers = self.sensitivity_rankings, self.sensitivity_layers
+        return [row for layer in layers for row in self.rows(seeds, rankings, ["structural"], layer)]
+
     def verified_rankings(self, target: str) -> list[str]:
         """Return the rankings to verify: those of the study, or those of the target `sensitivity`."""
         most = self.config["verification"]["rankings"]
@@ -272,6 +277,14 @@ class Study:
             for order in self.verified_rankings(target)
             for removal in self.verified_removals(layer)
             for ks in self.verified_ks(int(seed), layer, order)
+        ]
+
+    def verified_words(self, seed: int, layer: str, target: str) -> list[str]:
+        """Return what the verification of one network checks as values of the option `--checks`."""
+        return [
+            f"{order}:{as_word(name, ks)}"
+            for order in self.verified_rankings(target)
+            for name, ks in self.verified_ks(seed, layer, order).items()
         ]
 
     # ---- options: sections of the config as JSON, words that several scripts share
