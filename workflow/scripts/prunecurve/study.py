@@ -157,7 +157,7 @@ class Study:
 
     @property
     def sensitivity_layers(self) -> list[str]:
-        """The layers of the target `sensitivity`. Raises StudyError if a criterion can't rank one of them."""
+        """The layers of the target `sensitivity`. Raises StudyError if a criterion cannot rank one of them."""
         return sensitivity_layers(self.config, self.layers)
 
     @property
@@ -166,7 +166,7 @@ class Study:
         cut = [name for name in self.layers.convolutions if self.verified_by(name) != PERTURBATION]
         if not cut:
             raise StudyError(
-                "plan: Torch-Pruning, which makes the smaller networks, can't follow any convolution of this network"
+                "plan: Torch-Pruning, which makes the smaller networks, cannot follow any convolution of this network"
             )
         return cut
 
@@ -175,7 +175,7 @@ class Study:
         return self.layers.verified_by.get(layer, SURGERY)
 
     def channels(self, layer: str) -> int:
-        """Return the number of channels of a layer. Raises StudyError if it can't be pruned."""
+        """Return the number of channels of a layer. Raises StudyError if it cannot be pruned."""
         if layer not in self.layers.channels:
             raise StudyError(wrong_layer(layer, self.layers))
         return self.layers.channels[layer]
