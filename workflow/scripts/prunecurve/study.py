@@ -31,6 +31,7 @@ from prunecurve.files import read_rows
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
 from prunecurve.ranking import criteria
 from prunecurve.sweep.k_batches import as_word
+from prunecurve.sweep.removal import REMOVALS
 from prunecurve.training.learned import kept_epoch, shortfall
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.checked_ks import checked_ks, drawn_ks
@@ -83,11 +84,12 @@ def features(split: str) -> str:
 
 
 def mean_features(removals: Iterable[str]) -> str | list[str]:
-    """Return the mean maps if the removals contain mean_replacement, otherwise an empty list.
+    """Return the mean maps if one of the removals reads them, otherwise an empty list.
 
     They are of the validation inputs: a pruned network must contain nothing of the inputs that evaluate it.
     """
-    return f"{LAYER}/activations/val/mean_features.npy" if "mean_replacement" in removals else []
+    needed = any(REMOVALS[removal].reads_means for removal in removals)
+    return f"{LAYER}/activations/val/mean_features.npy" if needed else []
 
 
 def if_read(kind: str, criterion: str, files: Any) -> Any:
