@@ -84,9 +84,7 @@ def test_layers_that_cannot_be_pruned_have_their_reason():
     assert first["group"] == second["group"] == 1 and first["together_with"] == "second"
     assert all(first[name] == second[name] for name in ("params", "macs", "passes"))
     text = layer_text(rows, (3, 8, 8))
-    assert (
-        "depth   Conv2d         6  cannot be pruned: it is depthwise; its channels are those of first, second" in text
-    )
+    assert "depth   Conv2d         6  not prunable: it is depthwise; its channels are those of first, second" in text
     assert max(map(len, text.splitlines())) <= 100
 
 

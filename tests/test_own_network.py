@@ -100,7 +100,7 @@ def test_every_command_of_the_page_runs(tutorial):
     results = study.folder / "results"
     first = next(output for words, output in outputs.items() if words.startswith("layers"))
     assert "Layers of the network, for inputs of 3 × 32 × 32" in first
-    assert "cannot be pruned: its channels reach the output of the network" in first
+    assert "not prunable: its channels reach the output of the network" in first
     assert (results / "my_study" / "figures" / "balanced_accuracy_vs_k.png").exists()
     assert (results / "my_study" / "figures" / "sensitivity.png").exists()
     with (results / "my_study" / "curve.csv").open() as file:

@@ -36,7 +36,7 @@ def rows(study: Study) -> list[Row]:
     images, pairs, labels = study.arrays()
     split = Split.of(images, pairs, labels, "cpu")
     order, ks = read_order(study.in_layer / "ranking" / "l1_norm.csv", channels), range(1, channels)
-    evaluator = Evaluator(**files)
+    evaluator = Evaluator(files["features"], files["split"], files["layer"])
     layer = PrunableLayer(model, study.layer, model.input_shape)
     swept = {removal: {row["k"]: row for row in evaluator.rows(order, ks, removal)} for removal in WAYS}
     differing: dict[str, set[int]] = {removal: set() for removal in WAYS}

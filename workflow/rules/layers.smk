@@ -45,13 +45,13 @@ def layers_of_users_network():
 def layers_known(layer=None):
     """Return no files, once the layers of the network are known. An input function that calls it lets its job wait.
 
-    Raises StudyError if the layer, one that a target names, can't be pruned.
+    Raises StudyError if the layer, one that a target names, cannot be pruned.
     """
     return [] if study.channels(layer or study.layer) else []
 
 
 def evaluation_group(w):
-    """Return the group of a layer's evaluations. It can't wait for the layers: before they are known, it is a guess."""
+    """Return the group of a layer's evaluations. It cannot wait for the layers: before they are known, it is a guess."""
     layers = study.built_in or table_of_layers()
     return "evaluations" if layers and layers.backends.get(w.layer) == "numpy" else "torch_evaluations"
 

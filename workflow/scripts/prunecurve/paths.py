@@ -3,8 +3,6 @@
 Rules and the class `Study` (study.py) take them from here.
 """
 
-from collections.abc import Iterable
-
 SEED = "results/{study}/seed{seed}"
 INDEX, MODEL, HISTORY = f"{SEED}/images/index.npy", f"{SEED}/model.pt", f"{SEED}/training.csv"
 LAYER = f"{SEED}/{{layer}}"
@@ -36,11 +34,3 @@ def labels(split: str) -> str:
 def features(split: str) -> str:
     """Return the maps of a split, as the layers that follow the pruned one read them."""
     return f"{LAYER}/activations/{split}/features.npy"
-
-
-def mean_features(removals: Iterable[str]) -> str | list[str]:
-    """Return the mean maps if the removals contain mean_replacement, otherwise an empty list.
-
-    They are of the validation inputs: a pruned network must contain nothing of the inputs that evaluate it.
-    """
-    return f"{LAYER}/activations/val/mean_features.npy" if "mean_replacement" in removals else []

@@ -33,6 +33,7 @@ from prunecurve.paths import (
     CHANNELS,
     HISTORY,
     INDEX,
+    LAYER,
     MEAN_MAPS,
     MODEL,
     RANKING,
@@ -43,6 +44,7 @@ from prunecurve.paths import (
 )
 from prunecurve.ranking import criteria
 from prunecurve.sweep.k_batches import as_word
+from prunecurve.sweep.removal import REMOVALS
 from prunecurve.training.learned import kept_epoch, shortfall
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.checked_ks import checked_ks, drawn_ks
@@ -61,6 +63,15 @@ BUDGETS = ("macs", "params", "tolerance")
 ONLY_VERIFIED = "verified"
 # Evaluation jobs of fewer K than this start from stored sums, one for every 32 channels.
 STORED_FOR = 32
+
+
+def mean_features(removals: Iterable[str]) -> str | list[str]:
+    """Return the mean maps if one of the removals reads them, otherwise an empty list.
+
+    They are of the validation inputs: a pruned network must contain nothing of the inputs that evaluate it.
+    """
+    needed = any(REMOVALS[removal].reads_means for removal in removals)
+    return f"{LAYER}/activations/val/mean_features.npy" if needed else []
 
 
 def if_read(kind: str, criterion: str, files: Any) -> Any:
@@ -136,7 +147,7 @@ class Study:
 
     @property
     def sensitivity_layers(self) -> list[str]:
-        """The layers of the target `sensitivity`. Raises StudyError if a criterion can't rank one of them."""
+        """The layers of the target `sensitivity`. Raises StudyError if a criterion cannot rank one of them."""
         return sensitivity_layers(self.config, self.layers)
 
     @property
@@ -145,7 +156,7 @@ class Study:
         cut = [name for name in self.layers.convolutions if self.verified_by(name) != PERTURBATION]
         if not cut:
             raise StudyError(
-                "plan: Torch-Pruning, which makes the smaller networks, can't follow any convolution of this network"
+                "plan: Torch-Pruning, which makes the smaller networks, cannot follow any convolution of this network"
             )
         return cut
 
@@ -154,7 +165,7 @@ class Study:
         return self.layers.verified_by.get(layer, SURGERY)
 
     def channels(self, layer: str) -> int:
-        """Return the number of channels of a layer. Raises StudyError if it can't be pruned."""
+        """Return the number of channels of a layer. Raises StudyError if it cannot be pruned."""
         if layer not in self.layers.channels:
             raise StudyError(wrong_layer(layer, self.layers))
         return self.layers.channels[layer]

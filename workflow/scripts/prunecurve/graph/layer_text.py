@@ -32,7 +32,7 @@ def layer_text(rows: Sequence[Mapping[str, Any]], input_shape: Sequence[int]) ->
     width = max(WIDTH, len(header), *(len(line) for line, row in zip(lines, rows) if not row["refused"]))
     # The reason why a layer cannot be pruned replaces the columns for its costs.
     table = [
-        wrapped(f"{line.rstrip()}  cannot be pruned: {row['refused']}", width=width) if row["refused"] else line
+        wrapped(f"{line.rstrip()}  not prunable: {row['refused']}", width=width) if row["refused"] else line
         for line, row in zip(lines, rows)
     ]
     notes = [*NOTES.splitlines(), *_special(rows)]

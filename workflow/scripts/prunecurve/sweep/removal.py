@@ -17,11 +17,12 @@ class Removal(NamedTuple):
     """A kind of removal.
 
     replacement: a function (layer, mean_features) → replacement maps, as `LayerFile.zero_filter`. shrinks: whether the
-    removal makes the network smaller.
+    removal makes the network smaller. reads_means: whether it needs the mean maps; otherwise they can be missing (NaN).
     """
 
     replacement: Callable[[LayerFile, np.ndarray], np.ndarray]
     shrinks: bool
+    reads_means: bool = False
 
 
 def structural(layer: LayerFile, mean_features: np.ndarray) -> np.ndarray:
@@ -45,5 +46,5 @@ def mean_replacement(layer: LayerFile, mean_features: np.ndarray) -> np.ndarray:
 REMOVALS = {
     "structural": Removal(structural, shrinks=True),
     "zero_weights": Removal(zero_weights, shrinks=False),
-    "mean_replacement": Removal(mean_replacement, shrinks=True),
+    "mean_replacement": Removal(mean_replacement, shrinks=True, reads_means=True),
 }
