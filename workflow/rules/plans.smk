@@ -55,7 +55,7 @@ rule choose_plan:
     conda:
         "../envs/sweep.yaml"
     params:
-        settings=settings_of(*(f"plan.{key}" for key in (*BUDGETS, "criterion"))),
+        settings=settings_of("plan.macs", "plan.params", "plan.tolerance", "plan.criterion"),
         code=code("choose_plan"),
         # A pattern, because a network can have hundreds of layers.
         rows=lambda w: study.pattern(VALIDATION, seed=w.seed, criterion=PLANNED_BY),

@@ -481,7 +481,7 @@ class Study:
         lines, require = [], self.config["training"]["require"]
         for path in histories:
             try:
-                lacks = shortfall(kept_epoch(read_rows(path)), require, self.task.INPUTS)
+                lacks = shortfall(kept_epoch(read_rows(path, sealed=None)), require, self.task.INPUTS)
                 lines += [f"{path}: {lacks}"] if lacks else []
             except (StudyError, StopIteration):
                 continue
