@@ -225,6 +225,12 @@ def pytest_xdist_make_scheduler(config, log):
     return TogetherOrAnywhere(config, log)
 
 
+@pytest.fixture(autouse=True)
+def same_weights_in_any_order_of_the_tests() -> None:
+    """Begin each test with the same random numbers of torch, whichever tests the process has run before."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def jobs_with_a_new_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start each job of a study as a user's run does."""

@@ -15,6 +15,8 @@ import pytest
 import yaml
 from conftest import PROJECT, Study
 from prunecurve import provenance
+from prunecurve.statistics.shared_images import shared_images
+from prunecurve.archive.differences import differences
 from prunecurve.archive import archive
 from prunecurve.ranking import criteria
 from prunecurve.errors import StudyError
@@ -383,6 +385,15 @@ def test_which_numbers_differ_and_by_how_much(frozen, archived):
         assert line in result.stdout, result.stdout
     assert compare(archived, archived).returncode == 0
     assert compare(archived, archived / "nothing").returncode == 2
+
+
+def test_every_table_of_a_study_equals_itself(tmp_path):
+    """The rows of a table are matched by columns that identify them, also where networks and splits are paired."""
+    rng = np.random.default_rng(0)
+    index = {seed: np.stack([np.repeat([0, 1, 2], 5), rng.permutation(15)], axis=1) for seed in (0, 1, 2)}
+    write_rows(tmp_path / "shared_images.csv", shared_images(index, "digits"), sealed=False)
+    (difference,) = differences(tmp_path, tmp_path)
+    assert difference.lines == ()
 
 
 # ---- the reference study

@@ -31,8 +31,8 @@ def test_the_script_writes_the_table_and_leaves_the_counts_out_of_the_curve(tmp_
         save_array(tmp_path / f"labels{seed}.npy", np.repeat([0, 1, 2], [4, 2, 3]))
         write_rows(tmp_path / f"{seed}-apoz-structural-all.csv", rows_of(seed))
     words = ["--rows", str(tmp_path / "{seed}-{criterion}-{removal}-{ks}.csv"), "--seeds", "0", "1"]
-    words += ["--criteria", "apoz", "--removals", "structural", "--k-batches", "all", "--ks", "0", "1"]
-    words += ["--classes", str(tmp_path / "classes.csv"), "--labels", str(tmp_path / "labels{seed}.npy")]
+    words += ["--criteria", "apoz", "--removals", "structural", "--ks", "all=0,1"]
+    words += ["--classes", str(tmp_path / "classes.csv"), str(tmp_path / "labels{seed}.npy")]
     words += ["--task", "classes", "--curve", str(tmp_path / "curve.csv")]
     words += ["--recalls", str(tmp_path / "class_recall.csv")]
     aggregate.work(aggregate.options().parse_args(words))

@@ -72,7 +72,7 @@ def test_an_evaluation_imports_numpy_and_no_more():
 
 def test_another_version_of_a_library_changes_the_digest_of_what_imports_it(monkeypatch):
     plugins = {"eval_pruned": ("sweep.backends.numpy_backend", "data.tasks.pairs")}
-    names = ["train", "eval_pruned", "verify_surgery", "plot", "reverse_ranking"]
+    names = ["train", "eval_pruned", "verify_surgery", "plot", "sum_channels"]
 
     def digests():
         code_setting.cache_clear()
@@ -129,7 +129,7 @@ def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
     assert "train" in changed("prunecurve/data/basic_metrics.py", with_statement)
     cut = {"verify_surgery", "plan_costs", "evaluate_plan", "describe_network"}
     assert changed("prunecurve/verification/surgery.py", with_statement) == cut
-    assert changed("prunecurve/data/splits.py", with_statement) == {"make_pairs", "get_images", "compare_images"}
+    assert changed("prunecurve/data/splits.py", with_statement) == {"make_pairs", "get_images", "compare_networks"}
     assert changed("prunecurve/data/datasets/pixels.py", with_statement) == {"get_images"}
     assert changed("plot.py", with_statement) == {"plot"}
     # All that read and write files import this one.

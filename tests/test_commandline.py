@@ -11,7 +11,7 @@ import pytest
 from conftest import PROJECT, environment, heeds_interrupts
 from prunecurve.commandline import add_section, parser
 from prunecurve.files import save_array
-from prunecurve.model.parameters import Training
+from prunecurve.training.parameters import Training
 
 SCRIPT = """
 import sys, time
@@ -101,7 +101,7 @@ def test_a_section_of_the_config_is_an_option(capsys):
     )
     assert cli.parse_args([]).training == Training()
     for text, message in (
-        ('{"epochs": "3"}', "Input should be a valid integer"),
+        ('{"epochs": "x"}', "Input should be a valid integer"),
         ('{"epoch": 3}', "epoch"),
         ("3", "object"),
     ):

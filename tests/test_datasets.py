@@ -183,11 +183,10 @@ def images_of(folder, channels):
     """Return the images that the script writes, uint8 (n, C, 8, 8), for image_channels."""
     import get_images
 
-    outputs = {name: folder / f"out_{channels}" / f"{name}.npy" for name in ("images", "labels", "splits", "classes")}
-    words = [word for name, path in outputs.items() for word in (f"--{name}", str(path))]
-    words += ["--dataset", "image_folder", "--data-dir", str(folder / "in"), "--image-size", "8"]
+    outputs = [str(folder / f"out_{channels}" / f"{name}.npy") for name in ("images", "labels", "splits", "classes")]
+    words = ["--source", *outputs, "--dataset", "image_folder", "--data-dir", str(folder / "in"), "--image-size", "8"]
     get_images.work(get_images.options().parse_args([*words, "--image-channels", channels]))
-    return load_array(outputs["images"])
+    return load_array(outputs[0])
 
 
 def test_images_have_the_channels_of_the_config(tmp_path):

@@ -532,9 +532,8 @@ def test_plot_numbers_tiles_as_in_the_ranking(tmp_path, monkeypatch):
     write_rows(tmp_path / "ranking.csv", ranking)
     save_array(tmp_path / "maps.npy", data.maps)
     monkeypatch.setattr(figures, "save", lambda figure, *_: drawn.append(figure))
-    words = ["--figure", "mean_feature_maps", "--criteria", "apoz", "--dataset", "d", "--seed", "0", "--layer", "conv3"]
-    for option, name in (("data", "channels.csv"), ("ranking", "ranking.csv"), ("mean-maps", "maps.npy")):
-        words += [f"--{option}", str(tmp_path / name)]
+    words = ["--figure", "mean_feature_maps", "--criteria", "apoz", "--data", str(tmp_path / "channels.csv")]
+    words += ["--maps", "d", "0", "conv3", str(tmp_path / "maps.npy"), str(tmp_path / "ranking.csv")]
     words += ["--png", "a.png", "--svg", "a.svg"]
     for extra, texts in (([], ["0", "#1", "1", "#2", "2", "#0"]), (["pruning"], ["2", "#0", "0", "#1", "1", "#2"])):
         plot.work(plot.options().parse_args(words + ["--maps-order", *extra] * bool(extra)))

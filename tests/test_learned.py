@@ -1,5 +1,6 @@
 """A network that gives a constant answer is no subject of a study: it is recognised, stopped, and warned about."""
 
+import json
 import re
 
 import numpy as np
@@ -85,14 +86,16 @@ def files(tmp_path):
         save_array(tmp_path / f"images_{split}.npy", np.zeros((60, 1, 8, 8), np.uint8))
         save_array(tmp_path / f"inputs_{split}.npy", bars(seed).index.numpy())
         save_array(tmp_path / f"labels_{split}.npy", bars(seed).labels.numpy())
-        for kind in ("images", "inputs", "labels"):
-            arguments += [f"--{split}-{kind}", str(tmp_path / f"{kind}_{split}.npy")]
-    recipe = {"epochs": 1, "batch_size": 64, "learning_rate": 0.003, "weight_decay": 0, "max_shift": 0, "swap": "true"}
-    recipe |= {"same_weight": "balanced", "kernel_size": 3, "dropout": 0, "seed": 7}
-    arguments += [f"--{key.replace('_', '-')}={value}" for key, value in recipe.items()]
+        kinds = ("images", "inputs", "labels")
+        arguments += [f"--{split}", *(str(tmp_path / f"{kind}_{split}.npy") for kind in kinds)]
     outputs = {n: tmp_path / f"{n}.{end}" for n, end in (("model", "pt"), ("history", "csv"))}
     arguments += [word for name, path in outputs.items() for word in (f"--{name}", str(path))]
-    return [*arguments, "--channels", "4", "--hidden", "4", "--recalls", "same=1", "different=0"], outputs
+    arguments += ["--network", json.dumps({"channels": [4], "hidden": [4], "dropout": 0})]
+    return [*arguments, "--seed", "7"], outputs
+
+
+def recipe(require: float) -> list[str]:
+    return ["--training", json.dumps({"epochs": 1, "learning_rate": 0.003, "require": require})]
 
 
 def test_training_stops_at_a_network_that_learned_nothing(files):
@@ -102,9 +105,9 @@ def test_training_stops_at_a_network_that_learned_nothing(files):
         r"\.epochs: 1, training\.learning_rate: 0\.003, training\.same_weight: balanced\).*training\.require: 0"
     )
     with pytest.raises(StudyError, match=message):
-        train_script.work(train_script.options().parse_args([*arguments, "--require", "0.55"]))
+        train_script.work(train_script.options().parse_args([*arguments, *recipe(0.55)]))
     assert not any(path.exists() for path in outputs.values())
-    train_script.work(train_script.options().parse_args([*arguments, "--require", "0"]))
+    train_script.work(train_script.options().parse_args([*arguments, *recipe(0)]))
     assert all(path.exists() for path in outputs.values())
     assert warning_about({7: str(outputs["history"])}) == (
         "WARNING: the network is not clearly better than a constant answer on the validation pairs. "

@@ -177,16 +177,9 @@ def test_the_job_reports_a_class_without_partners(tmp_path):
         save_array(tmp_path / f"{name}.npy", array)
     rows = [{"class": i, "name": name} for i, name in enumerate(["cat", "dog", "a rare bird"])]
     write_rows(tmp_path / "classes.csv", rows)
-    words = [word for name in arrays for word in (f"--{name}", str(tmp_path / f"{name}.npy"))]
-    words += [
-        "--classes",
-        str(tmp_path / "classes.csv"),
-        "--dataset",
-        "image_folder",
-        "--folder",
-        str(tmp_path / "out"),
-    ]
-    arguments = script.options().parse_args([*words, "--seed", "0", "--parameters", "same=1", "different=2"])
+    words = ["--source", *(str(tmp_path / f"{name}.npy") for name in arrays), str(tmp_path / "classes.csv")]
+    words += ["--dataset", "image_folder", "--folder", str(tmp_path / "out"), "--seed", "0"]
+    arguments = script.options().parse_args([*words, "--task", "pairs", "same=1", "different=2"])
     with pytest.raises(StudyError) as error:
         script.work(arguments)
     assert "include only 1 of class a rare bird (drawn from 1); add images of class a rare bird, or" in str(error.value)

@@ -420,11 +420,11 @@ task: classes
 seeds: [0]
 images: {train: 300, val: 150, test: 100}
 network: {factory: 'net.py:net'}
-layer: 2.10
+layer: '2.10'
 training: {epochs: 2, batch_size: 32, learning_rate: 0.02, require: 0}
 sweep: {ks: [0, 1, 2]}
 verification: {rankings: 1, drawn_ks: 0}
-sensitivity: {criteria: [l1_norm], layers: [0, 2.1, 2.10]}
+sensitivity: {criteria: [l1_norm], layers: [0, '2.1', '2.10']}
 plan: {macs: 0.9, random_draws: 1}
 figures: {dpi: 80}
 """

@@ -127,8 +127,8 @@ def test_the_script_writes_the_text(tmp_path):
         write_rows(tmp_path / f"{seed}-apoz-{removal}-all.csv", one.to_dict("records"))
     rows.to_csv(tmp_path / "curve.csv", index=False)
     words = ["--curve", str(tmp_path / "curve.csv"), "--rows", str(tmp_path / "{seed}-{criterion}-{removal}-{ks}.csv")]
-    words += ["--seeds", "0", "1", "2", "--criterion", "apoz", "--removals", "structural", "zero_weights"]
-    words += ["--k-batches", "all", "--ks", "0", "1", "2", "3", "4"]
+    words += ["--seeds", "0", "1", "2", "--criteria", "apoz", "--removals", "structural", "zero_weights"]
+    words += ["--ks", "all=0,1,2,3,4"]
     words += [f"--{name}={tmp_path / name}" for name in ("shown", "table", "text")]
     explain_shape.work(explain_shape.options().parse_args(words))
     assert (tmp_path / "text").read_text(encoding="utf-8") == explanation(rows)

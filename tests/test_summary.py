@@ -160,10 +160,13 @@ def test_the_script_writes_the_text(tmp_path):
     table = study({"mean_activation": 0.5, "random-1": 0.4})
     table.to_csv(tmp_path / "curve.csv", index=False)
     shared(0, 0, 0, 0).to_csv(tmp_path / "shared.csv", index=False)
-    words = ["--curve", str(tmp_path / "curve.csv"), "--figures", FIGURES, "--text", str(tmp_path / "summary.txt")]
+    words = ["--curve", str(tmp_path / "curve.csv"), "--text", str(tmp_path / "summary.txt")]
+    words += ["--mean", str(tmp_path / "curve_mean.csv")]
     words += ["--summary", str(tmp_path / "summary.csv"), "--shared", str(tmp_path / "shared.csv")]
     summarise.work(summarise.options().parse_args(words))
-    assert (tmp_path / "summary.txt").read_text(encoding="utf-8") == summary_text(table, FIGURES, shared(0, 0, 0, 0))
+    assert (tmp_path / "summary.txt").read_text(encoding="utf-8") == summary_text(
+        table, f"{tmp_path}/figures/", shared(0, 0, 0, 0)
+    )
 
 
 def test_a_warning_is_the_first_line():

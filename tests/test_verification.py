@@ -222,12 +222,17 @@ def verified(folder, path: str, first: int):
     features = str(folder / "all" / "features.npy")
     evaluator = Evaluator(features, labels, layer, means, ModelFile(folder / "model.pt"))
     write_rows(folder / "rows.csv", evaluator.rows(np.arange(5), [0, 2, 4], "mean_replacement"))
-    options = {"model": "model.pt", "images": "images.npy", "inputs": "inputs.npy", "labels": "labels.npy"}
-    options |= {f"val-{name}": f"{name}.npy" for name in ("images", "inputs", "labels")}
-    options |= {"layer": "layer.npy", "mean-features": "mean_features.npy", "features": "all/features.npy"}
+    files = [str(folder / f"{name}.npy") for name in ("images", "inputs", "labels")]
+    options = {
+        "model": "model.pt",
+        "layer": "layer.npy",
+        "mean-features": "mean_features.npy",
+        "features": "all/features.npy",
+    }
     options |= {"ranking": "order.csv", "rows": "rows.csv", "output": "verification.csv"}
     words = [word for name, file in options.items() for word in (f"--{name}", str(folder / file))]
-    words += ["--criteria", "l1_norm", "--removals", "mean_replacement", "--ks", "0,2,4", "--k-batches", "0,2,4"]
+    words += ["--split", *files, "--val", *files]
+    words += ["--removals", "mean_replacement", "--checks", *(f"l1_norm:{k}" for k in (0, 2, 4))]
     verify_surgery.work(verify_surgery.options().parse_args(words))
     return read_rows(folder / "verification.csv")
 

@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from conftest import PROJECT, TINY, Study, environment, heeds_interrupts
 from PIL import Image
+from prunecurve import provenance
+from prunecurve.provenance.seal import settings_of
 from prunecurve.ranking import criteria
 from prunecurve.model.network_file import load_model
 from prunecurve.files import read_order, read_rows, read_text, save_array, write_rows
@@ -388,6 +390,14 @@ def run_together(study: Study, commands: list[list[str]]) -> None:
     )
 
 
+def invert(labels: Path) -> None:
+    """Invert the labels of a split, and keep the settings that the file carries."""
+    lines = settings_of(labels)
+    provenance.start(lines)
+    save_array(labels, 1 - np.load(labels))
+    provenance.stop()
+
+
 def test_test_labels_change_no_ranking(tmp_path):
     """All criteria give the same bytes with the labels of the test pairs and with these labels inverted."""
     every = [name for name in criteria.allowed() if name != "random"]
@@ -396,8 +406,7 @@ def test_test_labels_change_no_ranking(tmp_path):
     targets = [f"results/digits/seed0/conv3/ranking/{name}.csv" for name in [*every, "random-1"]]
     study.run(*targets)
     before = {target: (study.folder / target).read_bytes() for target in targets}
-    labels = study.path("seed0/labels/test.npy")
-    save_array(labels, 1 - np.load(labels))
+    invert(study.path("seed0/labels/test.npy"))
     commands = planned_commands(study, *targets, "--forcerun", "rank_channels")
     assert [script for script, _ in commands].count("collect_activations") == 1
     assert "rank_channels" in {script for script, _ in commands}
@@ -407,8 +416,7 @@ def test_test_labels_change_no_ranking(tmp_path):
     (command,) = [" ".join(words) for _, words in commands if {"--criterion", "greedy"} <= set(words)]
     assert "activations/val/features.npy" in command and "labels/val.npy" in command
     assert all("labels/test.npy" not in " ".join(words) for script, words in commands if script == "rank_channels")
-    labels = study.path("seed0/labels/val.npy")
-    save_array(labels, 1 - np.load(labels))
+    invert(study.path("seed0/labels/val.npy"))
     run_together(study, [command for script, command in commands if script == "rank_channels"])
     after = {target for target in targets if (study.folder / target).read_bytes() != before[target]}
     names = {target.split("/")[-1].removesuffix(".csv").removeprefix("reversed-") for target in after}

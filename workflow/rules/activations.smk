@@ -1,7 +1,7 @@
 # From a network to one of its layers: what jobs without torch need to know of it, and its activations on one split.
 
 ACTIVATIONS = f"{LAYER}/activations/{{split}}"
-MEASURED_WITH = settings_of("preprocess", "activations", "device", "threads")
+MEASURED_WITH = settings.keys("preprocess", "activations", "device", "threads")
 
 
 # The graph of the network contains the layer. All later jobs read this file; few of them read the network.
@@ -19,12 +19,10 @@ rule describe_layer:
     conda:
         "../envs/torch.yaml"
     params:
-        settings=lambda w: settings_of("network.leaf_modules") + code("describe_layer"),
-        network=lambda w: study.network(),
-        layer="{layer}",
+        settings=lambda w: settings.keys("network.leaf_modules") + code("describe_layer"),
+        options=lambda w: flags(network=options.network(), layer=w.layer),
     shell:
-        f"{command('describe_layer')}"
-        " --model {input.model:q} --network {params.network:q} --layer {params.layer:q} --output {output:q}"
+        command("describe_layer") + " --model {input.model:q} {params.options:q} --output {output:q}"
 
 
 rule collect_activations:
@@ -47,15 +45,13 @@ rule collect_activations:
         gpu=GPUS,
     params:
         settings=MEASURED_WITH + code("collect_activations"),
-        torch=lambda w: study.torch_options(),
-        # Parameters, so that the cache has one entry per layer and split: it does not look at wildcards, and the inputs of
-        # all splits come from one job.
-        layer="{layer}",
+        options=lambda w: options.torch()
+        + flags(device=config["device"], layer=w.layer, stored_mb=config["sweep"]["stored_mb"]),
+        # A parameter, so that the cache has one entry per split: the inputs of all splits come from one job.
         split="{split}",
     shell:
-        f"{command('collect_activations')} --device {config['device']} --stored-mb {config['sweep']['stored_mb']}"
-        " --model {input.model:q} {params.torch:q} --split {input.split:q} --layer {params.layer:q}"
-        f" --folder {FOLDER}/seed{{wildcards.seed}}/{{params.layer:q}}/activations/{{params.split}}"
+        command("collect_activations") + " --model {input.model:q} --split {input.split:q} {params.options:q}"
+        f" --folder {FOLDER}/seed{{wildcards.seed}}/{{wildcards.layer:q}}/activations/{{params.split}}"
 
 
 # The maps of some inputs, for criteria that read single maps. All inputs would take too long.
@@ -75,13 +71,13 @@ rule sample_maps:
         gpu=GPUS,
     params:
         settings=MEASURED_WITH
-        + settings_of("ranking.sampled_pairs", "ranking.split", "ranking.measure_at")
+        + settings.keys("ranking.sampled_pairs", "ranking.split", "ranking.measure_at")
         + code("sample_maps"),
-        torch=lambda w: study.torch_options(),
-        layer="{layer}",
-        point="{point}",
+        options=lambda w: options.torch()
+        + flags(device=config["device"], layer=w.layer, point=w.point, seed=w.seed)
+        + flags(count=config["ranking"]["sampled_pairs"]),
+        # A parameter, as of collect_activations.
         split="{split}",
     shell:
-        f"{command('sample_maps')} --device {config['device']} --count {config['ranking']['sampled_pairs']}"
-        " --model {input.model:q} {params.torch:q} --split {input.split:q} --layer {params.layer:q}"
-        " --point {params.point} --seed {wildcards.seed} --output {output:q}"
+        command("sample_maps") + " --model {input.model:q} --split {input.split:q} {params.options:q}"
+        " --output {output:q}"

@@ -15,16 +15,17 @@ rule freeze:
         "../envs/figures.yaml"
     params:
         settings=code("freeze"),
-        # Functions, because the braces in these values are not wildcards.
-        root=lambda w: placed(f"results/{study.name}"),
-        files=lambda w: archived(),
-        networks=["--seeds", *study.seeds, "--criteria", *study.rankings],
-        config=lambda w: json.dumps(study.frozen_config()),
-        data=USERS_FILES,
+        # A function, because the braces in these values are not wildcards.
+        options=lambda w: flags(
+            root=placed(f"results/{study.name}"),
+            files=archived(),
+            seeds=study.seeds,
+            criteria=study.rankings,
+            config=json.dumps(archived_config(study)),
+            data=USERS_FILES,
+        ),
         # Here and not in the script: in an environment of its own it would see other versions of the libraries.
         codes=lambda w: CODE_OF_NETWORK
-        + [code(*each)[0] for each in study.code_of_results(path.stem for path in sorted(SCRIPT_FILES.glob("*.py")))],
+        + [code(*each)[0] for each in archived_code(study, [path.stem for path in sorted(SCRIPT_FILES.glob("*.py"))])],
     shell:
-        f"{command('freeze')}"
-        " --root {params.root:q} --files {params.files:q} {params.networks} --config {params.config:q}"
-        " --data {params.data:q} --codes {params.codes:q} --manifest {output:q}"
+        command("freeze") + " {params.options:q} --codes {params.codes:q} --manifest {output:q}"

@@ -17,18 +17,9 @@ sys.path.insert(0, str(SCRIPT_FILES.resolve()))
 
 from prunecurve import figures, jobs
 from prunecurve.archive import archive
-from prunecurve.config import (
-    Layers,
-    check,
-    data_settings,
-    keys_of_tables,
-    misfits,
-    of_archive,
-    replaced,
-    settings,
-    weights_settings,
-)
-from prunecurve.data.checks import asked_sizes, check_data
+from prunecurve.config import Layers, check, data_settings, misfits, of_archive, weights_settings
+from prunecurve.config import settings as config_settings
+from prunecurve.data.checks import check_data
 from prunecurve.data.datasets import DATASETS, MODULES
 from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
@@ -36,13 +27,11 @@ from prunecurve.files import read_rows
 from prunecurve.machine import gpus, machine
 from prunecurve.model.code_and_weights import code_of_network, contents_of_weights
 from prunecurve.model.factory import MODULE_PATH, path_of_weights
-from prunecurve.paths import *
-from prunecurve.provenance import SEPARATOR
 from prunecurve.provenance.code import code_setting
-from prunecurve.provenance.seal import read_settings
 from prunecurve.provenance.seal import settings_of as stored_settings
 from prunecurve.ranking import criteria
 from prunecurve.study import *
+from prunecurve.study.paths import *
 from prunecurve.sweep.removal import REMOVALS
 
 # In a `module:` with a prefix, Snakemake changes the paths of inputs, outputs and logs, but not those in parameters.
@@ -76,11 +65,9 @@ try:
         DATA_CONTENT = DATASETS[config["dataset"]].fingerprint(DATA_DIR, ".snakemake/prunecurve/images.json")
     if workflow.is_main_process or PLANNED_CODE not in os.environ:
         os.environ.update({PLANNED_CODE: "|".join([] if frozen else code_of_network(config["network"]))})
-    WEIGHTS = (
-        contents_of_weights(config["network"], config["seeds"], ".snakemake/prunecurve/weights.json")
-        if not frozen
-        else {}
-    )
+    WEIGHTS = {}
+    if not frozen:
+        WEIGHTS = contents_of_weights(config["network"], config["seeds"], ".snakemake/prunecurve/weights.json")
 except StudyError as error:
     raise WorkflowError(str(error)) from None
 CODE_OF_NETWORK = [line for line in os.environ.get(PLANNED_CODE).split("|") if line]
@@ -91,8 +78,9 @@ USERS_FILES = [*data_settings(DATA_CONTENT), *weights_settings(WEIGHTS.values())
 # ---- what the rules use
 
 # The layers of a user's network are known after a job: layers.smk.
-study = Study(config, lambda: layers_of_users_network(), frozen, CODE_OF_NETWORK, WEIGHTS, placed)
-settings_of = study.settings
+study = Study(config, lambda: layers_of_users_network(), frozen)
+# What the jobs' outputs depend on and carry, and the options of their commands.
+settings, options = Settings(study, CODE_OF_NETWORK, WEIGHTS), Options(study, placed)
 # The folder of a study, in commands. It is no parameter, so that studies of different names can share results through the
 # cache.
 FOLDER = shlex.quote(placed("results/{wildcards.study}"))
@@ -104,30 +92,14 @@ CACHED = bool(os.environ.get("SNAKEMAKE_OUTPUT_CACHE"))
 GPUS = 1 if config["device"] == "cuda" or (config["device"] == "auto" and workflow.local_exec and gpus()) else 0
 if workflow.local_exec:
     workflow.global_resources.setdefault("gpu", 1)
-# The same config trains other networks on another kind of machine, so the cache must not mix them. The key of all later
-# steps contains that of the training. On a cluster, all nodes are assumed to be of one kind.
-MACHINE = machine(config["device"])
-# Modules that jobs import by name: the task, and the reader of the data set.
+# The task, a module that jobs import by name.
 TASK = f"data.tasks.{config['task']}"
-READER = f"data.datasets.{MODULES[config['dataset']]}"
-
-
-def quoted(value):
-    """Return a value as one word of a command in which braces are placeholders."""
-    return shlex.quote(str(value)).replace("{", "{{").replace("}", "}}")
 
 
 def command(name):
-    """Return the beginning of a command: the script, its log, and the lines that its outputs carry, `settings`.
-
-    Options that follow have the values of parameters. A value of the config that is the same for all jobs of a rule is
-    written into the command, which Snakemake compares (and hashes for its cache) like parameters.
-    """
-    return f"python {quoted(SCRIPT_FILES / f'{name}.py')} --log {{log:q}} --settings {{params.settings:q}}"
-
-
-# Options of the scripts that write rows: what all rows of the study have in common.
-ROW_OPTIONS = f"--task {config['task']} --dataset {quoted(study.dataset_name)}"
+    """Return the beginning of a command: the script, its log, and the lines that its outputs carry, `settings`."""
+    script = shlex.quote(str(SCRIPT_FILES / f"{name}.py")).replace("{", "{{").replace("}", "}}")
+    return f"python {script} --log {{log:q}} --settings {{params.settings:q}}"
 
 
 def code(name, *plugins):
@@ -144,7 +116,7 @@ def seeds_in(folder):
     """Return the seeds in a study's folder: all, or in its folder `partial` those whose evaluations are finished."""
     if folder != study.partial:
         return study.seeds
-    done = [seed for seed in study.seeds if all(os.path.exists(placed(p)) for p in study.files_of_network(seed))]
+    done = study.finished_seeds(lambda path: os.path.exists(placed(path)))
     missing = [str(seed) for seed in study.seeds if seed not in done]
     if not done:
         raise WorkflowError("partial: no seed of the study has finished all its evaluations yet")

@@ -28,14 +28,11 @@ rule plot:
         "../envs/figures.yaml"
     params:
         settings=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}", TASK),
-        criteria=lambda w: study.figure_criteria(w.figure),
-        maps=[],
-        networks=lambda w: study.network_options(w.study, seeds_in(w.study)),
+        options=lambda w: options.networks(w.study, seeds_in(w.study))
+        + flags(criteria=study.figure_criteria(w.figure), dpi=config["figures"]["dpi"]),
     shell:
-        f"{command('plot')} --dpi {config['figures']['dpi']}"
-        " --figure {wildcards.figure} --data {input.data:q} --recalls {input.recalls:q} --layers {input.layers:q}"
-        " {params.maps:q} --criteria {params.criteria} {params.networks:q}"
-        " --png {output.png:q} --svg {output.svg:q}"
+        command("plot") + " --figure {wildcards.figure} --data {input.data:q} --recalls {input.recalls:q}"
+        " --layers {input.layers:q} {params.options:q} --png {output.png:q} --svg {output.svg:q}"
 
 
 # The figures of one network, of its channels' mean maps.
@@ -56,7 +53,7 @@ use rule plot as plot_network with:
         # Longer names first: one begins with another, and a layer can have any name.
         figure="|".join(sorted(NETWORK_FIGURES, key=len, reverse=True)),
     params:
-        criteria=study.rankings[0],
-        maps=lambda w, input: ["--maps", study.dataset_name, w.seed, w.layer, input.maps, input.ranking]
-        + ["--maps-order", config["figures"]["maps_order"]],
-        networks=lambda w: study.network_options(w.study, [w.seed]),
+        options=lambda w, input: options.networks(w.study, [w.seed])
+        + flags(criteria=study.rankings[0], dpi=config["figures"]["dpi"])
+        + flags(maps=[study.dataset_name, w.seed, w.layer, input.maps, input.ranking])
+        + flags(maps_order=config["figures"]["maps_order"]),

@@ -16,10 +16,10 @@ def table_is_current():
     """Return whether the table of layers was made with this config and this code."""
     if table_of_layers() is None:
         return False
-    own, lines = rules.describe_network.params, settings(config)
-    stored = stored_settings(placed(LAYER_TABLE.format(study=config["study"])))
-    keys = {line.partition(": ")[0] for line in stored} & lines.keys()
-    return {*own.settings(None), *(lines[key] for key in keys)} <= set(stored)
+    stored = set(stored_settings(placed(LAYER_TABLE.format(study=config["study"]))))
+    own, current = rules.describe_network.params.settings(None), config_settings(config)
+    keys = {line.partition(": ")[0] for line in stored} & current.keys()
+    return {*own, *(current[key] for key in keys)} <= stored
 
 
 @functools.cache
@@ -37,8 +37,8 @@ def layers_of_users_network():
     if lines := list(misfits(config, layers)):
         raise WorkflowError("\n  ".join(["the config has errors:", *lines]))
     # What the table says now was not known when the run started.
-    if workflow.is_main_process and not REPLACED and (lines := replaced_settings(layers)):
-        raise WorkflowError(f"stopped: {replaces(lines)}")
+    if workflow.is_main_process and not REPLACED and (lines := finished.differences(layers)):
+        raise WorkflowError(f"stopped: {finished.message(lines)}")
     return layers
 
 

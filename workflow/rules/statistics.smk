@@ -26,15 +26,13 @@ rule aggregate:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: study.settings_of_rankings(
+        settings=lambda w: settings.rankings(
             seeds_in(w.study), "layer", "ranking.criteria", "sweep.removals", "sweep.ks"
         )
         + code("aggregate"),
-        curves=lambda w: study.curve_options(seeds_in(w.study), study.rankings, study.removals),
-        classes=lambda w: list(map(study.pattern, CLASS_FILES)),
+        options=lambda w: options.curves(seeds_in(w.study), study.rankings, study.removals),
     shell:
-        f"{command('aggregate')} --task {config['task']}"
-        " {params.curves:q} --classes {params.classes:q} --curve {output.curve:q} --recalls {output.recalls:q}"
+        command("aggregate") + " {params.options:q} --curve {output.curve:q} --recalls {output.recalls:q}"
 
 
 # What is computed from the curve alone, also from that of an archive.
@@ -57,11 +55,10 @@ rule summarise:
         "../envs/figures.yaml"
     params:
         settings=code("summarise", TASK),
-        networks=lambda w: study.network_options(w.study, seeds_in(w.study)),
+        options=lambda w: options.networks(w.study, seeds_in(w.study)),
     shell:
-        f"{command('summarise')}"
-        " --curve {input.curve:q} --shared {input.shared:q} {params.networks:q} --mean {output.mean:q}"
-        " --summary {output.table:q} --text {output.text:q} --comparisons {output.comparisons:q}"
+        command("summarise") + " --curve {input.curve:q} --shared {input.shared:q} {params.options:q}"
+        " --mean {output.mean:q} --summary {output.table:q} --text {output.text:q} --comparisons {output.comparisons:q}"
 
 
 # How the networks differ: the activations of their channels, how alike their rankings are, the images that they share.
@@ -82,16 +79,16 @@ rule compare_networks:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: study.settings_of_rankings(seeds_in(w.study), "layer", "ranking.criteria")
-        + code("compare_networks"),
-        patterns=lambda w: [study.pattern(path, layer=study.layer) for path in (CHANNELS, RANKING, INDEX)],
-        columns=lambda w: [study.dataset_name, study.layer],
-        seeds=lambda w: seeds_in(w.study),
-        criteria=study.rankings,
+        settings=lambda w: settings.rankings(seeds_in(w.study), "layer", "ranking.criteria") + code("compare_networks"),
+        options=lambda w: flags(
+            networks=[options.pattern(path, layer=study.layer) for path in (CHANNELS, RANKING, INDEX)],
+            columns=[study.dataset_name, study.layer],
+            seeds=seeds_in(w.study),
+            criteria=study.rankings,
+        ),
     shell:
-        f"{command('compare_networks')}"
-        " --networks {params.patterns:q} --columns {params.columns:q} --seeds {params.seeds} --criteria {params.criteria}"
-        " --channels {output.channels:q} --agreement {output.agreement:q} --shared-images {output.shared:q}"
+        command("compare_networks") + " {params.options:q} --channels {output.channels:q}"
+        " --agreement {output.agreement:q} --shared-images {output.shared:q}"
 
 
 # The curves of the first ranking for all kinds of removal, even those that the study does not include.
@@ -112,12 +109,10 @@ rule explain_shape:
         "../envs/figures.yaml"
     params:
         settings=code("explain_shape", TASK),
-        curves=lambda w: study.curve_options(seeds_in(w.study), study.rankings[:1], REMOVALS),
-        classes=lambda w: list(map(study.pattern, CLASS_FILES)),
+        options=lambda w: options.curves(seeds_in(w.study), study.rankings[:1], REMOVALS),
     shell:
-        f"{command('explain_shape')} --task {config['task']}"
-        " {params.curves:q} --classes {params.classes:q} --curve {input.curve:q}"
-        " --recalls {input.recalls:q} --shown {output.shown:q} --table {output.table:q} --text {output.text:q}"
+        command("explain_shape") + " {params.options:q} --curve {input.curve:q} --recalls {input.recalls:q}"
+        " --shown {output.shown:q} --table {output.table:q} --text {output.text:q}"
 
 
 # The curves of several layers, and what each layer can lose within one percentage point.
@@ -135,14 +130,9 @@ rule aggregate_sensitivity:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: study.settings_of_rankings(seeds_in(w.study), "sensitivity", "sweep.ks")
+        settings=lambda w: settings.rankings(seeds_in(w.study), "sensitivity", "sweep.ks")
         + code("aggregate_sensitivity", TASK),
-        rows=lambda w: study.pattern(ROWS),
-        criteria=study.sensitivity_rankings,
-        layers=lambda w: [f"{layer}:{study.channels(layer)}" for layer in study.sensitivity_layers],
-        ks=lambda w: [" ".join(study.k_words(layer)) for layer in study.sensitivity_layers],
-        networks=lambda w: study.network_options(w.study, seeds_in(w.study)),
+        options=lambda w: options.networks(w.study, seeds_in(w.study)) + options.sensitivity(),
     shell:
-        f"{command('aggregate_sensitivity')}"
-        " --rows {params.rows:q} --criteria {params.criteria} --removal structural --layers {params.layers:q}"
-        " --ks {params.ks:q} {params.networks:q} --curves {output.curves:q} --table {output.table:q} --text {output.text:q}"
+        command("aggregate_sensitivity") + " {params.options:q} --curves {output.curves:q} --table {output.table:q}"
+        " --text {output.text:q}"

@@ -21,8 +21,8 @@ rule sum_channels:
     params:
         settings=code("sum_channels"),
     shell:
-        f"{command('sum_channels')}"
-        " --features {input.features:q} --layer {input.layer:q} --ranking {input.ranking:q} --output {output:q}"
+        command("sum_channels") + " --features {input.features:q} --layer {input.layer:q}"
+        " --ranking {input.ranking:q} --output {output:q}"
 
 
 # The network without the first K channels of a ranking. Where only linear layers follow the layer, numpy computes them.
@@ -50,14 +50,11 @@ rule eval_pruned:
     threads: lambda w, input: config["threads"] if input.model else 1
     params:
         # The code is only that of the backend that is used: an edit to the other one does not trigger a re-run.
-        settings=lambda w: (settings_of("threads") if study.runs_torch(w.layer) else [])
-        + code("eval_pruned", TASK, study.backend(w.layer)),
-        torch=lambda w: study.evaluation_options(w.layer),
-        ks=lambda w: study.ks_of_job(w.ks, int(w.seed), w.layer, w.criterion),
-        # A parameter, because two kinds of removal have the same input files, and the cache does not look at wildcards.
+        settings=lambda w: settings.evaluation(w.layer) + code("eval_pruned", TASK, study.backend(w.layer)),
+        options=lambda w: options.evaluation(w.layer) + options.row(w.seed, w.criterion),
         removal="{removal}",
+        ks=lambda w: study.ks_of_job(w.ks, int(w.seed), w.layer, w.criterion),
     shell:
-        f"{command('eval_pruned')} {ROW_OPTIONS} --seed {{wildcards.seed}} --criterion {{wildcards.criterion}}"
-        " --features {input.features:q} --split {input.split:q} --layer {input.layer:q}"
+        command("eval_pruned") + " --features {input.features:q} --split {input.split:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.sums:q}"
-        " --model {input.model:q} {params.torch:q} --removal {params.removal} --k {params.ks} --output {output:q}"
+        " --model {input.model:q} {params.options:q} --removal {params.removal} --k {params.ks} --output {output:q}"

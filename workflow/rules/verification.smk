@@ -21,19 +21,15 @@ rule verify_surgery:
         "../envs/torch.yaml"
     threads: config["threads"]
     params:
-        settings=lambda w: settings_of("preprocess", "verification", "threads")
+        settings=lambda w: settings.keys("preprocess", "verification", "threads")
         + code("verify_surgery", TASK, study.backend(w.layer)),
-        torch=lambda w: study.torch_options(),
-        # Patterns, not the files: a study has too many files for one command line.
-        # The study is left open: studies of different names share their verification through a cache.
-        rankings=lambda w: study.pattern(RANKING, study="{study}", seed=w.seed, layer=w.layer),
-        rows=lambda w: study.pattern(ROWS, study="{study}", seed=w.seed, layer=w.layer),
-        removals=lambda w: study.verified_removals(w.layer),
-        checks=lambda w: study.verified_words(int(w.seed), w.layer, w.target),
-        verified_by=lambda w: study.verified_by(w.layer),
+        options=lambda w: options.verification(int(w.seed), w.layer, w.target),
+        # Patterns, not the files: a study has too many files for one command line. The study is left open: studies of
+        # different names share their verification through a cache.
+        rankings=lambda w: options.pattern(RANKING, study="{study}", seed=w.seed, layer=w.layer),
+        rows=lambda w: options.pattern(ROWS, study="{study}", seed=w.seed, layer=w.layer),
     shell:
-        f"{command('verify_surgery')} --task {config['task']} --tolerance {config['verification']['tolerance']}"
-        " --model {input.model:q} {params.torch:q} --split {input.split:q} --val {input.val:q}"
+        command("verify_surgery") + " --model {input.model:q} --split {input.split:q} --val {input.val:q}"
         " --features {input.features:q} --layer {input.layer:q} --mean-features {input.mean_features:q}"
-        " --ranking {params.rankings:q} --rows {params.rows:q} --study {wildcards.study} --removals {params.removals}"
-        " --checks {params.checks} --verified-by {params.verified_by} --output {output:q}"
+        " --ranking {params.rankings:q} --rows {params.rows:q} --study {wildcards.study} {params.options:q}"
+        " --output {output:q}"

@@ -240,7 +240,7 @@ def read_text(path: str | os.PathLike[str], *, sealed: bool | None = None) -> st
     return text[: text.rfind("\n", 0, -1) + 1] if sealed else text
 
 
-def read_rows(path: str | os.PathLike[str], *, sealed: bool = True) -> list[dict[str, str]]:
+def read_rows(path: str | os.PathLike[str], *, sealed: bool | None = True) -> list[dict[str, str]]:
     """Read a CSV file as dictionaries of text.
 
     Raises StudyError, naming the file, as `read_text`, and if it has no rows or a row has more or fewer cells.

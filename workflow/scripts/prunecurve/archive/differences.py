@@ -31,6 +31,8 @@ NAMES = (
     "baseline",
     "other",
     "k",
+    "split",
+    "other_split",
     "class",
     "epoch",
     "order",
