@@ -7,10 +7,13 @@ import yaml
 from conftest import PROJECT, Study
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prunecurve import config as config_module
-from prunecurve.config import KEYS, Layers, check, k_batches, ks, of_archive
-from prunecurve.config import pruned_layer, resolved
-from prunecurve.config.mappings import merged
+from prunecurve.config.settings import merged, settings as settings_of_config
+from prunecurve.config.check import check
+from prunecurve.config.layers import Layers, k_batches, ks
+from prunecurve.config.model import KEYS
+from prunecurve.config.settings import of_archive
+from prunecurve.config.layers import pruned_layer
+from prunecurve.config.settings import resolved
 from prunecurve.config.model import Study as StudyKeys
 from prunecurve.data.checks import asked_sizes
 from prunecurve.data.datasets import DATASETS
@@ -142,7 +145,7 @@ def test_values_of_a_file_have_the_declared_type():
 def test_whole_numbers_are_one_setting():
     """The parameters of jobs list the values as text: 1 and 1.0 would be two settings."""
     given = ({"training": {"same_weight": one}, "preprocess": {"std": [one]}} for one in (1, 1.0, "1"))
-    lines = [config_module.settings(check(one)) for one in given]
+    lines = [settings_of_config(check(one)) for one in given]
     assert lines[0] == lines[1] == lines[2]
     assert {"training.same_weight: 1", "preprocess.std: [1]"} < set(lines[0].values())
 
@@ -252,7 +255,7 @@ def test_the_sizes_of_splits_are_those_of_the_data_set_or_of_the_config():
     assert asked_sizes(check({"dataset": "kmnist"})) == {"train": 6000, "val": 1000, "test": 1000}
     own = check({"dataset": "image_folder", "images": {"val": "0.25", "test": 40}})
     assert asked_sizes(own) == {"train": "auto", "val": 0.25, "test": 40}
-    lines = [config_module.settings(check({"images": images})) for images in ({}, {"train": 1000})]
+    lines = [settings_of_config(check({"images": images})) for images in ({}, {"train": 1000})]
     assert lines[0] == lines[1] and lines[0]["images.train"] == "images.train: 1000"
 
 

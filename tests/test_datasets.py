@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import PROJECT
 from PIL import Image
-from prunecurve.config import check
+from prunecurve.config.check import check
 from prunecurve.data.checks import check_data
 from prunecurve.data.datasets import DATASETS, digests
 from prunecurve.data.datasets.folder import listed

@@ -14,7 +14,9 @@ from hypothesis.extra import numpy as arrays
 from prunecurve.ranking import criteria
 from prunecurve import provenance
 from prunecurve.data import tasks
-from prunecurve.config import KEYS, change_of, check, data_settings, replaced, settings
+from prunecurve.config.check import check
+from prunecurve.config.model import KEYS, change_of
+from prunecurve.config.settings import data_settings, replaced, settings
 from prunecurve.errors import StudyError
 from prunecurve.files import load_array, read_rows, save_array, write_rows, write_table
 from prunecurve.provenance import SEPARATOR

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import Study
 from prunecurve import provenance
-from prunecurve.config import weights_settings
+from prunecurve.config.settings import weights_settings
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows
 from prunecurve.model.factory import parsed_factory

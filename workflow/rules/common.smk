@@ -25,17 +25,11 @@ if entries := os.environ.get("PYTHONPATH"):
 
 from prunecurve import figures
 from prunecurve.archive import archive
-from prunecurve.config import (
-    Layers,
-    check,
-    data_settings,
-    keys_of_tables,
-    misfits,
-    of_archive,
-    replaced,
-    settings,
-    weights_settings,
-)
+from prunecurve.config.check import check
+from prunecurve.config.contradictions import misfits
+from prunecurve.config.layers import Layers
+from prunecurve.config.model import keys_of_tables
+from prunecurve.config.settings import data_settings, of_archive, replaced, settings, weights_settings
 from prunecurve.data.checks import asked_sizes, check_data
 from prunecurve.data.datasets import DATASETS, MODULES
 from prunecurve.data.splits import SPLITS

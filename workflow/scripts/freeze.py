@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prunecurve.archive.archive import MANIFEST, circumstances, freeze, require_made_with
 from prunecurve.commandline import log, parser, run
-from prunecurve.config import settings
+from prunecurve.config.settings import settings
 
 
 def options() -> argparse.ArgumentParser:

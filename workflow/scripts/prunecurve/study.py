@@ -13,16 +13,9 @@ from typing import Any, NamedTuple
 
 from prunecurve import figures
 from prunecurve.archive import archive
-from prunecurve.config import (
-    Layers,
-    k_batches,
-    pruned_layer,
-    resolved,
-    sensitivity_layers,
-    settings,
-    weights_settings,
-    wrong_layer,
-)
+from prunecurve.config.contradictions import sensitivity_layers, wrong_layer
+from prunecurve.config.layers import Layers, k_batches, pruned_layer
+from prunecurve.config.settings import resolved, settings, weights_settings
 from prunecurve.data import tasks
 from prunecurve.data.datasets import MODULES
 from prunecurve.data.splits import SPLITS

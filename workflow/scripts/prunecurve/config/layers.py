@@ -60,6 +60,11 @@ class Layers:
         kept = [row for row in rows if not row["refused"]]
         convolutions = [row["layer"] for row in rows if row["kind"] == "Conv2d"]
         channels = {row["layer"]: int(row["channels"]) for row in kept}
+        # A table of an earlier version lacks some of these columns until it is made again.
+        words = {
+            name: {row["layer"]: row[name] for row in kept if row.get(name)}
+            for name in ("signed", "zero_weights", "verified_by")
+        }
         # The last one of a dictionary counts.
         first = {row["group"]: row["layer"] for row in reversed(kept) if row["kind"] == "Conv2d"}
         return cls(
@@ -68,22 +73,32 @@ class Layers:
             convolutions={layer: channels[layer] for layer in channels if layer in first.values()},
             last=convolutions[-1] if convolutions else None,
             refused={row["layer"]: f"cannot be pruned: {row['refused']}" for row in rows if row["refused"]},
-            signed=_column(kept, "signed"),
-            zero_weights=_column(kept, "zero_weights"),
-            verified_by=_column(kept, "verified_by"),
+            **words,
         )
-
-
-def _column(rows: Iterable[Mapping[str, str]], name: str) -> dict[str, str]:
-    """Return what a column has, by layer. A table of an earlier version lacks it until it is made again."""
-    return {row["layer"]: row[name] for row in rows if row.get(name)}
-
-
-def is_built_in(config: Mapping[str, Any]) -> bool:
-    """Return whether the network is the built-in one, whose layers follow from the config."""
-    return not config["network"]["factory"]
 
 
 def pruned_layer(config: Mapping[str, Any], layers: Layers) -> str:
     """Return the layer whose channels the study removes."""
     return layers.last if config["layer"] == "last" and layers.last else config["layer"]
+
+
+def ks(config: Mapping[str, Any], layer: str, layers: Layers) -> list[int]:
+    """Return the values of K that a layer's sweep evaluates, ascending: those of the config, and 0 (unpruned)."""
+    channels, chosen = layers.channels[layer], config["sweep"]["ks"]
+    if isinstance(chosen, int):
+        # The first and the last are 0 and P − 1.
+        return sorted({round(place * (channels - 1) / (chosen - 1)) for place in range(chosen)})
+    # Values of K are left out if the layer has too few channels.
+    return list(range(channels)) if chosen == "all" else sorted({0, *(k for k in chosen if k < channels)})
+
+
+def k_batches(config: Mapping[str, Any], layer: str, layers: Layers) -> dict[str, list[int]]:
+    """Return the values of K of each evaluation job by the job's name: `7` for one K, `0-15` for several.
+
+    If torch evaluates them, one job evaluates all K of a ranking, because importing torch and reading the maps takes
+    longer than an evaluation.
+    """
+    chosen = ks(config, layer, layers)
+    size = config["sweep"]["ks_per_job"] if layers.backends[layer] == "numpy" else len(chosen)
+    parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+    return {str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}": part for part in parts}
