@@ -20,7 +20,8 @@ from prunecurve.archive.differences import differences
 from prunecurve.archive import archive
 from prunecurve.ranking import criteria
 from prunecurve.errors import StudyError
-from prunecurve.files import read_rows, save_array, write_rows
+from prunecurve.arrays import save_array
+from prunecurve.tables import read_rows, write_rows
 from prunecurve.statistics.means import read_table
 
 IDENTITY = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]

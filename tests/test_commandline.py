@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import PROJECT, environment, heeds_interrupts
 from prunecurve.commandline import add_section, parser
-from prunecurve.files import save_array
+from prunecurve.arrays import save_array
 from prunecurve.training.parameters import Training
 
 SCRIPT = """
@@ -44,33 +44,27 @@ def start(folder, body: str, *arguments: str) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize(
-    ("body", "message", "logged"),
+    ("body", "message", "traceback"),
     [
         # What the user did: the message says all. What nobody foresaw: the traceback is needed.
-        ("raise StudyError('seeds: fix this')", "job: seeds: fix this", "raised at job.py, line 12, in work"),
-        ("raise StudyError('no') from ValueError('why')", "job: no", "in work, after ValueError"),
-        ("1 / 0", "job: ZeroDivisionError: division by zero; the traceback is in job.log", "Traceback (most recent"),
+        ("raise StudyError('seeds: fix this')", "job: seeds: fix this", False),
+        ("1 / 0", "job: ZeroDivisionError: division by zero; the traceback is in job.log", True),
     ],
 )
-def test_an_error_is_a_message_on_the_terminal_and_its_origin_in_the_log(tmp_path, body, message, logged):
+def test_an_error_is_a_message_on_the_terminal_and_in_the_log(tmp_path, body, message, traceback):
     job = start(tmp_path, body, "--log", "job.log")
     _, output = job.communicate()
     assert job.returncode == 1
     assert output.strip() == message
     log = (tmp_path / "job.log").read_text()
-    assert message in log and logged in log
-    assert ("Traceback" in log) == logged.startswith("Traceback")
+    assert message in log and ("Traceback" in log) == traceback
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.log", "job.py"]
 
 
 def test_a_log_that_cannot_be_written_is_no_second_error(tmp_path):
-    """On a full disk only the error's own message is printed. If the log cannot be created, the work does not start."""
+    """On a full disk only the error's own message is printed."""
     job = start(tmp_path, "raise StudyError('seeds: fix this')", "--log", "/dev/full")
     assert job.communicate()[1].strip() == "job: seeds: fix this"
-    assert job.returncode == 1
-    job = start(tmp_path, "print('begun')", "--log", "/proc/job.log")
-    output = job.communicate()[1]
-    assert output.startswith("job: ") and "/proc/job.log" in output and "Traceback" not in output
     assert job.returncode == 1
 
 
@@ -80,15 +74,15 @@ def test_without_a_log_the_traceback_is_on_the_terminal(tmp_path):
     assert job.returncode == 1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_leaves_no_half_written_file(tmp_path, number, code):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_no_half_written_file(tmp_path, number):
     job = start(tmp_path, "time.sleep(60)", "--log", "job.log")
     while not list(tmp_path.glob(".unfinished-*-artifact.npy")):
         assert job.poll() is None
         time.sleep(0.01)
     job.send_signal(number)
     _, output = job.communicate(timeout=20)
-    assert (job.returncode, output.strip()) == (code, "job: interrupted")
+    assert (job.returncode, output.strip()) == (130, "job: interrupted")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.log", "job.py"]
 
 

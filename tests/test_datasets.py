@@ -19,7 +19,7 @@ from prunecurve.data.datasets.folder import listed
 from prunecurve.data.datasets.pixels import with_channels
 from prunecurve.data.splits import SPLITS, images_per_split, require_enough, split_sizes
 from prunecurve.errors import StudyError
-from prunecurve.files import load_array
+from prunecurve.arrays import load_array
 
 
 def test_digits_are_the_bundled_1797():

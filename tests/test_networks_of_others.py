@@ -20,7 +20,8 @@ from prunecurve.graph.tracing import traced_network
 from prunecurve.graph.zero_filters import zero_filter, zero_filter_varies
 from prunecurve.ranking import criteria
 from prunecurve.activations.collection import collect, single_maps
-from prunecurve.files import load_array, read_columns
+from prunecurve.arrays import load_array
+from prunecurve.tables import read_columns
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.confirmation import Confirmation
 from torch import Tensor, nn

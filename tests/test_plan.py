@@ -10,7 +10,8 @@ from prunecurve.config.check import check
 from prunecurve.config.contradictions import misfits, sensitivity_layers
 from prunecurve.config.layers import Layers, k_batches, ks, pruned_layer
 from prunecurve.config.settings import replaced, resolved, settings
-from prunecurve.files import as_text, load_array, read_rows, read_text
+from prunecurve.arrays import load_array
+from prunecurve.tables import as_text, read_rows, read_text
 from prunecurve.provenance.seal import settings_of
 from prunecurve.model.conv_net import Architecture
 from prunecurve.graph.layer_table import layer_table

@@ -18,7 +18,8 @@ from prunecurve.config.check import check
 from prunecurve.config.model import KEYS, change_of
 from prunecurve.config.settings import data_settings, replaced, settings
 from prunecurve.errors import StudyError
-from prunecurve.files import load_array, read_rows, save_array, write_rows, write_table
+from prunecurve.arrays import load_array, save_array
+from prunecurve.tables import read_rows, write_rows, write_table
 from prunecurve.provenance import SEPARATOR
 from prunecurve.provenance.seal import settings_of
 from prunecurve.statistics.means import read_table

@@ -34,7 +34,7 @@ from prunecurve.data.checks import asked_sizes, check_data
 from prunecurve.data.datasets import DATASETS, MODULES
 from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
-from prunecurve.files import read_rows
+from prunecurve.tables import read_rows
 from prunecurve.machine import gpus, machine
 from prunecurve.model.code_and_weights import code_of_network, contents_of_weights
 from prunecurve.model.factory import MODULE_PATH, path_of_weights

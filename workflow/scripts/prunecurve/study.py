@@ -20,11 +20,11 @@ from prunecurve.data import tasks
 from prunecurve.data.datasets import MODULES
 from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
-from prunecurve.files import read_rows
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
 from prunecurve.ranking import criteria
 from prunecurve.sweep.k_batches import as_word
 from prunecurve.sweep.removal import REMOVALS
+from prunecurve.tables import read_rows
 from prunecurve.training.learned import kept_epoch, shortfall
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.checked_ks import checked_ks, drawn_ks

@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from prunecurve.arrays import load_array
 from prunecurve.errors import StudyError, unwritable
-from prunecurve.files import load_array, read_text
 from prunecurve.provenance import SEPARATOR, UNKNOWN
 from prunecurve.provenance.code import version
 from prunecurve.provenance.seal import settings_of
+from prunecurve.tables import read_text
 
 MANIFEST = "manifest.json"
 # Tables of at least this size, in bytes, are compressed; smaller ones stay readable as text.

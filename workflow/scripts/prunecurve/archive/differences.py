@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from prunecurve.archive.archive import MANIFEST, checked
+from prunecurve.arrays import load_array
 from prunecurve.errors import StudyError
-from prunecurve.files import load_array
 from prunecurve.statistics.means import read_table
 
 # The files that exist in the folder of a study and in its archive.
