@@ -45,37 +45,33 @@ def check_seal(path: str | os.PathLike[str], kind: str = ".npy array") -> list[s
     Raises StudyError, naming the file, if the content is not what was written, byte for byte.
     """
     try:
-        end, last = os.path.getsize(path) - LENGTH, _end(path)
-        checksum = _checksum(_crc_of_file(path, end))
-        # Archives of older versions have a line feed instead of the tab.
-        intact = last[-LENGTH:] in (checksum, b"\n" + checksum[1:])
+        last, checksum = _last_line(path), _checksum(_crc_of_file(path, os.path.getsize(path) - LENGTH))
+        # In archives of older versions, the checksum is a line of its own, without the tab.
+        intact = last[-LENGTH:] in (checksum, checksum[1:])
     except OSError as error:
         raise unreadable(path, kind, error) from error
     if not intact:
         raise StudyError(
             f"{path} is damaged: it is cut off, or its content does not match its checksum; {remedy(path)}"
         )
-    lines = _last_line(last).decode(errors="replace").split("\t")[1:-1]
+    lines = last.decode(errors="replace").split("\t")[1:-1]
     provenance.inherit(lines, os.fspath(path))
     return lines
 
 
 def is_sealed(path: str | os.PathLike[str]) -> bool:
     """Return whether a file ends with a seal."""
-    return _last_line(_end(path)).startswith(b"#\t")
+    return _last_line(path).startswith(b"#\t")
 
 
 def _checksum(crc: int) -> bytes:
     return f"\tcrc32 {crc:08x}\n".encode()
 
 
-def _end(path: str | os.PathLike[str]) -> bytes:
+def _last_line(path: str | os.PathLike[str]) -> bytes:
     with open(path, "rb") as file:
         file.seek(max(os.path.getsize(path) - MOST, 0))
-        return file.read()
-
-
-def _last_line(content: bytes) -> bytes:
+        content = file.read()
     return content[content.rfind(b"\n", 0, -1) + 1 :]
 
 
