@@ -1,16 +1,13 @@
 """How scripts handle errors and signals: messages, logs, exit codes, no partly written files."""
 
-import json
 import signal
 import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 from conftest import PROJECT, environment, heeds_interrupts
 from prunecurve.commandline import add_section, parser
-from prunecurve.arrays import save_array
 from prunecurve.training.parameters import Training
 
 SCRIPT = """
@@ -117,28 +114,3 @@ def test_threads_that_wait_do_not_spin_unless_the_user_says_otherwise():
     assert variables_of() == ["1", "1", "1", "0", "-"]
     assert variables_of(OPENBLAS_NUM_THREADS="8", OMP_NUM_THREADS="8", GOMP_SPINCOUNT="7") == ["1", "1", "1", "7", "-"]
     assert variables_of(OMP_WAIT_POLICY="PASSIVE") == ["1", "1", "1", "-", "PASSIVE"]
-
-
-def test_how_threads_wait_does_not_change_the_weights(tmp_path):
-    """The weights of a training with two threads, byte for byte: as it is, with OpenMP's default, and passive."""
-    rng = np.random.default_rng(0)
-    save_array(tmp_path / "images.npy", rng.integers(0, 256, (40, 1, 16, 16), dtype=np.uint8))
-    save_array(tmp_path / "inputs.npy", rng.integers(0, 40, (320, 2)).astype(np.int32))
-    save_array(tmp_path / "labels.npy", rng.integers(0, 2, 320))
-    recipe = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01, "max_shift": 1, "same_weight": 1, "require": 0}
-    network = {"channels": [8, 16], "hidden": [24, 12]}
-    files = "--{0} images.npy inputs.npy labels.npy"
-    words = (
-        f"{files.format('train')} {files.format('val')} --threads 2 --device cpu --seed 3 --model m.pt --history h.csv"
-    )
-    words = [*words.split(), "--training", json.dumps(recipe), "--network", json.dumps(network), "--log", "l"]
-    script, weights = PROJECT / "workflow" / "scripts" / "train.py", []
-    for variables in ({}, {"GOMP_SPINCOUNT": "300000", "OMP_NUM_THREADS": "2"}, {"OMP_WAIT_POLICY": "PASSIVE"}):
-        subprocess.run(
-            [sys.executable, script, *words],
-            cwd=tmp_path,
-            env=environment() | variables,
-            check=True,
-        )
-        weights.append((tmp_path / "m.pt").read_bytes())
-    assert weights[0] == weights[1] == weights[2]

@@ -7,32 +7,25 @@ from typing import Any
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """Which layers can be pruned. Compared by identity, so that they can be an argument of cached functions."""
+    """Which layers can be pruned. Compared by identity, so that they can be an argument of cached functions.
+
+    channels: P of each layer that can be pruned, by its module path, in the order of the network. backends: how the
+    network behind each of them is evaluated, numpy or torch. convolutions: P of one convolution of each group of
+    channels, the first: the layers of the target `sensitivity`, unless the config names others. last: the last
+    convolution of the network, even if it cannot be pruned. refused: why other layers cannot be pruned, the words that
+    follow the layer's name in a message. signed, zero_weights: why nothing can be measured behind an activation (see
+    `PrunableLayer.signed`), and why this removal is not possible, at some of the layers. verified_by: how removals from
+    each layer are verified, see verification/confirmed.py; by surgery if a layer is missing.
+    """
 
     channels: Mapping[str, int]
-    """P of each layer that can be pruned, by its module path, in the order of the network."""
-
     backends: Mapping[str, str]
-    """How the network behind each of them is evaluated: numpy or torch."""
-
     convolutions: Mapping[str, int]
-    """P of one convolution of each group of channels, the first: the layers of the target `sensitivity`, unless the
-    config names others."""
-
     last: str | None
-    """The last convolution of the network, even if it cannot be pruned."""
-
     refused: Mapping[str, str]
-    """Why other layers cannot be pruned: the words that follow the layer's name in a message."""
-
     signed: Mapping[str, str] = field(default_factory=dict)
-    """Why nothing can be measured behind an activation at some of the layers, see `PrunableLayer.signed`."""
-
     zero_weights: Mapping[str, str] = field(default_factory=dict)
-    """Why this removal is not possible at some of the layers."""
-
     verified_by: Mapping[str, str] = field(default_factory=dict)
-    """How removals from each layer are verified, see verification/confirmed.py; by surgery if a layer is missing."""
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Layers | None":

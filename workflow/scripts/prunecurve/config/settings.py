@@ -134,7 +134,8 @@ def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str,
         has = resolved(check(frozen))
     except StudyError as error:
         raise StudyError(f"archive: in the manifest, {error}") from error
-    config = check(merged(frozen, asked))
+    sections = [key for key in asked if isinstance(asked[key], Mapping) and isinstance(frozen.get(key), Mapping)]
+    config = check({**frozen, **asked, **{key: {**frozen[key], **asked[key]} for key in sections}})
     wrong = []
     for key, wants in resolved(config).items():
         # Criteria may be left out, but not the first: the archive has the maps' order and the shapes of the first only.
@@ -148,13 +149,3 @@ def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str,
             + "\nremove these keys, or run the study itself (without archive)"
         )
     return config
-
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of `base` with the values of `over`; mappings are merged key by key."""
-    both = {
-        key: merged(base[key], over[key])
-        for key in base.keys() & over.keys()
-        if isinstance(base[key], Mapping) and isinstance(over[key], Mapping)
-    }
-    return {**base, **over, **both}
