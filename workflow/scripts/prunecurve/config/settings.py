@@ -1,7 +1,7 @@
 """The settings of a config, as results store them, compared with those of a finished study and of an archive."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -35,7 +35,11 @@ def resolved(config: Mapping[str, Any], layers: Layers | None = None) -> dict[st
     those of the built-in network with a factory, the others without one, and the recipe if nothing is trained. Of
     network.weights, which is a place and not a content, there is whether it is given.
     """
-    values, layers = dict(_values(config)), layers or Layers.of(config)
+    values, layers = dict[str, Any](), layers or Layers.of(config)
+    for name, value in config.items():
+        values |= (
+            {f"{name}.{key}": each for key, each in value.items()} if "properties" in KEYS[name] else {name: value}
+        )
     if layers:
         layer = values["layer"] = pruned_layer(config, layers)
         chosen = ks(config, layer, layers)
@@ -50,14 +54,6 @@ def resolved(config: Mapping[str, Any], layers: Layers | None = None) -> dict[st
         unused = {f"network.{name}" for name in Network.model_fields if name not in ("factory", *BuiltIn.model_fields)}
     values |= {f"images.{split}": size for split, size in asked_sizes(config).items()}
     return {key: value for key, value in values.items() if key not in unused}
-
-
-def _values(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
-        if "properties" in KEYS[name]:
-            yield from ((f"{name}.{key}", each) for key, each in value.items())
-        else:
-            yield name, value
 
 
 def settings(config: Mapping[str, Any], layers: Layers | None = None) -> dict[str, str]:
