@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from measuring import cores
-from prunecurve.files import load_array
+from prunecurve.arrays import load_array
 
 PROJECT = Path(__file__).parents[1]
 COPIED = ("Snakefile", "config.yaml", "config", "profiles", "workflow", "results/README.md")

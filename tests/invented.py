@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from prunecurve.data.tasks import classes, pairs
-from prunecurve.files import as_text
+from prunecurve.tables import as_text
 from prunecurve.statistics.class_recall import class_recall
 from prunecurve.statistics.curves import without_class_counts
 

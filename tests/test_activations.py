@@ -5,7 +5,8 @@ import pytest
 import torch
 from conftest import after_block, block_maps, layer_of, random_network, random_split
 from prunecurve.activations.collection import collect
-from prunecurve.files import load_array, read_columns
+from prunecurve.arrays import load_array
+from prunecurve.tables import read_columns
 from prunecurve.graph.points import POINTS
 from prunecurve.model.conv_net import Architecture
 

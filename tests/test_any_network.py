@@ -11,7 +11,7 @@ from prunecurve.sweep.removal import REMOVALS
 from prunecurve.verification.comparison import allowed_difference
 from prunecurve.verification.sweep_check import require_means
 from prunecurve.verification.surgery import operated, size_of
-from prunecurve.files import load_array
+from prunecurve.arrays import load_array
 from test_channels import from_torchvision
 from test_layers import Inputs, swept
 

@@ -20,7 +20,8 @@ from prunecurve.archive.differences import differences
 from prunecurve.archive import archive
 from prunecurve.ranking import criteria
 from prunecurve.errors import StudyError
-from prunecurve.files import read_rows, save_array, write_rows
+from prunecurve.arrays import save_array
+from prunecurve.tables import read_rows, write_rows
 from prunecurve.statistics.means import read_table
 
 IDENTITY = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
@@ -154,25 +155,6 @@ def test_results_of_other_settings_are_not_frozen_after_touch(thawed):
     assert REFUSED.format("agreement.csv") in refused(thawed, *OTHER)
 
 
-def test_results_of_other_settings_are_not_frozen_by_a_profile_of_the_user(thawed, tmp_path):
-    """The project's profile sets all triggers and has priority. Without it, old results remain and freezing fails."""
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "config.yaml").write_text("rerun-triggers: [mtime]\n")
-    mine = ("--profile", str(tmp_path / "mine"))
-    assert "train" in thawed.plan("archive/new/manifest.json", *mine, *OTHER)
-    output = refused(thawed, *mine, "--workflow-profile", "none", *OTHER)
-    assert REFUSED.format("agreement.csv") in output
-
-
-def test_one_file_with_other_settings_is_not_frozen(thawed):
-    """The ranking is new but comes from a network with the old training settings, and it stores these."""
-    thawed.path("seed0/conv3/ranking/l1_norm.csv").unlink()
-    thawed.run("results/digits/seed0/conv3/ranking/l1_norm.csv", "--rerun-triggers", "mtime", *OTHER)
-    assert "training.epochs: 2" in thawed.path("seed0/conv3/ranking/l1_norm.csv").read_text().splitlines()[-1]
-    with pytest.raises(StudyError, match=r"training\.epochs: \S+l1_norm\.csv was made with 2; the config says 7"):
-        archive.require_made_with(thawed.path(""), ["seed0/conv3/ranking/l1_norm.csv"], ["training.epochs: 7"])
-
-
 def test_results_of_other_code_and_files_of_unknown_origin_are_not_frozen(thawed):
     with (thawed.folder / "workflow" / "scripts" / "train.py").open("a") as file:
         file.write("EDITED = True\n")
@@ -283,11 +265,9 @@ def test_fewer_criteria_and_another_resolution_are_drawn_and_missing_results_ref
         "ranking.criteria: asked for: [l1_norm, greedy]; the archive holds: [mean_activation, l1_norm]",
     ):
         assert line in output
-    for more in ("ranking={criteria: [l1_norm, mean_activation]}", "threads=1"):
-        assert (
-            "; the archive holds: "
-            in frozen.run("-n", "figures", "--config", "archive=tiny", more, succeed=False).stdout
-        )
+    more = "ranking={criteria: [l1_norm, mean_activation]}"
+    output = frozen.run("-n", "figures", "--config", "archive=tiny", more, succeed=False).stdout
+    assert "; the archive holds: [mean_activation, l1_norm]" in output
 
 
 def changed(archived):
@@ -325,7 +305,6 @@ def with_manifest(edit):
         (with_manifest(lambda t: t.replace('"curve.csv"', '"../curve.csv"')), r"names \.\./curve\.csv, which is not"),
         (with_manifest(lambda t: t.replace('"curve.csv"', '"/etc/passwd"')), r"names /etc/passwd, which is not"),
         (with_manifest(lambda t: t[:-20]), r"manifest\.json is not a manifest"),
-        (with_manifest(lambda t: "[]"), r"manifest\.json is not a manifest"),
         (with_manifest(lambda t: '{"files": {}, "config": 3}'), r"manifest\.json is not a manifest"),
         (lambda a: (a / "manifest.json").unlink(), r"there is no .*manifest\.json; archives here: none"),
     ],
@@ -342,12 +321,8 @@ def test_a_changed_archive_stops_the_workflow_before_anything_is_planned(frozen,
     shutil.copytree(archived, study.folder / "archive" / "tiny")
     changed(study.folder / "archive" / "tiny")
     output = study.run("figures", "-n", "--config", "archive=tiny", succeed=False).stdout
-    assert (
-        "archive/tiny/curve.csv was changed: it does not match its checksum in manifest.json" in output
-        and "Traceback" not in output
-    )
-    output = study.run("figures", "-n", "--config", "archive=other", succeed=False).stdout
-    assert "there is no archive/other/manifest.json; archives here: tiny" in output and "Traceback" not in output
+    assert "archive/tiny/curve.csv was changed: it does not match its checksum in manifest.json" in output
+    assert "Traceback" not in output
 
 
 # ---- comparing two studies
@@ -392,8 +367,7 @@ def test_every_table_of_a_study_equals_itself(tmp_path):
     rng = np.random.default_rng(0)
     index = {seed: np.stack([np.repeat([0, 1, 2], 5), rng.permutation(15)], axis=1) for seed in (0, 1, 2)}
     write_rows(tmp_path / "shared_images.csv", shared_images(index, "digits"), sealed=False)
-    (difference,) = differences(tmp_path, tmp_path)
-    assert difference.lines == ()
+    assert differences(tmp_path, tmp_path) == {"shared_images.csv": []}
 
 
 # ---- the reference study

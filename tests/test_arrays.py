@@ -10,7 +10,7 @@ from PIL import Image
 from prunecurve.data.datasets import DATASETS, arrays
 from prunecurve.errors import StudyError
 from prunecurve.model.network_file import load_model
-from prunecurve.files import read_rows
+from prunecurve.tables import read_rows
 
 ARRAYS = DATASETS["arrays"]
 

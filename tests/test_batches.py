@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from prunecurve.config import check
+from prunecurve.config.check import check
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.data.checks import check_data
 from prunecurve.errors import StudyError

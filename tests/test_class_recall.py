@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from invented import study
-from prunecurve.files import save_array, write_rows
+from prunecurve.arrays import save_array
+from prunecurve.tables import write_rows
 from prunecurve.statistics.class_recall import class_recall
 from prunecurve.statistics.means import read_table
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import Study, finished_study
 from prunecurve.data.batches import Split, all_logits
-from prunecurve.files import load_array
+from prunecurve.arrays import load_array
 from prunecurve.model.network_file import load_model
 from prunecurve.statistics.means import read_table
 from sklearn import metrics as sk

@@ -1,16 +1,13 @@
 """How scripts handle errors and signals: messages, logs, exit codes, no partly written files."""
 
-import json
 import signal
 import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 from conftest import PROJECT, environment, heeds_interrupts
 from prunecurve.commandline import add_section, parser
-from prunecurve.files import save_array
 from prunecurve.training.parameters import Training
 
 SCRIPT = """
@@ -44,33 +41,27 @@ def start(folder, body: str, *arguments: str) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize(
-    ("body", "message", "logged"),
+    ("body", "message", "traceback"),
     [
         # What the user did: the message says all. What nobody foresaw: the traceback is needed.
-        ("raise StudyError('seeds: fix this')", "job: seeds: fix this", "raised at job.py, line 12, in work"),
-        ("raise StudyError('no') from ValueError('why')", "job: no", "in work, after ValueError"),
-        ("1 / 0", "job: ZeroDivisionError: division by zero; the traceback is in job.log", "Traceback (most recent"),
+        ("raise StudyError('seeds: fix this')", "job: seeds: fix this", False),
+        ("1 / 0", "job: ZeroDivisionError: division by zero; the traceback is in job.log", True),
     ],
 )
-def test_an_error_is_a_message_on_the_terminal_and_its_origin_in_the_log(tmp_path, body, message, logged):
+def test_an_error_is_a_message_on_the_terminal_and_in_the_log(tmp_path, body, message, traceback):
     job = start(tmp_path, body, "--log", "job.log")
     _, output = job.communicate()
     assert job.returncode == 1
     assert output.strip() == message
     log = (tmp_path / "job.log").read_text()
-    assert message in log and logged in log
-    assert ("Traceback" in log) == logged.startswith("Traceback")
+    assert message in log and ("Traceback" in log) == traceback
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.log", "job.py"]
 
 
 def test_a_log_that_cannot_be_written_is_no_second_error(tmp_path):
-    """On a full disk only the error's own message is printed. If the log cannot be created, the work does not start."""
+    """On a full disk only the error's own message is printed."""
     job = start(tmp_path, "raise StudyError('seeds: fix this')", "--log", "/dev/full")
     assert job.communicate()[1].strip() == "job: seeds: fix this"
-    assert job.returncode == 1
-    job = start(tmp_path, "print('begun')", "--log", "/proc/job.log")
-    output = job.communicate()[1]
-    assert output.startswith("job: ") and "/proc/job.log" in output and "Traceback" not in output
     assert job.returncode == 1
 
 
@@ -80,15 +71,15 @@ def test_without_a_log_the_traceback_is_on_the_terminal(tmp_path):
     assert job.returncode == 1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_leaves_no_half_written_file(tmp_path, number, code):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_no_half_written_file(tmp_path, number):
     job = start(tmp_path, "time.sleep(60)", "--log", "job.log")
     while not list(tmp_path.glob(".unfinished-*-artifact.npy")):
         assert job.poll() is None
         time.sleep(0.01)
     job.send_signal(number)
     _, output = job.communicate(timeout=20)
-    assert (job.returncode, output.strip()) == (code, "job: interrupted")
+    assert (job.returncode, output.strip()) == (130, "job: interrupted")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.log", "job.py"]
 
 
@@ -123,28 +114,3 @@ def test_threads_that_wait_do_not_spin_unless_the_user_says_otherwise():
     assert variables_of() == ["1", "1", "1", "0", "-"]
     assert variables_of(OPENBLAS_NUM_THREADS="8", OMP_NUM_THREADS="8", GOMP_SPINCOUNT="7") == ["1", "1", "1", "7", "-"]
     assert variables_of(OMP_WAIT_POLICY="PASSIVE") == ["1", "1", "1", "-", "PASSIVE"]
-
-
-def test_how_threads_wait_does_not_change_the_weights(tmp_path):
-    """The weights of a training with two threads, byte for byte: as it is, with OpenMP's default, and passive."""
-    rng = np.random.default_rng(0)
-    save_array(tmp_path / "images.npy", rng.integers(0, 256, (40, 1, 16, 16), dtype=np.uint8))
-    save_array(tmp_path / "inputs.npy", rng.integers(0, 40, (320, 2)).astype(np.int32))
-    save_array(tmp_path / "labels.npy", rng.integers(0, 2, 320))
-    recipe = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01, "max_shift": 1, "same_weight": 1, "require": 0}
-    network = {"channels": [8, 16], "hidden": [24, 12]}
-    files = "--{0} images.npy inputs.npy labels.npy"
-    words = (
-        f"{files.format('train')} {files.format('val')} --threads 2 --device cpu --seed 3 --model m.pt --history h.csv"
-    )
-    words = [*words.split(), "--training", json.dumps(recipe), "--network", json.dumps(network), "--log", "l"]
-    script, weights = PROJECT / "workflow" / "scripts" / "train.py", []
-    for variables in ({}, {"GOMP_SPINCOUNT": "300000", "OMP_NUM_THREADS": "2"}, {"OMP_WAIT_POLICY": "PASSIVE"}):
-        subprocess.run(
-            [sys.executable, script, *words],
-            cwd=tmp_path,
-            env=environment() | variables,
-            check=True,
-        )
-        weights.append((tmp_path / "m.pt").read_bytes())
-    assert weights[0] == weights[1] == weights[2]

@@ -15,7 +15,8 @@ from prunecurve.ranking import criteria
 from prunecurve.activations.collection import collect, single_maps
 from prunecurve.errors import StudyError
 from prunecurve.ranking.validation_set import ValidationSet
-from prunecurve.files import load_array, read_columns, read_order, read_rows
+from prunecurve.arrays import load_array
+from prunecurve.tables import read_columns, read_order, read_rows
 from prunecurve.naming import criterion_of, orders
 from prunecurve.graph.description import describe
 from prunecurve.graph.points import POINTS

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from conftest import PROJECT
 from PIL import Image
-from prunecurve.config import check
+from prunecurve.config.check import check
 from prunecurve.data.checks import check_data
 from prunecurve.data.datasets import DATASETS, digests
 from prunecurve.data.datasets.folder import listed
 from prunecurve.data.datasets.pixels import with_channels
 from prunecurve.data.splits import SPLITS, images_per_split, require_enough, split_sizes
 from prunecurve.errors import StudyError
-from prunecurve.files import load_array
+from prunecurve.arrays import load_array
 
 
 def test_digits_are_the_bundled_1797():

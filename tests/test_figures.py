@@ -22,7 +22,8 @@ from prunecurve.statistics.comparisons import agreement, paired
 from prunecurve.figures import style
 from prunecurve.figures.agreement.rank_agreement import similar_together
 from prunecurve.figures.network.mean_feature_maps import grid_of
-from prunecurve.files import save_array, write_rows, write_table
+from prunecurve.arrays import save_array
+from prunecurve.tables import write_rows, write_table
 from prunecurve.statistics.sensitivity import sensitivity_table
 from prunecurve.statistics.means import mean_curves, summarise
 from invented import names_of, study, study_of_pairs

@@ -1,7 +1,6 @@
 """Artifacts: writes are atomic, nothing is unpickled, messages name damaged files."""
 
 import errno
-import mmap
 import os
 import subprocess
 import sys
@@ -16,18 +15,9 @@ from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
-from prunecurve.files import (
-    as_text,
-    atomic,
-    load_array,
-    load_arrays,
-    read_columns,
-    read_rows,
-    save_array,
-    save_arrays,
-    streamed_array,
-    write_rows,
-)
+from prunecurve.arrays import load_array, load_arrays, save_array, save_arrays, streamed_array
+from prunecurve.files import atomic
+from prunecurve.tables import as_text, read_columns, read_rows, write_rows
 from prunecurve.provenance import seal
 from prunecurve.statistics.means import read_table
 
@@ -90,6 +80,8 @@ def test_temporary_files_of_other_machines_and_artifacts_stay(tmp_path, monkeypa
 def test_the_same_bytes_keep_their_time_and_others_replace_them(tmp_path):
     path = tmp_path / "a.npy"
     save_array(path, np.arange(300_000))
+    content = path.read_bytes()
+    assert content.endswith(f"\tcrc32 {zlib.crc32(content[:-16]):08x}\n".encode()), "also of a file of several blocks"
     os.utime(path, ns=(10**18, 10**18))
     save_array(path, np.arange(300_000))
     assert path.stat().st_mtime_ns == 10**18 and list(tmp_path.iterdir()) == [path]
@@ -106,12 +98,7 @@ def test_the_same_bytes_keep_their_time_and_others_replace_them(tmp_path):
     ("number", "message"),
     [
         (errno.ENOSPC, "no space is left in FOLDER; free disk space and run the same command again"),
-        (errno.EDQUOT, "no space is left in FOLDER; free disk space"),
         (errno.EROFS, "FOLDER is read-only; make it writable and run the same command again"),
-        (
-            errno.EACCES,
-            "you have no write permission in FOLDER; change the folder's permissions and run the same command again",
-        ),
     ],
 )
 def test_write_errors_name_the_file_and_the_remedy(tmp_path, number, message):
@@ -141,15 +128,10 @@ def test_a_folder_without_write_permission_is_reported(tmp_path):
     if user == 0:
         os.seteuid(65534)
     try:
-        with pytest.raises(StudyError, match=r"cannot be written: you have no write permission in"):
+        with pytest.raises(StudyError, match=r"no write permission in .*; change the folder's permissions and"):
             save_array(tmp_path / "closed" / "a.npy", np.arange(3))
     finally:
         os.seteuid(user)
-
-
-def test_a_write_creates_the_folder(tmp_path):
-    save_array(tmp_path / "new" / "folder" / "a.npy", np.arange(3))
-    assert load_array(tmp_path / "new" / "folder" / "a.npy").tolist() == [0, 1, 2]
 
 
 @given(st.floats(allow_nan=False))
@@ -157,34 +139,16 @@ def test_numbers_in_csv_are_exact(number):
     assert float(as_text(number)) == number
 
 
-def write_sealed(path: Path, array: np.ndarray) -> None:
-    """Write Python objects with a valid checksum. A checksum does not protect against a malicious author."""
-    np.save(path, array, allow_pickle=True)
-    seal.seal(str(path))
-
-
 def test_objects_are_neither_written_nor_read(tmp_path):
+    """A valid checksum does not protect against a malicious author."""
     objects = np.array([{"a": 1}], dtype=object)
     with pytest.raises(ValueError, match="allow_pickle"):
         save_array(tmp_path / "a.npy", objects)
-    write_sealed(tmp_path / "b.npy", objects)
-    with pytest.raises(StudyError, match=r"b\.npy is not a readable .* delete it"):
-        load_array(tmp_path / "b.npy")
-    with pytest.raises(StudyError, match=r"b\.npy is not a readable .* delete it"):
-        load_arrays(tmp_path / "b.npy")
-    record = np.zeros((), [("a", object)])
-    write_sealed(tmp_path / "c.npy", record)
-    with pytest.raises(StudyError, match=r"c\.npy is not a readable .* delete it"):
-        load_arrays(tmp_path / "c.npy")
-
-
-@pytest.mark.parametrize("mapped", [False, True])
-def test_a_truncated_array_is_named(tmp_path, mapped):
-    path = tmp_path / "a.npy"
-    save_array(path, np.arange(100))
-    path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(StudyError, match=r"a\.npy"):
-        load_array(path, mapped=mapped)
+    for load, array in ((load_array, objects), (load_arrays, objects), (load_arrays, np.zeros((), [("a", object)]))):
+        np.save(tmp_path / "b.npy", array, allow_pickle=True)
+        seal.seal(str(tmp_path / "b.npy"))
+        with pytest.raises(StudyError, match=r"b\.npy is not a readable .* delete it"):
+            load(tmp_path / "b.npy")
 
 
 def test_a_wrong_shape_is_named(tmp_path):
@@ -206,13 +170,17 @@ def test_named_arrays_are_read_back_and_have_the_same_bytes(tmp_path):
     assert list(loaded) == list(arrays)
     for name, array in arrays.items():
         assert loaded[name].dtype == array.dtype and np.array_equal(loaded[name], array), name
+    save_array(tmp_path / "c.npy", np.array(3))
+    with pytest.raises(StudyError, match=r"c\.npy holds no named arrays"):
+        load_arrays(tmp_path / "c.npy")
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n", "a,b\n1\n", "a,b\n1,2,3\n"])
-def test_a_broken_csv_is_named(tmp_path, content):
+def test_a_broken_table_is_named(tmp_path, content):
     (tmp_path / "a.csv").write_text(content)
-    with pytest.raises(StudyError, match=r"a\.csv"):
-        read_rows(tmp_path / "a.csv")
+    for sealed in (False, True):
+        with pytest.raises(StudyError, match=r"a\.csv is (empty or cut off|damaged)"):
+            read_rows(tmp_path / "a.csv", sealed=sealed)
 
 
 def test_columns_are_numbers_or_an_error(tmp_path):
@@ -222,21 +190,6 @@ def test_columns_are_numbers_or_an_error(tmp_path):
     for column in ("name", "missing"):
         with pytest.raises(StudyError, match=r"a\.csv"):
             read_columns(tmp_path / "a.csv", column)
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not an array", None])
-def test_unreadable_weights_are_named(tmp_path, content):
-    path = tmp_path / "weights.npy"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(StudyError, match=r"weights\.npy"):
-        load_arrays(path)
-
-
-def test_an_array_without_names_is_refused(tmp_path):
-    save_array(tmp_path / "a.npy", np.array(3))
-    with pytest.raises(StudyError, match=r"a\.npy holds no named arrays"):
-        load_arrays(tmp_path / "a.npy")
 
 
 def flip(path: Path, bit: int) -> None:
@@ -281,22 +234,19 @@ def test_a_flipped_bit_a_lost_row_and_swapped_rows_are_detected(tmp_path_factory
 
 
 @pytest.mark.parametrize("cut", [1, 15, 16, 17, 100, 10_000])
-def test_a_file_cut_off_anywhere_or_without_checksum_is_named(tmp_path, cut):
-    path = tmp_path / "a.npy"
+def test_a_file_that_is_cut_off_anywhere_or_without_checksum_or_missing_is_named(tmp_path, cut):
+    path = tmp_path / "new" / "folder" / "a.npy"
     save_array(path, np.arange(40))
     path.write_bytes(path.read_bytes()[:-cut])
-    with pytest.raises(StudyError, match=r"a\.npy is damaged"):
-        load_array(path)
+    for mapped in (False, True):
+        with pytest.raises(StudyError, match=r"a\.npy is damaged"):
+            load_array(path, mapped=mapped)
     np.save(path, np.arange(40))
     with pytest.raises(StudyError, match=r"a\.npy is damaged"):
         load_array(path)
-
-
-def test_a_csv_without_checksums_is_refused(tmp_path):
-    (tmp_path / "k3.csv").write_text("k,loss\n3,0.5\n")
-    assert read_rows(tmp_path / "k3.csv", sealed=False) == [{"k": "3", "loss": "0.5"}]
-    with pytest.raises(StudyError, match=r"k3\.csv is damaged: it is cut off"):
-        read_rows(tmp_path / "k3.csv")
+    path.unlink()
+    with pytest.raises(StudyError, match=r"a\.npy is not a readable .npy array"):
+        load_array(path)
 
 
 def test_a_sealed_table_is_read_by_pandas_without_its_last_line(tmp_path):
@@ -321,25 +271,3 @@ def test_archives_of_older_versions_are_read(tmp_path):
     flip(tmp_path / "a.npy", 8 * 130)
     with pytest.raises(StudyError, match=r"a\.npy is damaged"):
         load_array(tmp_path / "a.npy")
-
-
-@given(st.binary(min_size=1, max_size=40), st.integers(0, 300))
-def test_a_damaged_header_is_an_error_that_names_the_file(tmp_path_factory, junk, where):
-    path = tmp_path_factory.mktemp("damaged") / "weights.npy"
-    save_arrays(path, {"a": np.ones((2, 3), np.float32), "b": np.array(1)})
-    content = bytearray(path.read_bytes())
-    content[where : where + len(junk)] = junk
-    path.write_bytes(content)
-    try:
-        load_arrays(path)
-    except StudyError as error:
-        assert str(path) in str(error)
-
-
-def test_the_checksum_of_a_file_that_is_mapped_in_several_parts(tmp_path, monkeypatch):
-    array = np.arange(50_000, dtype=np.int64)
-    save_array(tmp_path / "whole.npy", array)
-    monkeypatch.setattr(seal, "WINDOW", mmap.ALLOCATIONGRANULARITY)
-    save_array(tmp_path / "parts.npy", array)
-    assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
-    assert np.array_equal(load_array(tmp_path / "whole.npy"), array)

@@ -9,7 +9,7 @@ from prunecurve.errors import StudyError
 from prunecurve.sweep.activation_functions import ACTIVATIONS
 from prunecurve.graph.description import describe, network_size
 from prunecurve.graph.layer_file import load_layer, save_layer
-from prunecurve.files import load_array
+from prunecurve.arrays import load_array
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.graph.points import POINTS
 from prunecurve.ranking import criteria

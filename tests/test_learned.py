@@ -9,7 +9,8 @@ import torch
 import train as train_script
 from prunecurve.data.batches import Split
 from prunecurve.errors import StudyError
-from prunecurve.files import save_array, write_rows
+from prunecurve.arrays import save_array
+from prunecurve.tables import write_rows
 from prunecurve.statistics.histories import warning_about
 from prunecurve.training.learned import Scores, kept_epoch, least_score, shortfall, validation_scores
 from prunecurve.model.network_file import prepare_torch

@@ -11,7 +11,8 @@ from conftest import PROJECT
 from measuring import run_measured
 from prunecurve.data import batches
 from prunecurve.data.batches import Split, all_logits
-from prunecurve.files import load_array, read_columns, read_rows, save_array
+from prunecurve.arrays import load_array, save_array
+from prunecurve.tables import read_columns, read_rows
 from prunecurve.graph.description import describe
 from prunecurve.graph.layer_file import save_layer
 from prunecurve.graph.layers import PrunableLayer

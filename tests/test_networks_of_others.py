@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from prunecurve.config import layers as layers_of
-from prunecurve.config import misfits, sensitivity_layers
+from prunecurve.config.contradictions import misfits, sensitivity_layers
 from prunecurve.data.batches import Split
 from prunecurve.data.torchvision_operators import with_torchvision
 from prunecurve.errors import StudyError
@@ -20,7 +20,8 @@ from prunecurve.graph.tracing import traced_network
 from prunecurve.graph.zero_filters import zero_filter, zero_filter_varies
 from prunecurve.ranking import criteria
 from prunecurve.activations.collection import collect, single_maps
-from prunecurve.files import load_array, read_columns
+from prunecurve.arrays import load_array
+from prunecurve.tables import read_columns
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.confirmation import Confirmation
 from torch import Tensor, nn

@@ -12,7 +12,7 @@ import torch
 import yaml
 from conftest import PROJECT, Study
 from PIL import Image
-from prunecurve.config import check
+from prunecurve.config.check import check
 from prunecurve.model.user_network import build, require_logits
 
 PAGE = PROJECT / "docs" / "own_network.md"

@@ -169,7 +169,8 @@ def test_the_number_of_images_is_checked_before_any_job(tmp_path):
 def test_the_job_reports_a_class_without_partners(tmp_path):
     """A class with one image: get_images reads it, make_pairs names it before it writes anything."""
     import make_pairs as script
-    from prunecurve.files import save_array, write_rows
+    from prunecurve.arrays import save_array
+    from prunecurve.tables import write_rows
 
     labels = np.repeat([0, 1, 2], [90, 90, 1])
     arrays = {"images": np.zeros((181, 1, 2, 2), np.uint8), "labels": labels, "splits": np.zeros(181, np.int8)}

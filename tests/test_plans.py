@@ -10,7 +10,7 @@ from conftest import Study
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
-from prunecurve.files import read_order, read_rows
+from prunecurve.tables import read_order, read_rows
 from prunecurve.plan.cost_model import cost_model, random_removals, require_counted
 from prunecurve.plan.costs import Costs, Operation, Side, load_costs, save_costs
 from prunecurve.graph.layer_table import layer_table

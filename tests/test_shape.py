@@ -4,7 +4,7 @@ import explain_shape
 import numpy as np
 import pandas as pd
 import pytest
-from prunecurve.files import write_rows
+from prunecurve.tables import write_rows
 from prunecurve.statistics.shape import (
     shape_table,
     with_answers,

@@ -5,8 +5,8 @@ import json
 import pytest
 from conftest import PROJECT
 from prunecurve.archive import archive
-from prunecurve.config import Layers
-from prunecurve.config import check
+from prunecurve.config.layers import Layers
+from prunecurve.config.check import check
 from prunecurve.errors import StudyError
 from prunecurve.study import Frozen, Options, Settings, Study, archived_config, archived_files, flags
 from prunecurve.sweep.k_batches import from_words

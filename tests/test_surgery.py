@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
 from prunecurve.data.batches import all_logits
-from prunecurve.files import save_array
+from prunecurve.arrays import save_array
 from prunecurve.graph.description import describe
 from prunecurve.graph.layer_file import load_layer, save_layer
 from prunecurve.model.conv_net import Architecture

@@ -11,7 +11,7 @@ from prunecurve.data.basic_metrics import log_loss, predict
 from prunecurve.data.metrics import log_odds
 from prunecurve.data.tasks import classes, pairs
 from prunecurve.errors import StudyError
-from prunecurve.files import as_text
+from prunecurve.tables import as_text
 from prunecurve.verification.comparison import compare
 from scipy.special import log_softmax, softmax
 from sklearn import metrics as sk

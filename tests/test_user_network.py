@@ -10,7 +10,8 @@ import pytest
 import yaml
 import torch
 from conftest import PROJECT, random_split
-from prunecurve.config import check, data_settings, replaced, settings, weights_settings
+from prunecurve.config.check import check
+from prunecurve.config.settings import data_settings, replaced, settings, weights_settings
 from prunecurve.data.batches import all_logits
 from prunecurve.data.datasets import digests
 from prunecurve.errors import StudyError

@@ -10,9 +10,9 @@ import pytest
 import torch
 from conftest import Study
 from prunecurve import provenance
-from prunecurve.config import weights_settings
+from prunecurve.config.settings import weights_settings
 from prunecurve.errors import StudyError
-from prunecurve.files import read_rows
+from prunecurve.tables import read_rows
 from prunecurve.model.factory import parsed_factory
 from prunecurve.model.factory_source import code_settings_of, require_as_planned
 from prunecurve.model.model_file import ModelFile

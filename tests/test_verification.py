@@ -16,7 +16,8 @@ from prunecurve.verification.checked_ks import checked_ks, drawn_ks
 from prunecurve.errors import StudyError
 from prunecurve.data.tasks.pairs import COUNTS, bounds, measure
 from prunecurve.data.batches import all_logits
-from prunecurve.files import read_rows, save_array, write_rows
+from prunecurve.arrays import save_array
+from prunecurve.tables import read_rows, write_rows
 from prunecurve.model.conv_net import Architecture
 from prunecurve.model.model_file import ModelFile
 from prunecurve.activations.collection import collect
@@ -175,7 +176,7 @@ def test_rows_of_other_processors_agree(seed, scale):
 ELSEWHERE = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "OPENBLAS_CORETYPE": "Nehalem"}
 EVALUATE = """
 import sys
-from prunecurve.files import write_rows
+from prunecurve.tables import write_rows
 from prunecurve.model.model_file import ModelFile
 from prunecurve.activations.collection import collect
 from prunecurve.sweep.evaluation import Evaluator

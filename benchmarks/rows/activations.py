@@ -8,11 +8,12 @@ import torch
 
 from measuring import Row, alternating, at_most, compared, cores, run_measured
 from prunecurve.activations.collection import ChannelStatistics, collect
+from prunecurve.arrays import save_array, streamed_array
 from prunecurve.data.batches import Split
-from prunecurve.files import save_array, streamed_array, write_rows
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.graph.points import POINTS
 from prunecurve.model.network_file import load_model, prepare_torch
+from prunecurve.tables import write_rows
 from study import Study, environment
 
 BATCH = 250

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from measuring import Row, alternating, at_most_absolute, compared, cores
+from prunecurve.arrays import load_array
 from prunecurve.data.batches import Split
-from prunecurve.files import load_array
 from prunecurve.graph.layer_file import load_layer
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.model.network_file import load_model, prepare_torch

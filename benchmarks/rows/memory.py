@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from measuring import Row, at_most_absolute, compared, cores, run_measured
-from prunecurve.files import load_array, save_array
+from prunecurve.arrays import load_array, save_array
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import built, save_model
 from study import Study, environment

@@ -6,10 +6,11 @@ from torch import nn
 
 import reference
 from measuring import Row, alternating, at_least, at_most, compared, cores
-from prunecurve.files import load_array, read_order
+from prunecurve.arrays import load_array
 from prunecurve.model.network_file import load_model, prepare_torch
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.head import GROUP, ROWS, Head, over_pairs
+from prunecurve.tables import read_order
 from study import Study
 
 LEAST, MOST = 20, 1.5

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 
 from measuring import Row, alternating, at_most, compared, cores
-from prunecurve.files import read_rows, save_array
+from prunecurve.arrays import save_array
+from prunecurve.tables import read_rows
 from study import Study, environment
 
 # Enough for an epoch of some seconds, in which the two trainings run side by side.

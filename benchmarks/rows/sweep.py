@@ -11,10 +11,10 @@ import reference
 from measuring import Row, alternating, at_least, compared, cores
 from prunecurve.activations.collection import collect
 from prunecurve.data.batches import Split
-from prunecurve.files import read_order
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.model.network_file import load_model, prepare_torch
 from prunecurve.sweep.evaluation import Evaluator
+from prunecurve.tables import read_order
 from study import Study
 
 LEAST = 400

@@ -17,13 +17,16 @@ sys.path.insert(0, str(SCRIPT_FILES.resolve()))
 
 from prunecurve import figures, jobs
 from prunecurve.archive import archive
-from prunecurve.config import Layers, check, data_settings, misfits, of_archive, weights_settings
-from prunecurve.config import settings as config_settings
+from prunecurve.config.check import check
+from prunecurve.config.contradictions import misfits
+from prunecurve.config.layers import Layers
+from prunecurve.config.settings import data_settings, of_archive, weights_settings
+from prunecurve.config.settings import settings as config_settings
 from prunecurve.data.checks import check_data
 from prunecurve.data.datasets import DATASETS, MODULES
 from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
-from prunecurve.files import read_rows
+from prunecurve.tables import read_rows
 from prunecurve.machine import gpus, machine
 from prunecurve.model.code_and_weights import code_of_network, contents_of_weights
 from prunecurve.model.factory import MODULE_PATH, path_of_weights

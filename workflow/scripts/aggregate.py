@@ -5,8 +5,8 @@ from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
 from prunecurve.data import tasks
-from prunecurve.files import write_rows, write_table
 from prunecurve.statistics.curves import add_classes, add_curves, rows_of, without_class_counts
+from prunecurve.tables import write_rows, write_table
 
 
 def options() -> argparse.ArgumentParser:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.data import tasks
-from prunecurve.files import read_rows, write_rows, write_text
+from prunecurve.files import write_text
 from prunecurve.plan.text import plan_text
 from prunecurve.statistics.curves import without_class_counts
 from prunecurve.statistics.means import read_table
+from prunecurve.tables import read_rows, write_rows
 
 
 def options() -> argparse.ArgumentParser:

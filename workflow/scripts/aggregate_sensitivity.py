@@ -4,12 +4,13 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import parser, run
-from prunecurve.files import write_rows, write_table, write_text
+from prunecurve.files import write_text
 from prunecurve.statistics.curves import gather, without_class_counts
 from prunecurve.statistics.histories import add_histories, histories, warning_about
 from prunecurve.statistics.means import read_table
 from prunecurve.statistics.sensitivity import sensitivity_table, sensitivity_text
 from prunecurve.sweep.k_batches import from_words
+from prunecurve.tables import write_rows, write_table
 
 
 def options() -> argparse.ArgumentParser:

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.files import read_rows, write_rows
 from prunecurve.plan.choice import BUDGETS, Curves, choose
 from prunecurve.plan.costs import load_costs
+from prunecurve.tables import read_rows, write_rows
 
 
 def options() -> argparse.ArgumentParser:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from prunecurve.arrays import load_array
 from prunecurve.commandline import parser, run
-from prunecurve.files import load_array, read_rows, write_rows, write_table
 from prunecurve.statistics.comparisons import agreement
 from prunecurve.statistics.means import read_table
 from prunecurve.statistics.shared_images import COLUMNS, shared_images
+from prunecurve.tables import read_rows, write_rows, write_table
 
 
 def options() -> argparse.ArgumentParser:

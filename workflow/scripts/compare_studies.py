@@ -19,14 +19,12 @@ def report(a: Path, b: Path) -> bool:
     """Print the differences between the studies; return whether there are any."""
     for name, study in (("A", a), ("B", b)):
         print(f"{name}  {study}, {len(files_of(study))} files  {origin(study)}".rstrip())
-    compared = list(differences(a, b))
-    differing = [difference for difference in compared if difference.lines]
+    compared = differences(a, b)
+    differing = {name: lines for name, lines in compared.items() if lines}
     unmatched = {"A": only_in(a, b), "B": only_in(b, a)}
     print(f"{len(compared) - len(differing)} of {len(compared)} files in both studies have the same content.")
-    for difference in differing:
-        print(f"\n{difference.file} differs:")
-        for line in difference.lines:
-            print(f"  {line}")
+    for name, lines in differing.items():
+        print("\n  ".join([f"\n{name} differs:", *lines]))
     for name, files in unmatched.items():
         if files:
             print(f"\nFiles only in {name}: {len(files)} (first: {files[0]})")

@@ -8,11 +8,11 @@ gc.disable()
 
 from prunecurve.commandline import parser, run
 from prunecurve.data import tasks
-from prunecurve.files import read_order, write_rows
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import add_evaluated_split, input_files
 from prunecurve.sweep.removal import REMOVALS
+from prunecurve.tables import read_order, write_rows
 
 
 def options() -> argparse.ArgumentParser:

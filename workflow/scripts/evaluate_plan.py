@@ -6,11 +6,11 @@ from pathlib import Path
 from prunecurve.commandline import add_section, add_split, log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.batches import Normalisation, Split
-from prunecurve.files import read_order, read_rows, write_rows
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.plan.costs import load_costs
 from prunecurve.plan.evaluation import chosen_by, planned_rows
+from prunecurve.tables import read_order, read_rows, write_rows
 
 
 def options() -> argparse.ArgumentParser:

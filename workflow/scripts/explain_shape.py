@@ -7,12 +7,13 @@ import pandas as pd
 
 from prunecurve.commandline import parser, run
 from prunecurve.data import tasks
-from prunecurve.files import write_rows, write_table, write_text
+from prunecurve.files import write_text
 from prunecurve.statistics.class_recall import KEYS, class_recall, inputs_per_class, read_names
 from prunecurve.statistics.curves import add_classes, add_curves, rows_of, without_class_counts
 from prunecurve.statistics.means import read_table
 from prunecurve.statistics.shape import shape_table
 from prunecurve.statistics.shape_text import explanation
+from prunecurve.tables import write_rows, write_table
 
 
 def options() -> argparse.ArgumentParser:

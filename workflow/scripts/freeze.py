@@ -5,9 +5,9 @@ import itertools
 import json
 from pathlib import Path
 
-from prunecurve.archive.archive import MANIFEST, circumstances, freeze, require_made_with
+from prunecurve.archive.archive import circumstances, freeze, require_made_with
 from prunecurve.commandline import log, parser, run
-from prunecurve.config import settings
+from prunecurve.config.settings import settings
 
 
 def options() -> argparse.ArgumentParser:
@@ -28,22 +28,16 @@ def options() -> argparse.ArgumentParser:
     return cli
 
 
-def warn(frozen: dict) -> None:
-    """Warn if no commit identifies the code: there is no git repository, or files changed since the commit."""
-    if not frozen["commit"]:
-        log.warning("no git commit here: the manifest does not say which version of the code computed these results")
-    elif changed := frozen["changed_since_commit"]:
-        log.warning("files changed since commit %s: %d; the manifest lists them", frozen["commit"][:9], len(changed))
-
-
 def work(arguments: argparse.Namespace) -> None:
-    assert arguments.manifest.name == MANIFEST
     named = itertools.product(arguments.files, arguments.seeds, arguments.criteria)
     names = dict.fromkeys(pattern.format(seed=seed, criterion=criterion) for pattern, seed, criterion in named)
     allowed = [*settings(arguments.config).values(), *arguments.data, *arguments.codes]
     require_made_with(arguments.root, names, allowed)
     frozen = circumstances()
-    warn(frozen)
+    if not frozen["commit"]:
+        log.warning("no git commit here: the manifest does not say which version of the code computed these results")
+    elif edited := frozen["changed_since_commit"]:
+        log.warning("files changed since commit %s: %d; the manifest lists them", frozen["commit"][:9], len(edited))
     facts = {"study": arguments.root.name, "frozen": frozen, "config": arguments.config, "data": arguments.data}
     freeze(arguments.root, names, facts, arguments.manifest.parent)
     size = sum(path.stat().st_size for path in arguments.manifest.parent.rglob("*") if path.is_file())

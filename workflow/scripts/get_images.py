@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from prunecurve.arrays import save_array
 from prunecurve.commandline import log, parser, run
 from prunecurve.data.datasets import DATASETS
 from prunecurve.data.datasets.pixels import AUTO, with_channels
 from prunecurve.data.splits import SPLITS
-from prunecurve.files import save_array, write_rows
+from prunecurve.tables import write_rows
 
 
 def options() -> argparse.ArgumentParser:

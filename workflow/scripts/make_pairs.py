@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from prunecurve.arrays import load_array, save_array
 from prunecurve.commandline import add_section, log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.parameters import Images
 from prunecurve.data.splits import SPLITS, draw_splits, images_per_split, pools_of, split_sizes
-from prunecurve.files import load_array, read_rows, save_array
 from prunecurve.seeding import stream
+from prunecurve.tables import read_rows
 
 
 def options() -> argparse.ArgumentParser:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from prunecurve import figures
+from prunecurve.arrays import load_array
 from prunecurve.commandline import parser, run
-from prunecurve.files import load_array
 from prunecurve.naming import criterion_of
 from prunecurve.statistics.histories import add_histories, histories, warning_about
 from prunecurve.statistics.means import read_table

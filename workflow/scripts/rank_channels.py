@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from prunecurve.arrays import load_array
 from prunecurve.commandline import log, parser, run
-from prunecurve.files import load_array, read_columns, read_rows, write_rows
 from prunecurve.graph.layer_file import LayerFile, load_layer
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.naming import REVERSED
@@ -13,6 +13,7 @@ from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.seeding import stream
 from prunecurve.sweep.evaluation import load_features
 from prunecurve.sweep.inputs import add_evaluated_split, input_files
+from prunecurve.tables import read_columns, read_rows, write_rows
 
 
 def options() -> argparse.ArgumentParser:

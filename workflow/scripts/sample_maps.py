@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from prunecurve.activations.collection import single_maps, some_inputs
+from prunecurve.arrays import load_array
 from prunecurve.commandline import add_section, add_split, log, parser, run
 from prunecurve.data.batches import Normalisation, Split
-from prunecurve.files import load_array
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.graph.points import POINTS
 from prunecurve.model.model_file import add_model, model_file

@@ -2,10 +2,11 @@
 
 import argparse
 
+from prunecurve.arrays import load_array, streamed_array
 from prunecurve.commandline import parser, run
-from prunecurve.files import load_array, read_order, streamed_array
 from prunecurve.graph.layer_file import load_layer
 from prunecurve.sweep.head import Head, partial_sums, partial_sums_shape
+from prunecurve.tables import read_order
 
 
 def options() -> argparse.ArgumentParser:

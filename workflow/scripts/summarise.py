@@ -4,11 +4,12 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import parser, run
-from prunecurve.files import write_table, write_text
+from prunecurve.files import write_text
 from prunecurve.statistics.comparisons import paired
 from prunecurve.statistics.histories import add_histories, histories, warning_about
 from prunecurve.statistics.means import mean_curves, read_table, summarise
 from prunecurve.statistics.summary_text import summary_text
+from prunecurve.tables import write_table
 
 
 def options() -> argparse.ArgumentParser:

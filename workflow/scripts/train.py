@@ -10,13 +10,13 @@ from torch import nn
 from prunecurve.commandline import add_section, add_split, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.batches import Normalisation, Split, all_logits
-from prunecurve.files import write_rows
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import built, initial_seed, input_shape_of, prepare_torch, save_model
 from prunecurve.model.parameters import Network
 from prunecurve.model.untrained import network_options
 from prunecurve.model.user_network import require_finite, require_logits
 from prunecurve.model.users_weights import load_weights
+from prunecurve.tables import write_rows
 from prunecurve.training.learned import history_row, kept_epoch, require_learned, validation_scores
 from prunecurve.training.parameters import Training
 from prunecurve.training.training import train

@@ -7,12 +7,12 @@ from pathlib import Path
 from prunecurve.commandline import add_section, add_split, log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.batches import Normalisation, Split
-from prunecurve.files import read_order, write_rows
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import BATCH, InputFiles
 from prunecurve.sweep.k_batches import from_words
+from prunecurve.tables import read_order, write_rows
 from prunecurve.verification import METHODS, PERTURBATION, SURGERY
 from prunecurve.verification.perturbation import Perturbation
 from prunecurve.verification.sweep_check import require_all_agree, require_means, unproven, verify

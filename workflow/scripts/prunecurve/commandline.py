@@ -9,12 +9,11 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 from prunecurve import provenance
-from prunecurve.errors import StudyError, unwritable
+from prunecurve.errors import StudyError
 
 log = logging.getLogger("prunecurve")
 
@@ -62,37 +61,36 @@ def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     terminal = logging.StreamHandler(sys.stderr)
     quiet = logging.ERROR if arguments.log else logging.INFO
     terminal.setLevel(quiet if chatty else logging.WARNING)
-    # A traceback belongs in the log; on the terminal the message alone says what to do.
-    terminal.setFormatter(_OneLine("%(message)s"))
+    terminal.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [terminal]
     name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
     if arguments.log:
-        try:
-            os.makedirs(os.path.dirname(arguments.log) or ".", exist_ok=True)
-            file = _LogFile(arguments.log, mode="w", encoding="utf-8")
-        except OSError as error:
-            sys.exit(f"{name}: {unwritable(arguments.log, error) or error}")
+        os.makedirs(os.path.dirname(arguments.log) or ".", exist_ok=True)
+        file = logging.FileHandler(arguments.log, mode="w", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(file)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    # On a full disk the terminal has the message, which logging's own traceback would hide.
+    logging.raiseExceptions = False
     # A mapped block that the disk fails to deliver ends the process: this prints at least where.
     faulthandler.enable()
-    # A scheduler ends a job with SIGTERM: as an exception it reaches the clean-up of half-written files.
-    signal.signal(signal.SIGTERM, _terminate)
+    # A scheduler ends a job with SIGTERM. As an exception, like Ctrl-C, it reaches the clean-up of half-written files.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     provenance.start(arguments.settings)
     try:
         work(arguments)
     except StudyError as error:
         log.error("%s: %s", name, error)
-        log.info("%s", _origin(error))
         sys.exit(1)
-    except (KeyboardInterrupt, _Terminated) as error:
+    except KeyboardInterrupt:
         log.error("%s: interrupted", name)
-        sys.exit(143 if isinstance(error, _Terminated) else 130)
+        sys.exit(130)
     except Exception as error:
         if not arguments.log:
             raise
-        log.error("%s: %s: %s; the traceback is in %s", name, type(error).__name__, error, arguments.log, exc_info=True)
+        log.error("%s: %s: %s; the traceback is in %s", name, type(error).__name__, error, arguments.log)
+        # Not for the terminal, where the message alone says what to do.
+        log.info("", exc_info=True)
         sys.exit(1)
     finally:
         provenance.stop()
@@ -101,28 +99,3 @@ def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-def _origin(error: BaseException) -> str:
-    """Where an error was raised, in one line; the message itself says what a user needs."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    cause = f", after {type(error.__cause__).__name__}" if error.__cause__ else ""
-    return f"raised at {os.path.basename(place.filename)}, line {place.lineno}, in {place.name}{cause}"
-
-
-class _Terminated(BaseException):
-    pass
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise _Terminated
-
-
-class _LogFile(logging.FileHandler):
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Print nothing: on a full disk the terminal has the message, which logging's own traceback would hide."""
-
-
-class _OneLine(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return record.getMessage()

@@ -35,23 +35,22 @@ def remedy(path: str | os.PathLike[str]) -> str:
 def unwritable(path: str | os.PathLike[str], error: OSError) -> str | None:
     """Return a message that says why the file `path` cannot be written and what to do about it.
 
-    Handles a full disk, a read-only file system and missing permissions. Returns None for all other errors.
+    Returns None unless the disk is full, the file system read-only or a permission missing.
     """
     folder = os.path.dirname(os.path.abspath(path))
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or (error.errno is None and _is_full(folder)):
-        return f"{path} cannot be written: no space is left in {folder}; free disk space and run the same command again"
-    if error.errno == errno.EROFS:
-        return f"{path} cannot be written: {folder} is read-only; make it writable and run the same command again"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return (
-            f"{path} cannot be written: you have no write permission in {folder}; "
-            "change the folder's permissions and run the same command again"
-        )
-    return None
+        cause = f"no space is left in {folder}; free disk space"
+    elif error.errno == errno.EROFS:
+        cause = f"{folder} is read-only; make it writable"
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        cause = f"you have no write permission in {folder}; change the folder's permissions"
+    else:
+        return None
+    return f"{path} cannot be written: {cause} and run the same command again"
 
 
 def _is_full(folder: str) -> bool:
-    """Whether the disk has less than 64 KiB free. Used when an error has no errno, as numpy's for a short write."""
+    """Return whether the disk has less than 64 KiB free. Numpy's error for a short write has no errno."""
     try:
         disk = os.statvfs(folder)
     except OSError:

@@ -25,14 +25,14 @@ def gpus() -> list[str]:
         return []
     models = []
     for path in sorted(glob.glob(GPUS)):
-        model = re.search(r"^Model:\s*(.+)$", _text(path), re.M)
+        model = re.search(r"^Model:\s*(.+)$", system_file(path), re.M)
         models.append(model[1].strip() if model else "unknown")
     return models
 
 
 def processor() -> list[str]:
     """Return what distinguishes processors that round differently: the kind and the vector instructions."""
-    first = _text(CPU).split("\n\n")[0]
+    first = system_file(CPU).split("\n\n")[0]
     lines: dict[str, str] = dict(re.findall(r"^(.+?)\s*:\s*(.*)$", first, re.M))
     words = lines.get("flags", lines.get("Features", "")).split()
     flags = sorted(word for word in words if INSTRUCTIONS.fullmatch(word))
@@ -51,7 +51,8 @@ def machine(device: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _text(path: str) -> str:
+def system_file(path: str) -> str:
+    """Return the text of a file of the system; empty if this system has no such file."""
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,16 +1,14 @@
 """Progress of running jobs, read from their logs: jobs that wrote to the terminal would break its live display."""
 
 import glob
-import math
-import os
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-# A line of a script's log that the reader should see: date, time, level, message. Scripts print errors themselves, and
-# where an error was raised is for the log alone.
-SHOWN = re.compile(r"\d{4}-\d\d-\d\d \S+ (INFO|WARNING) (?!raised at )(.*)")
+# A line of a script's log that the reader should see: date, time, level, message. Scripts print errors themselves.
+SHOWN = re.compile(r"\d{4}-\d\d-\d\d \S+ (INFO|WARNING) (.+)")
 SECONDS = 0.5
 
 
@@ -20,14 +18,12 @@ class Follower:
     def __init__(self, patterns: Sequence[str], show: Callable[[str], None], pause: float = 0) -> None:
         """patterns: glob patterns of log files; show: gets each message.
 
-        pause: seconds between two messages of one file; of those in between the last is shown. Warnings always are.
+        pause: seconds between two looks at the files. Of each look, only the last message of a file and all warnings
+        are shown. 0: all messages are shown at once.
         """
         self.patterns, self.show, self.pause = patterns, show, pause
-        # By path (and inode): the place up to which a file was read; the time of its last message; a message that waits
-        # for the pause to end.
-        self.places: dict[tuple[str, int], int] = {}
-        self.shown_at: dict[str, float] = {}
-        self.waiting: dict[str, str] = {}
+        # The place up to which each file was read.
+        self.places: dict[str, int] = {}
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -43,37 +39,29 @@ class Follower:
             self.thread.join()
 
     def _run(self) -> None:
-        while not self.ended.wait(SECONDS):
-            self._step(self.pause)
-        self._step(0)
+        while not self.ended.wait(self.pause or SECONDS):
+            self._look()
+        self._look()
 
-    def _step(self, pause: float) -> None:
+    def _look(self) -> None:
         for path in sorted(path for pattern in self.patterns for path in glob.glob(pattern)):
-            for level, message in self._new_messages(path):
-                if self.pause and level == "INFO":
-                    self.waiting[path] = message
-                else:
+            messages = list(self._new_messages(Path(path)))
+            for place, (level, message) in enumerate(messages, start=1):
+                if not self.pause or level == "WARNING" or place == len(messages):
                     self.show(message)
-        for path in sorted(self.waiting):
-            if time.monotonic() - self.shown_at.get(path, -math.inf) >= pause:
-                self.show(self.waiting.pop(path))
-                self.shown_at[path] = time.monotonic()
 
-    def _new_messages(self, path: str) -> list[tuple[str, ...]]:
+    def _new_messages(self, path: Path) -> Iterator[tuple[str, ...]]:
         try:
-            state = os.stat(path)
-            place = self.places.get((path, state.st_ino), 0)
-            # A shorter file is a new one.
-            place = place if place <= state.st_size else 0
-            if state.st_mtime < self.began - 1 or place == state.st_size:
-                return []
-            with open(path, "rb") as file:
-                file.seek(place)
-                text = file.read()
-        # Snakemake removes a job's log before the job starts; the next step finds the new one.
+            if path.stat().st_mtime < self.began - 1:
+                return
+            content = path.read_bytes()
+        # Snakemake removes a job's log before the job starts; the next look finds the new one.
         except OSError:
-            return []
-        # A line that is not complete yet is read next time.
-        whole = text[: text.rfind(b"\n") + 1]
-        self.places[path, state.st_ino] = place + len(whole)
-        return [match.groups() for line in whole.decode(errors="replace").splitlines() if (match := SHOWN.match(line))]
+            return
+        start = self.places.get(str(path), 0)
+        # A shorter file is a new one. A line that is not complete yet is read next time.
+        new = content[start if start <= len(content) else 0 : content.rfind(b"\n") + 1]
+        self.places[str(path)] = content.rfind(b"\n") + 1
+        for line in new.decode(errors="replace").splitlines():
+            if match := SHOWN.match(line):
+                yield match.groups()

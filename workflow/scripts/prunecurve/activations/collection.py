@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prunecurve.arrays import save_array, streamed_rows
 from prunecurve.data.batches import Split
-from prunecurve.files import save_array, streamed_rows, write_rows
 from prunecurve.graph.description import features_shape, linear_layers
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.graph.memory import batch_of
 from prunecurve.graph.points import POINTS
+from prunecurve.tables import write_rows
 
 # Bytes of a float64 copy of maps.
 BLOCK = 200_000_000

@@ -7,6 +7,7 @@ settings that it was computed with (see provenance). Freezing compares them with
 import hashlib
 import json
 import lzma
+import os
 import platform
 import re
 import shutil
@@ -16,11 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from prunecurve import machine
 from prunecurve.errors import StudyError, unwritable
-from prunecurve.files import load_array, read_text
 from prunecurve.provenance import SEPARATOR, UNKNOWN
 from prunecurve.provenance.code import version
-from prunecurve.provenance.seal import settings_of
+from prunecurve.provenance.seal import check_seal, settings_of
+from prunecurve.tables import read_text
 
 MANIFEST = "manifest.json"
 # Tables of at least this size, in bytes, are compressed; smaller ones stay readable as text.
@@ -34,8 +36,6 @@ def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: P
     Checksums are verified first. Links are replaced by copies, because a cached file may be deleted later. An old
     archive of the same name is replaced when the new one is complete.
     """
-    # A linked archive: the folder is replaced, not the link.
-    folder = folder.resolve() if folder.is_symlink() else folder
     new, old = (folder.with_name(f"{mark}-{folder.name}") for mark in (".unfinished", ".old"))
     files = {}
     try:
@@ -43,10 +43,11 @@ def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: P
             shutil.rmtree(left, ignore_errors=True)
         for name in names:
             stored, content = _stored(root / name, name)
-            _write(new / stored, content)
+            (new / stored).parent.mkdir(parents=True, exist_ok=True)
+            (new / stored).write_bytes(content)
             files[stored] = _identity(content)
         text = json.dumps({**facts, "files": files}, indent=1, ensure_ascii=False)
-        _write(new / MANIFEST, f"{text}\n".encode())
+        (new / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
@@ -56,11 +57,6 @@ def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: P
     finally:
         for left in (new, old) if folder.exists() else (new,):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
 
 
 def require_made_with(root: Path, names: Iterable[str], allowed: Iterable[str]) -> None:
@@ -113,7 +109,7 @@ def _stored(path: Path, name: str) -> tuple[str, bytes]:
     Tables are plain there: the manifest has the checksums, and the settings are those of its config.
     """
     if path.suffix == ".npy":
-        load_array(path)
+        check_seal(path)
         return name, path.read_bytes()
     content = read_text(path).encode()
     return (f"{name}.xz", lzma.compress(content, preset=9)) if len(content) >= COMPRESSED_FROM else (name, content)
@@ -124,13 +120,14 @@ def circumstances() -> dict[str, Any]:
 
     No person and no host is named. The commit is empty if the workflow does not run at the top of a git repository.
     """
+    models = re.findall(r"^model name\s*: (.*)$", machine.system_file(machine.CPU), re.M) or [platform.processor()]
     return {
         "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _git("rev-parse", "HEAD").strip(),
         # This includes new files, such as a criterion that is not committed yet.
         "changed_since_commit": _git("status", "--porcelain", "--", "Snakefile", "workflow", "config").splitlines(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
-        "machine": {"system": platform.system(), "architecture": platform.machine(), "processor": _processor()},
+        "machine": {"system": platform.system(), "architecture": platform.machine(), "processor": models[0]},
     }
 
 
@@ -147,14 +144,6 @@ def _git(*words: str) -> str:
         return ""
 
 
-def _processor() -> str:
-    try:
-        model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
-    except OSError:
-        model = None
-    return model[1] if model else platform.processor()
-
-
 def _identity(content: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
@@ -169,18 +158,17 @@ def checked(folder: Path) -> dict[str, Any]:
         )
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        listed = {str(name): (entry["sha256"], entry["bytes"]) for name, entry in manifest["files"].items()}
-        if not isinstance(manifest["config"], dict) or not isinstance(manifest["frozen"]["commit"], str):
-            raise TypeError("its config is not a mapping, or its commit is not text")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        files, *_ = (dict(manifest[part]) for part in ("files", "config", "frozen"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudyError(f"archive: {folder / MANIFEST} is not a manifest ({error}); {_restore(folder)}") from error
-    for name, (digest, size) in listed.items():
+    for name, identity in files.items():
         path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()) or path.resolve() != folder.resolve() / name:
+        # Not through a link, and no path to a place outside.
+        if os.path.relpath(path.resolve(), folder.resolve()) != name:
             raise StudyError(f"archive: {folder / MANIFEST} names {name}, which is not a file in this archive")
         if not path.is_file():
             raise StudyError(f"archive: {path} is missing; {_restore(folder)}")
-        if _identity(path.read_bytes()) != {"sha256": digest, "bytes": size}:
+        if _identity(path.read_bytes()) != identity:
             raise StudyError(
                 f"archive: {path} was changed: it does not match its checksum in {MANIFEST}; {_restore(folder)}"
             )

@@ -1,6 +1,5 @@
 """The differences between two studies: which numbers of which tables differ, and by how much."""
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,51 +7,23 @@ import numpy as np
 import pandas as pd
 
 from prunecurve.archive.archive import MANIFEST, checked
+from prunecurve.arrays import load_array
 from prunecurve.errors import StudyError
-from prunecurve.files import load_array
 from prunecurve.statistics.means import read_table
 
 # The files that exist in the folder of a study and in its archive.
 OF_LAYER = ("ranking/*.csv", "verification.csv", "activations/test/channels.csv", "activations/test/mean_maps.npy")
+COMPARED = ("*.csv", "*.csv.xz", "seed*/training.csv", *(f"seed*/*/{name}" for name in OF_LAYER))
 # Computed from curve.csv; an archive does not contain it.
 NOT_COMPARED = "curve_mean.csv"
-COMPARED = ("*.csv", "*.csv.xz", "seed*/training.csv", *(f"seed*/*/{name}" for name in OF_LAYER))
-# Columns that identify a row; the other columns are values.
-NAMES = (
-    "dataset",
-    "seed",
-    "layer",
-    "method",
-    "draw",
-    "operation",
-    "quantity",
-    "criterion",
-    "removal",
-    "baseline",
-    "other",
-    "k",
-    "split",
-    "other_split",
-    "class",
-    "epoch",
-    "order",
-)
-# Measured times, which differ from run to run.
-IGNORED = ("seconds",)
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """The differences in one file, one line each; no lines if A and B have the same values."""
-
-    file: str
-    lines: tuple[str, ...]
+# Columns that identify a row; the other columns are values. Measured times differ from run to run.
+OF_RESULT = ("dataset", "seed", "layer", "criterion", "removal", "draw", "k", "split", "class", "epoch", "order")
+NAMES = (*OF_RESULT, "method", "operation", "quantity", "baseline", "other", "other_split")
+IGNORED = "seconds"
 
 
 def files_of(study: Path) -> dict[str, Path]:
     """Return the paths of a study's compared files by their names without `.xz`; raise StudyError if there are none."""
-    if not study.is_dir():
-        raise StudyError(f"{study} is not a folder; give results/STUDY for a study or archive/NAME for an archive")
     paths = {path for pattern in COMPARED for path in study.glob(pattern) if path.name != NOT_COMPARED}
     if not paths:
         raise StudyError(
@@ -61,12 +32,13 @@ def files_of(study: Path) -> dict[str, Path]:
     return {path.relative_to(study).as_posix().removesuffix(".xz"): path for path in sorted(paths)}
 
 
-def differences(a: Path, b: Path) -> Iterator[Difference]:
-    """Yield one Difference per file that is in both A and B, sorted by name. For the other files see `only_in`."""
+def differences(a: Path, b: Path) -> dict[str, list[str]]:
+    """Return one line per difference in each file that is in both A and B. For the other files see `only_in`."""
     ours, theirs = files_of(a), files_of(b)
-    for name in sorted(ours.keys() & theirs.keys()):
-        compare = _of_arrays if name.endswith(".npy") else _of_tables
-        yield Difference(name, tuple(compare(ours[name], theirs[name])))
+    return {
+        name: list((_of_arrays if name.endswith(".npy") else _of_tables)(ours[name], theirs[name]))
+        for name in sorted(ours.keys() & theirs.keys())
+    }
 
 
 def only_in(a: Path, b: Path) -> list[str]:
@@ -111,12 +83,11 @@ def _of_tables(a: Path, b: Path) -> Iterator[str]:
         yield f"{column}: column only in {'A' if column in ours else 'B'}"
     both = ours.merge(theirs, on=names, how="outer", suffixes=("", " of B"), indicator=True)
     for side, where in (("A", "left_only"), ("B", "right_only")):
-        if count := int((both["_merge"] == where).sum()):
-            yield f"rows only in {side}: {count:,} (first: {_name(both[both['_merge'] == where].iloc[0], names)})"
+        if len(rows := both[both["_merge"] == where]):
+            yield f"rows only in {side}: {len(rows):,} (first: {_name(rows.iloc[0], names)})"
     both = both[both["_merge"] == "both"]
-    for column in ours:
-        if column in theirs and column not in (*names, *IGNORED):
-            yield from _of_column(both, column, names)
+    for column in ours.columns.intersection(theirs.columns).drop([*names, IGNORED], errors="ignore"):
+        yield from _of_column(both, column, names)
 
 
 def _of_column(both: pd.DataFrame, column: str, names: list[str]) -> Iterator[str]:
@@ -124,8 +95,7 @@ def _of_column(both: pd.DataFrame, column: str, names: list[str]) -> Iterator[st
     differ = ~((ours == theirs) | (ours.isna() & theirs.isna()))
     if not differ.any():
         return
-    by = ""
-    place = int(np.argmax(differ))
+    by, place = "", int(np.argmax(differ))
     if pd.api.types.is_numeric_dtype(ours) and pd.api.types.is_numeric_dtype(theirs):
         gaps = (ours.astype(float) - theirs.astype(float)).abs().where(differ)
         if gaps.notna().any():

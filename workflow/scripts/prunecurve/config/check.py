@@ -9,55 +9,52 @@ from pydantic import ValidationError
 from prunecurve.config.contradictions import contradictions
 from prunecurve.config.model import KEYS, Study
 from prunecurve.errors import StudyError
-from prunecurve.sections import describe, schema_of
+from prunecurve.naming import REVERSED
 
 
-def check(given: Mapping[str, Any]) -> dict[str, Any]:
+def check(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the complete config, with its keys in the order of the declaration.
 
     The parameters of jobs list the keys, so another order in the config or on the command line would trigger re-runs.
     Raises StudyError with one line per error; each line names its key.
     """
     try:
-        config = Study.model_validate(given).model_dump()
+        complete = Study.model_validate(config).model_dump()
     except ValidationError as error:
-        raise _refusal(_message(wrong, given) for wrong in error.errors(include_url=False)) from None
-    config["study"] = config["study"] or config["dataset"]
-    if wrong := list(contradictions(config)):
+        raise _refusal(_message(wrong, config) for wrong in error.errors(include_url=False)) from None
+    complete["study"] = complete["study"] or complete["dataset"]
+    if wrong := list(contradictions(complete)):
         raise _refusal(wrong)
-    return config
+    return complete
 
 
 def _refusal(lines: Iterable[str]) -> StudyError:
     return StudyError("the config has errors:\n" + "\n".join(f"  {line}" for line in dict.fromkeys(lines)))
 
 
-def _message(error: Mapping[str, Any], given: Any) -> str:
+def _message(error: Mapping[str, Any], config: Any) -> str:
     """Return one of pydantic's errors in a line: key, value and allowed values.
 
     Below a key with several types, pydantic's path to the value names one of them; the message is about the key.
     """
+    path = list(map(str, error["loc"]))
     if error["type"] in ("extra_forbidden", "invalid_key"):
-        *sections, name = map(str, error["loc"])
-        return f"{'.'.join([*sections, name])}: unknown key; {_hint(name, '.'.join(sections))}"
-    value, schema, path = given, schema_of(Study), []
-    for step in error["loc"]:
-        if step in schema.get("properties", {}):
-            schema = schema["properties"][step]
-        elif "items" in schema and isinstance(step, int):
-            schema = schema["items"]
-        else:
-            break
+        return f"{'.'.join(path)}: unknown key; {_hint(path[-1], '.'.join(path[:-1]))}"
+    depth = 2 if ".".join(path[:2]) in KEYS else 1
+    schema = KEYS[".".join(path[:depth])]
+    if "items" in schema and len(path) > depth:
+        schema, depth = schema["items"], depth + 1
+    key, value = ".".join(path[:depth]), config
+    for step in error["loc"][:depth]:
         value = value[step]
-        path.append(str(step))
-    key = ".".join(path)
     if error["type"] == "value_error":
         return f"{key}: {error['ctx']['error']}"
+    text, near = repr(value), []
+    text = text if len(text) <= 200 else f"{text[:100]} … {text[-50:]}"
     if "enum" in schema:
-        near = difflib.get_close_matches(_shown(value), schema["enum"], n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return f"{key}: {_shown(value)} is unknown; allowed: {describe(schema)}{hint}"
-    return f"{key}: {_shown(value)} is not allowed; allowed: {describe(schema)}"
+        near = difflib.get_close_matches(text, schema["enum"], n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{key}: {text} is {'unknown' if 'enum' in schema else 'not allowed'}; allowed: {describe(schema)}{hint}"
 
 
 def _hint(name: str, section: str) -> str:
@@ -68,7 +65,28 @@ def _hint(name: str, section: str) -> str:
     return f"did you mean {(everywhere | here)[near[0]]}?" if near else f"allowed keys: {', '.join(here)}"
 
 
-def _shown(value: Any) -> str:
-    """Return a value as one line of text, shortened if it is very long."""
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:100]} … {text[-50:]}"
+def describe(schema: Mapping[str, Any]) -> str:
+    """Describe the values that a part of a schema allows."""
+    if "examples" in schema:
+        return " or ".join(map(str, schema["examples"])) + ", …"
+    if "enum" in schema:
+        plain = [str(value) for value in schema["enum"] if not str(value).startswith(REVERSED)]
+        return ", ".join(plain) + (f", {REVERSED}NAME" if len(plain) < len(schema["enum"]) else "")
+    if "anyOf" in schema:
+        return " or ".join(describe(choice) for choice in schema["anyOf"])
+    if "const" in schema:
+        return str(schema["const"])
+    if schema.get("type") == "array":
+        example = f", such as [{', '.join(map(str, schema['default']))}]," if "default" in schema else ""
+        different = ", all different" if schema.get("uniqueItems") else ""
+        most = f", at most {schema['maxItems']}" if "maxItems" in schema else ""
+        return f"a list{example} of: {describe(schema['items'])}{different}{most}"
+    names = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}
+    words = (names | {"null": "null"}).get(schema.get("type", ""), "a mapping of keys to values")
+    if "minLength" in schema:
+        words = f"{words}, not empty"
+    if "maxLength" in schema:
+        words = f"{words}, at most {schema['maxLength']} characters, none of them a control character"
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {schema[name]}" for name, sign in signs.items() if name in schema]
+    return " ".join([words, " and ".join(bounds)]).strip()

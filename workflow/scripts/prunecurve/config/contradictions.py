@@ -4,10 +4,11 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from prunecurve.config.layers import Layers, is_built_in, pruned_layer
+from prunecurve.config.layers import Layers, pruned_layer
 from prunecurve.data import tasks
 from prunecurve.data.checks import asked_sizes
-from prunecurve.model.factory import SEED_IN_PATH, wrong_form
+from prunecurve.errors import StudyError
+from prunecurve.model.factory import SEED_IN_PATH
 from prunecurve.naming import REVERSED
 from prunecurve.ranking import criteria
 
@@ -17,52 +18,35 @@ NAMED = 12
 
 def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the errors of a config, one line each; the first key of a line is to be changed."""
-    yield from _of_plan(config)
-    layers = Layers.of(config)
-    if layers is None:
-        # Its layers are known after a job (rules/common.smk).
-        yield from _of_users_network(config)
-    else:
+    network, layers = config["network"], Layers.of(config)
+    if layers:
         yield from _of_built_in(config, layers)
+    # Layers from outside are known after a job (rules/common.smk).
+    elif network["weights"] and SEED_IN_PATH not in network["weights"] and len(config["seeds"]) > 1:
+        yield (
+            f"network.weights: one file of weights is one network, and there are {len(config['seeds'])} seeds; "
+            f"write {SEED_IN_PATH} in the path (weights_{SEED_IN_PATH}.pt), or give one seed "
+            f"(seeds: [{config['seeds'][0]}])"
+        )
     yield from tasks.load(config["task"]).contradictions(config, asked_sizes(config))
 
 
-def _of_users_network(config: Mapping[str, Any]) -> Iterator[str]:
-    network, seeds = config["network"], config["seeds"]
-    if (wrong := wrong_form(network["factory"])) is not None:
-        yield f"network.factory: {network['factory']} {wrong}"
-    if network["weights"] and SEED_IN_PATH not in network["weights"] and len(seeds) > 1:
-        yield (
-            f"network.weights: one file of weights is one network, and there are {len(seeds)} seeds; "
-            f"write {SEED_IN_PATH} in the path (weights_{SEED_IN_PATH}.pt), or give one seed (seeds: [{seeds[0]}])"
-        )
-
-
 def _of_built_in(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:
-    for key in ("arguments", "weights", "leaf_modules"):
-        if config["network"][key]:
-            yield f"network.{key}: it belongs to the network of network.factory, which is not given"
     network, size = config["network"], config["image_size"]
+    for key in ("arguments", "weights", "leaf_modules"):
+        if network[key]:
+            yield f"network.{key}: it belongs to the network of network.factory, which is not given"
     blocks = len(network["channels"])
     if size >> blocks < 1:
         yield (
             f"network.channels: {blocks} blocks are too many for image_size {size}, since each halves the image; "
             f"allowed: at most {size.bit_length() - 1} blocks"
         )
-    if network["kernel_size"] % 2 == 0:
-        yield f"network.kernel_size: {network['kernel_size']} is even; allowed: odd numbers, which keep the map size"
     yield from misfits(config, layers)
     if pruned_layer(config, layers) in layers.channels.keys() - layers.convolutions.keys():
         for name in config["ranking"]["criteria"]:
             if "scale" in criteria.reads(name):
                 yield f"ranking.criteria: {name} needs batch normalisation, and {config['layer']} (layer) has none"
-
-
-def _of_plan(config: Mapping[str, Any]) -> Iterator[str]:
-    budgets = [key for key in ("macs", "params", "tolerance") if config["plan"][key] is not None]
-    if len(budgets) != 1:
-        given = f"{' and '.join(budgets)} are given" if budgets else "no budget is given"
-        yield f"plan: {given}; give one of macs, params and tolerance, and null (or nothing) for the others"
 
 
 def misfits(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:
@@ -73,7 +57,7 @@ def misfits(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:
         yield wrong_layer(layer, layers)
         return
     width = "network.channels" if layer in layers.convolutions else "network.hidden"
-    of_key = f" ({width})" if is_built_in(config) else ""
+    of_key = "" if config["network"]["factory"] else f" ({width})"
     if channels < 2:
         yield f"layer: {layer} has {channels} channel{of_key}; allowed: at least 2"
         return
@@ -114,3 +98,16 @@ def unmeasured(config: Mapping[str, Any], section: str, measured: Iterable[str],
             for layer in measured:
                 if layer in layers.signed:
                     yield f"{section}.criteria: at {layer}, {criteria.needs_activation(name, layers.signed[layer])}"
+
+
+def sensitivity_layers(config: Mapping[str, Any], layers: Layers) -> list[str]:
+    """Return the layers of the target `sensitivity`, in the order of the network.
+
+    Raises StudyError if a criterion of the sensitivity cannot rank one of them.
+    """
+    asked = config["sensitivity"]["layers"]
+    chosen = list(layers.convolutions) if asked == "all" else [layer for layer in layers.channels if layer in asked]
+    if wrong := list(unmeasured(config, "sensitivity", chosen, layers)):
+        others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise StudyError(wrong[0] + others)
+    return chosen

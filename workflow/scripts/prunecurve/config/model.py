@@ -1,5 +1,7 @@
 """The config of a study: the sections and single keys that no script imports, and the whole config, `Study`."""
 
+import json
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, model_validator
@@ -9,7 +11,7 @@ from prunecurve.data.datasets import DATASETS
 from prunecurve.data.parameters import Images, PairsPerImage, Preprocess
 from prunecurve.model.parameters import ModulePath, Network
 from prunecurve.ranking import criteria
-from prunecurve.sections import Different, Extends, NoResult, Real, Section, keys, only_for, schema_of
+from prunecurve.sections import Different, Extends, NoResult, Real, Section, only_for
 from prunecurve.sweep.removal import REMOVALS
 from prunecurve.training.parameters import Training
 
@@ -157,13 +159,18 @@ class Planning(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_budget(cls, given: Any) -> Any:
+    def _one_budget(cls, plan: Any) -> Any:
         """Leave out the default budget if a different one is given. On the command line, null is a text."""
-        if not isinstance(given, dict):
-            return given
-        given = {name: None if value == "null" else value for name, value in given.items()}
-        others = any(given.get(name) is not None for name in ("params", "tolerance"))
-        return {"macs": None, **given} if others else given
+        if not isinstance(plan, dict):
+            return plan
+        plan = {name: None if value == "null" else value for name, value in plan.items()}
+        others = any(plan.get(name) is not None for name in ("params", "tolerance"))
+        plan = {"macs": None if others else cls.model_fields["macs"].default, **plan}
+        budgets = [name for name in ("macs", "params", "tolerance") if plan.get(name) is not None]
+        if len(budgets) != 1:
+            words = f"{' and '.join(budgets)} are given" if budgets else "no budget is given"
+            raise ValueError(f"{words}; give one of macs, params and tolerance, and null (or nothing) for the others")
+        return plan
 
 
 class Figures(Section):
@@ -284,8 +291,26 @@ class Study(Section):
     figures: Figures = Figures()
 
 
-# Every key of the config, with dots between levels, and its part of the schema; a section comes before its keys.
-KEYS = dict(keys(schema_of(Study)))
+def _in_one_line(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of the schema with its description in one line, and without pydantic's title, the key's name."""
+    part.pop("title", None)
+    return part | ({"description": " ".join(part["description"].split())} if "description" in part else {})
+
+
+SCHEMA: dict[str, Any] = json.loads(json.dumps(Study.model_json_schema()), object_hook=_in_one_line)
+
+
+def _keys() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, part in SCHEMA["properties"].items():
+        section = SCHEMA["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else {}
+        yield name, section or part
+        for key, of_key in section.get("properties", {}).items():
+            yield f"{name}.{key}", {"tables": section.get("tables", [])} | of_key
+
+
+# Every key of the config, with dots between levels, and its part of the schema; a section comes before its keys, and
+# its part has `properties`.
+KEYS = dict(_keys())
 
 
 def change_of(key: str) -> str:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from prunecurve.arrays import load_array
 from prunecurve.data.parameters import Preprocess
-from prunecurve.files import load_array
 
 
 class Normalisation(Preprocess):

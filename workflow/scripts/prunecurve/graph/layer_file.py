@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prunecurve.errors import StudyError
-from prunecurve.files import load_arrays, remedy, save_arrays
+from prunecurve.arrays import load_arrays, save_arrays
+from prunecurve.errors import StudyError, remedy
 
 
 class Linear(NamedTuple):

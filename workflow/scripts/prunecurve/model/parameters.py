@@ -3,9 +3,9 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, JsonValue
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
-from prunecurve.model.factory import MODULE_PATH
+from prunecurve.model.factory import MODULE_PATH, wrong_form
 from prunecurve.sections import Different, Real, Section
 
 # No control characters, because a command line does not accept all of them; no `|`, which separates settings in files.
@@ -35,6 +35,18 @@ def _typed(value: Any) -> Any:
     return value if isinstance(typed, str | list | dict) else typed
 
 
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError(f"{size} is even; allowed: odd numbers, which keep the map size")
+    return size
+
+
+def _names_a_function(factory: str) -> str:
+    if factory and (wrong := wrong_form(factory)):
+        raise ValueError(f"{factory} {wrong}")
+    return factory
+
+
 ModulePath = Annotated[
     str,
     BeforeValidator(_no_decimal),
@@ -56,7 +68,7 @@ class BuiltIn(Section):
     """Number of output channels of each convolution block of the built-in network. A network of network.factory ignores
     this key, network.kernel_size, network.hidden and network.dropout."""
 
-    kernel_size: int = Field(3, ge=1, le=31)
+    kernel_size: Annotated[int, AfterValidator(_odd)] = Field(3, ge=1, le=31)
     """Height and width of the filters of the built-in network; must be odd."""
 
     hidden: list[Width] = Field([128, 32], min_length=1, max_length=100)
@@ -69,7 +81,7 @@ class BuiltIn(Section):
 class Network(BuiltIn):
     """The network that is trained and pruned: the built-in one, or one that a function returns (network.factory)."""
 
-    factory: str = Field(
+    factory: Annotated[str, AfterValidator(_names_a_function)] = Field(
         "", max_length=4000, pattern=TEXT, examples=["FILE.py:FUNCTION", "torchvision.models:resnet18"]
     )
     """The function that returns the network, a torch.nn.Module: FILE.py:FUNCTION (a file; a relative path starts at the

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prunecurve.errors import StudyError
-from prunecurve.files import read_rows, remedy, write_rows
+from prunecurve.errors import StudyError, remedy
+from prunecurve.tables import read_rows, write_rows
 
 SIZES = ("params", "macs")
 

@@ -12,8 +12,6 @@ from typing import NamedTuple
 from prunecurve.provenance import SEPARATOR
 
 PACKAGE = "prunecurve"
-# Libraries that only check values.
-CHECKING = {"pydantic"}
 # Libraries whose name on the package index differs from the name in the import statement.
 INSTALLED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
@@ -70,7 +68,8 @@ def code_setting(script: str | Path, *plugins: str) -> str:
     named = [file for plugin in plugins for file in files_of(scripts, f"{PACKAGE}.{plugin}")]
     code = code_of([Path(script), *named], scripts)
     words = " with ".join([Path(script).stem, *plugins])
-    return f"code of {words}{SEPARATOR}{digest(code.files, scripts, code.libraries - CHECKING)}"
+    # This library only checks values.
+    return f"code of {words}{SEPARATOR}{digest(code.files, scripts, code.libraries - {'pydantic'})}"
 
 
 def files_of(root: Path, name: str) -> list[Path]:

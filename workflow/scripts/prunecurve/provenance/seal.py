@@ -11,19 +11,19 @@ read, are plain; the same is in a file next to them, `curve.csv.settings` for `c
 Every evaluation job imports this module. It does not import pathlib or other modules that take milliseconds to import.
 """
 
-import mmap
 import os
 import zlib
 
 from prunecurve import provenance
 from prunecurve.errors import StudyError, remedy, unreadable
+from prunecurve.files import write_text
 
 # Bytes of the checksum, the end of the last line.
 LENGTH = len("\tcrc32 0123abcd\n")
 # Settings have some thousand bytes. At most this many bytes are read.
 MOST = 1 << 16
-# Bytes of a file that are mapped at once, since mapped pages count as memory of the process.
-WINDOW = 1 << 26
+# Bytes of a file that are read at once.
+BLOCK = 1 << 18
 
 
 def seal(path: str, *, brief: bool = False) -> None:
@@ -45,65 +45,50 @@ def check_seal(path: str | os.PathLike[str], kind: str = ".npy array") -> list[s
     Raises StudyError, naming the file, if the content is not what was written, byte for byte.
     """
     try:
-        end, last = os.path.getsize(path) - LENGTH, _end(path)
-        checksum = _checksum(_crc_of_file(path, end)) if end > 0 else b""
-        # Archives of older versions have a line feed instead of the tab.
-        intact = checksum and last[-LENGTH:] in (checksum, b"\n" + checksum[1:])
+        last, checksum = _last_line(path), _checksum(_crc_of_file(path, os.path.getsize(path) - LENGTH))
+        # In archives of older versions, the checksum is a line of its own, without the tab.
+        intact = last[-LENGTH:] in (checksum, checksum[1:])
     except OSError as error:
         raise unreadable(path, kind, error) from error
     if not intact:
         raise StudyError(
             f"{path} is damaged: it is cut off, or its content does not match its checksum; {remedy(path)}"
         )
-    lines = _last_line(last).decode(errors="replace").split("\t")[1:-1]
+    lines = last.decode(errors="replace").split("\t")[1:-1]
     provenance.inherit(lines, os.fspath(path))
     return lines
 
 
 def is_sealed(path: str | os.PathLike[str]) -> bool:
     """Return whether a file ends with a seal."""
-    return _last_line(_end(path)).startswith(b"#\t")
+    return _last_line(path).startswith(b"#\t")
 
 
 def _checksum(crc: int) -> bytes:
     return f"\tcrc32 {crc:08x}\n".encode()
 
 
-def _end(path: str | os.PathLike[str]) -> bytes:
+def _last_line(path: str | os.PathLike[str]) -> bytes:
     with open(path, "rb") as file:
         file.seek(max(os.path.getsize(path) - MOST, 0))
-        return file.read()
-
-
-def _last_line(content: bytes) -> bytes:
+        content = file.read()
     return content[content.rfind(b"\n", 0, -1) + 1 :]
 
 
 def _crc_of_file(path: str | os.PathLike[str], end: int) -> int:
-    """Return the CRC-32 of the first `end` bytes of a file; `end` must be positive."""
+    """Return the CRC-32 of the first `end` bytes of a file."""
     crc = 0
-    with open(path, "rb") as file:
-        for start in range(0, end, WINDOW):
-            # Memory-mapped: reading would copy the content, which takes half as long as the checksum itself.
-            size = min(WINDOW, end - start)
-            with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ, offset=start) as content:
-                crc = zlib.crc32(content, crc)
+    with open(path, "rb", buffering=0) as file:
+        while end > 0 and (block := file.read(min(end, BLOCK))):
+            crc, end = zlib.crc32(block, crc), end - len(block)
     return crc
 
 
-def settings_file(path: str | os.PathLike[str]) -> str:
-    """Return the path of the settings of a plain table: `curve.csv.settings` for `curve.csv`."""
-    return f"{os.fspath(path)}.settings"
-
-
-def settings_text(path: str | os.PathLike[str]) -> str:
-    """Return the content of the settings file of a plain table that was written; empty if the job has no settings."""
-    lines = [f"# What {os.path.basename(path)} was made with.", _checksum_line(path), *provenance.lines()]
-    return "\n".join([*lines, ""]) if provenance.lines() else ""
-
-
-def _checksum_line(path: str | os.PathLike[str]) -> str:
-    return f"crc32: {_crc_of_file(path, os.path.getsize(path)):08x}"
+def write_settings(path: str | os.PathLike[str]) -> None:
+    """Write the settings file of a plain table that was written, unless the job has no settings."""
+    if lines := provenance.lines():
+        title = f"# What {os.path.basename(path)} was made with."
+        write_text(f"{os.fspath(path)}.settings", "\n".join([title, _checksum_line(path), *lines, ""]))
 
 
 def read_settings(path: str | os.PathLike[str]) -> list[str]:
@@ -111,18 +96,23 @@ def read_settings(path: str | os.PathLike[str]) -> list[str]:
 
     Raises StudyError, naming the table, if the table was changed after its settings were written.
     """
+    file = f"{os.fspath(path)}.settings"
     try:
-        with open(settings_file(path), encoding="utf-8") as file:
-            _, checksum, *lines = file.read().splitlines()
+        with open(file, encoding="utf-8") as content:
+            _, checksum, *lines = content.read().splitlines()
         intact = checksum == _checksum_line(path)
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        raise unreadable(settings_file(path), "list of settings", error) from error
+        raise unreadable(file, "list of settings", error) from error
     if not intact:
         raise StudyError(f"{path} was changed after it was written; {remedy(path)}")
     provenance.inherit(lines)
     return lines
+
+
+def _checksum_line(path: str | os.PathLike[str]) -> str:
+    return f"crc32: {_crc_of_file(path, os.path.getsize(path)):08x}"
 
 
 def settings_of(path: str | os.PathLike[str]) -> list[str]:

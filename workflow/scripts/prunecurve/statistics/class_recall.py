@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from prunecurve.arrays import load_array
 from prunecurve.data import tasks
-from prunecurve.files import load_array, read_rows
+from prunecurve.tables import read_rows
 
 # Decimals of a share. The counts can be computed from it for fewer than 500,000 inputs. A study with 100 classes, 128
 # K, 5 networks and 20 rankings has 1.3 million rows of about 56 bytes.

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from prunecurve.errors import StudyError
-from prunecurve.files import read_rows
 from prunecurve.sweep.k_batches import from_words
+from prunecurve.tables import read_rows
 
 # The exact counts of one class in a row, see data/tasks. They become a table of their own.
 CLASS_COUNT = re.compile(r"(correct|predicted)_\d+")

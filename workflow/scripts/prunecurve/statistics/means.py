@@ -12,8 +12,8 @@ import pandas as pd
 
 from prunecurve.data import tasks
 from prunecurve.errors import StudyError, unreadable
-from prunecurve.files import read_text
 from prunecurve.naming import criterion_of
+from prunecurve.tables import read_text
 
 CONFIDENCE = 0.95
 # With fewer networks the bootstrap has too few distinct resamples to estimate the tails.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from prunecurve.config import resolved
+from prunecurve.config.settings import resolved
 from prunecurve.data.datasets import MODULES
 from prunecurve.study.study import STUDY_FIGURES, TABLES_OF_TARGETS, Study
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunecurve import figures
-from prunecurve.config import Layers, keys_of_tables, misfits, replaced
+from prunecurve.config.contradictions import misfits
+from prunecurve.config.layers import Layers
+from prunecurve.config.model import keys_of_tables
+from prunecurve.config.settings import replaced
 from prunecurve.errors import StudyError
 from prunecurve.provenance import SEPARATOR
 from prunecurve.provenance.seal import read_settings

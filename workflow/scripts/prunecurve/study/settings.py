@@ -6,7 +6,7 @@ Freezing an archive compares them with the config.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from prunecurve.config import settings, weights_settings
+from prunecurve.config.settings import settings, weights_settings
 from prunecurve.naming import REVERSED
 from prunecurve.ranking import criteria
 from prunecurve.study.study import Study

@@ -9,17 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunecurve import figures
-from prunecurve.config import (
-    Layers,
-    k_batches,
-    pruned_layer,
-    sensitivity_layers,
-    wrong_layer,
-)
+from prunecurve.config.contradictions import sensitivity_layers, wrong_layer
+from prunecurve.config.layers import Layers, k_batches, pruned_layer
 from prunecurve.data import tasks
 from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
-from prunecurve.files import read_rows
 from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
 from prunecurve.ranking import criteria
 from prunecurve.study.frozen import Frozen
@@ -37,6 +31,7 @@ from prunecurve.study.paths import (
     split_files,
 )
 from prunecurve.sweep.removal import REMOVALS
+from prunecurve.tables import read_rows
 from prunecurve.training.learned import kept_epoch, shortfall
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.checked_ks import checked_ks, drawn_ks

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from prunecurve.arrays import load_array
 from prunecurve.data import tasks
-from prunecurve.errors import StudyError
-from prunecurve.files import load_array, remedy
+from prunecurve.errors import StudyError, remedy
 from prunecurve.graph.layer_file import LayerFile, load_layer
 from prunecurve.model.model_file import ModelFile
 from prunecurve.sweep.backends import backend_of

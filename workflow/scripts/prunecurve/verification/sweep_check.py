@@ -8,9 +8,9 @@ from torch import nn
 
 from prunecurve.data import tasks
 from prunecurve.data.batches import Split, all_logits
-from prunecurve.errors import StudyError
-from prunecurve.files import read_rows, remedy
+from prunecurve.errors import StudyError, remedy
 from prunecurve.sweep.evaluation import Evaluator
+from prunecurve.tables import read_rows
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.comparison import allowed_difference, compare, rounding_error
 from prunecurve.verification.perturbation import Perturbation
