@@ -100,7 +100,8 @@ def test_the_layout_names_files_that_exist():
     # The lines from archive/ on are at the top level again.
     assert [n for n in names if not (PROJECT / "workflow" / n).exists() and not (PROJECT / n).exists()] == []
     rules = re.search(r"data flow: (.*?);", " ".join(inner.split())).group(1).split(", ")
-    assert {f"{name}.smk" for name in rules} | {"common.smk"} <= set(os.listdir(PROJECT / "workflow" / "rules"))
+    known = {f"{name}.smk" for name in [*rules, "common", "layers"]}
+    assert known <= set(os.listdir(PROJECT / "workflow" / "rules"))
     package = PROJECT / "workflow" / "scripts" / "prunecurve"
     modules = [name for line in lower.splitlines() for name in line.strip().split("   ")[0].split()]
     assert [name for name in modules if not ((package / name).is_dir() or (package / f"{name}.py").is_file())] == []

@@ -123,5 +123,5 @@ def test_rules_have_a_script_a_log_and_an_environment_each():
             assert needed <= set(re.findall(r"^ {4}(\w+):$", text, re.M)), name
             scripts.add(base)
             assert (PACKAGE.parent / f"{base}.py").is_file(), name
-            assert base != name or (f"{{SCRIPTS}}/{base}.py" in text and f'code("{base}"' in text), name
+            assert base != name or (f'command("{base}")' in text and f'code("{base}"' in text), name
     assert scripts == {path.stem for path in PACKAGE.parent.glob("*.py")} - BY_HAND

@@ -226,12 +226,12 @@ def test_other_images_replace_a_finished_study():
 
 def test_every_key_that_changes_a_result_is_carried_by_it():
     rules = "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").rglob("*.smk"))
-    rules += (PROJECT / "workflow" / "scripts" / "prunecurve" / "study.py").read_text()
-    calls = re.findall(r"settings\w*\(([^()]*(?:\([^()]*\)[^()]*)*)\)", rules)
+    rules += (PROJECT / "workflow" / "scripts" / "prunecurve" / "study" / "settings.py").read_text()
+    calls = re.findall(r"(?:settings|self)\.\w+\(([^()]*(?:\([^()]*\)[^()]*)*)\)", rules)
     named = {word for call in calls for word in re.findall(r'"([a-z_.]+)"', call)} | {"seeds", "images"}
     named |= {key for name in tasks.names() for key in tasks.load(name).KEYS}
     named |= {f"ranking.{key}" for name in criteria.names() for key in criteria.parameters(name)}
     for key, sub in KEYS.items():
         if "properties" not in sub and change_of(key) != "none":
             sections = {key.rsplit(".", places)[0] for places in range(3)}
-            assert sections & named, f"{key}: no rule names it in settings_of(...)"
+            assert sections & named, f"{key}: no rule names it in settings.keys(...)"

@@ -8,7 +8,7 @@ from prunecurve.archive import archive
 from prunecurve.config import Layers
 from prunecurve.config import check
 from prunecurve.errors import StudyError
-from prunecurve.study import Frozen, Study
+from prunecurve.study import Frozen, Options, Settings, Study, archived_config, archived_files, flags
 from prunecurve.sweep.k_batches import from_words
 
 
@@ -35,13 +35,13 @@ TABLE = [
 
 
 def of_user(rows=TABLE, **config) -> Study:
-    given = {"task": "classes", "network": {"factory": "net.py:net"}, "layer": "b.c"} | config
-    return Study(check(given), lambda: Layers.read(rows), code=["code of net.py:net: 1"], weights={0: "77"})
+    config = {"task": "classes", "network": {"factory": "net.py:net"}, "layer": "b.c"} | config
+    return Study(check(config), lambda: Layers.read(rows))
 
 
 def test_rankings_layers_and_rows_of_the_built_in_network():
     one = study(seeds=[3], ranking={"criteria": ["l1_norm", "random"], "random_draws": 2}, sweep={"ks": [2, 5]})
-    assert one.orders == ["l1_norm", "random-1", "random-2"] and one.layer == "conv3"
+    assert one.rankings == ["l1_norm", "random-1", "random-2"] and one.layer == "conv3"
     assert one.sensitivity_layers == one.plan_layers == ["conv1", "conv2", "conv3"]
     assert one.rows([3], ["l1_norm"], ["structural"], "conv3") == [
         f"results/digits/seed3/conv3/sweep/l1_norm/structural/k{k}.csv" for k in (0, 2, 5)
@@ -54,9 +54,9 @@ def test_only_torch_reads_the_network_and_the_images_in_evaluations():
     one = of_user()
     assert one.evaluated_split("test", "b.c") == ["results/{study}/seed{seed}/labels/test.npy"]
     assert len(one.evaluated_split("test", "a")) == 3 and one.evaluated_model("a").endswith("model.pt")
-    assert one.evaluated_model("b.c") == one.evaluation_options("b.c") == one.stored_sums("a") == []
+    assert one.evaluated_model("b.c") == Options(one).evaluation("b.c") == one.stored_sums("a") == []
     assert one.stored_sums("b.c") and not of_user(sweep={"ks_per_job": 40}).stored_sums("b.c")
-    options = one.evaluation_options("a")
+    options = Options(one).evaluation("a")
     network = json.loads(options[options.index("--network") + 1])
     assert network == {"factory": "net.py:net", "arguments": {}, "leaf_modules": []}
     assert one.modules("greedy", "a") == ["ranking.criteria.greedy", "ranking.torch_losses"]
@@ -76,24 +76,28 @@ def test_the_verification_needs_its_own_k_if_the_study_does_not_evaluate_them():
     many = of_user(sweep={"ks_per_job": 16})
     assert list(many.k_batches("b.c")) == ["0-15", "16-31", "32-39"]
     assert set(many.verified_ks(0, "b.c", "l1_norm")) <= set(many.k_batches("b.c"))
-    assert from_words(many.k_words("b.c")) == many.k_batches("b.c")
-    assert from_words(of_user().k_words("b.c")) == {str(k): [k] for k in range(40)}
+    assert from_words(Options(many).k_words("b.c")) == many.k_batches("b.c")
+    assert from_words(Options(of_user()).k_words("b.c")) == {str(k): [k] for k in range(40)}
 
 
 def test_settings_name_what_a_result_depends_on():
     one = of_user(
         seeds=[0, 1], training={"require": 0.7, "epochs": 3}, network={"factory": "net.py:net", "weights": "w{seed}.pt"}
     )
-    assert "code of net.py:net: 1" in one.settings_of_training(
-        0
-    ) and "content of network.weights: 77" in one.settings_of_training(0)
-    assert not [line for line in one.settings_of_training(0) if line.startswith("training.")]
-    assert "training.epochs: 3" in study(training={"epochs": 3}).settings_of_training(0)
-    assert not [line for line in study().settings("training") if "require" in line]
-    assert study().settings("layer", "sweep.ks") == ["layer: conv3", "sweep.ks: all"]
-    assert study().settings_of_networks([2], "plan.macs") == ["seeds: [2]", "plan.macs: 0.5"]
-    of_random = [study().settings_of_rankings([0], section) for section in ("ranking.criteria", "sensitivity")]
+    settings = Settings(one, code=["code of net.py:net: 1"], weights={0: "77"})
+    assert {"code of net.py:net: 1", "content of network.weights: 77"} <= set(settings.training(0))
+    assert not [line for line in settings.training(0) if line.startswith("training.")]
+    assert "training.epochs: 3" in Settings(study(training={"epochs": 3})).training(0)
+    built_in = Settings(study())
+    assert not [line for line in built_in.keys("training") if "require" in line]
+    assert built_in.keys("layer", "sweep.ks") == ["layer: conv3", "sweep.ks: all"]
+    assert built_in.networks([2], "plan.macs") == ["seeds: [2]", "plan.macs: 0.5"]
+    of_random = [built_in.rankings([0], section) for section in ("ranking.criteria", "sensitivity")]
     assert ["ranking.random_draws: 2" in lines for lines in of_random] == [True, False]
+
+
+def test_an_option_with_a_list_has_several_values():
+    assert flags(batch_size=3, seeds=[0, 1], classes=[]) == ["--batch-size", 3, "--seeds", 0, 1, "--classes"]
 
 
 def test_tables_and_figures_that_a_study_has():
@@ -101,14 +105,14 @@ def test_tables_and_figures_that_a_study_has():
         [0]
     )
     assert not {"sensitivity", "plan"} & set(study().study_figures([0, 1]))
-    assert study().archived(lambda name: name == "plan.csv")[:8] == [
+    assert archived_files(study(), lambda name: name == "plan.csv")[:8] == [
         *("agreement.csv", "channels.csv", "comparisons.csv", "curve.csv", "plan.csv", "plan_layers.csv"),
         *("shape.csv", "shape_table.csv"),
     ]
-    files = of_user(seeds=[0]).archived(lambda name: False)
+    files = archived_files(of_user(seeds=[0]), lambda name: False)
     assert "class_recall.csv" in files and "seed{seed}/b.c/ranking/{criterion}.csv" in files
     assert not {"comparisons.csv", "shared_images.csv", "plan_layers.csv"} & set(files)
-    assert of_user(sweep={"ks": 2}).frozen_config()["sweep"]["ks"] == [0, 39], "an archive has no table of the layers"
+    assert archived_config(of_user(sweep={"ks": 2}))["sweep"]["ks"] == [0, 39], "an archive has no table of the layers"
 
 
 def test_an_archive_lends_its_files_but_what_follows_from_the_curve_is_made_again():

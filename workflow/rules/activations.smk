@@ -1,6 +1,7 @@
 # From a network to one of its layers: what jobs without torch need to know of it, and its activations on one split.
 
 ACTIVATIONS = f"{LAYER}/activations/{{split}}"
+MEASURED_WITH = settings.keys("preprocess", "activations", "device", "threads")
 
 
 # The graph of the network contains the layer. All later jobs read this file; few of them read the network.
@@ -18,13 +19,10 @@ rule describe_layer:
     conda:
         "../envs/torch.yaml"
     params:
-        settings=lambda w: settings_of("network.leaf_modules"),
-        code=code("describe_layer"),
-        network=lambda w: study.network(),
-        layer="{layer}",
+        settings=lambda w: settings.keys("network.leaf_modules") + code("describe_layer"),
+        options=lambda w: flags(network=options.network(), layer=w.layer),
     shell:
-        f"python {SCRIPTS}/describe_layer.py {LOGGED}"
-        " --model {input.model:q} --network {params.network:q} --layer {params.layer:q} --output {output:q}"
+        command("describe_layer") + " --model {input.model:q} {params.options:q} --output {output:q}"
 
 
 rule collect_activations:
@@ -46,20 +44,14 @@ rule collect_activations:
     resources:
         gpu=GPUS,
     params:
-        settings=settings_of("preprocess", "activations", "device", "threads"),
-        code=code("collect_activations"),
-        torch=lambda w: study.torch_options(),
-        device=config["device"],
-        stored=config["sweep"]["stored_mb"],
-        layer="{layer}",
+        settings=MEASURED_WITH + code("collect_activations"),
+        options=lambda w: options.torch()
+        + flags(device=config["device"], layer=w.layer, stored_mb=config["sweep"]["stored_mb"]),
         # A parameter, so that the cache has one entry per split: the inputs of all splits come from one job.
         split="{split}",
     shell:
-        f"python {SCRIPTS}/collect_activations.py {LOGGED}"
-        " --model {input.model:q} {params.torch:q} --device {params.device} --split {input.split:q}"
-        " --layer {params.layer:q} --stored-mb {params.stored}"
-        ""
-        f" --folder {FOLDER}/seed{{wildcards.seed}}/{{params.layer:q}}/activations/{{params.split}}"
+        command("collect_activations") + " --model {input.model:q} --split {input.split:q} {params.options:q}"
+        f" --folder {FOLDER}/seed{{wildcards.seed}}/{{wildcards.layer:q}}/activations/{{params.split}}"
 
 
 # The maps of some inputs, for criteria that read single maps. All inputs would take too long.
@@ -78,17 +70,14 @@ rule sample_maps:
     resources:
         gpu=GPUS,
     params:
-        settings=settings_of("preprocess", "activations", "device", "threads", "ranking.sampled_pairs")
-        + settings_of("ranking.split", "ranking.measure_at"),
-        code=code("sample_maps"),
-        torch=lambda w: study.torch_options(),
-        device=config["device"],
-        sampled=config["ranking"]["sampled_pairs"],
-        layer="{layer}",
-        point="{point}",
+        settings=MEASURED_WITH
+        + settings.keys("ranking.sampled_pairs", "ranking.split", "ranking.measure_at")
+        + code("sample_maps"),
+        options=lambda w: options.torch()
+        + flags(device=config["device"], layer=w.layer, point=w.point, seed=w.seed)
+        + flags(count=config["ranking"]["sampled_pairs"]),
+        # A parameter, as of collect_activations.
         split="{split}",
-        seed="{seed}",
     shell:
-        f"python {SCRIPTS}/sample_maps.py {LOGGED}"
-        " --model {input.model:q} {params.torch:q} --device {params.device} --split {input.split:q}"
-        " --layer {params.layer:q} --point {params.point} --count {params.sampled} --seed {params.seed} --output {output:q}"
+        command("sample_maps") + " --model {input.model:q} --split {input.split:q} {params.options:q}"
+        " --output {output:q}"

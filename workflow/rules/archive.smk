@@ -3,7 +3,7 @@
 
 rule freeze:
     input:
-        lambda w: expand([f"results/{study.name}/{f}" for f in archived()], seed=study.seeds, criterion=study.orders),
+        lambda w: expand([f"results/{study.name}/{f}" for f in archived()], seed=study.seeds, criterion=study.rankings),
     output:
         # The script replaces the old archive. If it fails, the old archive is kept.
         update("archive/{name}/manifest.json"),
@@ -14,18 +14,18 @@ rule freeze:
     conda:
         "../envs/figures.yaml"
     params:
-        code=code("freeze"),
-        # Functions, because the braces in these values are not wildcards.
-        root=lambda w: placed(f"results/{study.name}"),
-        files=lambda w: archived(),
-        seeds=study.seeds,
-        criteria=study.orders,
-        config=lambda w: json.dumps(study.frozen_config()),
-        data=OF_FILES,
+        settings=code("freeze"),
+        # A function, because the braces in these values are not wildcards.
+        options=lambda w: flags(
+            root=placed(f"results/{study.name}"),
+            files=archived(),
+            seeds=study.seeds,
+            criteria=study.rankings,
+            config=json.dumps(archived_config(study)),
+            data=USERS_FILES,
+        ),
         # Here and not in the script: in an environment of its own it would see other versions of the libraries.
         codes=lambda w: CODE_OF_NETWORK
-        + [code(*each) for each in study.code_of_results(path.stem for path in sorted(SCRIPT_FILES.glob("*.py")))],
+        + [code(*each)[0] for each in archived_code(study, [path.stem for path in sorted(SCRIPT_FILES.glob("*.py"))])],
     shell:
-        f"python {SCRIPTS}/freeze.py --log {{log:q}}"
-        " --root {params.root:q} --files {params.files:q} --seeds {params.seeds} --criteria {params.criteria}"
-        " --config {params.config:q} --data {params.data:q} --codes {params.codes:q} --manifest {output:q}"
+        command("freeze") + " {params.options:q} --codes {params.codes:q} --manifest {output:q}"

@@ -1,5 +1,8 @@
 # From a data set to the inputs (pairs or images) and labels of each split.
 
+# The reader of the data set, a module that the job imports by name.
+READER = f"data.datasets.{MODULES[config['dataset']]}"
+
 
 rule get_images:
     output:
@@ -19,15 +22,14 @@ rule get_images:
         data_dir=DATA_DIR,
     params:
         # With a digest of the data. They are not input files, because a folder can hold very many images.
-        settings=[*settings_of("dataset", "image_size", "image_channels"), *data_settings(DATA_CONTENT)],
-        code=code("get_images", READER),
-        dataset=config["dataset"],
-        image_size=config["image_size"],
-        image_channels=config["image_channels"],
+        settings=settings.keys("dataset", "image_size", "image_channels")
+        + data_settings(DATA_CONTENT)
+        + code("get_images", READER),
+        options=flags(
+            dataset=config["dataset"], image_size=config["image_size"], image_channels=config["image_channels"]
+        ),
     shell:
-        f"python {SCRIPTS}/get_images.py {LOGGED}"
-        " --dataset {params.dataset} --data-dir {resources.data_dir:q} --image-size {params.image_size}"
-        " --image-channels {params.image_channels} --source {output:q}"
+        command("get_images") + " {params.options:q} --data-dir {resources.data_dir:q} --source {output:q}"
 
 
 rule make_pairs:
@@ -43,16 +45,7 @@ rule make_pairs:
     conda:
         "../envs/sweep.yaml"
     params:
-        settings=settings_of("images", "task", *study.task.KEYS),
-        code=code("make_pairs", TASK),
-        # Functions, because the braces of JSON are not wildcards.
-        sizes=lambda w: json.dumps(asked_sizes(config)),
-        task=[config["task"], *(f"{key}={value}" for name in study.task.KEYS for key, value in config[name].items())],
-        dataset=config["dataset"],
-        seed="{seed}",
-        place=lambda w: ["--place", study.seeds.index(int(w.seed))] if config["images"]["disjoint"] else [],
+        settings=settings.keys("images", "task", *study.task.KEYS) + code("make_pairs", TASK),
+        options=lambda w: options.pairs(int(w.seed)),
     shell:
-        f"python {SCRIPTS}/make_pairs.py {LOGGED}"
-        " --source {input:q} --dataset {params.dataset} --sizes {params.sizes:q} --task {params.task:q}"
-        " --seed {params.seed} {params.place}"
-        f" --folder {FOLDER}/seed{{params.seed}}"
+        command("make_pairs") + f" --source {{input:q}} {{params.options:q}} --folder {FOLDER}/seed{{wildcards.seed}}"

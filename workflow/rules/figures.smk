@@ -14,7 +14,7 @@ rule plot:
         recalls=lambda w: study.class_recalls(w.study, w.figure),
         layers=lambda w: study.table(w.study, "plan_layers.csv") if STUDY_FIGURES[w.figure] == "plan.csv" else [],
         # A figure of networks that have learned nothing carries a warning.
-        training=lambda w: expand(study.history(w.study), seed=seeds_of(w.study)),
+        training=lambda w: expand(study.history(w.study), seed=seeds_in(w.study)),
     output:
         png=in_figures("results/{study}/figures/{figure}.png", "All networks"),
         svg="results/{study}/figures/{figure}.svg",
@@ -27,16 +27,12 @@ rule plot:
     conda:
         "../envs/figures.yaml"
     params:
-        code=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}", TASK),
-        criteria=lambda w: study.figure_criteria(w.figure),
-        maps=[],
-        networks=lambda w: study.network_options(w.study, seeds_of(w.study)),
-        dpi=config["figures"]["dpi"],
+        settings=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}", TASK),
+        options=lambda w: options.networks(w.study, seeds_in(w.study))
+        + flags(criteria=study.figure_criteria(w.figure), dpi=config["figures"]["dpi"]),
     shell:
-        f"python {SCRIPTS}/plot.py --log {{log:q}}"
-        " --figure {wildcards.figure} --data {input.data:q} --recalls {input.recalls:q} --layers {input.layers:q}"
-        " {params.maps:q} --criteria {params.criteria} {params.networks:q} --dpi {params.dpi}"
-        " --png {output.png:q} --svg {output.svg:q}"
+        command("plot") + " --figure {wildcards.figure} --data {input.data:q} --recalls {input.recalls:q}"
+        " --layers {input.layers:q} {params.options:q} --png {output.png:q} --svg {output.svg:q}"
 
 
 # The figures of one network, of its channels' mean maps.
@@ -44,7 +40,7 @@ use rule plot as plot_network with:
     input:
         data=lambda w: study.table(w.study, f"seed{w.seed}/{w.layer}/activations/test/channels.csv"),
         maps=lambda w: study.table(w.study, f"seed{w.seed}/{w.layer}/activations/test/mean_maps.npy"),
-        ranking=lambda w: study.table(w.study, f"seed{w.seed}/{w.layer}/ranking/{study.orders[0]}.csv"),
+        ranking=lambda w: study.table(w.study, f"seed{w.seed}/{w.layer}/ranking/{study.rankings[0]}.csv"),
         recalls=[],
         layers=[],
         training=lambda w: expand(study.history(w.study), seed=w.seed),
@@ -57,7 +53,7 @@ use rule plot as plot_network with:
         # Longer names first: one begins with another, and a layer can have any name.
         figure="|".join(sorted(NETWORK_FIGURES, key=len, reverse=True)),
     params:
-        criteria=study.orders[0],
-        maps=lambda w, input: ["--maps", study.dataset_name, w.seed, w.layer, input.maps, input.ranking]
-        + ["--maps-order", config["figures"]["maps_order"]],
-        networks=lambda w: study.network_options(w.study, [w.seed]),
+        options=lambda w, input: options.networks(w.study, [w.seed])
+        + flags(criteria=study.rankings[0], dpi=config["figures"]["dpi"])
+        + flags(maps=[study.dataset_name, w.seed, w.layer, input.maps, input.ranking])
+        + flags(maps_order=config["figures"]["maps_order"]),

@@ -1,6 +1,7 @@
 # From the curves of all layers on the validation inputs to a plan for the whole network, and its evaluation.
 
-PLANNED_BY, BUDGET = config["plan"]["criterion"], [study.budget, config["plan"][study.budget]]
+PLANNED_BY = config["plan"]["criterion"]
+BUDGET = [study.budget, config["plan"][study.budget]]
 
 
 # Parameters and MACs without channels of several layers. Only shapes matter, so nothing is trained.
@@ -15,13 +16,10 @@ rule plan_costs:
     conda:
         "../envs/torch.yaml"
     params:
-        settings=lambda w: [*study.settings_of_network(), *settings_of("network.leaf_modules")],
-        code=code("plan_costs"),
-        network=lambda w: study.network(),
-        layers=lambda w: study.plan_layers,
+        settings=lambda w: settings.network() + settings.keys("network.leaf_modules") + code("plan_costs"),
+        options=lambda w: flags(network=options.network(), layers=study.plan_layers),
     shell:
-        f"python {SCRIPTS}/plan_costs.py {LOGGED}"
-        " --split {input.split:q} --network {params.network:q} --layers {params.layers:q} --output {output:q}"
+        command("plan_costs") + " --split {input.split:q} {params.options:q} --output {output:q}"
 
 
 # A plan is chosen on the validation inputs. The labels of test inputs are read by its evaluation alone.
@@ -55,14 +53,11 @@ rule choose_plan:
     conda:
         "../envs/sweep.yaml"
     params:
-        settings=settings_of("plan.macs", "plan.params", "plan.tolerance", "plan.criterion"),
-        code=code("choose_plan"),
-        # A pattern, because a network can have hundreds of layers.
-        rows=lambda w: study.pattern(VALIDATION, seed=w.seed, criterion=PLANNED_BY),
-        budget=BUDGET,
+        settings=settings.keys("plan.macs", "plan.params", "plan.tolerance", "plan.criterion") + code("choose_plan"),
+        # A pattern of the rows, because a network can have hundreds of layers.
+        options=lambda w: flags(rows=options.pattern(VALIDATION, seed=w.seed, criterion=PLANNED_BY), budget=BUDGET),
     shell:
-        f"python {SCRIPTS}/choose_plan.py {LOGGED}"
-        " --costs {input.costs:q} --rows {params.rows:q} --budget {params.budget} --output {output:q}"
+        command("choose_plan") + " --costs {input.costs:q} {params.options:q} --output {output:q}"
 
 
 # The whole plan at once: Torch-Pruning removes the channels of all layers from the network, which runs from the images.
@@ -81,45 +76,39 @@ rule evaluate_plan:
         "../envs/torch.yaml"
     threads: config["threads"]
     params:
-        settings=settings_of("preprocess", "activations", "threads", "plan.random_draws"),
-        code=code("evaluate_plan", TASK),
-        torch=lambda w: study.torch_options(),
-        ranking=lambda w: study.pattern(RANKING, seed=w.seed, criterion=PLANNED_BY),
-        criterion=PLANNED_BY,
-        draws=config["plan"]["random_draws"],
-        task=config["task"],
-        dataset=study.dataset_name,
-        seed="{seed}",
+        settings=settings.keys("preprocess", "activations", "threads", "plan.random_draws")
+        + code("evaluate_plan", TASK),
+        options=lambda w: options.torch()
+        + options.row(w.seed, PLANNED_BY)
+        + flags(ranking=options.pattern(RANKING, seed=w.seed, criterion=PLANNED_BY))
+        + flags(draws=config["plan"]["random_draws"]),
     shell:
-        f"python {SCRIPTS}/evaluate_plan.py {LOGGED}"
-        " --model {input.model:q} {params.torch:q} --split {input.split:q} --costs {input.costs:q}"
-        " --choice {input.choice:q} --ranking {params.ranking:q} --criterion {params.criterion} --draws {params.draws}"
-        " --task {params.task} --dataset {params.dataset:q} --seed {params.seed} --output {output:q}"
+        command("evaluate_plan") + " --model {input.model:q} --split {input.split:q} --costs {input.costs:q}"
+        " --choice {input.choice:q} {params.options:q} --output {output:q}"
 
 
 rule aggregate_plan:
     input:
-        choices=lambda w: of_networks(PLAN_CHOICE, w.study),
-        evaluations=lambda w: of_networks(PLAN_EVALUATION, w.study),
+        choices=lambda w: expand_networks(PLAN_CHOICE, w.study),
+        evaluations=lambda w: expand_networks(PLAN_EVALUATION, w.study),
     output:
         table="results/{study}/plan.csv",
-        settings="results/{study}/plan.csv.settings",
         layers="results/{study}/plan_layers.csv",
-        layers_settings="results/{study}/plan_layers.csv.settings",
+        settings=settings_files("plan", "plan_layers"),
         text=in_tables("results/{study}/plan.txt", "plan, in numbers", "plan"),
     log:
         "results/{study}/logs/aggregate_plan.log",
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: study.settings_of_networks(seeds_of(w.study), "sweep.ks"),
-        code=code("aggregate_plan", TASK),
-        choices=lambda w: study.pattern(PLAN_CHOICE),
-        evaluations=lambda w: study.pattern(PLAN_EVALUATION),
-        seeds=lambda w: seeds_of(w.study),
-        task=config["task"],
-        budget=BUDGET,
+        settings=lambda w: settings.networks(seeds_in(w.study), "sweep.ks") + code("aggregate_plan", TASK),
+        options=lambda w: flags(
+            choices=options.pattern(PLAN_CHOICE),
+            evaluations=options.pattern(PLAN_EVALUATION),
+            seeds=seeds_in(w.study),
+            task=config["task"],
+            budget=BUDGET,
+        ),
     shell:
-        f"python {SCRIPTS}/aggregate_plan.py {LOGGED}"
-        " --choices {params.choices:q} --evaluations {params.evaluations:q} --seeds {params.seeds} --task {params.task}"
-        " --budget {params.budget} --table {output.table:q} --layers {output.layers:q} --text {output.text:q}"
+        command("aggregate_plan") + " {params.options:q} --table {output.table:q} --layers {output.layers:q}"
+        " --text {output.text:q}"

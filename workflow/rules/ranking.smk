@@ -25,18 +25,10 @@ rule rank_channels:
         "../envs/torch.yaml"
     threads: lambda w: study.ranking_threads(w.criterion)
     params:
-        settings=lambda w: study.settings_of_ranking(w.criterion),
-        # Only what this criterion uses, so that an edit to another criterion does not trigger a re-run.
-        code=lambda w: code("rank_channels", *study.modules(w.criterion, w.layer)),
-        criterion="{criterion}",
-        point=lambda w: study.point(w.criterion),
-        parameters=lambda w: study.parameters(w.criterion),
-        torch=lambda w: if_read("labels", w.criterion, study.evaluation_options(w.layer)),
-        threads=lambda w: study.ranking_threads(w.criterion),
-        seed="{seed}",
+        # The code is only what this criterion uses, so that an edit to another criterion does not trigger a re-run.
+        settings=lambda w: settings.ranking(w.criterion) + code("rank_channels", *study.modules(w.criterion, w.layer)),
+        options=lambda w: options.ranking(w.criterion, w.layer, w.seed),
     shell:
-        f"python {SCRIPTS}/rank_channels.py {LOGGED}"
-        " --criterion {params.criterion} --layer {input.layer:q} --point {params.point} --channels {input.channels:q}"
-        " --maps {input.maps:q} --features {input.features:q} --split {input.split:q} --model {input.model:q}"
-        " {params.torch:q} --threads {params.threads} --parameters {params.parameters:q} --seed {params.seed}"
+        command("rank_channels") + " --layer {input.layer:q} --channels {input.channels:q} --maps {input.maps:q}"
+        " --features {input.features:q} --split {input.split:q} --model {input.model:q} {params.options:q}"
         " --output {output:q}"

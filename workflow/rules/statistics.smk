@@ -1,54 +1,52 @@
 # From rows to the curve, and from the curve to statistics over networks.
 
+# The wildcard `study` is a folder in results: that of the study, `partial` in it for the networks that are finished
+# (seeds_in returns which), or archive/NAME. An output that a study does not have is an empty list.
+
 # A job that reads the rows of all evaluations has no group: whenever one of them is finished, Snakemake would compare the
 # groups of all. In a study of 13,000 evaluations that took two minutes.
 
 # Scripts count the inputs of each class with the names of the classes and the test labels, if the task has such counts.
-OF_CLASSES = [CLASSES, labels("test")] if study.task.CLASS_COUNTS else []
+CLASS_FILES = [CLASSES, labels("test")] if study.task.CLASS_COUNTS else []
+HAS_COMPARISONS = study.has_comparisons(study.seeds)
 
 
 # All rows of the study in one table, the curve. If the task counts the inputs of each class, their recalls are a table of
 # their own, because a study can have a hundred classes.
 rule aggregate:
     input:
-        rows=lambda w: study.rows(seeds_of(w.study), study.orders, study.removals, study.layer),
-        classes=lambda w: [file for path in OF_CLASSES for file in of_networks(path, w.study)],
+        rows=lambda w: study.rows(seeds_in(w.study), study.rankings, study.removals, study.layer),
+        classes=lambda w: [file for path in CLASS_FILES for file in expand_networks(path, w.study)],
     output:
-        **table_if(study.task.CLASS_COUNTS, "recalls", "results/{study}/class_recall.csv"),
         curve="results/{study}/curve.csv",
-        settings="results/{study}/curve.csv.settings",
+        recalls="results/{study}/class_recall.csv" if study.task.CLASS_COUNTS else [],
+        settings=settings_files("curve", *["class_recall"] * study.task.CLASS_COUNTS),
     log:
         "results/{study}/logs/aggregate.log",
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: study.settings_of_rankings(
-            seeds_of(w.study), "layer", "ranking.criteria", "sweep.removals", "sweep.ks"
-        ),
-        code=code("aggregate"),
-        curves=lambda w: study.curve_options(seeds_of(w.study), study.orders, study.removals),
-        classes=lambda w: list(map(study.pattern, OF_CLASSES)),
-        task=config["task"],
-        recalls=lambda w, output: getattr(output, "recalls", []),
+        settings=lambda w: settings.rankings(
+            seeds_in(w.study), "layer", "ranking.criteria", "sweep.removals", "sweep.ks"
+        )
+        + code("aggregate"),
+        options=lambda w: options.curves(seeds_in(w.study), study.rankings, study.removals),
     shell:
-        f"python {SCRIPTS}/aggregate.py {LOGGED}"
-        " {params.curves:q} --classes {params.classes:q} --task {params.task}"
-        " --curve {output.curve:q} --recalls {params.recalls:q}"
+        command("aggregate") + " {params.options:q} --curve {output.curve:q} --recalls {output.recalls:q}"
 
 
 # What is computed from the curve alone, also from that of an archive.
 rule summarise:
     input:
         curve=lambda w: study.table(w.study, "curve.csv"),
-        training=lambda w: expand(study.history(w.study), seed=seeds_of(w.study)),
-        shared=lambda w: study.shared_images(w.study, seeds_of(w.study)),
+        training=lambda w: expand(study.history(w.study), seed=seeds_in(w.study)),
+        shared=lambda w: study.shared_images(w.study, seeds_in(w.study)),
     output:
-        **table_if(study.has_comparisons(study.seeds), "comparisons", "results/{study}/comparisons.csv"),
+        comparisons="results/{study}/comparisons.csv" if HAS_COMPARISONS else [],
         mean=in_tables("results/{study}/curve_mean.csv", "mean over networks for every K", "curve_mean"),
-        mean_settings="results/{study}/curve_mean.csv.settings",
         table=in_tables("results/{study}/summary.csv", "summary, one row per criterion and removal", "summary"),
-        table_settings="results/{study}/summary.csv.settings",
         text=in_tables("results/{study}/summary.txt", "summary, as printed after a run", "summary"),
+        settings=settings_files("curve_mean", "summary", *["comparisons"] * HAS_COMPARISONS),
     log:
         "results/{study}/logs/summarise.log",
     group:
@@ -56,27 +54,24 @@ rule summarise:
     conda:
         "../envs/figures.yaml"
     params:
-        code=code("summarise", TASK),
-        networks=lambda w: study.network_options(w.study, seeds_of(w.study)),
-        comparisons=lambda w, output: getattr(output, "comparisons", []),
+        settings=code("summarise", TASK),
+        options=lambda w: options.networks(w.study, seeds_in(w.study)),
     shell:
-        f"python {SCRIPTS}/summarise.py --log {{log:q}} --settings {{params.code:q}}"
-        " --curve {input.curve:q} --shared {input.shared:q} {params.networks:q} --mean {output.mean:q}"
-        " --summary {output.table:q} --text {output.text:q} --comparisons {params.comparisons:q}"
+        command("summarise") + " --curve {input.curve:q} --shared {input.shared:q} {params.options:q}"
+        " --mean {output.mean:q} --summary {output.table:q} --text {output.text:q} --comparisons {output.comparisons:q}"
 
 
 # How the networks differ: the activations of their channels, how alike their rankings are, the images that they share.
 rule compare_networks:
     input:
-        channels=lambda w: of_networks(CHANNELS, w.study),
-        rankings=lambda w: of_networks(RANKING, w.study, criterion=study.orders),
-        index=lambda w: of_networks(INDEX, w.study),
+        channels=lambda w: expand_networks(CHANNELS, w.study),
+        rankings=lambda w: expand_networks(RANKING, w.study, criterion=study.rankings),
+        index=lambda w: expand_networks(INDEX, w.study),
     output:
-        **table_if(len(study.seeds) > 1, "shared", "results/{study}/shared_images.csv"),
         channels="results/{study}/channels.csv",
-        channels_settings="results/{study}/channels.csv.settings",
         agreement="results/{study}/agreement.csv",
-        agreement_settings="results/{study}/agreement.csv.settings",
+        shared="results/{study}/shared_images.csv" if len(study.seeds) > 1 else [],
+        settings=settings_files("channels", "agreement", *["shared_images"] * (len(study.seeds) > 1)),
     log:
         "results/{study}/logs/compare_networks.log",
     group:
@@ -84,17 +79,16 @@ rule compare_networks:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: study.settings_of_rankings(seeds_of(w.study), "layer", "ranking.criteria"),
-        code=code("compare_networks"),
-        patterns=lambda w: [study.pattern(path, layer=study.layer) for path in (CHANNELS, RANKING, INDEX)],
-        columns=lambda w: [study.dataset_name, study.layer],
-        seeds=lambda w: seeds_of(w.study),
-        criteria=study.orders,
-        shared=lambda w, output: getattr(output, "shared", []),
+        settings=lambda w: settings.rankings(seeds_in(w.study), "layer", "ranking.criteria") + code("compare_networks"),
+        options=lambda w: flags(
+            networks=[options.pattern(path, layer=study.layer) for path in (CHANNELS, RANKING, INDEX)],
+            columns=[study.dataset_name, study.layer],
+            seeds=seeds_in(w.study),
+            criteria=study.rankings,
+        ),
     shell:
-        f"python {SCRIPTS}/compare_networks.py {LOGGED}"
-        " --networks {params.patterns:q} --columns {params.columns:q} --seeds {params.seeds} --criteria {params.criteria}"
-        " --channels {output.channels:q} --agreement {output.agreement:q} --shared-images {params.shared:q}"
+        command("compare_networks") + " {params.options:q} --channels {output.channels:q}"
+        " --agreement {output.agreement:q} --shared-images {output.shared:q}"
 
 
 # The curves of the first ranking for all kinds of removal, even those that the study does not include.
@@ -102,57 +96,43 @@ rule explain_shape:
     input:
         curve=rules.aggregate.output.curve,
         recalls=rules.aggregate.output.recalls if study.task.CLASS_COUNTS else [],
-        classes=lambda w: [file for path in OF_CLASSES for file in of_networks(path, w.study)],
-        rows=lambda w: study.rows(seeds_of(w.study), study.orders[:1], REMOVALS, study.layer),
+        classes=lambda w: [file for path in CLASS_FILES for file in expand_networks(path, w.study)],
+        rows=lambda w: study.rows(seeds_in(w.study), study.rankings[:1], REMOVALS, study.layer),
     output:
         shown="results/{study}/shape.csv",
-        shown_settings="results/{study}/shape.csv.settings",
         table="results/{study}/shape_table.csv",
-        table_settings="results/{study}/shape_table.csv.settings",
         text=in_tables("results/{study}/shape.txt", "shape, explained", "shape"),
+        settings=settings_files("shape", "shape_table"),
     log:
         "results/{study}/logs/explain_shape.log",
     conda:
         "../envs/figures.yaml"
     params:
-        code=code("explain_shape", TASK),
-        curves=lambda w: study.curve_options(seeds_of(w.study), study.orders[:1], REMOVALS),
-        classes=lambda w: list(map(study.pattern, OF_CLASSES)),
-        task=config["task"],
+        settings=code("explain_shape", TASK),
+        options=lambda w: options.curves(seeds_in(w.study), study.rankings[:1], REMOVALS),
     shell:
-        f"python {SCRIPTS}/explain_shape.py --log {{log:q}} --settings {{params.code:q}}"
-        " {params.curves:q} --classes {params.classes:q} --task {params.task} --curve {input.curve:q}"
-        " --recalls {input.recalls:q} --shown {output.shown:q} --table {output.table:q} --text {output.text:q}"
+        command("explain_shape") + " {params.options:q} --curve {input.curve:q} --recalls {input.recalls:q}"
+        " --shown {output.shown:q} --table {output.table:q} --text {output.text:q}"
 
 
 # The curves of several layers, and what each layer can lose within one percentage point.
 rule aggregate_sensitivity:
     input:
-        rows=lambda w: [
-            row
-            for layer in study.sensitivity_layers
-            for row in study.rows(seeds_of(w.study), study.sensitivity_orders, ["structural"], layer)
-        ],
-        training=lambda w: expand(study.history(w.study), seed=seeds_of(w.study)),
+        rows=lambda w: study.sensitivity_rows(seeds_in(w.study)),
+        training=lambda w: expand(study.history(w.study), seed=seeds_in(w.study)),
     output:
         curves="results/{study}/sensitivity.csv",
-        curves_settings="results/{study}/sensitivity.csv.settings",
         table=in_tables("results/{study}/sensitivity_table.csv", "sensitivity, layer by layer", "sensitivity"),
-        table_settings="results/{study}/sensitivity_table.csv.settings",
         text="results/{study}/sensitivity.txt",
+        settings=settings_files("sensitivity", "sensitivity_table"),
     log:
         "results/{study}/logs/aggregate_sensitivity.log",
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: study.settings_of_rankings(seeds_of(w.study), "sensitivity", "sweep.ks"),
-        code=code("aggregate_sensitivity", TASK),
-        rows=lambda w: study.pattern(ROWS),
-        criteria=study.sensitivity_orders,
-        layers=lambda w: [f"{layer}:{study.channels(layer)}" for layer in study.sensitivity_layers],
-        ks=lambda w: [" ".join(study.k_words(layer)) for layer in study.sensitivity_layers],
-        networks=lambda w: study.network_options(w.study, seeds_of(w.study)),
+        settings=lambda w: settings.rankings(seeds_in(w.study), "sensitivity", "sweep.ks")
+        + code("aggregate_sensitivity", TASK),
+        options=lambda w: options.networks(w.study, seeds_in(w.study)) + options.sensitivity(),
     shell:
-        f"python {SCRIPTS}/aggregate_sensitivity.py {LOGGED}"
-        " --rows {params.rows:q} --criteria {params.criteria} --removal structural --layers {params.layers:q}"
-        " --ks {params.ks:q} {params.networks:q} --curves {output.curves:q} --table {output.table:q} --text {output.text:q}"
+        command("aggregate_sensitivity") + " {params.options:q} --curves {output.curves:q} --table {output.table:q}"
+        " --text {output.text:q}"

@@ -19,10 +19,10 @@ rule sum_channels:
     conda:
         "../envs/sweep.yaml"
     params:
-        code=code("sum_channels"),
+        settings=code("sum_channels"),
     shell:
-        f"python {SCRIPTS}/sum_channels.py --log {{log:q}} --settings {{params.code:q}}"
-        " --features {input.features:q} --layer {input.layer:q} --ranking {input.ranking:q} --output {output:q}"
+        command("sum_channels") + " --features {input.features:q} --layer {input.layer:q}"
+        " --ranking {input.ranking:q} --output {output:q}"
 
 
 # The network without the first K channels of a ranking. Where only linear layers follow the layer, numpy computes them.
@@ -49,20 +49,12 @@ rule eval_pruned:
         lambda w, input: "../envs/torch.yaml" if input.model else "../envs/sweep.yaml"
     threads: lambda w, input: config["threads"] if input.model else 1
     params:
-        settings=lambda w: settings_of("threads") if study.runs_torch(w.layer) else [],
-        # Only the backend that is used: an edit to the other one does not trigger a re-run.
-        code=lambda w: code("eval_pruned", TASK, study.backend(w.layer)),
-        torch=lambda w: study.evaluation_options(w.layer),
-        task=config["task"],
-        ks=lambda w: study.ks_of_job(w.ks, int(w.seed), w.layer, w.criterion),
-        # Two evaluations can have the same input files. These parameters distinguish them.
-        dataset=study.dataset_name,
-        seed="{seed}",
-        criterion="{criterion}",
+        # The code is only that of the backend that is used: an edit to the other one does not trigger a re-run.
+        settings=lambda w: settings.evaluation(w.layer) + code("eval_pruned", TASK, study.backend(w.layer)),
+        options=lambda w: options.evaluation(w.layer) + options.row(w.seed, w.criterion),
         removal="{removal}",
+        ks=lambda w: study.ks_of_job(w.ks, int(w.seed), w.layer, w.criterion),
     shell:
-        f"python {SCRIPTS}/eval_pruned.py {LOGGED}"
-        " --features {input.features:q} --split {input.split:q} --layer {input.layer:q}"
+        command("eval_pruned") + " --features {input.features:q} --split {input.split:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.sums:q}"
-        " --model {input.model:q} {params.torch:q} --task {params.task} --dataset {params.dataset:q} --seed {params.seed}"
-        " --criterion {params.criterion} --removal {params.removal} --k {params.ks} --output {output:q}"
+        " --model {input.model:q} {params.options:q} --removal {params.removal} --k {params.ks} --output {output:q}"

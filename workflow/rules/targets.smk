@@ -14,7 +14,7 @@ def verifications(layers, target=""):
 
 def study_figures(folder):
     """Return the figures that show all networks of a study's folder together."""
-    return expand(rules.plot.output, study=folder, figure=study.study_figures(seeds_of(folder)))
+    return expand(rules.plot.output, study=folder, figure=study.study_figures(seeds_in(folder)))
 
 
 def all_figures():
@@ -25,7 +25,7 @@ def all_figures():
 
 def archived():
     """Return the files of the archive as patterns relative to the study's folder."""
-    return study.archived(lambda name: os.path.exists(placed(f"results/{study.name}/{name}")))
+    return archived_files(study, lambda name: os.path.exists(placed(f"results/{study.name}/{name}")))
 
 
 def archive_of_study():
@@ -33,5 +33,5 @@ def archive_of_study():
 
     Raises StudyError if this would replace the archive of another study or one that is committed to git.
     """
-    archive.require_replaceable(Path(placed(f"archive/{study.name}")), study.frozen_config())
+    archive.require_replaceable(Path(placed(f"archive/{study.name}")), archived_config(study))
     return f"archive/{study.name}/{archive.MANIFEST}"

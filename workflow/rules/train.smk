@@ -1,5 +1,9 @@
 # From inputs and labels to a network: its layers before it is trained, and its weights.
 
+# The same config trains other networks on another kind of machine, so the cache must not mix them. The key of all later
+# steps contains that of the training. On a cluster, all nodes are assumed to be of one kind.
+MACHINE = machine(config["device"])
+
 
 # Which layers of the network can be pruned, and what that costs. Only shapes matter, so nothing is trained. The jobs of a
 # user's network wait for this one; the layers of the built-in network follow from the config.
@@ -8,7 +12,7 @@ checkpoint describe_network:
         expand(split_files("train"), seed=study.seeds[0], allow_missing=True),
     output:
         table=LAYER_TABLE,
-        settings=f"{LAYER_TABLE}.settings",
+        settings=settings_files("layers"),
         text="results/{study}/layers.txt",
     log:
         "results/{study}/logs/describe_network.log",
@@ -16,12 +20,11 @@ checkpoint describe_network:
         "../envs/torch.yaml"
     params:
         # Functions, because the braces in JSON and in the arguments of a user's network are not wildcards.
-        settings=lambda w: [*study.settings_of_network(), *settings_of("network.leaf_modules")],
-        code=code("describe_network"),
-        network=lambda w: study.network(),
+        settings=lambda w: settings.network() + settings.keys("network.leaf_modules") + code("describe_network"),
+        network=lambda w: options.network(),
     shell:
-        f"python {SCRIPTS}/describe_network.py {LOGGED}"
-        " --split {input:q} --network {params.network:q} --table {output.table:q} --text {output.text:q}"
+        command("describe_network") + " --split {input:q} --network {params.network:q}"
+        " --table {output.table:q} --text {output.text:q}"
 
 
 # With network.weights, the weights come from a file and nothing is trained.
@@ -49,21 +52,13 @@ rule train:
         # Not a parameter: moving the file does not trigger a re-run.
         weights=lambda w: path_of_weights(config["network"]["weights"], int(w.seed)),
     params:
-        settings=lambda w: study.settings_of_training(int(w.seed)),
-        code=code("train"),
-        preprocess=lambda w: study.json("preprocess"),
-        network=lambda w: study.network(leaf_modules=False),
-        task=config["task"],
-        device=config["device"],
-        torch_threads=config["threads"],
-        seed="{seed}",
+        settings=lambda w: settings.training(int(w.seed)) + code("train"),
+        options=lambda w: options.training(w.seed),
         # Functions of `threads`: Snakemake does not compare such parameters with those of existing results, but they are part of
         # the cache key. A study that moves to another machine keeps its networks, and so does a study with another requirement,
         # if they reach it (run.smk). The settings have the other keys of the recipe.
         machine=lambda w, threads: MACHINE,
-        training=lambda w, threads: study.json("training"),
+        training=lambda w, threads: json.dumps(config["training"], sort_keys=True),
     shell:
-        f"python {SCRIPTS}/train.py {LOGGED}"
-        " --train {input.train:q} --val {input.val:q} --preprocess {params.preprocess:q} --network {params.network:q}"
-        " --weights {resources.weights:q} --training {params.training:q} --task {params.task} --seed {params.seed}"
-        " --device {params.device} --threads {params.torch_threads} --model {output.model:q} --history {output.history:q}"
+        command("train") + " --train {input.train:q} --val {input.val:q} --weights {resources.weights:q}"
+        " --training {params.training:q} {params.options:q} --model {output.model:q} --history {output.history:q}"

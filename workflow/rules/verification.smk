@@ -10,7 +10,7 @@ rule verify_surgery:
         mean_features=mean_features(study.removals),
         # The mean maps are measured again.
         val=split_files("val") if mean_features(study.removals) else [],
-        rankings=lambda w: expand(RANKING, criterion=study.verified_orders(w.target), **w),
+        rankings=lambda w: expand(RANKING, criterion=study.verified_rankings(w.target), **w),
         rows=lambda w: study.verified_rows(**w),
     output:
         f"{LAYER}/verification{{target}}.csv",
@@ -21,26 +21,15 @@ rule verify_surgery:
         "../envs/torch.yaml"
     threads: config["threads"]
     params:
-        settings=settings_of("preprocess", "verification", "threads"),
-        code=lambda w: code("verify_surgery", TASK, study.backend(w.layer)),
-        torch=lambda w: study.torch_options(),
-        task=config["task"],
-        # Patterns, not the files: a study has too many files for one command line.
-        # The study is left open: studies of different names share their verification through a cache.
-        rankings=lambda w: study.pattern(RANKING, study="{study}", seed=w.seed, layer=w.layer),
-        rows=lambda w: study.pattern(ROWS, study="{study}", seed=w.seed, layer=w.layer),
-        removals=lambda w: study.verified_removals(w.layer),
-        checks=lambda w: [
-            f"{order}:{as_word(name, ks)}"
-            for order in study.verified_orders(w.target)
-            for name, ks in study.verified_ks(int(w.seed), w.layer, order).items()
-        ],
-        verified_by=lambda w: study.verified_by(w.layer),
-        tolerance=config["verification"]["tolerance"],
+        settings=lambda w: settings.keys("preprocess", "verification", "threads")
+        + code("verify_surgery", TASK, study.backend(w.layer)),
+        options=lambda w: options.verification(int(w.seed), w.layer, w.target),
+        # Patterns, not the files: a study has too many files for one command line. The study is left open: studies of
+        # different names share their verification through a cache.
+        rankings=lambda w: options.pattern(RANKING, study="{study}", seed=w.seed, layer=w.layer),
+        rows=lambda w: options.pattern(ROWS, study="{study}", seed=w.seed, layer=w.layer),
     shell:
-        f"python {SCRIPTS}/verify_surgery.py {LOGGED}"
-        " --model {input.model:q} {params.torch:q} --split {input.split:q} --val {input.val:q}"
+        command("verify_surgery") + " --model {input.model:q} --split {input.split:q} --val {input.val:q}"
         " --features {input.features:q} --layer {input.layer:q} --mean-features {input.mean_features:q}"
-        " --ranking {params.rankings:q} --rows {params.rows:q} --study {wildcards.study} --removals {params.removals}"
-        " --checks {params.checks} --verified-by {params.verified_by} --task {params.task}"
-        " --tolerance {params.tolerance} --output {output:q}"
+        " --ranking {params.rankings:q} --rows {params.rows:q} --study {wildcards.study} {params.options:q}"
+        " --output {output:q}"

@@ -1,0 +1,94 @@
+"""What a run would replace in a finished study of the same name, and which of its figures are no longer drawn."""
+
+import os
+import re
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from prunecurve import figures
+from prunecurve.config import Layers, keys_of_tables, misfits, replaced
+from prunecurve.errors import StudyError
+from prunecurve.provenance import SEPARATOR
+from prunecurve.provenance.seal import read_settings
+from prunecurve.study.study import Study
+
+# The keys that one table depends on, with what is computed from it, and no file of a network. A run that does not write
+# the table replaces nothing of them.
+OF_TABLE = {name: tuple(f"{key}{SEPARATOR}" for key in keys) for name, keys in keys_of_tables().items()}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The results that a study already has, seen from the config of a run.
+
+    users_files: the settings for the contents of the user's files. place: adds to a path what rules add to theirs.
+    """
+
+    study: Study
+    users_files: Sequence[str]
+    place: Callable[[str], str] = str
+
+    @property
+    def folder(self) -> str:
+        """The folder of the study."""
+        return self.place(f"results/{self.study.name}")
+
+    def differences(self, layers: Layers | None) -> list[str]:
+        """Return what the run would replace: one line per setting.
+
+        layers: those of the network, or None if they are not known yet.
+        """
+        config = self.study.config
+        # An old table may not have the layer that the config names.
+        layers = None if layers and list(misfits(config, layers)) else layers
+        # A study may consist of its sensitivity or its plan alone.
+        tables = [f"{self.folder}/{name}.csv" for name in ("curve", "sensitivity", "plan")]
+        # A table that was edited by hand does not belong to any settings.
+        with suppress(StudyError):
+            stored = next(filter(None, map(read_settings, tables)), [])
+            return [] if config["overwrite"] else replaced(stored, config, self.users_files, layers)
+        return []
+
+    def differences_of(
+        self, lines: Sequence[str], written: Collection[str], layers: Layers | None, *, awaited: bool
+    ) -> list[str]:
+        """Return what jobs that write these files would replace: one line per setting.
+
+        lines: of `differences`. awaited: whether the layers are not known yet, and then not which jobs write the curve.
+        """
+        study, differing = self.study, []
+        # A run that draws an archive may not write to the study.
+        if not study.frozen or any(file.startswith(f"{self.folder}/") for file in written):
+            differing += [line for line in lines if awaited or not line.startswith(sum(OF_TABLE.values(), ()))]
+        for table, keys in {} if study.config["overwrite"] else OF_TABLE.items():
+            path = f"{self.folder}/{table}"
+            if path in written:
+                with suppress(StudyError):
+                    own = replaced(read_settings(path), study.config, self.users_files, layers)
+                    differing += [line for line in own if line.startswith(keys)]
+        return list(dict.fromkeys(differing))
+
+    def message(self, lines: Sequence[str]) -> str:
+        """Return the message about these differences."""
+        differences = "\n  ".join(lines)
+        return (
+            f"{self.folder} holds a finished study that was made with other settings:\n  {differences}\n"
+            "To keep it, give this study a name: --config study=NAME. To replace it: --config overwrite=true."
+        )
+
+    def former_figures(self, drawn: Sequence[str]) -> list[Path]:
+        """Return the figures in the study's folder that the config does not draw; none before all others exist.
+
+        drawn: the files of the figures that the config draws. Those of the targets are kept, too.
+        """
+        current = set(map(self.place, drawn))
+        if not all(map(os.path.exists, current)):
+            return []
+        of_targets = "|".join([*figures.of("sensitivity"), *figures.of("plan")])
+        name = re.compile(rf"(?!({of_targets})\.)({'|'.join(figures.names())})(_.+_seed\d+)?\.(png|svg)")
+        folder = Path(self.place(f"results/{self.study.drawn}/figures"))
+        return [
+            each for each in sorted(folder.glob("*.*")) if name.fullmatch(each.name) and each.as_posix() not in current
+        ]
