@@ -1,4 +1,4 @@
-"""Which layers of known networks can be pruned, each confirmed by a removal: the table in docs/method.md.
+"""Which layers of known networks can be pruned, each confirmed by a removal: the numbers in docs/method.md.
 
 python benchmarks/coverage.py [NETWORK@SIZE ...]    torchvision:NAME or a name of timm (pip install timm)
 """

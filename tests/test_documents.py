@@ -107,6 +107,12 @@ def test_the_layout_names_files_that_exist():
     assert [name for name in modules if not ((package / name).is_dir() or (package / f"{name}.py").is_file())] == []
 
 
+def test_tests_that_are_named_exist():
+    code = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "tests").glob("*.py"))
+    named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))}
+    assert [name for name in named if f"def {name}(" not in code] == []
+
+
 def test_the_criterion_in_the_config_page_is_the_file():
     text = re.sub(r"^    ", "", (PROJECT / "config" / "README.md").read_text(encoding="utf-8"), flags=re.M)
     criterion = PROJECT / "workflow" / "scripts" / "prunecurve" / "ranking" / "criteria" / "l2_norm.py"

@@ -202,7 +202,7 @@ def test_all_calls_of_a_layer_are_measured():
 @pytest.mark.parametrize(
     ("operation", "reason"),
     [
-        (lambda x: torch.relu(x) - 0.1 * torch.relu(-x), "what several activations give is joined before it is read"),
+        (lambda x: torch.relu(x) - 0.1 * torch.relu(-x), "several activations are joined before they are read"),
         (lambda x: x.clamp(-10, 10), "head reads its channels before an activation"),
     ],
     ids=["parametric relu by hand", "clamp"],

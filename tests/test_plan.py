@@ -116,7 +116,7 @@ def test_the_layers_of_a_network_from_outside_are_not_in_the_config():
         (
             {},
             table()[-1:],
-            "layer: last stands for the last convolution, and the network has none; allowed: none",
+            "layer: last is the last convolution, but the network has none; allowed: none",
         ),
         (
             {"sweep": {"ks": [1, 6]}},

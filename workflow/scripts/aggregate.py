@@ -1,4 +1,4 @@
-"""Collect the rows of all seeds, criteria, removals and K in one table, the curve; recalls of classes in another."""
+"""Collect the rows of all seeds, criteria, removals and K in the curve, and recalls of classes in a second table."""
 
 import argparse
 from pathlib import Path

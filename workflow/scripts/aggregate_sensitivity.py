@@ -1,4 +1,4 @@
-"""Collect the curves of several layers over the share of channels removed, and find what each layer can lose."""
+"""Collect the curves of several layers over the share of channels removed, and compute how many can go."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Choose how many channels each layer of one network loses, for a budget, from its curves on the validation inputs."""
+"""Choose how many channels to remove from each layer of one network, for a budget, by curves on validation inputs."""
 
 import argparse
 from pathlib import Path

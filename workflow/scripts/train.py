@@ -65,7 +65,7 @@ def work(arguments: argparse.Namespace) -> None:
     network = network_options(arguments.network, numbers)
     if arguments.weights:
         model, rows = given_weights(network, arguments.weights, numbers, validation, arguments.seed, task.RECALLS)
-        remedy = f"Use other weights (network.weights: {arguments.weights}) or another preprocess"
+        remedy = f"Use different weights (network.weights: {arguments.weights}) or a different preprocess"
     else:
         model, rows = train(network, recipe, training, validation, arguments.seed, device, task.RECALLS)
         keys = ("epochs", "learning_rate", *(["same_weight"] if task.RECALLS else []))

@@ -82,7 +82,7 @@ def wrong_layer(layer: str, layers: Layers, key: str = "layer") -> str:
     if len(prunable) > NAMED:
         names = f"one of {len(prunable)} layers (snakemake layers lists them)"
     if layer == "last":
-        return f"{key}: last stands for the last convolution, and the network has none; allowed: {names}"
+        return f"{key}: last is the last convolution, but the network has none; allowed: {names}"
     allowed = f"allowed: last, {names}" if layers.last in layers.channels else f"allowed: {names}"
     if layer in layers.refused:
         return f"{key}: {layer} {layers.refused[layer]}; {allowed}"

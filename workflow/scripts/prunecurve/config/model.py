@@ -33,8 +33,8 @@ class Activations(Section):
 
     batch_size: int = Field(250, ge=1, le=1_000_000)
     """Largest number of inputs (pairs or images) per forward pass, here and where evaluations run the rest of a network
-    in torch. Fewer are used if the values of a batch would need more than 600 MB. torch may sum in a different order
-    for a different number."""
+    in torch. Fewer are used if the values of a batch would need more than 600 MB. Results depend on it only by
+    rounding, because torch sums in a different order."""
 
 
 class Ranking(Section):
@@ -48,8 +48,8 @@ class Ranking(Section):
     """The criteria that rank the channels. The figure of the mean feature maps shows the ranks by the first one."""
 
     split: Literal["test", "val"] = "test"
-    """The split on whose inputs activations are measured. test is as in the reference experiment. val is the sound
-    choice, because then the rankings do not use the test images."""
+    """The split on whose inputs activations are measured. test is as in the reference experiment. With val, rankings
+    do not use the test images; prefer it in a study of your own."""
 
     measure_at: Literal["conv", "bn", "relu", "pool"] = "relu"
     """Where activations are measured: conv is the layer's output; bn, relu and pool are after batch normalisation, the
@@ -106,7 +106,7 @@ class Sweep(Section):
 
 
 class Verification(Section):
-    """Verification of the sweep against networks from which the channels were really removed."""
+    """Verification of the sweep against networks from which Torch-Pruning removed the channels."""
 
     tolerance: Real = Field(0.0001, gt=0, le=1000)
     """Largest allowed difference between a logit of the sweep and the same logit of the pruned torch network."""
@@ -117,8 +117,8 @@ class Verification(Section):
     verification.drawn_ks."""
 
     drawn_ks: int = Field(2, ge=0, le=65536)
-    """Number of K that are drawn at random for each network and ranking and verified besides the six fixed ones (0, 1,
-    P/4, P/2, 3P/4, P−1). The seed of the network determines them."""
+    """Number of K that are verified in addition to the six fixed ones (0, 1, P/4, P/2, 3P/4, P−1). They are drawn at
+    random for each network and ranking; the seed of the network determines them."""
 
 
 class Sensitivity(Section):
@@ -130,8 +130,8 @@ class Sensitivity(Section):
     """The criteria that rank the channels of every layer."""
 
     layers: Extends[Literal["all"] | Annotated[Different[ModulePath], Field(min_length=1)]] = "all"
-    """The layers, by their names in the network. all means the convolutions; of those whose channels can only be
-    removed together (see snakemake layers), the first."""
+    """The layers, by their names in the network. all means one convolution of each group, the first one; the layers of
+    a group share their channels (see snakemake layers)."""
 
 
 class Planning(Section):
@@ -180,7 +180,7 @@ class Figures(Section):
     """Resolution of the PNG files, in dots per inch."""
 
     maps_seeds: NoResult[Literal["all"] | Count] = 1
-    """Of how many networks the mean feature maps are drawn, those of the first seeds; or all."""
+    """Number of networks whose mean feature maps are drawn, the first ones in the order of seeds; or all."""
 
     maps_order: NoResult[Literal["channel", "pruning"]] = "channel"
     """The order of the mean feature maps: channel, by channel number; pruning, in the order in which the first
@@ -224,7 +224,7 @@ class Study(Section):
         "", max_length=100, pattern=rf"^(?!(archive|logs)$){NAME}", examples=["mnist", "wide_network"]
     )
     """Name of the study: its results lie in results/STUDY. Left empty, it is the name of the data set. Give a study
-    with another network, layer or recipe a name of its own, so that both are kept."""
+    with a different network, layer or recipe a different name, so that both are kept."""
 
     overwrite: NoResult[bool] = False
     """Whether a run may replace a finished study in results/STUDY that was made with different settings. If not, the

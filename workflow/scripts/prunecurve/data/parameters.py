@@ -66,4 +66,4 @@ class PairsPerImage(Section):
     """Number of pairs with images of the same class, per image."""
 
     different: int = Field(9, ge=1, le=1_000_000)
-    """Number of pairs with images of other classes, per image."""
+    """Number of pairs with images of different classes, per image."""

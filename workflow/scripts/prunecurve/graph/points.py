@@ -123,10 +123,10 @@ class Points:
         if len(activations) == 1 and activations[0] in self.chain:
             return activations, ""
         if self._meet(activations):
-            return [], "what several activations give is joined before it is read"
+            return [], "several activations are joined before they are read"
         if len({shape_of(node)[2:] for node in activations}) > 1 or not all(map(self._has_each_once, activations)):
             return [], "the maps behind its activations have different sizes"
-        return activations, "" if activations else "no activation is behind it"
+        return activations, "" if activations else "no activation follows it"
 
     def _meet(self, nodes: list[fx.Node]) -> bool:
         """Return whether channels behind several of these operations are joined before they are read."""

@@ -97,5 +97,5 @@ class Network(BuiltIn):
 
     leaf_modules: Different[ModuleNames] = Field([])
     """Modules of the network of network.factory that torch.fx does not look into because it cannot trace them: their
-    paths, patterns of paths (blocks.*.attn) or names of their classes. What such a module does with channels is found
-    by running it; layers inside it cannot be pruned."""
+    paths, patterns of paths (blocks.*.attn) or names of their classes. What such a module does with channels is
+    determined by running it; layers inside it cannot be pruned."""

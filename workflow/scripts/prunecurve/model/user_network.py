@@ -172,8 +172,8 @@ def require_logits(module: nn.Module, input_shape: Sequence[int], classes: int, 
     _require_shape(once, classes, "its output")
     if not torch.allclose(once.double(), again.double(), equal_nan=True):
         raise StudyError(
-            "network.factory: in evaluation mode two runs of the network on the same inputs give different results "
-            "again; it must not use random numbers, dropout that is not a module, or a state that it changes"
+            "network.factory: in evaluation mode two runs of the network on the same inputs give different results; "
+            "it must not use random numbers, dropout that is not a module, or a state that it changes"
         )
     require_finite(once.numpy(), "network.factory: the network")
     if ((once >= 0) & (once <= 1)).all() and ((once.double().sum(1) - 1).abs() < ROUNDING).all():

@@ -44,8 +44,8 @@ class Training(Recipe):
     """Parameters of the training. The best epoch is chosen on the validation inputs only."""
 
     require: NoResult[Real] = Field(0.55, ge=0, le=1)
-    """Least balanced accuracy of a network on the validation inputs, for two classes, where a constant answer has 0.5.
-    For C classes, where it has 1/C, the threshold is rescaled from [0.5, 1] to [1/C, 1]: 0.55 becomes 0.19 for 10
-    classes. The balanced accuracy must also be three standard errors above that of a constant answer. A network
-    below it stops the run, because its curve says nothing about pruning. 0 accepts every network; if it is not three
-    standard errors above a constant answer, the summary and the figures carry a warning."""
+    """Lowest accepted balanced accuracy on the validation inputs for two classes, where a constant answer has 0.5. For
+    C classes, where it has 1/C, the threshold is rescaled from [0.5, 1] to [1/C, 1]: 0.55 becomes 0.19 for 10 classes.
+    It must also be three standard errors above that of a constant answer. A network below it stops the run, because its
+    curve says nothing about pruning. 0 accepts every network; if it is not three standard errors above a constant
+    answer, the summary and the figures carry a warning."""

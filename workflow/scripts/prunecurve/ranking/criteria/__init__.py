@@ -84,7 +84,7 @@ def needs_activation(name: str, reason: str) -> str:
     """Return the error for a criterion of values behind an activation, where there are none."""
     return (
         f"{name} measures behind an activation, but {reason}; "
-        "choose other criteria, another layer, or ranking.measure_at: bn or conv"
+        "choose different criteria, a different layer, or ranking.measure_at: bn or conv"
     )
 
 
