@@ -42,8 +42,7 @@ from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows
 from prunecurve.machine import gpus, machine
-from prunecurve.model.code_and_weights import code_of_network, contents_of_weights
-from prunecurve.model.factory import MODULE_PATH, path_of_weights
+from prunecurve.model.factory import MODULE_PATH, code_of_network, contents_of_weights, path_of_weights
 from prunecurve.provenance import SEPARATOR
 from prunecurve.provenance.code import code_setting
 from prunecurve.provenance.seal import read_settings

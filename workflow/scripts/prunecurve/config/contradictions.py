@@ -7,7 +7,7 @@ from typing import Any
 from prunecurve.config.layers import Layers, is_built_in, pruned_layer
 from prunecurve.data import tasks
 from prunecurve.data.checks import asked_sizes
-from prunecurve.model.factory import SEED_IN_PATH, wrong_form
+from prunecurve.model.factory import SEED_IN_PATH
 from prunecurve.naming import REVERSED
 from prunecurve.ranking import criteria
 
@@ -29,8 +29,6 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _of_users_network(config: Mapping[str, Any]) -> Iterator[str]:
     network, seeds = config["network"], config["seeds"]
-    if (wrong := wrong_form(network["factory"])) is not None:
-        yield f"network.factory: {network['factory']} {wrong}"
     if network["weights"] and SEED_IN_PATH not in network["weights"] and len(seeds) > 1:
         yield (
             f"network.weights: one file of weights is one network, and there are {len(seeds)} seeds; "

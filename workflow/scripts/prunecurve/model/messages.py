@@ -1,9 +1,10 @@
-"""Texts for messages about a user's network: shapes, and errors that its code raised."""
+"""Texts for messages about a user's network: shapes, names, and errors that its code raised."""
 
 import os
+import pickle
 import sysconfig
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -16,6 +17,12 @@ STANDARD = sysconfig.get_paths()["stdlib"]
 def times(shape: Sequence[int]) -> str:
     """Return a shape in words: `2 × 28 × 28`."""
     return " × ".join(map(str, shape))
+
+
+def few(names: Iterable[str], most: int = 5) -> str:
+    """Return the first of some names as text, with dots if there are more."""
+    names = list(names)
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 def place_of(error: BaseException) -> str:
@@ -40,3 +47,10 @@ def named(error: BaseException) -> str:
 def one_line(error: BaseException | str) -> str:
     """Return the first 200 characters of a message on one line; the type of an error that has none."""
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def not_loaded(error: Exception) -> str:
+    """Return why a file of weights was not loaded."""
+    # torch's message for a refused file suggests to load it unsafely, so it appears only in the log's traceback.
+    refused = isinstance(error, pickle.UnpicklingError)
+    return "it is damaged, or holds objects other than weights, which are not loaded" if refused else one_line(error)
