@@ -95,39 +95,27 @@ def test_the_code_sees_no_options_of_the_job(written, monkeypatch):
 
 
 CHANGES = {
-    "folder": ("import os; os.chdir('/')", lambda: str(Path.cwd())),
-    "type": ("torch.set_default_dtype(torch.bfloat16)", lambda: torch.zeros(1).dtype),
-    "device": ("torch.set_default_device('meta')", lambda: torch.zeros(1).device.type),
-    "gradients": ("torch.set_grad_enabled(False)", torch.is_grad_enabled),
-    "threads": ("torch.set_num_threads(torch.get_num_threads() + 1)", torch.get_num_threads),
-    "deterministic": (
-        "torch.set_deterministic_debug_mode((torch.get_deterministic_debug_mode() + 1) % 3)",
-        torch.get_deterministic_debug_mode,
+    "import os; os.chdir('/')": lambda: str(Path.cwd()),
+    "torch.set_default_dtype(torch.bfloat16)": lambda: torch.zeros(1).dtype,
+    "torch.set_default_device('meta')": lambda: torch.zeros(1).device.type,
+    "torch.set_grad_enabled(False)": torch.is_grad_enabled,
+    "torch.set_num_threads(torch.get_num_threads() + 1)": torch.get_num_threads,
+    "torch.use_deterministic_algorithms(not torch.are_deterministic_algorithms_enabled())": (
+        torch.get_deterministic_debug_mode
     ),
-    "precision": ("torch.set_float32_matmul_precision('medium')", torch.get_float32_matmul_precision),
-    "cudnn": ("torch.backends.cudnn.benchmark = True", lambda: torch.backends.cudnn.benchmark),
-    "tf32": ("torch.backends.cudnn.allow_tf32 ^= True", lambda: torch.backends.cudnn.allow_tf32),
+    "torch.set_float32_matmul_precision('medium')": torch.get_float32_matmul_precision,
+    "torch.backends.cudnn.benchmark ^= True": lambda: torch.backends.cudnn.benchmark,
+    "torch.backends.cudnn.allow_tf32 ^= True": lambda: torch.backends.cudnn.allow_tf32,
 }
 
 
-@pytest.mark.parametrize(("change", "state"), CHANGES.values(), ids=CHANGES)
-@pytest.mark.parametrize("where", ["import", "call", "error"])
-def test_what_the_code_changes_in_the_process_is_undone(written, change, state, where):
-    net = MAKE.replace("return ", "with torch.device('cpu'):\n        return ")
-    before = state()
-    if where == "import":
-        build_it = written(f"{change}\n{net}")
-    elif where == "call":
-        build_it = written(net.replace("def make():\n", f"def make():\n    {change}\n"))
-    else:
-        build_it = written(f"{change}\nraise ValueError\n{net}")
-    if where == "error" or change == CHANGES["type"][0]:
-        # Such weights cannot read the inputs.
-        with pytest.raises(StudyError):
-            build(build_it, {}, SHAPE, 0)
-    else:
-        build(build_it, {}, SHAPE, 0)
-    assert state() == before
+@pytest.mark.parametrize("end", ["", "raise ValueError"])
+def test_what_the_code_changes_in_the_process_is_undone(written, end):
+    before = [state() for state in CHANGES.values()]
+    # Weights without values cannot read the inputs.
+    with pytest.raises(StudyError):
+        build(written("\n".join([*CHANGES, end, MAKE])), {}, SHAPE, 0)
+    assert [state() for state in CHANGES.values()] == before
 
 
 # Wrappers.
@@ -163,10 +151,9 @@ def test_a_job_stops_if_the_code_was_edited_since_it_was_planned(written, planne
     written("# A comment.\n" + MAKE)
     build(factory, {}, SHAPE, 0)
     written(MAKE.replace("0.1", "0.2"))
-    message = f"network.factory: the code of {factory} was edited after this run had started, or after its results "
-    with pytest.raises(StudyError) as error:
+    message = f"^network.factory: the code of {factory} was edited after this run had started, or.*; run the same comm"
+    with pytest.raises(StudyError, match=message):
         build(factory, {}, SHAPE, 0)
-    assert str(error.value).startswith(message) and "run the same command again" in str(error.value)
     # A job in an environment of its own has other libraries than the process that planned it.
     written(MAKE)
     planned([line.replace(f"torch {torch.__version__}", "torch") for line in settings])
@@ -188,14 +175,12 @@ def test_a_network_is_loaded_with_the_code_of_its_training_alone(written, planne
     factory, path = written(MAKE), tmp_path / "model.pt"
     planned(code_of_network({"factory": factory}))
     save_model(path, build(factory, {}, SHAPE, 0), NUMBERS, 0)
-    for edited in (False, True, False):
-        written(MAKE.replace("Dropout(0.1)", "LeakyReLU()") if edited else MAKE)
-        planned([])
-        if edited:
-            with pytest.raises(StudyError, match="was edited after this run had started, or after its results were"):
-                load_network(ModelFile(str(path), factory))
-        else:
-            load_network(ModelFile(str(path), factory))
+    planned([])
+    load_network(ModelFile(str(path), factory))
+    written(MAKE.replace("Dropout(0.1)", "LeakyReLU()"))
+    planned([])
+    with pytest.raises(StudyError, match="was edited after this run had started, or after its results were"):
+        load_network(ModelFile(str(path), factory))
 
 
 def test_a_job_stops_if_the_weights_were_replaced_since_it_was_planned(planned, tmp_path):
@@ -204,10 +189,8 @@ def test_a_job_stops_if_the_weights_were_replaced_since_it_was_planned(planned, 
     planned(weights_settings(contents_of_weights({"weights": str(path)}, [0], "").values()))
     load_weights(module, str(path))
     torch.save(nn.Linear(2, 2).state_dict(), path)
-    with pytest.raises(StudyError) as error:
+    with pytest.raises(StudyError, match=f"network.weights: {path} was replaced after this run had started; run the s"):
         load_weights(module, str(path))
-    named = f"network.weights: {path} was replaced after this run had started; run the same command again"
-    assert str(error.value) == named
 
 
 TINY = """
@@ -296,17 +279,9 @@ def test_a_job_in_a_process_of_its_own_has_the_code_that_the_run_was_planned_wit
 @pytest.mark.snakemake
 def test_names_with_spaces_and_hyphens_and_keywords_have_curves_plans_and_figures(tiny):
     tiny.run("all", "sensitivity", "plan")
-    assert {row["layer"] for row in read_rows(tiny.path("curve.csv"), sealed=False)} == {"conv 2"}
-    assert {row["layer"] for row in read_rows(tiny.path("sensitivity.csv"), sealed=False)} == {
-        "conv-1",
-        "conv 2",
-        "class",
-    }
-    assert {row["layer"] for row in read_rows(tiny.path("plan_layers.csv"), sealed=False)} == {
-        "conv-1",
-        "conv 2",
-        "class",
-    }
+    layers = {"conv-1", "conv 2", "class"}
+    for name, expected in (("curve", {"conv 2"}), ("sensitivity", layers), ("plan_layers", layers)):
+        assert {row["layer"] for row in read_rows(tiny.path(f"{name}.csv"), sealed=False)} == expected
     for name in ("mean_feature_maps_conv 2_seed0.png", "sensitivity.png", "plan.png"):
         assert tiny.path(f"figures/{name}").exists()
 
@@ -318,10 +293,7 @@ def test_until_trains_a_network_from_outside_and_other_rules_need_its_layers(tin
     trained = model.stat().st_mtime_ns
     assert not tiny.path("layers.csv").exists()
     output = tiny.run("--until", "rank_channels", succeed=False).stdout
-    assert (
-        "--until rank_channels: which jobs there are is known after the layers of the network; run `snakemake "
-        in output
-    )
+    assert "--until rank_channels: which jobs there are is known after the layers of the network; run `" in output
     tiny.run("layers")
     tiny.run("--until", "rank_channels")
     assert tiny.path("seed0/conv 2/ranking/l1_norm.csv").exists() and not tiny.path("curve.csv").exists()
