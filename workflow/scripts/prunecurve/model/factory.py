@@ -30,9 +30,8 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 
 class Factory(NamedTuple):
-    """A function as network.factory names it (`text`). place: its file, or its module in an installed package."""
+    """The function of network.factory. place: its file, or its module in a package."""
 
-    text: str
     place: str
     function: str
 
@@ -45,7 +44,7 @@ class Factory(NamedTuple):
 def parsed_factory(text: str) -> Factory:
     """Return what network.factory names; `~` is the home folder."""
     place, _, function = text.rpartition(":")
-    return Factory(text, os.path.expanduser(place), function)
+    return Factory(os.path.expanduser(place), function)
 
 
 def code_of_network(network: Mapping[str, Any]) -> list[str]:
@@ -70,8 +69,8 @@ def require_as_planned(factory: Factory) -> None:
     """
     if provenance.differs(_code_setting(factory)):
         raise StudyError(
-            f"network.factory: the code of {factory.text} was edited after this run had started, or after its results "
-            "were computed; run the same command again: everything is then computed with the code as it is"
+            f"network.factory: the code of {':'.join(factory)} was edited after this run had started, or after its "
+            "results were computed; run the same command again: everything is then computed with the code as it is"
         )
 
 

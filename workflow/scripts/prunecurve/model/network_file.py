@@ -130,8 +130,7 @@ def load_network(model: ModelFile) -> LoadedNetwork:
             shape = input_shape_of(stored["numbers"])
             module = build(model.factory, model.arguments, shape, stored["seed"])
         else:
-            numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in stored["architecture"].items()}
-            module = ConvNet(Architecture(**numbers))
+            module = ConvNet(Architecture(**stored["architecture"]))
             shape = module.input_shape
         module.load_state_dict(stored["state"])
     except StudyError:

@@ -14,7 +14,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ from prunecurve.errors import StudyError
 from prunecurve.model.factory import Factory, code_of, parsed_factory, require_as_planned
 from prunecurve.model.messages import few, named, one_line, place_of, times
 
-Result = TypeVar("Result")
 # The package of a user's file, so that `from .blocks import Block` finds the file in the same folder.
 PACKAGE = "users_network"
 # What scripts with a network often set when they are imported, as functions that read and write it.
@@ -126,8 +125,8 @@ def _unchanged_process(program: str) -> Iterator[None]:
             write(value)
 
 
-def _seeded(seed: int, run: Callable[[], Result]) -> Result:
-    def call() -> Result:
+def _seeded(seed: int, run: Callable[[], Any]) -> Any:
+    def call() -> Any:
         seed_all(seed)
         return run()
 

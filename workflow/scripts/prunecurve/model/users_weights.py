@@ -17,6 +17,8 @@ from prunecurve.model.messages import few, not_loaded, one_line
 HOLDERS = ("state_dict", "model_state_dict", "model")
 # Parts of names that wrappers add, anywhere in them: those for several devices, and torch.compile.
 WRAPPER_PARTS = ("module", "_orig_mod")
+# The last parts of names that others add to a state dict: torch's AveragedModel, and thop for each module.
+ADDED = ("n_averaged", "total_ops", "total_params")
 
 
 def load_weights(module: nn.Module, path: str) -> None:
@@ -65,15 +67,16 @@ def _state_in(path: str) -> dict[str, Any]:
 
 
 def _with_names_of(own: Collection[str], state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state dict with the names of the network instead of those that differ only by wrappers.
+    """Return a state dict without ADDED, and with the network's names instead of those that differ only by wrappers.
 
-    These are parts WRAPPER_PARTS, and a prefix that all names and none of the network's own have: the name of the
+    Wrappers add parts WRAPPER_PARTS, and a prefix that all names and none of the network's own have: the name of the
     network inside a larger module.
     """
 
     def bare(name: str) -> str:
         return ".".join(part for part in name.split(".") if part not in WRAPPER_PARTS)
 
+    state = {name: value for name, value in state.items() if name in own or name.split(".")[-1] not in ADDED}
     while len(prefixes := {name.partition(".")[0] + "." for name in state}) == 1:
         (prefix,) = prefixes
         if any(name.startswith(prefix) for name in own) or not all("." in name for name in state):
