@@ -395,7 +395,7 @@ def renamed(state: dict, prefix: str) -> dict:
         lambda state: {"model_state_dict": renamed(state, "net."), "epoch": 3},
         lambda state: {"state_dict": renamed(state, "module.")},
         lambda state: renamed(state, "module._orig_mod."),
-        lambda state: renamed(state, "module.") | {"n_averaged": torch.ones(()), "module.conv.total_ops": torch.ones(1)},
+        lambda state: renamed(state | {"conv.total_ops": torch.ones(1)}, "module.") | {"n_averaged": torch.ones(())},
         lambda state: {name: value for name, value in state.items() if "num_batches" not in name},
     ],
 )

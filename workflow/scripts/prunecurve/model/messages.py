@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from prunecurve.model.factory import INSTALLED
+
 # Folders of code that is in the traceback of an error but not the cause: torch's and that of this package.
 LIBRARIES = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parents[1]}{os.sep}")
 STANDARD = sysconfig.get_paths()["stdlib"]
@@ -31,11 +33,10 @@ def place_of(error: BaseException) -> str:
     It is the last line outside of torch and of this package, and one of the user's own files if there is one.
     """
     # Code that the tracer runs but that lies in no file is torch's own.
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if os.path.exists(frame.filename)]
-    frames = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
-    installed = [frame for frame in frames if {"site-packages", "dist-packages"} & set(Path(frame.filename).parts)]
-    others = [frame for frame in frames if frame not in installed and not frame.filename.startswith(STANDARD)]
-    own = others or installed
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if os.path.exists(each.filename)]
+    frames = [each for each in frames if not each.filename.startswith(LIBRARIES)]
+    installed = [each for each in frames if INSTALLED & set(Path(each.filename).parts)]
+    own = [each for each in frames if each not in installed and not each.filename.startswith(STANDARD)] or installed
     return f"; {own[-1].filename}, line {own[-1].lineno}: {own[-1].line}" if own else ""
 
 

@@ -36,8 +36,6 @@ STATE = (
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
 )
-# Rows of probabilities sum to 1 up to rounding.
-ROUNDING = 1e-4
 
 
 def build(text: str, arguments: Mapping[str, Any], input_shape: Sequence[int], seed: int) -> nn.Module:
@@ -234,7 +232,8 @@ def require_logits(module: nn.Module, input_shape: Sequence[int], classes: int, 
             "it must not use random numbers, dropout that is not a module, or a state that it changes"
         )
     require_finite(logits.numpy(), "network.factory: the network")
-    if ((logits >= 0) & (logits <= 1)).all() and ((logits.double().sum(1) - 1).abs() < ROUNDING).all():
+    # Rows of probabilities sum to 1 up to rounding.
+    if ((logits >= 0) & (logits <= 1)).all() and ((logits.double().sum(1) - 1).abs() < 1e-4).all():
         raise StudyError(
             "network.factory: the network returns probabilities (between 0 and 1, with the sum 1), and logits are "
             "needed; remove the softmax at its end, or replace it by log_softmax"

@@ -22,10 +22,9 @@ ADDED = ("n_averaged", "total_ops", "total_params")
 
 
 def load_weights(module: nn.Module, path: str) -> None:
-    """Load a state dict of exactly this network from a file: only weights, nothing else is unpickled.
+    """Load a state dict of exactly this network from a file of torch.save or a safetensors file.
 
-    The file is one of torch.save or a safetensors file. It holds a state dict, or a checkpoint with one as one of
-    HOLDERS. Names may have a common prefix, or parts that wrappers add. Raises StudyError with one line that names
+    It holds a state dict, or a checkpoint with one as one of HOLDERS. Raises StudyError with one line that names
     network.weights and says which keys are missing, unexpected or of a different shape, or that the file was replaced.
     """
     state = _with_names_of(module.state_dict(), _state_in(path))
@@ -67,10 +66,9 @@ def _state_in(path: str) -> dict[str, Any]:
 
 
 def _with_names_of(own: Collection[str], state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state dict without ADDED, and with the network's names instead of those that differ only by wrappers.
+    """Return a state dict with the network's names: without ADDED, without WRAPPER_PARTS, and without a common prefix.
 
-    Wrappers add parts WRAPPER_PARTS, and a prefix that all names and none of the network's own have: the name of the
-    network inside a larger module.
+    The prefix, which none of the network's own names has, is the name of the network inside a larger module.
     """
 
     def bare(name: str) -> str:
