@@ -5,7 +5,6 @@ Snakemake reads this module at every start. It imports nothing of the user's, an
 
 import importlib.util
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +15,6 @@ from prunecurve.errors import StudyError
 from prunecurve.provenance import SEPARATOR, code
 from prunecurve.provenance.code import Code
 
-# FILE.py:FUNCTION or package.module:FUNCTION.
-FORM = re.compile(r"(.+\.py|[^\W\d]\w*(\.[^\W\d]\w*)*):[^\W\d]\w*")
 # Of modules with weights. The names are part of file names; torch itself forbids only dots.
 NAME = r"\w(?:[\w +-]*[\w+-])?"
 MODULE_PATH = rf"{NAME}(?:\.{NAME})*"

@@ -3,13 +3,15 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
+from pydantic import BeforeValidator, Field, JsonValue
 
-from prunecurve.model.factory import FORM, MODULE_PATH
+from prunecurve.model.factory import MODULE_PATH
 from prunecurve.sections import Different, Real, Section
 
 # No control characters, because a command line does not accept all of them; no `|`, which separates settings in files.
 TEXT = r"^[^\x00-\x1f\x7f|\ud800-\udfff]*(?![\s\S])"
+# FILE.py:FUNCTION or package.module:FUNCTION.
+FUNCTION = rf"(?={TEXT})^((.+\.py|[^\W\d]\w*(\.[^\W\d]\w*)*):[^\W\d]\w*)?(?![\s\S])"
 
 
 def _no_decimal(value: Any) -> Any:
@@ -20,12 +22,6 @@ def _no_decimal(value: Any) -> Any:
             f"'layer=!!str {value}'"
         )
     return value
-
-
-def _names_function(text: str) -> str:
-    if text and not FORM.fullmatch(text):
-        raise ValueError(f"{text} does not name a function; write FILE.py:FUNCTION or package.module:FUNCTION")
-    return text
 
 
 def _typed(value: Any) -> Any:
@@ -75,8 +71,8 @@ class BuiltIn(Section):
 class Network(BuiltIn):
     """The network that is trained and pruned: the built-in one, or one that a function returns (network.factory)."""
 
-    factory: Annotated[str, AfterValidator(_names_function)] = Field(
-        "", max_length=4000, pattern=TEXT, examples=["FILE.py:FUNCTION", "torchvision.models:resnet18"]
+    factory: str = Field(
+        "", max_length=4000, pattern=FUNCTION, examples=["FILE.py:FUNCTION", "torchvision.models:resnet18"]
     )
     """The function that returns the network, a torch.nn.Module: FILE.py:FUNCTION (a file; a relative path starts at the
     working folder) or package.module:FUNCTION. Its code runs in jobs. Left empty, the built-in network is used."""
