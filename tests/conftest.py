@@ -329,11 +329,14 @@ def random_split(architecture: Architecture, seed: int, images: int = 7, pairs: 
 
 @pytest.fixture
 def own_modules(monkeypatch):
-    """A user's code is imported from its folder; the next test has other files of the same names."""
+    """Return a function that forgets what was imported from a user's folder; it also runs at the end."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
-    modules = set(sys.modules)
-    yield
-    for name in set(sys.modules) - modules:
-        if name.startswith(("users_network", "beside_")):
-            del sys.modules[name]
+
+    def forget() -> None:
+        for name in list(sys.modules):
+            if name.startswith(("users_network", "beside_")):
+                del sys.modules[name]
+
+    yield forget
+    forget()

@@ -13,8 +13,8 @@ from conftest import PROJECT
 from prunecurve.data.batches import Split
 from prunecurve.model.gradients import safe_gradients
 from prunecurve.graph.layers import PrunableLayer
-from prunecurve.model.model_file import ModelFile
-from prunecurve.model.network_file import prepare_torch
+from prunecurve.model.network_file import built, prepare_torch
+from prunecurve.model.parameters import Network
 from prunecurve.training.parameters import Recipe
 from prunecurve.training.training import train
 from prunecurve.verification.surgery import counted
@@ -54,10 +54,10 @@ def in_training():
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (60, *SHAPE), dtype=np.uint8), np.arange(60) % 3
     split = Split.of(pixels, np.arange(60)[:, None], labels, "cpu")
-    options = ModelFile("", f"{__file__}:Shortcuts", {})
     for precision in ("float32", "bfloat16"):
         recipe = RECIPE.model_copy(update={"precision": precision})
-        _, rows = train(options, recipe, split, split, 0, prepare_torch("cpu", 1))
+        model = built(Network(factory=f"{__file__}:Shortcuts"), split.numbers, 0, trained=True)
+        _, rows = train(model, recipe, split, split, 0, prepare_torch("cpu", 1))
         assert all(0.5 < row["train_loss"] < 3 for row in rows)
 
 

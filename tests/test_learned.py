@@ -6,38 +6,39 @@ import re
 import numpy as np
 import pytest
 import torch
-import train as train_script
+import train as script
 from prunecurve.data.batches import Split
 from prunecurve.errors import StudyError
 from prunecurve.arrays import save_array
 from prunecurve.tables import write_rows
 from prunecurve.statistics.histories import warning_about
-from prunecurve.training.learned import Scores, kept_epoch, least_score, shortfall, validation_scores
+from prunecurve.training.learned import kept_epoch, shortfall, validation_columns
 from prunecurve.model.network_file import prepare_torch
-from prunecurve.training.training import Recipe, class_weights, train
-from test_training import ARCHITECTURE, CPU, RECIPE, bars
+from prunecurve.training.training import class_weights
+from test_training import CPU, RECIPE, bars, learned
 
 EPOCH = {"kept": "1", "val_balanced_accuracy": "0.7", "above_constant": "1"}
 
 
-def scores(same: np.ndarray, labels: np.ndarray) -> Scores:
-    """Return the scores of answers (n,), true for same."""
-    return validation_scores(np.column_stack([np.zeros(len(same)), np.where(same, 1.0, -1.0)]), labels)
+def is_above_constant(same: np.ndarray, labels: np.ndarray) -> int:
+    """Return whether answers (n,), true for same, are above a constant answer."""
+    logits = np.column_stack([np.zeros(len(same)), np.where(same, 1.0, -1.0)])
+    return validation_columns(logits, labels, {})["above_constant"]
 
 
 @pytest.mark.parametrize("same", [4, 40, 4000])
 @pytest.mark.parametrize("answer", [True, False])
 def test_a_constant_answer_is_never_above_itself(same, answer):
     labels = np.repeat([1, 0], [same, 9 * same])
-    assert not scores(np.full(len(labels), answer), labels).above_constant
-    assert scores(labels.astype(bool), labels).above_constant, "a perfect network is above it"
+    assert not is_above_constant(np.full(len(labels), answer), labels)
+    assert is_above_constant(labels.astype(bool), labels), "a perfect network is above it"
 
 
 @pytest.mark.parametrize("same", [36, 300, 1000])
 @pytest.mark.parametrize("rate", [0.02, 0.3])
 def test_guesses_pass_in_few_of_a_thousand_cases(same, rate):
     rng, labels = np.random.default_rng(0), np.repeat([1, 0], [same, 9 * same])
-    passed = [scores(rng.random(len(labels)) < rate, labels).above_constant for _ in range(1000)]
+    passed = [is_above_constant(rng.random(len(labels)) < rate, labels) for _ in range(1000)]
     assert np.mean(passed) <= 0.005
 
 
@@ -52,9 +53,8 @@ def test_networks_trained_on_noise_do_not_pass():
 
     passed = 0
     for seed in range(12):
-        recipe = Recipe(**(vars(RECIPE) | {"epochs": 4, "same_weight": "balanced"}))
-        _, rows = train(ARCHITECTURE, recipe, noise(2 * seed), noise(2 * seed + 1), seed, CPU)
-        passed += not shortfall(kept_epoch(rows), 0.55)
+        _, rows = learned(noise(2 * seed), noise(2 * seed + 1), seed, epochs=4, same_weight="balanced")
+        passed += not shortfall(kept_epoch(rows), 0.55, "pairs")
     assert passed <= 1
 
 
@@ -76,7 +76,8 @@ def test_networks_trained_on_noise_do_not_pass():
     ids=["good", "exactly", "below", "chance", "everything accepted", "older history below", "older history"],
 )
 def test_what_a_network_lacks_is_named(row, require, expected):
-    assert re.search(expected, shortfall(row, require)) and bool(expected) == bool(shortfall(row, require))
+    lacks = shortfall(row, require, "pairs")
+    assert re.search(expected, lacks) and bool(expected) == bool(lacks)
 
 
 @pytest.fixture
@@ -106,9 +107,9 @@ def test_training_stops_at_a_network_that_learned_nothing(files):
         r"\.epochs: 1, training\.learning_rate: 0\.003, training\.same_weight: balanced\).*training\.require: 0"
     )
     with pytest.raises(StudyError, match=message):
-        train_script.work(train_script.options().parse_args([*arguments, *recipe(0.55)]))
+        script.work(script.options().parse_args([*arguments, *recipe(0.55)]))
     assert not any(path.exists() for path in outputs.values())
-    train_script.work(train_script.options().parse_args([*arguments, *recipe(0)]))
+    script.work(script.options().parse_args([*arguments, *recipe(0)]))
     assert all(path.exists() for path in outputs.values())
     assert warning_about({7: str(outputs["history"])}) == (
         "WARNING: the network is not clearly better than a constant answer on the validation pairs. "
@@ -130,35 +131,33 @@ def test_a_warning_names_the_networks(tmp_path):
 
 def test_ten_classes_must_go_the_same_share_of_the_way_from_a_constant_answer():
     """0.55 of two classes is a tenth of the way from 0.5 to 1, so 0.19 of ten classes."""
-    assert least_score(0.55, 0.5) == 0.55 and least_score(0.55, 0.1) == pytest.approx(0.19)
-    assert least_score(1.0, 0.1) == pytest.approx(1.0) and least_score(0.5, 0.01) == pytest.approx(0.01)
     row = {"kept": "1", "above_constant": "1", "constant": "0.1", "val_balanced_accuracy": "0.18"}
     assert shortfall(row, 0.55, "images") == (
         "a balanced accuracy of 0.180 on the validation images; a constant answer has 0.1, and training.require is "
         "0.55, which asks for 0.19 here"
     )
     assert shortfall(row | {"val_balanced_accuracy": "0.2"}, 0.55, "images") == ""
-    assert "three standard errors" in shortfall(row | {"val_balanced_accuracy": "0.2", "above_constant": "0"}, 0.55)
-    assert shortfall(row, 0, "images") == ""
+    assert "which asks for 0.01 here" in shortfall(row | {"constant": "0.01", "val_balanced_accuracy": "0"}, 0.5, "x")
 
 
 @pytest.mark.parametrize("count", [3, 10])
 def test_guesses_of_many_classes_pass_in_few_of_a_thousand_cases(count):
     rng, labels = np.random.default_rng(0), np.arange(300) % count
-    guesses = [validation_scores(rng.normal(size=(300, count)), labels) for _ in range(1000)]
-    assert np.mean([each.above_constant for each in guesses]) <= 0.005
-    assert validation_scores(np.eye(count)[labels], labels).above_constant
+    guesses = [validation_columns(rng.normal(size=(300, count)), labels, {}) for _ in range(1000)]
+    assert np.mean([each["above_constant"] for each in guesses]) <= 0.005
+    assert validation_columns(np.eye(count)[labels], labels, {})["above_constant"]
     for answer in range(count):
-        constant = validation_scores(np.tile(np.eye(count)[answer], (300, 1)), labels)
-        assert constant.balanced_accuracy == pytest.approx(constant.constant) and not constant.above_constant
+        columns = validation_columns(np.tile(np.eye(count)[answer], (300, 1)), labels, {})
+        assert columns["val_balanced_accuracy"] == pytest.approx(columns["constant"]) == pytest.approx(1 / count)
+        assert not columns["above_constant"]
 
 
 @pytest.mark.parametrize("counts", [[5, 2, 3], [1, 9], [4, 4, 4, 1]])
 def test_balanced_gives_every_class_the_same_total_weight(counts):
-    balanced = Recipe(**(vars(RECIPE) | {"same_weight": "balanced"}))
-    weights = class_weights(balanced, np.repeat(np.arange(len(counts)), counts), len(counts))
+    balanced = RECIPE.model_copy(update={"same_weight": "balanced"})
+    weights = class_weights(balanced, np.repeat(np.arange(len(counts)), counts))
     assert np.multiply(weights, counts) == pytest.approx(np.full(len(counts), counts[0]))
-    assert class_weights(Recipe(**(vars(RECIPE) | {"same_weight": 6.0})), np.array([0, 1]), 2) == [1.0, 6.0]
+    assert class_weights(RECIPE.model_copy(update={"same_weight": 6.0}), np.array([0, 1])) == [1.0, 6.0]
 
 
 def single_images(seed: int) -> Split:
@@ -172,13 +171,8 @@ def single_images(seed: int) -> Split:
 
 def test_a_network_learns_three_classes_of_single_images():
     """The recall of single classes is no column; `swap` has no effect on single images."""
-    architecture = ARCHITECTURE.model_copy(update={"in_channels": 1, "classes": 3})
-    networks = []
-    for swap in (True, False):
-        recipe = Recipe(**(vars(RECIPE) | {"epochs": 6, "same_weight": "balanced", "swap": swap}))
-        networks.append(train(architecture, recipe, single_images(0), single_images(1), seed=0, device=CPU))
-    (model, rows), (other, _) = networks
+    splits, recipe = (single_images(0), single_images(1)), {"same_weight": "balanced"}
+    (model, rows), (other, _) = (learned(*splits, swap=swap, **recipe) for swap in (True, False))
     assert list(rows[0])[:6] == ["epoch", "train_loss", "val_loss", "val_accuracy", "val_balanced_accuracy", "constant"]
     assert kept_epoch(rows)["val_balanced_accuracy"] > 0.9 and kept_epoch(rows)["constant"] == 1 / 3
-    assert not any("recall" in name for name in rows[0])
     assert all(torch.equal(*each) for each in zip(model.state_dict().values(), other.state_dict().values()))

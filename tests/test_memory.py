@@ -19,6 +19,7 @@ from prunecurve.graph.layers import PrunableLayer
 from prunecurve.graph.memory import batch_of
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import built, save_model
+from prunecurve.model.parameters import Network
 from prunecurve.activations import collection as activations
 from prunecurve.activations.collection import collect, single_maps
 from prunecurve.ranking.torch_losses import Losses
@@ -48,8 +49,8 @@ class Wide(nn.Module):
 LARGEST = 4 * 40 * SIZE**2
 
 
-def network(**arguments: int) -> ModelFile:
-    return ModelFile("", f"{__file__}:Wide", arguments)
+def network(**arguments: int) -> Network:
+    return Network(factory=f"{__file__}:Wide", arguments=arguments)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import numpy as np
 
 from measuring import Row, at_most_absolute, compared, cores, run_measured
 from prunecurve.arrays import load_array, save_array
-from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import built, save_model
+from prunecurve.model.parameters import Network
 from study import Study, environment
 
 MOST_MEGABYTES = 250
@@ -61,7 +61,8 @@ def of_large_images(study: Study) -> Row:
     """Measure the peak of collect_activations for the first layer of ResNet-18, with random images in one batch."""
     size, count = (32, 20) if study.quick else (224, 200)
     numbers, folder = {"in_channels": 3, "image_size": size, "classes": 10}, study.folder / "large"
-    save_model(folder / "model.pt", built(ModelFile("", FACTORY, ARGUMENTS), numbers, 0), numbers, 0)
+    model = built(Network(factory=FACTORY, arguments=ARGUMENTS), numbers, 0)
+    save_model(folder / "model.pt", model, numbers, 0)
     rng = np.random.default_rng(0)
     save_array(folder / "images.npy", rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8))
     save_array(folder / "inputs.npy", np.arange(count)[:, None])

@@ -8,6 +8,7 @@ import torch
 import reference
 from measuring import Row, alternating, at_least, compared, cores
 from prunecurve.data.batches import Split
+from prunecurve.model.conv_net import ConvNet
 from prunecurve.model.network_file import load_model, prepare_torch
 from prunecurve.training.parameters import Precision, Recipe
 from prunecurve.training.training import train
@@ -48,7 +49,7 @@ def on_device(study: Study, name: str) -> list[Row]:
         prepare_torch(name, cores())
 
     def ours(precision: str) -> None:
-        train(architecture, RECIPE.model_copy(update={"precision": precision}), split, few, 0, device)
+        train(ConvNet(architecture), RECIPE.model_copy(update={"precision": precision}), split, few, 0, device)
         finished()
 
     plain(0), ours("bfloat16")  # warm-up: torch's initialisation is not measured

@@ -28,8 +28,7 @@ from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
 from prunecurve.tables import read_rows
 from prunecurve.machine import gpus, machine
-from prunecurve.model.code_and_weights import code_of_network, contents_of_weights
-from prunecurve.model.factory import MODULE_PATH, path_of_weights
+from prunecurve.model.factory import MODULE_PATH, code_of_network, contents_of_weights, path_of_weights
 from prunecurve.provenance.code import code_setting
 from prunecurve.provenance.seal import settings_of as stored_settings
 from prunecurve.ranking import criteria

@@ -8,8 +8,7 @@ from prunecurve.files import write_text
 from prunecurve.graph.cutting import with_random_constants
 from prunecurve.graph.layer_table import layer_table
 from prunecurve.graph.layer_text import layer_text
-from prunecurve.model.network_file import prepare_torch
-from prunecurve.model.untrained import add_untrained, untrained
+from prunecurve.model.network_file import add_untrained, prepare_torch, untrained
 from prunecurve.tables import write_rows
 from prunecurve.verification.confirmation import Confirmation
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
 from prunecurve.graph.nodes import example_of
-from prunecurve.model.network_file import prepare_torch
-from prunecurve.model.untrained import add_untrained, untrained
+from prunecurve.model.network_file import add_untrained, prepare_torch, untrained
 from prunecurve.plan.cost_model import cost_model, random_removals, require_counted
 from prunecurve.plan.costs import save_costs
 from prunecurve.verification.surgery import counted, structural_all

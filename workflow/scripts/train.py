@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -10,14 +11,14 @@ from torch import nn
 from prunecurve.commandline import add_section, add_split, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.batches import Normalisation, Split, all_logits
-from prunecurve.model.model_file import ModelFile
-from prunecurve.model.network_file import built, initial_seed, input_shape_of, prepare_torch, save_model
+from prunecurve.errors import StudyError
+from prunecurve.model.network_file import built, prepare_torch, save_model
 from prunecurve.model.parameters import Network
-from prunecurve.model.untrained import network_options
-from prunecurve.model.user_network import require_finite, require_logits
+from prunecurve.model.user_network import require_finite
 from prunecurve.model.users_weights import load_weights
+from prunecurve.seeding import stream_seed
 from prunecurve.tables import write_rows
-from prunecurve.training.learned import history_row, kept_epoch, require_learned, validation_scores
+from prunecurve.training.learned import kept_epoch, shortfall, validation_columns
 from prunecurve.training.parameters import Training
 from prunecurve.training.training import train
 
@@ -39,40 +40,40 @@ def options() -> argparse.ArgumentParser:
     return cli
 
 
-def given_weights(
-    users: ModelFile, weights: str, numbers: dict[str, int], validation: Split, seed: int, recalls: dict[str, int]
-) -> tuple[nn.Module, list[dict[str, object]]]:
-    """Return a user's network with the weights of a file, and the one row of its history.
+def row_of_weights(model: nn.Module, validation: Split, recalls: Mapping[str, int]) -> dict[str, object]:
+    """Return the one row of the history of a network whose weights come from a file.
 
     recalls: the classes whose recall the row contains, by the name of the column.
     """
-    started, shape = time.monotonic(), input_shape_of(numbers)
-    model = built(users, numbers, initial_seed(seed))
-    load_weights(model, weights)
-    require_logits(model, shape, numbers["classes"], trained=False)
-    device = validation.labels.device
+    started, device = time.monotonic(), validation.labels.device
     logits = all_logits(model.to(device, memory_format=torch.channels_last), validation)
     require_finite(logits, "network.weights: the network")
-    scores = validation_scores(logits, validation.labels.cpu().numpy())
+    columns = validation_columns(logits, validation.labels.cpu().numpy(), recalls)
     # No epoch and no loss of training: their columns are empty.
-    return model, [history_row(0, "", scores, recalls, "", time.monotonic() - started) | {"kept": 1}]
+    times = {"learning_rate": "", "seconds": round(time.monotonic() - started, 2)}
+    return {"epoch": 0, "train_loss": "", **columns, **times, "kept": 1}
 
 
 def work(arguments: argparse.Namespace) -> None:
-    device = prepare_torch(arguments.device, arguments.threads)
+    device, weights, recipe = prepare_torch(arguments.device, arguments.threads), arguments.weights, arguments.training
     training, validation = (Split.read(s, device, arguments.preprocess) for s in (arguments.train, arguments.val))
-    numbers, task, recipe = training.numbers, tasks.load(arguments.task), arguments.training
-    network = network_options(arguments.network, numbers)
-    if arguments.weights:
-        model, rows = given_weights(network, arguments.weights, numbers, validation, arguments.seed, task.RECALLS)
-        remedy = f"Use different weights (network.weights: {arguments.weights}) or a different preprocess"
+    numbers, task, initial = training.numbers, tasks.load(arguments.task), stream_seed(arguments.seed, "initialisation")
+    model = built(arguments.network, numbers, initial, trained=not weights)
+    if weights:
+        load_weights(model, weights)
+        rows = [row_of_weights(model, validation, task.RECALLS)]
+        remedy = f"Use different weights (network.weights: {weights}) or a different preprocess"
     else:
-        model, rows = train(network, recipe, training, validation, arguments.seed, device, task.RECALLS)
+        model, rows = train(model, recipe, training, validation, arguments.seed, device, task.RECALLS)
         keys = ("epochs", "learning_rate", *(["same_weight"] if task.RECALLS else []))
         values = ", ".join(f"training.{key}: {getattr(recipe, key)}" for key in keys)
         remedy = f"Change the recipe ({values}) or use more images (images)"
-    require_learned(kept_epoch(rows), recipe.require, task.INPUTS, arguments.seed, remedy)
-    save_model(arguments.model, model, numbers, initial_seed(arguments.seed))
+    if lacks := shortfall(kept_epoch(rows), recipe.require, task.INPUTS):
+        raise StudyError(
+            f"training: the network of seed {arguments.seed} has {lacks}. {remedy}; "
+            "training.require: 0 accepts every network"
+        )
+    save_model(arguments.model, model, numbers, initial)
     write_rows(arguments.history, rows)
 
 

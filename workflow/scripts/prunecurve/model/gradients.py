@@ -1,24 +1,14 @@
-"""Gradients of weights on processors without AVX-512, where torch 2.13 crashes for some convolutions."""
+"""Gradients of weights on processors without AVX-512, where torch 2.13 crashes for some convolutions.
+
+With AVX2, oneDNN of torch 2.13.0 writes beyond the memory of the gradient of the weights in channels-last layout of 1×1
+convolutions with a stride and fewer than 8 input channels. The gradient of their input is right.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-
-
-def _unsafe(module: nn.Module) -> bool:
-    """Return whether the gradient of a layer's weights in channels-last layout can write beyond its memory.
-
-    With AVX2, oneDNN of torch 2.13.0 does this for 1×1 convolutions with a stride and fewer than 8 input channels. The
-    gradient of their input is right.
-    """
-    return (
-        isinstance(module, nn.Conv2d)
-        and module.kernel_size == (1, 1)
-        and module.stride != (1, 1)
-        and module.in_channels < 8
-    )
 
 
 @contextmanager
@@ -28,11 +18,12 @@ def safe_gradients(model: nn.Module) -> Iterator[None]:
     Forward passes before gradients of weights belong inside. All other layers keep their layout. The weights of these
     layers stay contiguous.
     """
-    layers, hooks = [module for module in model.modules() if _unsafe(module)], []
-    for layer in layers:
-        for parameter in layer.parameters():
-            parameter.data = _contiguous(parameter.data)
-        hooks.append(layer.register_forward_pre_hook(lambda module, inputs: (_contiguous(inputs[0]), *inputs[1:])))
+    hooks = []
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) != layer.stride and layer.in_channels < 8:
+            for parameter in layer.parameters():
+                parameter.data = _contiguous(parameter.data)
+            hooks.append(layer.register_forward_pre_hook(lambda module, inputs: (_contiguous(inputs[0]), *inputs[1:])))
     try:
         yield
     finally:

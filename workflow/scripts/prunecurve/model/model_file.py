@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 
 class ModelFile(NamedTuple):
-    """A trained network for `network_file.load_network`.
+    """A trained network: its file model.pt, and the keys factory, arguments and leaf_modules of the config's network.
 
-    path: of model.pt. factory, arguments: the keys network.factory and network.arguments; without a factory it is the
-    built-in network. leaf_modules: the key network.leaf_modules.
+    Without a factory it is the built-in network.
     """
 
     path: str

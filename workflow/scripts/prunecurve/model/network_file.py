@@ -1,25 +1,26 @@
-"""Networks as files, built-in ones and those of users, and the state of torch in which all jobs run them."""
+"""Networks, built-in ones and those of users: new ones, their files, and the state of torch in which all jobs run."""
 
+import argparse
 import io
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
+from prunecurve.commandline import add_section, add_split
+from prunecurve.data.batches import Split
 from prunecurve.errors import StudyError, remedy
 from prunecurve.files import atomic
 from prunecurve.model.conv_net import Architecture, ConvNet
+from prunecurve.model.messages import not_loaded
 from prunecurve.model.model_file import ModelFile
-from prunecurve.model.parameters import BuiltIn
-from prunecurve.model.user_network import build
+from prunecurve.model.parameters import BuiltIn, Network
+from prunecurve.model.user_network import build, require_logits
 from prunecurve.provenance.seal import check_seal, seal
-from prunecurve.seeding import stream_seed
 
 
 def prepare_torch(device: str, threads: int) -> torch.device:
@@ -54,21 +55,20 @@ class LoadedNetwork(NamedTuple):
     leaf_modules: tuple[str, ...] = ()
 
 
-def built(options: Architecture | ModelFile, numbers: Mapping[str, int], seed: int) -> nn.Module:
+def built(network: Network, numbers: Mapping[str, int], seed: int, *, trained: bool = False) -> nn.Module:
     """Return a new network with random weights, on the CPU.
 
-    options: the architecture of the built-in network, or the factory and arguments of a user's (its path is not used).
-    numbers: in_channels, image_size and classes of the data. seed: of the random numbers of the initial weights.
+    network: the config section. numbers: in_channels, image_size and classes of the data. seed: of the random numbers
+    of the initial weights. trained: see `require_logits`. Raises StudyError if a user's function returns no network for
+    these data.
     """
-    if isinstance(options, Architecture):
-        torch.manual_seed(seed)
-        return ConvNet(options)
-    return build(options.factory, options.arguments, input_shape_of(numbers), seed)
-
-
-def initial_seed(seed: int) -> int:
-    """Return the seed of a network's initial weights."""
-    return stream_seed(seed, "initialisation")
+    if network.factory:
+        shape = input_shape_of(numbers)
+        model = build(network.factory, network.arguments, shape, seed)
+        require_logits(model, shape, numbers["classes"], trained=trained)
+        return model
+    torch.manual_seed(seed)
+    return ConvNet(Architecture(**network.model_dump(include=set(BuiltIn.model_fields)), **numbers))
 
 
 def input_shape_of(numbers: Mapping[str, int]) -> tuple[int, int, int]:
@@ -76,11 +76,16 @@ def input_shape_of(numbers: Mapping[str, int]) -> tuple[int, int, int]:
     return numbers["in_channels"], numbers["image_size"], numbers["image_size"]
 
 
-def _numbers(architecture: Architecture) -> dict[str, object]:
-    values = {
-        name: getattr(architecture, name) for name in ("in_channels", "image_size", *BuiltIn.model_fields, "classes")
-    }
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+def add_untrained(cli: argparse.ArgumentParser) -> None:
+    """Add the options for a network before it is trained, for jobs that need only its shapes."""
+    add_split(cli, "--split", "training")
+    add_section(cli, "--network", Network, "the config section network")
+
+
+def untrained(arguments: argparse.Namespace) -> tuple[nn.Module, tuple[int, int, int]]:
+    """Return the network of the options of `add_untrained`, and the shape (C, S, S) of one input."""
+    numbers = Split.read(arguments.split, "cpu").numbers
+    return built(arguments.network, numbers, 0), input_shape_of(numbers)
 
 
 def save_model(
@@ -91,10 +96,16 @@ def save_model(
     numbers: in_channels, image_size and classes of the data; seed: that the network was built with. The built-in
     network knows its numbers and needs neither.
     """
-    state = {name: _on_cpu(value) for name, value in model.state_dict().items()}
+    # A state dict can also hold the extra state of a module.
+    state = {
+        name: value.cpu().contiguous() if isinstance(value, Tensor) else value
+        for name, value in model.state_dict().items()
+    }
     about: dict[str, object] = {"numbers": dict(numbers), "seed": seed}
     if isinstance(model, ConvNet):
-        about = {"architecture": _numbers(model.architecture)}
+        values = model.architecture.model_dump()
+        keys = ("in_channels", "image_size", *BuiltIn.model_fields, "classes")
+        about = {"architecture": {k: tuple(values[k]) if isinstance(values[k], list) else values[k] for k in keys}}
     # torch.save writes to memory: given a path, it stores the file's name (here temporary, with the process number) in
     # the archive, and it reports a full disk without an errno.
     content = io.BytesIO()
@@ -102,11 +113,6 @@ def save_model(
     with atomic(path) as temporary:
         Path(temporary).write_bytes(content.getbuffer())
         seal(temporary)
-
-
-def _on_cpu(value: Any) -> Any:
-    # A state dict can also hold the extra state of a module.
-    return value.cpu().contiguous() if isinstance(value, Tensor) else value
 
 
 def load_network(model: ModelFile) -> LoadedNetwork:
@@ -121,29 +127,18 @@ def load_network(model: ModelFile) -> LoadedNetwork:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         if model.factory:
-            module, shape = _users(stored, model)
+            shape = input_shape_of(stored["numbers"])
+            module = build(model.factory, model.arguments, shape, stored["seed"])
         else:
-            numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in stored["architecture"].items()}
-            module = ConvNet(Architecture(**numbers))
+            module = ConvNet(Architecture(**stored["architecture"]))
             shape = module.input_shape
         module.load_state_dict(stored["state"])
     except StudyError:
         raise
     # torch.load raises many different exceptions for damaged or malicious files.
     except Exception as error:
-        # torch's message for a refused file suggests to load it unsafely, so it appears only in the log's traceback.
-        refused = isinstance(error, (pickle.UnpicklingError, ValidationError))
-        reason = "it is damaged, or contains objects other than weights, which are not loaded" if refused else error
-        raise StudyError(f"{path} is not a model of this workflow ({reason}); {remedy(path)}") from error
-    module = module.to(memory_format=torch.channels_last).eval()
-    return LoadedNetwork(module, shape, tuple(model.leaf_modules))
-
-
-def _users(stored: Mapping[str, Any], model: ModelFile) -> tuple[nn.Module, tuple[int, int, int]]:
-    if "numbers" not in stored:
-        raise StudyError(f"{model.path} is not the network of {model.factory} (network.factory); {remedy(model.path)}")
-    shape = input_shape_of(stored["numbers"])
-    return build(model.factory, model.arguments, shape, stored["seed"]), shape
+        raise StudyError(f"{path} is not a model of this workflow ({not_loaded(error)}); {remedy(path)}") from error
+    return LoadedNetwork(module.to(memory_format=torch.channels_last).eval(), shape, tuple(model.leaf_modules))
 
 
 def load_model(path: str | Path) -> nn.Module:

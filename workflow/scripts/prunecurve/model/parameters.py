@@ -5,11 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
-from prunecurve.model.factory import MODULE_PATH, wrong_form
+from prunecurve.model.factory import MODULE_PATH
 from prunecurve.sections import Different, Real, Section
 
 # No control characters, because a command line does not accept all of them; no `|`, which separates settings in files.
 TEXT = r"^[^\x00-\x1f\x7f|\ud800-\udfff]*(?![\s\S])"
+# FILE.py:FUNCTION or package.module:FUNCTION.
+FUNCTION = rf"(?={TEXT})^((.+\.py|[^\W\d]\w*(\.[^\W\d]\w*)*):[^\W\d]\w*)?(?![\s\S])"
 
 
 def _no_decimal(value: Any) -> Any:
@@ -39,12 +41,6 @@ def _odd(size: int) -> int:
     if size % 2 == 0:
         raise ValueError(f"{size} is even; allowed: odd numbers, which keep the map size")
     return size
-
-
-def _names_a_function(factory: str) -> str:
-    if factory and (wrong := wrong_form(factory)):
-        raise ValueError(f"{factory} {wrong}")
-    return factory
 
 
 ModulePath = Annotated[
@@ -81,8 +77,8 @@ class BuiltIn(Section):
 class Network(BuiltIn):
     """The network that is trained and pruned: the built-in one, or one that a function returns (network.factory)."""
 
-    factory: Annotated[str, AfterValidator(_names_a_function)] = Field(
-        "", max_length=4000, pattern=TEXT, examples=["FILE.py:FUNCTION", "torchvision.models:resnet18"]
+    factory: str = Field(
+        "", max_length=4000, pattern=FUNCTION, examples=["FILE.py:FUNCTION", "torchvision.models:resnet18"]
     )
     """The function that returns the network, a torch.nn.Module: FILE.py:FUNCTION (a file; a relative path starts at the
     working folder) or package.module:FUNCTION. Its code runs in jobs. Left empty, the built-in network is used."""

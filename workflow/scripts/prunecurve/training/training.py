@@ -15,14 +15,11 @@ from torch import Tensor, nn
 
 from prunecurve.data.batches import Split, all_logits, as_input
 from prunecurve.errors import StudyError
-from prunecurve.model.conv_net import Architecture
-from prunecurve.model.factory_import import seed_all
+from prunecurve.model.conv_net import ConvNet
 from prunecurve.model.gradients import safe_gradients
-from prunecurve.model.model_file import ModelFile
-from prunecurve.model.network_file import built, initial_seed, input_shape_of
-from prunecurve.model.user_network import reported, require_logits
+from prunecurve.model.user_network import reported, seed_all
 from prunecurve.seeding import stream, stream_seed
-from prunecurve.training.learned import history_row, validation_scores
+from prunecurve.training.learned import validation_columns
 from prunecurve.training.parameters import Recipe
 
 log = logging.getLogger("prunecurve")
@@ -58,72 +55,66 @@ class Augmenter:
 
 
 def train(
-    options: Architecture | ModelFile,
+    model: nn.Module,
     recipe: Recipe,
     training: Split,
     validation: Split,
     seed: int,
     device: torch.device,
     recalls: Mapping[str, int] = MappingProxyType({}),
-) -> tuple[nn.Module, list[dict[str, float | str]]]:
-    """Train a network; return it with the weights of its best validation epoch, and one row per epoch.
+) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """Train a new network in place; return it with the weights of its best validation epoch, and one row per epoch.
 
     The best epoch has the highest balanced accuracy on the validation inputs and, on a tie, the lowest loss;
     its row has 1 in `kept`. recalls: the classes whose recall the rows contain, by the name of the column. Test data
-    are not used. The same arguments give the same weights on the same kind of machine. options: see
-    `network_file.built`. Raises StudyError if a loss is not finite, or if a user's network cannot be trained.
+    are not used. The same arguments give the same weights on the same kind of machine. Raises StudyError if a loss is
+    not finite, or if a user's network cannot be trained.
     """
-    numbers, users = training.numbers, isinstance(options, ModelFile)
-    classes = numbers["classes"] if isinstance(options, ModelFile) else options.classes
-    model = built(options, numbers, initial_seed(seed))
-    if users:
-        require_logits(model, input_shape_of(numbers), classes, trained=True)
+    # An error of the built-in network would be one of this package, whose traceback belongs in the log.
+    users = not isinstance(model, ConvNet)
     model = model.to(device, memory_format=torch.channels_last)
     # Dropout uses torch's global generator. A new seed makes it independent of how many weights were initialised.
     seed_all(stream_seed(seed, "dropout"))
     order = stream(seed, "batches")
     augmenter = Augmenter(training, recipe, seed)
-    steps = math.ceil(len(training) / recipe.batch_size)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs
-    )
-    weight = torch.tensor(class_weights(recipe, training.labels.cpu().numpy(), classes), device=device)
+    steps = math.ceil(len(training) / recipe.batch_size) * recipe.epochs
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=recipe.learning_rate, total_steps=steps)
+    weight = torch.tensor(class_weights(recipe, training.labels.cpu().numpy()), device=device)
     labels = validation.labels.cpu().numpy()
-    rows: list[dict[str, float | str]] = []
-    best, best_weights, started = (-math.inf, -math.inf), None, time.monotonic()
+    rows: list[dict[str, Any]] = []
+    best, best_weights, kept, started = (-math.inf, -math.inf), None, 0, time.monotonic()
     for epoch in range(1, recipe.epochs + 1):
         rate = schedule.get_last_lr()[0]
-        # An error of the built-in network would be one of this package, whose traceback belongs in the log.
         with reported("network.factory: the network fails in training") if users else nullcontext():
             loss = _one_epoch(model, augmenter, optimiser, schedule, weight, order)
         if not math.isfinite(loss):
             raise StudyError(
                 f"training: the loss is {loss} in epoch {epoch}; lower training.learning_rate ({recipe.learning_rate})"
             )
-        scores = validation_scores(all_logits(model, validation), labels)
-        rows.append(history_row(epoch, loss, scores, recalls, rate, time.monotonic() - started))
+        columns = validation_columns(all_logits(model, validation), labels, recalls)
+        times = {"learning_rate": rate, "seconds": round(time.monotonic() - started, 2)}
+        rows.append({"epoch": epoch, "train_loss": loss, **columns, **times})
         log.info("%s", _progress(rows[-1], recipe.epochs, seed))
-        merit = (scores.balanced_accuracy, -scores.log_loss)
-        if math.isfinite(scores.log_loss) and merit > best:
-            best, best_weights = merit, copy.deepcopy(model.state_dict())
-            kept = epoch
+        merit = (columns["val_balanced_accuracy"], -columns["val_loss"])
+        if math.isfinite(columns["val_loss"]) and merit > best:
+            best, best_weights, kept = merit, copy.deepcopy(model.state_dict()), epoch
     if best_weights is None:
         raise StudyError("training: no epoch gave a finite validation loss; lower training.learning_rate")
     model.load_state_dict(best_weights)
     return model.eval(), [row | {"kept": int(row["epoch"] == kept)} for row in rows]
 
 
-def class_weights(recipe: Recipe, labels: np.ndarray, classes: int) -> list[float]:
+def class_weights(recipe: Recipe, labels: np.ndarray) -> list[float]:
     """Return the loss weight of each class; class 0 has weight 1. `balanced` gives all classes the same total weight.
 
     labels: int (N,), of the training inputs.
     """
     if recipe.same_weight != BALANCED:
         return [1.0, float(recipe.same_weight)]
-    first, *others = np.bincount(labels, minlength=classes).tolist()
+    first, *others = np.bincount(labels).tolist()
     return [1.0, *(first / max(count, 1) for count in others)]
 
 
