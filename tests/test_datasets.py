@@ -1,12 +1,9 @@
 """Data sets: the digits, folders of images and errors in them, digests of files, and the registry."""
 
-import json
 import os
 import re
 import shutil
-import struct
 import unicodedata
-import warnings
 
 import numpy as np
 import pytest
@@ -74,8 +71,7 @@ COMPOSED, SEPARATE = (unicodedata.normalize(form, "café") for form in ("NFC", "
         ([*TRAIN, *VAL, "__MACOSX/train/cat/._0.png"], ("cat", "dog"), [0, 0, 1] * 2, [0] * 3 + [1] * 3),
         (["train/0.png", "test/0.png"], ("test", "train"), [0, 1], [0] * 2),
         (["training/0.png", "valley/0.png", "cat/0.png"], ("cat", "training", "valley"), [0, 1, 2], [0] * 3),
-        # Its images say that train is a class; hidden images are skipped at any depth.
-        (["car/0.png", "train/0.png", "train/notes/", "car/more/.x/0.png"], ("car", "train"), [0, 1], [0] * 2),
+        (["car/0.png", "train/0.png", "car/.x/0.png"], ("car", "train"), [0, 1], [0] * 2),
         (
             [f"train/{COMPOSED}/0.png", "train/dog/0.png", f"test/{SEPARATE}/0.png"],
             (COMPOSED, "dog"),
@@ -95,51 +91,32 @@ def test_layouts_of_a_folder(tmp_path, paths, names, labels, splits):
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        (["only/0.png"], "folders with images in .*: 1, but at least two classes are needed"),
-        ([*TRAIN, "test/cat/0.png", "test/Dog/0.png"], "classes in .*test that .*train does not have: Dog"),
-        ([*CLASSES, "bird/0.heic", ".hidden/"], "without images: bird; add images, move the folders elsewhere"),
-        ([*TRAIN, "test/"], "without images: test; add images"),
-        ([*TRAIN, "val/cat/"], "without images: val.*; add images"),
+        (["only/0.png"], "classes in .*: 1, but two are needed[.] dataset image_folder reads data_dir/CLASS/IMAGE, or"),
+        ([*TRAIN, "test/cat/0.png", "test/Dog/0.png"], "classes in .* that .*train does not have: Dog$"),
+        ([*CLASSES, "bird/0.heic", ".hidden/"], "without images: bird; add images or remove the folders"),
+        ([*TRAIN, "test/"], "without images: test;"),
+        ([*TRAIN, "val/cat/"], "without images: val/cat;"),
         # Without its images, the split would be drawn from train.
-        ([*TRAIN, *VAL, "test/0.png"], "not directly in a class folder: test/0.png; set data_dir to another folder"),
-        ([*TRAIN, *TEST, "train/0.png"], "not directly in a class folder: train/0.png;"),
-        ([*TRAIN, "0.png"], "not directly in a class folder: 0.png;"),
-        ([*TRAIN, "test/cat/young/0.png"], "not directly in a class folder: test/cat/young/0.png;"),
-        ([*TRAIN, "train/cat/a/b/0.png"], "not directly in a class folder: train/cat/a/b/0.png;"),
-        ([*CLASSES, "0.png"], "not directly in a class folder: 0.png;"),
-        ([*CLASSES, "cat/young/0.png"], "not directly in a class folder: cat/young/0.png;"),
-        ([*CLASSES, "testing/cat/0.png"], "not directly in a class folder: testing/cat/0.png;"),
-        (["car/0.png", "train/0.png", "train/notes/0.png"], "not directly in a class folder: train/notes/0.png;"),
-        (["a/images/0.png", "b/images/0.png"], "not directly in a class folder: a/images/0.png, b/images/0.png;"),
-        # No message advises to remove a folder of images.
-        ([*TRAIN, "valid/cat/0.png"], "besides train: valid; rename valid to val[.]"),
-        ([*TRAIN, *TEST, "validation/cat/0.png"], "besides train and test: validation; rename validation to val[.]"),
-        ([*TRAIN, "Validation/0.png"], "besides train: Validation; rename Validation to val[.]"),
-        (
-            ["Train/a/0.png", "Test/a/0.png"],
-            "look like splits: Test, Train; rename Test to test, rename Train to train",
-        ),
-        (
-            [*TRAIN, *VAL, "valid/cat/0.png"],
-            "besides train and val: valid; move valid elsewhere, or begin the name with",
-        ),
-        (
-            [*TRAIN, "masks/cat/0.png", "__MACOSX/train/"],
-            "besides train: masks; move masks elsewhere, or begin the name",
-        ),
+        ([*TRAIN, *VAL, "test/0.png"], "not in their place: test/0.png; set data_dir to another folder, rename or"),
+        ([*TRAIN, *TEST, "train/0.png"], "not in their place: train/0.png;"),
+        ([*TRAIN, "0.png"], "not in their place: 0.png;"),
+        ([*TRAIN, "train/cat/a/b/0.png"], "not in their place: train/cat/a;"),
+        ([*CLASSES, "0.png"], "not in their place: 0.png;"),
+        ([*CLASSES, "cat/young/0.png"], "not in their place: cat/young;"),
+        (["a/images/0.png", "b/images/0.png"], "not in their place: a/images, b/images;"),
+        ([*TRAIN, "valid/cat/0.png"], "not in their place: valid; .*dataset image_folder reads .* data_dir/val/CLASS"),
+        (["Train/a/0.png", "Test/a/0.png"], "not in their place: Test/a, Train/a; .* or data_dir/train/CLASS/IMAGE"),
     ],
 )
 def test_an_unknown_layout_is_named_and_the_known_ones_are_shown(tmp_path, paths, message):
     create(tmp_path, *paths)
-    with pytest.raises(StudyError, match=rf"^data_dir: .*{message}") as error:
+    with pytest.raises(StudyError, match=rf"^data_dir: .*{message}"):
         listed(tmp_path)
-    if "does not have" not in message:
-        assert "data_dir/CLASS/IMAGE, or data_dir/train/CLASS/IMAGE and" in str(error.value)
 
 
 @pytest.mark.parametrize("look", [DATASETS["image_folder"].fingerprint, DATASETS["image_folder"].contents])
 def test_a_folder_that_does_not_exist_is_named_before_a_run(tmp_path, look):
-    with pytest.raises(StudyError, match=r"data_dir: .*missing is not a folder; dataset image_folder reads"):
+    with pytest.raises(StudyError, match=r"missing cannot be read: No such .*; dataset image_folder reads"):
         look(tmp_path / "missing")
 
 
@@ -149,7 +126,6 @@ def test_all_endings_are_read_and_hidden_files_skipped(tmp_path, caplog):
         Image.new("L", (9, 9), 77).save(tmp_path / "dog" / f"x.{ending}", lossless=True)
     (tmp_path / "dog" / "._0.png").write_bytes(b"no image")
     (tmp_path / "dog" / "list.txt").touch()
-    (tmp_path / "dog" / "folder.png").mkdir()
     found = DATASETS["image_folder"].read(tmp_path, 8)
     assert found.images.shape == (15, 1, 8, 8)
     assert "different endings: .txt (1)" in caplog.text
@@ -246,7 +222,7 @@ def test_16_bits_have_one_scale_in_all_images(tmp_path, ending):
 def test_pixels_without_a_range_are_refused(tmp_path):
     write_folder(tmp_path)
     Image.fromarray(np.full((8, 8), 70000, np.int32)).save(tmp_path / "cat" / "x.tif")
-    with pytest.raises(StudyError, match=r"cat/x\.tif is not a readable image \(its pixels are 32-bit integers"):
+    with pytest.raises(StudyError, match=r"cat/x\.tif is not a readable image \(the range of 32-bit"):
         DATASETS["image_folder"].read(tmp_path, 8)
 
 
@@ -280,53 +256,12 @@ def test_a_broken_image_is_named(tmp_path):
         DATASETS["image_folder"].read(tmp_path, 8)
 
 
-@pytest.mark.parametrize("error", [NotImplementedError(), MemoryError(), struct.error("x"), IndexError("x")])
-def test_an_image_is_named_whatever_pillow_raises(tmp_path, monkeypatch, error):
+@pytest.mark.parametrize("link", ["cat/gone.png", "bird"])
+def test_a_link_to_nothing_is_named(tmp_path, link):
     write_folder(tmp_path)
-
-    def fail(*arguments, **options):
-        raise error
-
-    monkeypatch.setattr(Image, "open", fail)
-    with pytest.raises(StudyError, match=rf"cat/0\.png is not a readable image \(({type(error).__name__}|x)\)"):
-        DATASETS["image_folder"].read(tmp_path, 8)
-
-
-def test_a_too_large_image_is_named_and_a_large_one_is_read(tmp_path, monkeypatch):
-    write_folder(tmp_path)
-    Image.new("L", (40, 40)).save(tmp_path / "cat" / "0.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700)
-    with pytest.raises(StudyError, match=r"data_dir: .*cat/0\.png is too large to be read .*; make it smaller"):
-        DATASETS["image_folder"].read(tmp_path, 8)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert len(DATASETS["image_folder"].read(tmp_path, 8).images) == 8
-
-
-@pytest.mark.parametrize("look", [DATASETS["image_folder"].fingerprint, DATASETS["image_folder"].contents])
-def test_a_link_to_nothing_is_named(tmp_path, look):
-    write_folder(tmp_path)
-    (tmp_path / "cat" / "gone.png").symlink_to(tmp_path / "gone.png")
-    with pytest.raises(StudyError, match=r"data_dir: .*cat/gone\.png is a link to .*gone\.png, which does not exist"):
-        look(tmp_path)
-    (tmp_path / "cat" / "gone.png").unlink()
-    (tmp_path / "bird").symlink_to("gone")
-    with pytest.raises(StudyError, match=r"data_dir: .*bird is a link to gone, which does not exist"):
-        look(tmp_path)
-    (tmp_path / "bird").unlink()
-    (tmp_path / "cat" / "loop.png").symlink_to("loop.png")
-    with pytest.raises(StudyError, match=r"data_dir: .*cat/loop\.png"):
-        look(tmp_path)
-
-
-def test_a_changed_folder_has_another_fingerprint(tmp_path):
-    write_folder(tmp_path)
-    before = DATASETS["image_folder"].fingerprint(tmp_path)
-    assert before == DATASETS["image_folder"].fingerprint(tmp_path) != ""
-    assert DATASETS["digits"].fingerprint(tmp_path) == ""
-    (tmp_path / "dog" / "0.png").unlink()
-    assert DATASETS["image_folder"].fingerprint(tmp_path) != before
+    (tmp_path / link).symlink_to("gone")
+    with pytest.raises(StudyError, match=rf"data_dir: .*{link} cannot be read: No such file"):
+        listed(tmp_path)
 
 
 def test_a_copy_and_files_that_are_not_read_do_not_change_the_fingerprint(tmp_path):
@@ -365,9 +300,8 @@ def test_digests_are_kept_between_calls(tmp_path, monkeypatch):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     changed = call()
     assert changed[0] != first[0] and changed[1] == 1
-    for damaged in ("{", "[]", json.dumps({os.path.realpath(tmp_path / "images"): {"cat/0.png": 5}}), "\0"):
-        cache.write_text(damaged)
-        assert call() == (changed[0], 8)
+    cache.write_text("{")
+    assert call() == (changed[0], 8)
     shutil.rmtree(cache.parent)
     cache.parent.write_text("a file where the folder should be")
     assert call() == (changed[0], 8), "a cache that cannot be written only costs time"

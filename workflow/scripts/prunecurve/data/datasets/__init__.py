@@ -62,10 +62,10 @@ class DataSet:
     fingerprint: Callable[[str | Path, str | Path | None], str] = published_content
 
 
-def _datasets_of(module: str) -> dict[str, DataSet]:
-    return getattr(importlib.import_module(f"{__name__}.{module}"), "DATASETS", {})
-
-
+DATASETS: dict[str, DataSet] = {}
 # The module of each data set.
-MODULES = {name: module.name for module in pkgutil.iter_modules(__path__) for name in _datasets_of(module.name)}
-DATASETS = {name: _datasets_of(module)[name] for name, module in MODULES.items()}
+MODULES: dict[str, str] = {}
+for _module in pkgutil.iter_modules(__path__):
+    _declared = getattr(importlib.import_module(f"{__name__}.{_module.name}"), "DATASETS", {})
+    DATASETS |= _declared
+    MODULES |= dict.fromkeys(_declared, _module.name)

@@ -14,9 +14,7 @@ def resized(image: Any, size: int) -> np.ndarray:
     """Resize a Pillow image with bilinear interpolation; return uint8 (C, size, size)."""
     from PIL import Image
 
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image, dtype=np.uint8)
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
@@ -28,12 +26,9 @@ def resized_all(images: np.ndarray, size: int) -> np.ndarray:
     from PIL import Image
 
     if images.shape[2:] == (size, size):
-        return np.array(images)
-    result = np.empty((*images.shape[:2], size, size), np.uint8)
-    for image, channels in zip(result, images):
-        for place, channel in enumerate(channels):
-            image[place] = resized(Image.fromarray(channel), size)[0]
-    return result
+        return np.array(images, order="C")
+    planes = (resized(Image.fromarray(plane), size) for image in images for plane in image)
+    return np.concatenate(list(planes)).reshape(*images.shape[:2], size, size)
 
 
 def eight_bit(image: Any, file_format: str | None = None) -> Any:
@@ -49,8 +44,7 @@ def eight_bit(image: Any, file_format: str | None = None) -> Any:
     if image.mode.startswith("I;16") or (image.mode == "I" and file_format == "PNG"):
         return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     if image.mode in ("F", "I"):
-        kind = "floating-point numbers" if image.mode == "F" else "32-bit integers"
-        raise ValueError(f"its pixels are {kind}, whose range is not known; save it with 8 or 16 bits")
+        raise ValueError("the range of 32-bit pixels is not known; save it with 8 or 16 bits")
     grey = image.mode in ("1", "L", "LA")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -85,10 +79,7 @@ def with_channels(images: np.ndarray, asked: str) -> np.ndarray:
         return images
     if channels == 3:
         return images.repeat(3, axis=1)
-    grey = np.empty((len(images), 1, *images.shape[2:]), np.uint8)
-    for place, image in zip(grey, images):
-        place[0] = np.asarray(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).convert("L"))
-    return grey
+    return np.stack([np.asarray(Image.fromarray(image.transpose(1, 2, 0)).convert("L")) for image in images])[:, None]
 
 
 def without_colour(picture: np.ndarray) -> np.ndarray:
