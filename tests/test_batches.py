@@ -31,7 +31,7 @@ def test_inputs_are_normalised_images(channels, several, images_per_input, size,
     mean, std = (0.1, 0.45, 0.5)[:count], (0.2, 0.3, 2.0)[:count]
     of = split(channels, images_per_input, Normalisation(mean=list(mean), std=list(std)), seed)
     inputs, labels = (torch.cat(parts) for parts in zip(*of.batches(size)))
-    assert len(of) == 9 and of.channels == inputs.shape[1] == channels * images_per_input
+    assert len(of) == 9 and of.numbers["in_channels"] == inputs.shape[1] == channels * images_per_input
     images = of.images.numpy() / 255
     for found, row in zip(inputs.numpy(), of.index.tolist()):
         planes = [(images[i, c] - mean[c % count]) / std[c % count] for i in row for c in range(channels)]

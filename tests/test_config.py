@@ -77,7 +77,6 @@ INVALID = [
     ({1: 2}, "1: unknown key"),
     ({"training": {None: 2}}, "training.None: unknown key"),
     ({"images": {"val": 1.5}}, "images.val: 1.5 is not allowed; allowed: auto or whole number ≥ 2 and ≤ 100000000 or"),
-    ({"images": {"val": 10}}, "images.val: 10 images are too few for the pairs of one image"),
     ({"task": "clases"}, "task: 'clases' is unknown; allowed: pairs, classes; did you mean classes?"),
     (
         {"task": "classes", "training": {"same_weight": 2}},

@@ -6,7 +6,6 @@ from typing import Any
 
 from prunecurve.config.layers import Layers, is_built_in, pruned_layer
 from prunecurve.data import tasks
-from prunecurve.data.checks import asked_sizes
 from prunecurve.model.factory import SEED_IN_PATH, wrong_form
 from prunecurve.naming import REVERSED
 from prunecurve.ranking import criteria
@@ -24,7 +23,11 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         yield from _of_users_network(config)
     else:
         yield from _of_built_in(config, layers)
-    yield from tasks.load(config["task"]).contradictions(config, asked_sizes(config))
+    if not tasks.load(config["task"]).RECALLS and not isinstance(weight := config["training"]["same_weight"], str):
+        yield (
+            f"training.same_weight: {weight} is the weight of same pairs, which the task {config['task']} does not "
+            "have; allowed: balanced (or task: pairs)"
+        )
 
 
 def _of_users_network(config: Mapping[str, Any]) -> Iterator[str]:

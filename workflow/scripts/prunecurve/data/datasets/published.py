@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from prunecurve.data.datasets import Contents, DataSet, ImageSet, published_content
+from prunecurve.data.datasets import Contents, DataSet, ImageSet
 from prunecurve.data.datasets.digests import digest_of_files
 from prunecurve.data.datasets.pixels import resized_all
 from prunecurve.data.splits import SPLITS
@@ -69,14 +69,10 @@ def mnist_fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> 
     return "" if digest == MNIST_DIGEST else digest
 
 
-def _declared(class_name: str, train: int, channels: int, fingerprint: Any = published_content) -> DataSet:
+def _declared(class_name: str, train: int, channels: int, **functions: Any) -> DataSet:
     """Return the data set of a class of torchvision with `train` training images; each has 10,000 test images."""
-    return DataSet(
-        read=functools.partial(read, class_name),
-        contents=lambda data_dir: Contents({"train": train, "test": 10_000}, channels),
-        sizes={"train": 6000, "val": 1000, "test": 1000},
-        fingerprint=fingerprint,
-    )
+    counts, sizes = Contents({"train": train, "test": 10_000}, channels), {"train": 6000, "val": 1000, "test": 1000}
+    return DataSet(functools.partial(read, class_name), lambda data_dir: counts, sizes, **functions)
 
 
 DATASETS = {

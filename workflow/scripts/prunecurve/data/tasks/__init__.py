@@ -6,7 +6,7 @@ when its name is used, also in a type hint without quotation marks.
 """
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -42,16 +42,10 @@ class Task(Protocol):
     SEVERAL: str
     """How many answers a network gives that does not give a constant answer: `both`, `several`."""
 
-    def contradictions(self, config: Mapping[str, Any], sizes: Mapping[str, Any]) -> Iterator[str]:
-        """Yield a line for each config error that concerns this task. sizes: of the splits, as in `asked_sizes`."""
-
-    def require(
-        self, split: str, classes: np.ndarray, available: np.ndarray, names: Sequence[str], *_: Any, **parameters: Any
-    ) -> None:
+    def require(self, split: str, classes: np.ndarray, names: Sequence[str], *_: Any, **parameters: Any) -> None:
         """Raise StudyError if a split lacks images.
 
-        classes: (n,), the class of each image of the split. available: (C,), the images of each class that the split
-        is drawn from. names: the names of the C classes.
+        classes: (n,), the class of each image of the split. names: the names of the C classes.
         """
 
     def inputs(
@@ -99,8 +93,7 @@ def names() -> list[str]:
     # Imported here, because evaluation jobs import this module.
     import pkgutil
 
-    every = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(every, key=lambda name: name != DEFAULT)
+    return sorted((module.name for module in pkgutil.iter_modules(__path__)), key=lambda name: (name != DEFAULT, name))
 
 
 def load(name: str = DEFAULT) -> Task:
