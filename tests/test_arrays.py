@@ -41,12 +41,12 @@ def test_one_pair_of_files_is_not_split(tmp_path):
 def test_folders_of_splits_are_used(tmp_path, splits):
     for number, split in enumerate(splits):
         write(tmp_path / split, random_images(6, 3, 8, 8, seed=number))
-    found, known = ARRAYS.read(tmp_path, 8), ARRAYS.contents(tmp_path)
+    found = ARRAYS.read(tmp_path, 8)
     order = [number for number, name in enumerate(("train", "val", "test")) if name in splits]
     assert found.splits.tolist() == [number for number in order for _ in range(6)]
-    assert known.images == {"train": 6, "val": 6 * (len(splits) == 3), "test": 6}
+    assert ARRAYS.counts(tmp_path) == {"train": 6, "val": 6 * (len(splits) == 3), "test": 6}
     assert found.labels.tolist() == [0, 1, 2] * 2 * len(splits)
-    assert found.images.shape[1] == known.channels == 3
+    assert found.images.shape[1] == 3
     for number in range(len(splits)):
         assert (found.images[6 * number : 6 * number + 6] == random_images(6, 3, 8, 8, seed=number)).all()
 
@@ -89,7 +89,7 @@ def test_before_a_run_no_pixels_are_read(tmp_path):
             file, {"descr": "|u1", "fortran_order": False, "shape": (count, 1000, 1000)}
         )
         file.truncate(file.tell() + count * 1_000_000)
-    assert ARRAYS.contents(tmp_path).images["train"] == count
+    assert ARRAYS.counts(tmp_path)["train"] == count
 
 
 # ---- the fingerprint
@@ -167,7 +167,7 @@ def test_an_error_names_the_file(tmp_path, name, content, message):
     (tmp_path / f"{name}.npy").unlink()
     if content is not None:
         (tmp_path / f"{name}.npy").write_bytes(content)
-    for look in (ARRAYS.contents, lambda folder: ARRAYS.read(folder, 8)):
+    for look in (ARRAYS.counts, lambda folder: ARRAYS.read(folder, 8)):
         with pytest.raises(StudyError) as error:
             look(tmp_path)
         assert str(error.value).startswith("data_dir: ") and "\n" not in str(error.value)
@@ -186,7 +186,7 @@ def test_names_must_fit_the_labels(tmp_path, text, message):
     write(tmp_path, GOOD)
     (tmp_path / "classes.txt").write_bytes(text)
     with pytest.raises(StudyError, match=rf"^data_dir: .*{message}"):
-        ARRAYS.contents(tmp_path)
+        ARRAYS.counts(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_the_splits_agree(tmp_path, split, images, labels, message):
         write(tmp_path / name, GOOD)
     write(tmp_path / split, images, labels)
     with pytest.raises(StudyError) as error:
-        ARRAYS.contents(tmp_path)
+        ARRAYS.counts(tmp_path)
     assert message in str(error.value)
 
 
@@ -215,14 +215,14 @@ def test_the_splits_may_have_images_of_other_sizes(tmp_path):
 def test_an_unclear_layout_is_refused_and_a_missing_split_named(tmp_path):
     write(tmp_path / "train", GOOD)
     with pytest.raises(StudyError, match=r"data_dir: .*test/images\.npy is not a readable .npy array \(No such file"):
-        ARRAYS.contents(tmp_path)
+        ARRAYS.counts(tmp_path)
     write(tmp_path / "test", GOOD)
     (tmp_path / "val").mkdir()
     with pytest.raises(StudyError, match=r"data_dir: .*val/images\.npy is not a readable .npy array \(No such file"):
-        ARRAYS.contents(tmp_path)
+        ARRAYS.counts(tmp_path)
     write(tmp_path, GOOD)
     with pytest.raises(StudyError, match=r"has images\.npy and the folder train, so it is not clear .* reads"):
-        ARRAYS.contents(tmp_path)
+        ARRAYS.counts(tmp_path)
 
 
 # ---- a study

@@ -12,7 +12,7 @@ from prunecurve.config import KEYS, Layers, check, k_batches, ks, of_archive
 from prunecurve.config import pruned_layer, resolved
 from prunecurve.config.mappings import merged
 from prunecurve.config.model import Study as StudyKeys
-from prunecurve.data.checks import asked_sizes
+from prunecurve.data.datasets import asked_sizes
 from prunecurve.data.datasets import DATASETS
 from prunecurve.errors import StudyError
 from prunecurve.ranking import criteria

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from conftest import PROJECT
 from PIL import Image
-from prunecurve.config import check
-from prunecurve.data.checks import check_data
 from prunecurve.data.datasets import DATASETS, digests
 from prunecurve.data.datasets.folder import listed
 from prunecurve.data.datasets.pixels import with_channels
@@ -24,8 +22,7 @@ def test_digits_are_the_bundled_1797():
     assert (found.images.shape, found.images.dtype) == ((1797, 1, 28, 28), np.uint8)
     assert np.bincount(found.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert not found.splits.any()
-    known = DATASETS["digits"].contents("")
-    assert (known.images, known.channels) == ({"train": 1797}, 1)
+    assert DATASETS["digits"].counts("") == {"train": 1797}
     assert found.images.max() > 240
     assert DATASETS["digits"].read(None, 8).images.shape == (1797, 1, 8, 8)
 
@@ -84,8 +81,9 @@ def test_layouts_of_a_folder(tmp_path, paths, names, labels, splits):
     create(tmp_path, *paths)
     found = listed(tmp_path)
     assert (found.names, found.labels.tolist(), found.splits.tolist()) == (names, labels, splits)
-    known = DATASETS["image_folder"].contents(tmp_path)
-    assert known.images == {split: splits.count(number) for number, split in enumerate(SPLITS)}
+    assert DATASETS["image_folder"].counts(tmp_path) == {
+        split: splits.count(number) for number, split in enumerate(SPLITS)
+    }
 
 
 @pytest.mark.parametrize(
@@ -114,10 +112,9 @@ def test_an_unknown_layout_is_named_and_the_known_ones_are_shown(tmp_path, paths
         listed(tmp_path)
 
 
-@pytest.mark.parametrize("look", [DATASETS["image_folder"].fingerprint, DATASETS["image_folder"].contents])
-def test_a_folder_that_does_not_exist_is_named_before_a_run(tmp_path, look):
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(StudyError, match=r"missing cannot be read: No such .*; dataset image_folder reads"):
-        look(tmp_path / "missing")
+        listed(tmp_path / "missing")
 
 
 def test_all_endings_are_read_and_hidden_files_skipped(tmp_path, caplog):
@@ -190,20 +187,6 @@ def test_other_numbers_of_channels_are_not_converted():
     assert with_channels(images, "auto") is images
     with pytest.raises(StudyError, match="image_channels: 3, but an image has 5 channels, and only 1 and 3 can be"):
         with_channels(images, "3")
-
-
-def test_the_normalisation_must_fit_the_channels_of_the_config(tmp_path):
-    """It is checked before a run, also where only reading the images says how many channels they have."""
-    write_folder(tmp_path, count=30)
-    config = check({"dataset": "image_folder", "task": "classes", "seeds": [0], "image_channels": 1})
-    config["preprocess"] = {"mean": [0.1, 0.2, 0.3], "std": [1]}
-    with pytest.raises(StudyError, match=r"mean: 3 numbers, but an image has 1 channel; .* or set image_channels: 3"):
-        check_data(config, tmp_path)
-    check_data(config | {"image_channels": 3}, tmp_path)
-    digits = check({"task": "classes", "seeds": [0]}) | {"preprocess": config["preprocess"]}
-    with pytest.raises(StudyError, match="or set image_channels: 3"):
-        check_data(digits, "")
-    check_data(digits | {"image_channels": 3}, "")
 
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
@@ -317,7 +300,7 @@ def test_the_sizes_of_a_data_set_fit_the_images_it_has(tmp_path, name):
     if name in ("image_folder", "arrays"):
         assert split_sizes(declared, {"train": 1000}) == {"train": 600, "val": 200, "test": 200}
     else:
-        images = DATASETS[name].contents(tmp_path).images
+        images = DATASETS[name].counts(tmp_path)
         require_enough(images, split_sizes(declared, images), dataset=name)
 
 
@@ -330,10 +313,10 @@ def test_the_example_of_the_config_page_is_a_data_set():
     module = {}
     exec(code, module)
     (noise,) = module["DATASETS"].values()
-    found, known = noise.read(None, 9), noise.contents(None)
+    found, counts = noise.read(None, 9), noise.counts(None)
     assert (found.images.shape, found.images.dtype) == ((1000, 1, 9, 9), np.uint8)
-    assert known.images == {"train": 1000} and images_per_split(found.splits)["train"] == 1000
-    assert known.channels == found.images.shape[1] and len(set(found.names)) == found.labels.max() + 1 == 2
+    assert counts == {"train": 1000} and images_per_split(found.splits)["train"] == 1000
+    assert len(set(found.names)) == found.labels.max() + 1 == 2
     assert found.images[found.labels == 0].max() == 127 and found.images[found.labels == 1].min() == 127
-    require_enough(known.images, split_sizes(noise.sizes, known.images), dataset="noise")
+    require_enough(counts, split_sizes(noise.sizes, counts), dataset="noise")
     assert noise.fingerprint(None, None) == ""

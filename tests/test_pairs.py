@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
-from prunecurve.data.checks import asked_sizes, check_data
+from prunecurve.data.datasets import asked_sizes, check_data
 from prunecurve.data.splits import SPLITS, draw_splits, split_sizes
 from prunecurve.data.tasks.pairs import inputs, require
 from prunecurve.seeding import stream

@@ -36,8 +36,7 @@ from prunecurve.config import (
     settings,
     weights_settings,
 )
-from prunecurve.data.checks import asked_sizes, check_data
-from prunecurve.data.datasets import DATASETS, MODULES
+from prunecurve.data.datasets import DATASETS, MODULES, asked_sizes, check_data
 from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
 from prunecurve.files import read_rows

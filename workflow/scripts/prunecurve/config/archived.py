@@ -6,7 +6,7 @@ from typing import Any
 from prunecurve.config.check import check
 from prunecurve.config.mappings import as_yaml, leaves, merged
 from prunecurve.config.model import change_of
-from prunecurve.data.checks import asked_sizes
+from prunecurve.data.datasets import asked_sizes
 from prunecurve.errors import StudyError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from prunecurve.config.contradictions import unmeasured
 from prunecurve.config.layers import Layers, is_built_in, pruned_layer
 from prunecurve.config.mappings import leaves
-from prunecurve.data.checks import asked_sizes
+from prunecurve.data.datasets import asked_sizes
 from prunecurve.errors import StudyError
 from prunecurve.model.parameters import BuiltIn, Network
 from prunecurve.training.parameters import Recipe

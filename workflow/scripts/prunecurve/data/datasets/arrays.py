@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prunecurve.data.datasets import Contents, DataSet, ImageSet
+from prunecurve.data.datasets import DataSet, ImageSet
 from prunecurve.data.datasets.digests import digest_of_files
 from prunecurve.data.datasets.pixels import resized_all
 from prunecurve.data.splits import AUTO, SPLITS, images_per_split
@@ -23,10 +23,9 @@ def read(data_dir: Path, size: int) -> ImageSet:
     return ImageSet(np.concatenate([resized_all(part, size) for part in images]), labels, splits, names)
 
 
-def contents(data_dir: str | Path) -> Contents:
-    """Return the numbers of images and of channels. Raises StudyError as `opened` does."""
-    images, _, splits, _ = opened(data_dir)
-    return Contents(images_per_split(splits), images[0].shape[1])
+def counts(data_dir: str | Path) -> dict[str, int]:
+    """Return the number of images in each split. Raises StudyError as `opened` does."""
+    return images_per_split(opened(data_dir)[2])
 
 
 def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
@@ -140,4 +139,4 @@ def _class_names(file: Path, labels: np.ndarray) -> tuple[str, ...]:
         raise StudyError(f"data_dir: {file} cannot be read as UTF-8 text: {error}") from error
 
 
-DATASETS = {"arrays": DataSet(read, contents, dict.fromkeys(SPLITS, AUTO), fingerprint)}
+DATASETS = {"arrays": DataSet(read, counts, dict.fromkeys(SPLITS, AUTO), fingerprint)}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prunecurve.data.datasets import Contents, DataSet, ImageSet
+from prunecurve.data.datasets import DataSet, ImageSet
 from prunecurve.data.datasets.pixels import resized_all
 
 
@@ -19,9 +19,4 @@ def read(data_dir: Path, size: int) -> ImageSet:
     return ImageSet(resized_all(grey[:, None], size), labels, np.zeros(1797, np.int8), tuple("0123456789"))
 
 
-def contents(data_dir: str | Path) -> Contents:
-    """Return the number of images, which are part of scikit-learn."""
-    return Contents({"train": 1797}, channels=1)
-
-
-DATASETS = {"digits": DataSet(read, contents, sizes={"train": 1000, "val": 297, "test": 300})}
+DATASETS = {"digits": DataSet(read, lambda data_dir: {"train": 1797}, {"train": 1000, "val": 297, "test": 300})}

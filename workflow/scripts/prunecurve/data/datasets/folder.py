@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prunecurve.data.datasets import Contents, DataSet, ImageSet
+from prunecurve.data.datasets import DataSet, ImageSet
 from prunecurve.data.datasets.digests import digest_of_files
 from prunecurve.data.datasets.pixels import eight_bit, resized, without_colour
 from prunecurve.data.splits import AUTO, SPLITS, images_per_split
@@ -141,9 +141,9 @@ def _is_image(path: str) -> bool:
     return path.lower().endswith(ENDINGS)
 
 
-def contents(data_dir: str | Path) -> Contents:
-    """Return the number of images. Raises StudyError as `listed` does."""
-    return Contents(images_per_split(listed(data_dir).splits))
+def counts(data_dir: str | Path) -> dict[str, int]:
+    """Return the number of images in each split. Raises StudyError as `listed` does."""
+    return images_per_split(listed(data_dir).splits)
 
 
 def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
@@ -151,4 +151,4 @@ def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
     return digest_of_files(data_dir, listed(data_dir).paths, cache)
 
 
-DATASETS = {"image_folder": DataSet(read, contents, dict.fromkeys(SPLITS, AUTO), fingerprint)}
+DATASETS = {"image_folder": DataSet(read, counts, dict.fromkeys(SPLITS, AUTO), fingerprint)}

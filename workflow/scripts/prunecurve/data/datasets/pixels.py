@@ -52,33 +52,24 @@ def eight_bit(image: Any, file_format: str | None = None) -> Any:
     return image.convert("L" if grey else "RGB")
 
 
-def channels_after(asked: str, channels: int) -> int:
-    """Return the channels of images with this many channels after `with_channels`.
+def with_channels(images: np.ndarray, asked: str) -> np.ndarray:
+    """Return images, uint8 (n, C, S, S), with the channels of image_channels of the config.
 
-    asked: image_channels of the config. Raises StudyError if they have neither 1 nor 3 channels.
+    Grey images become RGB with three equal channels; RGB becomes grey by the luma of ITU-R 601, as in Pillow. Raises
+    StudyError if images that are to be converted have neither 1 nor 3 channels.
     """
+    from PIL import Image
+
+    channels = images.shape[1]
     if asked in (AUTO, str(channels)):
-        return channels
-    if channels not in (1, 3):
+        return images
+    if channels == 1:
+        return images.repeat(3, axis=1)
+    if channels != 3:
         raise StudyError(
             f"image_channels: {asked}, but an image has {channels} channels, and only 1 and 3 can be converted; "
             f"allowed: {AUTO}"
         )
-    return int(asked)
-
-
-def with_channels(images: np.ndarray, asked: str) -> np.ndarray:
-    """Return images, uint8 (n, C, S, S), with the channels of image_channels; see `channels_after`.
-
-    Grey images become RGB with three equal channels; RGB becomes grey by the luma of ITU-R 601, as in Pillow.
-    """
-    from PIL import Image
-
-    channels = channels_after(asked, images.shape[1])
-    if channels == images.shape[1]:
-        return images
-    if channels == 3:
-        return images.repeat(3, axis=1)
     return np.stack([np.asarray(Image.fromarray(image.transpose(1, 2, 0)).convert("L")) for image in images])[:, None]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from prunecurve.data.datasets import Contents, DataSet, ImageSet
+from prunecurve.data.datasets import DataSet, ImageSet
 from prunecurve.data.datasets.digests import digest_of_files
 from prunecurve.data.datasets.pixels import resized_all
 from prunecurve.data.splits import SPLITS
@@ -69,16 +69,16 @@ def mnist_fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> 
     return "" if digest == MNIST_DIGEST else digest
 
 
-def _declared(class_name: str, train: int, channels: int, **functions: Any) -> DataSet:
+def _declared(class_name: str, train: int, **functions: Any) -> DataSet:
     """Return the data set of a class of torchvision with `train` training images; each has 10,000 test images."""
-    counts, sizes = Contents({"train": train, "test": 10_000}, channels), {"train": 6000, "val": 1000, "test": 1000}
+    counts, sizes = {"train": train, "test": 10_000}, {"train": 6000, "val": 1000, "test": 1000}
     return DataSet(functools.partial(read, class_name), lambda data_dir: counts, sizes, **functions)
 
 
 DATASETS = {
-    "mnist": _declared("MNIST", 60_000, channels=1, fingerprint=mnist_fingerprint),
-    "fashion_mnist": _declared("FashionMNIST", 60_000, channels=1),
-    "kmnist": _declared("KMNIST", 60_000, channels=1),
-    "cifar10": _declared("CIFAR10", 50_000, channels=3),
-    "cifar100": _declared("CIFAR100", 50_000, channels=3),
+    "mnist": _declared("MNIST", 60_000, fingerprint=mnist_fingerprint),
+    "fashion_mnist": _declared("FashionMNIST", 60_000),
+    "kmnist": _declared("KMNIST", 60_000),
+    "cifar10": _declared("CIFAR10", 50_000),
+    "cifar100": _declared("CIFAR100", 50_000),
 }
