@@ -47,10 +47,14 @@ def test_without_normalisation_pixels_are_divided_by_255():
 @pytest.mark.parametrize(
     ("channels", "mean", "std", "message"),
     [
-        (3, [0.1, 0.2], [1], r"mean: 2 numbers, but an image has 3 channels; give one number, or 3$"),
-        (3, [0], [1] * 4, r"std: 4 numbers, but an image has 3 channels; give one number, or 3$"),
-        (1, [0.1, 0.2], [1], r"mean: 2 numbers, but an image has 1 channel; give one number$"),
-        (1, [0.1] * 3, [1], r"mean: 3 numbers, but an image has 1 channel; give .*, or set image_channels: 3$"),
+        (
+            3,
+            [0.1, 0.2],
+            [1],
+            "mean: 2 numbers, but the channels of an image are 3; give one number, or one per channel$",
+        ),
+        (3, [0], [1] * 4, "std: 4 numbers"),
+        (1, [0.1] * 3, [1], "mean: 3 numbers, but the channels of an image are 1; .* or set image_channels: 3$"),
     ],
 )
 def test_numbers_for_other_channels_are_refused(channels, mean, std, message):

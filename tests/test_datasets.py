@@ -79,8 +79,8 @@ COMPOSED, SEPARATE = (unicodedata.normalize(form, "café") for form in ("NFC", "
 )
 def test_layouts_of_a_folder(tmp_path, paths, names, labels, splits):
     create(tmp_path, *paths)
-    found = listed(tmp_path)
-    assert (found.names, found.labels.tolist(), found.splits.tolist()) == (names, labels, splits)
+    paths, *numbers, found = listed(tmp_path)
+    assert (found, *(each.tolist() for each in numbers), len(paths)) == (names, labels, splits, len(labels))
     assert DATASETS["image_folder"].counts(tmp_path) == {
         split: splits.count(number) for number, split in enumerate(SPLITS)
     }
@@ -126,7 +126,7 @@ def test_all_endings_are_read_and_hidden_files_skipped(tmp_path, caplog):
     found = DATASETS["image_folder"].read(tmp_path, 8)
     assert found.images.shape == (15, 1, 8, 8)
     assert "different endings: .txt (1)" in caplog.text
-    assert abs(found.images[[np.array(listed(tmp_path).paths) == "dog/x.webp"][0]].astype(int) - 77).max() <= 1
+    assert abs(found.images[[np.array(listed(tmp_path)[0]) == "dog/x.webp"][0]].astype(int) - 77).max() <= 1
 
 
 def test_one_image_in_colour_makes_all_rgb(tmp_path):
@@ -148,7 +148,7 @@ def test_grey_pixels_are_grey_in_every_mode(tmp_path):
     found = DATASETS["image_folder"].read(tmp_path, 11)
     assert found.images.shape == (12, 1, 11, 11)
     # Palettes are resized as RGB, like the others.
-    of = dict(zip(listed(tmp_path).paths, found.images))
+    of = dict(zip(listed(tmp_path)[0], found.images))
     assert all((of[f"cat/{name}.png"] == of["cat/rgb.png"]).all() for name in ("palette", "gif", "rgba"))
 
 
@@ -197,7 +197,7 @@ def test_16_bits_have_one_scale_in_all_images(tmp_path, ending):
     Image.fromarray((np.arange(64).reshape(8, 8) * 1040).astype(np.uint16)).save(tmp_path / "cat" / f"ramp.{ending}")
     found = DATASETS["image_folder"].read(tmp_path, 8).images
     assert found.shape[1] == 1
-    image_of = dict(zip(listed(tmp_path).paths, found))
+    image_of = dict(zip(listed(tmp_path)[0], found))
     assert [int(image_of[f"cat/x{value}.{ending}"].max()) for value in (255, 256, 65535)] == [0, 1, 255]
     assert image_of[f"cat/ramp.{ending}"].ravel().tolist() == [value * 1040 >> 8 for value in range(64)]
 

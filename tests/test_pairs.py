@@ -185,15 +185,20 @@ def test_the_job_reports_a_class_without_partners(tmp_path):
     arguments = script.options().parse_args([*words, "--task", "pairs", "same=1", "different=2"])
     with pytest.raises(StudyError) as error:
         script.work(arguments)
-    assert "include only 1 of class a rare bird; lower pairs_per_image.same, raise images.train" in str(error.value)
+    assert "same: it needs 2 images of class a rare bird, but the 108 images of images.train" in str(error.value)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("classes", "same", "different", "message"),
     [
-        ([0, 0, 0, 1, 1], 2, 1, r"same: 2 needs 3 .* 5 images of images\.val include only 2 of class dog; lower"),
-        ([0, 0, 0, 1, 1], 1, 3, r"different: 3 .*images\.val include only 2 that are not of class cat; lower"),
+        (
+            [0, 0, 0, 1, 1],
+            2,
+            1,
+            r"same: it needs 3 images of class dog, but the 5 images of images\.val include only 2; ",
+        ),
+        ([0, 0, 0, 1, 1], 1, 3, r"different: it needs 3 images that are not of class cat, .* only 2; lower"),
         ([], 1, 1, r"^images\.val: the split has no images, because the data set has too few$"),
     ],
 )

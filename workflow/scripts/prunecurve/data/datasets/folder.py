@@ -1,6 +1,5 @@
 """A folder of images: one folder per class, and optionally one folder per split above them."""
 
-import dataclasses
 import logging
 import os
 import stat
@@ -12,7 +11,7 @@ import numpy as np
 
 from prunecurve.data.datasets import DataSet, ImageSet
 from prunecurve.data.datasets.digests import digest_of_files
-from prunecurve.data.datasets.pixels import eight_bit, resized, without_colour
+from prunecurve.data.datasets.pixels import eight_bit, resized
 from prunecurve.data.splits import AUTO, SPLITS, images_per_split
 from prunecurve.errors import StudyError, some
 
@@ -25,35 +24,21 @@ LAYOUTS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Listing:
-    """The image files of a folder, in the order of their splits, classes and names.
-
-    paths: relative to the folder. labels, splits, names: as in `ImageSet`. ignored: the number of other files in the
-    class folders, by ending.
-    """
-
-    paths: list[str]
-    labels: np.ndarray
-    splits: np.ndarray
-    names: tuple[str, ...]
-    ignored: Counter[str]
-
-
 def read(data_dir: Path, size: int) -> ImageSet:
     """Read the images of a folder. Classes are numbered in the order of their names.
 
     The images have 1 channel if the pixels of all of them are grey, else 3. Raises StudyError, naming the file or the
     folder, if the layout is unknown or a file is not readable.
     """
-    listing = listed(data_dir)
-    if listing.ignored:
-        kinds = ", ".join(f"{ending or 'no ending'} ({count})" for ending, count in sorted(listing.ignored.items()))
+    paths, labels, splits, names = listed(data_dir)
+    files = [file for folder in {os.path.dirname(path) for path in paths} for file in _visible(data_dir, folder)[1]]
+    if ignored := Counter(os.path.splitext(file)[1].lower() for file in files if not _is_image(file)):
+        kinds = ", ".join(f"{ending or 'no ending'} ({count})" for ending, count in sorted(ignored.items()))
         log.warning("data_dir: files in %s that are not read, because they have different endings: %s", data_dir, kinds)
-    pictures = [picture(Path(data_dir, path), size) for path in listing.paths]
+    pictures = [picture(Path(data_dir, path), size) for path in paths]
     channels = max(len(pixels) for pixels in pictures)
     images = np.stack([np.broadcast_to(pixels, (channels, size, size)) for pixels in pictures])
-    return ImageSet(images, listing.labels, listing.splits, listing.names)
+    return ImageSet(images, labels, splits, names)
 
 
 def picture(path: Path, size: int) -> np.ndarray:
@@ -66,8 +51,8 @@ def picture(path: Path, size: int) -> np.ndarray:
 
     try:
         with Image.open(path) as opened:
-            file_format = opened.format
-            return without_colour(resized(eight_bit(ImageOps.exif_transpose(opened), file_format), size))
+            pixels = resized(eight_bit(ImageOps.exif_transpose(opened), opened.format), size)
+            return pixels[:1] if (pixels == pixels[:1]).all() else pixels
     # Pillow raises many kinds of exceptions for damaged files: OSError, SyntaxError, struct.error, MemoryError, …
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -77,15 +62,16 @@ def picture(path: Path, size: int) -> np.ndarray:
         ) from error
 
 
-def listed(data_dir: str | Path) -> Listing:
+def listed(data_dir: str | Path) -> tuple[list[str], np.ndarray, np.ndarray, tuple[str, ...]]:
     """List the image files of a folder without reading them. Hidden files and folders are skipped; links are followed.
 
-    Names of classes that differ only in the Unicode form (é as one or as two characters) are one class: archives of
-    macOS have the other form. Raises StudyError, naming the folder or the file, if the layout is unknown, an image is
-    in no class folder, a class or a split has no images, there are fewer than two classes, or a file is a link to
-    nothing.
+    Returns their paths relative to the folder, in the order of their splits, classes and names; labels, splits and
+    names as in `ImageSet`. Names of classes that differ only in the Unicode form (é as one or as two characters) are
+    one class: archives of macOS have the other form. Raises StudyError, naming the folder or the file, if the layout is
+    unknown, an image is in no class folder, a class or a split has no images, there are fewer than two classes, or a
+    file is a link to nothing.
     """
-    root, paths, names, numbers, ignored = Path(data_dir), [], [], [], Counter[str]()
+    root, paths, names, numbers = Path(data_dir), [], [], []
     folders, files = _visible(root)
     has_splits = "train" in folders and bool(_visible(root, "train")[0])
     splits = [split for split in SPLITS if split in folders] if has_splits else [""]
@@ -98,7 +84,6 @@ def listed(data_dir: str | Path) -> Listing:
         for folder in classes:
             nested, files = _visible(root, folder)
             images = list(filter(_is_image, files))
-            ignored.update(os.path.splitext(file)[1].lower() for file in files if not _is_image(file))
             misplaced += nested
             empty += [] if images else [folder]
             paths += images
@@ -118,19 +103,19 @@ def listed(data_dir: str | Path) -> Listing:
         raise StudyError(f"data_dir: classes in {root} that {root / 'train'} does not have: {some(unknown)}")
     label_of = {name: label for label, name in enumerate(trained)}
     labels = np.array([label_of[name] for name in names], np.int64)
-    return Listing(paths, labels, np.array(numbers, np.int8), tuple(trained), ignored)
+    return paths, labels, np.array(numbers, np.int8), tuple(trained)
 
 
-def _visible(root: Path, folder: str = "") -> tuple[list[str], list[str]]:
+def _visible(root: str | Path, folder: str = "") -> tuple[list[str], list[str]]:
     """Return the folders and the files in a folder that are not hidden, as paths relative to root, by name.
 
     Archives of macOS have hidden files in the folder __MACOSX. Raises StudyError for what cannot be read, also a link
     to nothing.
     """
     try:
-        names = sorted(name for name in os.listdir(root / folder) if not name.startswith(".") and name != "__MACOSX")
-        paths = [os.path.join(folder, name) for name in names]
-        modes = [os.stat(root / path).st_mode for path in paths]
+        names = sorted(os.listdir(Path(root, folder)))
+        paths = [os.path.join(folder, name) for name in names if not name.startswith(".") and name != "__MACOSX"]
+        modes = [os.stat(Path(root, path)).st_mode for path in paths]
     except OSError as error:
         raise StudyError(f"data_dir: {error.filename} cannot be read: {error.strerror}; {LAYOUTS}") from error
     folders = [path for path, mode in zip(paths, modes) if stat.S_ISDIR(mode)]
@@ -143,12 +128,12 @@ def _is_image(path: str) -> bool:
 
 def counts(data_dir: str | Path) -> dict[str, int]:
     """Return the number of images in each split. Raises StudyError as `listed` does."""
-    return images_per_split(listed(data_dir).splits)
+    return images_per_split(listed(data_dir)[2])
 
 
 def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
     """Return a digest of the names and contents of all images."""
-    return digest_of_files(data_dir, listed(data_dir).paths, cache)
+    return digest_of_files(data_dir, listed(data_dir)[0], cache)
 
 
 DATASETS = {"image_folder": DataSet(read, counts, dict.fromkeys(SPLITS, AUTO), fingerprint)}

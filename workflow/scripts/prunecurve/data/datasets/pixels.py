@@ -71,8 +71,3 @@ def with_channels(images: np.ndarray, asked: str) -> np.ndarray:
             f"allowed: {AUTO}"
         )
     return np.stack([np.asarray(Image.fromarray(image.transpose(1, 2, 0)).convert("L")) for image in images])[:, None]
-
-
-def without_colour(picture: np.ndarray) -> np.ndarray:
-    """Return one channel (1, S, S) of a picture (3, S, S) whose pixels are all grey; else the picture itself."""
-    return picture[:1] if (picture == picture[:1]).all() else picture

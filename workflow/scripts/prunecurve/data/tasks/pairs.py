@@ -38,18 +38,15 @@ def require(split: str, classes: np.ndarray, names: Sequence[str], same: int, di
     if not total:
         raise StudyError(f"{key}: the split has no images, because the data set has too few")
     for label, count in zip(*(array.tolist() for array in np.unique(classes, return_counts=True))):
-        if count < same + 1:
-            raise StudyError(
-                f"pairs_per_image.same: {same} needs {same + 1} images of each class, but the {total} images of "
-                f"{key} include only {count} of class {names[label]}; lower pairs_per_image.same, raise {key}, add "
-                "images of the class, or take it out of the data set"
-            )
-        if total - count < different:
-            raise StudyError(
-                f"pairs_per_image.different: {different} needs {different} images of other classes, but the {total} "
-                f"images of {key} include only {total - count} that are not of class {names[label]}; lower "
-                f"pairs_per_image.different or raise {key}"
-            )
+        same_and_itself = ("same", same + 1, count, f"of class {names[label]}")
+        others = ("different", different, total - count, f"that are not of class {names[label]}")
+        for kind, needed, available, which in (same_and_itself, others):
+            if available < needed:
+                raise StudyError(
+                    f"pairs_per_image.{kind}: it needs {needed} images {which}, but the {total} images of {key} "
+                    f"include only {available}; lower pairs_per_image.{kind}, raise {key}, add images, or take the "
+                    "class out of the data set"
+                )
 
 
 def inputs(classes: np.ndarray, rng: "np.random.Generator", same: int, different: int) -> tuple[np.ndarray, np.ndarray]:
