@@ -10,11 +10,10 @@ import pytest
 from conftest import PROJECT
 from PIL import Image
 from prunecurve.data.datasets import DATASETS, digests
-from prunecurve.data.datasets.folder import listed
+from prunecurve.data.datasets.folder import listed, picture
 from prunecurve.data.datasets.pixels import with_channels
 from prunecurve.data.splits import SPLITS, images_per_split, require_enough, split_sizes
 from prunecurve.errors import StudyError
-from prunecurve.files import load_array
 
 
 def test_digits_are_the_bundled_1797():
@@ -152,34 +151,12 @@ def test_grey_pixels_are_grey_in_every_mode(tmp_path):
     assert all((of[f"cat/{name}.png"] == of["cat/rgb.png"]).all() for name in ("palette", "gif", "rgba"))
 
 
-def images_of(folder, channels):
-    """Return the images that the script writes, uint8 (n, C, 8, 8), for image_channels."""
-    import get_images
-
-    outputs = [str(folder / f"out_{channels}" / f"{name}.npy") for name in ("images", "labels", "splits", "classes")]
-    words = ["--source", *outputs, "--dataset", "image_folder", "--data-dir", str(folder / "in"), "--image-size", "8"]
-    get_images.work(get_images.options().parse_args([*words, "--image-channels", channels]))
-    return load_array(outputs[0])
-
-
-def test_images_have_the_channels_of_the_config(tmp_path):
-    """Grey photographs that are saved as RGB, for a network of three channels."""
-    write_folder(tmp_path / "in")
-    for i, path in enumerate(sorted((tmp_path / "in").rglob("*.png"))):
-        Image.new("RGB", (8, 8), (9 * i,) * 3).save(path)
-    grey, rgb = images_of(tmp_path, "auto"), images_of(tmp_path, "3")
-    assert (grey.shape, rgb.shape) == ((8, 1, 8, 8), (8, 3, 8, 8))
-    assert (rgb == grey).all() and (images_of(tmp_path, "1") == grey).all()
-    assert rgb[:, 0, 0, 0].tolist() == [9 * i for i in range(8)]
-
-
-def test_colour_becomes_grey_on_request(tmp_path):
-    write_folder(tmp_path / "in")
-    Image.new("RGB", (8, 8), (200, 100, 50)).save(tmp_path / "in" / "cat" / "0.png")
-    assert images_of(tmp_path, "auto").shape == images_of(tmp_path, "3").shape == (8, 3, 8, 8)
-    grey = images_of(tmp_path, "1")
+def test_images_have_the_channels_of_the_config():
+    grey, colour = np.arange(128, dtype=np.uint8).reshape(2, 1, 8, 8), np.zeros((2, 3, 8, 8), np.uint8)
+    assert (with_channels(grey, "3") == grey.repeat(3, axis=1)).all() and with_channels(grey, "1") is grey
+    colour[1] = np.array([200, 100, 50])[:, None, None]
     # 0.299 · 200 + 0.587 · 100 + 0.114 · 50
-    assert grey.shape == (8, 1, 8, 8) and (grey[0] == 124).all()
+    assert with_channels(colour, "1")[:, 0, 0, 0].tolist() == [0, 124] and with_channels(colour, "3") is colour
 
 
 def test_other_numbers_of_channels_are_not_converted():
@@ -189,45 +166,38 @@ def test_other_numbers_of_channels_are_not_converted():
         with_channels(images, "3")
 
 
+def saved(path, image, **options):
+    """Return the pixels that are read from a file of this image, 8×8."""
+    image.save(path, **options)
+    return picture(path, 8)
+
+
 @pytest.mark.parametrize("ending", ["png", "tif"])
 def test_16_bits_have_one_scale_in_all_images(tmp_path, ending):
-    write_folder(tmp_path)
-    for value in (255, 256, 65535):
-        Image.fromarray(np.full((8, 8), value, np.uint16)).save(tmp_path / "cat" / f"x{value}.{ending}")
-    Image.fromarray((np.arange(64).reshape(8, 8) * 1040).astype(np.uint16)).save(tmp_path / "cat" / f"ramp.{ending}")
-    found = DATASETS["image_folder"].read(tmp_path, 8).images
-    assert found.shape[1] == 1
-    image_of = dict(zip(listed(tmp_path)[0], found))
-    assert [int(image_of[f"cat/x{value}.{ending}"].max()) for value in (255, 256, 65535)] == [0, 1, 255]
-    assert image_of[f"cat/ramp.{ending}"].ravel().tolist() == [value * 1040 >> 8 for value in range(64)]
+    values = np.append(np.arange(61) * 1040, [255, 256, 65535]).reshape(8, 8)
+    pixels = saved(tmp_path / f"x.{ending}", Image.fromarray(values.astype(np.uint16)))
+    assert (pixels == values[None] >> 8).all() and pixels.shape == (1, 8, 8)
 
 
 def test_pixels_without_a_range_are_refused(tmp_path):
-    write_folder(tmp_path)
-    Image.fromarray(np.full((8, 8), 70000, np.int32)).save(tmp_path / "cat" / "x.tif")
-    with pytest.raises(StudyError, match=r"cat/x\.tif is not a readable image \(the range of 32-bit"):
-        DATASETS["image_folder"].read(tmp_path, 8)
+    with pytest.raises(StudyError, match=r"x\.tif is not a readable image \(the range of 32-bit"):
+        saved(tmp_path / "x.tif", Image.fromarray(np.full((8, 8), 70000, np.int32)))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_what_is_transparent_is_white(tmp_path, mode):
-    write_folder(tmp_path)
     ink = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
     ink.paste((0, 0, 0, 255), (0, 0, 4, 8))
-    ink.convert(mode).save(tmp_path / "cat" / "0.png")
-    found = DATASETS["image_folder"].read(tmp_path, 8).images
-    assert found.shape[1] == 1
-    assert (found[0, 0, :, :4] == 0).all() and (found[0, 0, :, 4:] == 255).all()
+    pixels = saved(tmp_path / "x.png", ink.convert(mode))
+    assert pixels.shape == (1, 8, 8) and (pixels[:, :, :4] == 0).all() and (pixels[:, :, 4:] == 255).all()
 
 
 def test_the_orientation_in_exif_is_applied(tmp_path):
-    write_folder(tmp_path)
     image, exif = Image.new("L", (8, 8), 0), Image.Exif()
     image.paste(255, (0, 0, 4, 8))
     # 6: the camera was turned, the left half of the pixels is the top of the picture.
     exif[0x0112] = 6
-    image.save(tmp_path / "cat" / "0.png", exif=exif)
-    top, bottom = DATASETS["image_folder"].read(tmp_path, 8).images[0, 0, ::7]
+    top, bottom = saved(tmp_path / "x.png", image, exif=exif)[0, ::7]
     assert (top.tolist(), bottom.tolist()) == ([255] * 8, [0] * 8)
 
 
@@ -235,7 +205,9 @@ def test_a_broken_image_is_named(tmp_path):
     write_folder(tmp_path)
     path = tmp_path / "dog" / "2.png"
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(StudyError, match=r"data_dir: .*dog/2\.png is not a readable image"):
+    with pytest.raises(
+        StudyError, match=r"data_dir: .*dog/2\.png is not a readable image .*; replace it, or begin its"
+    ):
         DATASETS["image_folder"].read(tmp_path, 8)
 
 

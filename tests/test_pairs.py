@@ -125,18 +125,6 @@ def test_shared_images_are_counted():
     assert found[3, 8, "test", "test"] == (2, 0, 0.0)
 
 
-def test_two_seeds_on_digits_share_what_chance_says():
-    """1,000 of 1,797 images for training: 56 % of them are expected in another draw."""
-    from prunecurve.statistics.shared_images import shared_images
-
-    sizes = {"train": 1000, "val": 297, "test": 300}
-    draws = {seed: draw_splits(np.zeros(1797, int), sizes, seed, dataset="digits") for seed in (0, 1)}
-    index = {seed: np.array([(SPLITS.index(s), i) for s in SPLITS for i in draw[s]]) for seed, draw in draws.items()}
-    share = {(row["split"], row["other_split"]): row["share"] for row in shared_images(index, "digits")}
-    assert abs(share["train", "train"] - 1000 / 1797) < 0.03
-    assert abs(share["test", "train"] - 1000 / 1797) < 0.06
-
-
 def test_the_number_of_images_is_checked_before_any_job(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / "mine" / name).mkdir(parents=True)

@@ -1,11 +1,8 @@
 """torchvision's data sets: what is read, downloads and their errors, and no unpickling of files from elsewhere."""
 
-import gzip
 import hashlib
-import http.server
 import pickle
 import struct
-import threading
 
 import numpy as np
 import pytest
@@ -56,24 +53,6 @@ def cifar(tmp_path, monkeypatch):
         return folder
 
     return write
-
-
-@pytest.fixture
-def served(tmp_path):
-    """A folder and the address at which this machine serves its files."""
-    folder = tmp_path / "served"
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, directory=str(folder))
-
-        def log_message(self, *arguments):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
 
 
 # ---- MNIST and data sets in its format
@@ -144,33 +123,6 @@ def test_a_file_of_another_checksum_is_not_unpickled(tmp_path, cifar, monkeypatc
     (folder / file).write_bytes(pickle.dumps(Danger()))
     with pytest.raises(StudyError, match=rf"data_dir: {CIFAR[name]} could not be read .* delete the folder to"):
         DATASETS[name].read(tmp_path, 32)
-
-
-# ---- downloads: torchvision's own code, from a server on this machine
-
-
-def test_mnist_is_downloaded_into_data_dir_also_after_an_interruption(tmp_path, monkeypatch, served):
-    folder, address = served
-    write_idx(folder)
-    resources = []
-    for file in sorted(folder.iterdir()):
-        content = gzip.compress(file.read_bytes(), mtime=0)
-        file.with_name(f"{file.name}.gz").write_bytes(content)
-        resources.append((f"{file.name}.gz", hashlib.md5(content).hexdigest()))
-    mnist = published.torchvision_datasets().MNIST
-    monkeypatch.setattr(mnist, "mirrors", [address])
-    monkeypatch.setattr(mnist, "resources", resources)
-    # What an interruption leaves: a part of an archive, and a part of an unpacked file.
-    raw = tmp_path / "data" / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    (raw / resources[1][0]).write_bytes((folder / resources[1][0]).read_bytes()[:9])
-    (raw / resources[0][0].removesuffix(".gz")).write_bytes(b"a part")
-    assert len(DATASETS["mnist"].read(tmp_path / "data", 28).images) == 50
-    # Archives alone are enough, without a network.
-    monkeypatch.setattr(mnist, "mirrors", ["http://127.0.0.1:9/"])
-    for name, _ in resources:
-        (raw / name.removesuffix(".gz")).unlink()
-    assert len(DATASETS["mnist"].read(tmp_path / "data", 28).images) == 50
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
