@@ -19,9 +19,9 @@ def required(value: Value | None, message: str) -> Value:
     return value
 
 
-def some(names: Sequence[str], most: int = 10) -> str:
+def some(names: Sequence[object], most: int = 10) -> str:
     """Return the first names as text, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def unreadable(path: str | os.PathLike[str], kind: str, error: Exception) -> StudyError:

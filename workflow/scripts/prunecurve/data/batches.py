@@ -31,11 +31,9 @@ UNCHANGED = Normalisation()
 
 
 def as_input(images: list[Tensor], normalisation: Normalisation) -> Tensor:
-    """Stack uint8 images, each (n, C, S, S), to network inputs: float32 (n, len(images) · C, S, S), channels last.
-
-    Channels last is the fastest layout on CPUs.
-    """
+    """Stack uint8 images, each (n, C, S, S), to network inputs: float32 (n, len(images) · C, S, S), channels last."""
     stacked = torch.cat(images, dim=1) if len(images) > 1 else images[0]
+    # Channels last is the fastest layout on CPUs.
     scaled = stacked.to(memory_format=torch.channels_last).float().div_(255)
     return normalisation(scaled, len(images))
 
@@ -110,7 +108,6 @@ class Values(TorchDispatchMode):
         self.largest = self.total = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Run an operation and count its results."""
         results = func(*args, **(kwargs or {}))
         for value in tree_leaves(results):
             if isinstance(value, Tensor):

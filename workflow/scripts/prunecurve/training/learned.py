@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio, recalls_of
+from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio
 from prunecurve.errors import StudyError
 
 # The balanced accuracy of a constant answer for two classes. A history without the column `constant` has two.
@@ -55,7 +55,7 @@ def validation_scores(logits: np.ndarray, labels: np.ndarray) -> Scores:
     return Scores(
         accuracy=ratio(int(correct.sum()), len(labels)),
         log_loss=log_loss(logits, labels),
-        recalls=recalls_of(inputs, correct),
+        recalls=correct / np.maximum(inputs, 1),
         inputs=inputs,
     )
 

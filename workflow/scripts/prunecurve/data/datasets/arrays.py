@@ -70,15 +70,10 @@ def opened(data_dir: str | Path) -> tuple[list[np.ndarray], np.ndarray, np.ndarr
     for folder, part, numbers in zip(folders.values(), images, labels):
         if len(part) != len(numbers):
             raise StudyError(f"data_dir: {folder} has {len(part)} images, but {len(numbers)} labels")
-        if part.shape[1] != images[0].shape[1]:
-            raise StudyError(
-                f"data_dir: the images in {folder / IMAGES} have {part.shape[1]} channels, those of train "
-                f"{images[0].shape[1]}; all splits need the same number"
-            )
         if wrong := sorted(set(np.unique(numbers).tolist()) ^ set(range(len(names)))):
             raise StudyError(
-                f"data_dir: {folder / LABELS} needs each of the labels 0 to {len(names) - 1}, the number of classes in "
-                f"{NAMES} or in the first labels − 1, and no others; wrong or missing: {some(list(map(str, wrong)))}"
+                f"data_dir: {folder / LABELS} needs each of the labels 0 to {len(names) - 1} and no others, because "
+                f"{NAMES} or, without it, the labels of train have {len(names)} classes; wrong or missing: {some(wrong)}"
             )
     splits = np.repeat([SPLITS.index(split) for split in folders], [len(part) for part in labels])
     return images, np.concatenate(labels).astype(np.int64), splits.astype(np.int8), names
@@ -116,7 +111,7 @@ def _images(path: Path) -> np.ndarray:
 
 
 def _labels(path: Path) -> np.ndarray:
-    """Return the labels of a file: whole numbers of any type, (n,). Their values are checked elsewhere."""
+    """Return the labels of a file: whole numbers of any type, (n,)."""
     array = _mapped(path)
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise StudyError(

@@ -53,7 +53,7 @@ class Task(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the inputs of a split, int32 (N, m), the indices of m images each, and their labels, int64 (N,).
 
-        classes: (n,), the class of each image.
+        classes: (n,), the class of each image. If the order of two images matters, training.swap must be false.
         """
 
     def class_names(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -70,16 +70,13 @@ class Task(Protocol):
     ) -> dict[str, tuple[float, float]]:
         """Return the smallest and largest value of each metric of the order and the size of the logits.
 
-        These are the values that the sweep can have, given the logits of the smaller torch network (N, C); the counts
-        do not show them. rounding: how much each logit of the sweep can differ on another processor. It shares no code
-        with `measure`, because it verifies its rows.
+        These are the values that the sweep can have, given the logits of the smaller torch network (N, C). rounding:
+        how much each logit of the sweep can differ on another processor. Shares no code with `measure`, which it
+        verifies.
         """
 
     def constants(self, curve: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the columns of a constant answer.
-
-        They are `constant_accuracy`, and `constant_balanced_accuracy` if it is not 0.5.
-        """
+        """Return the columns `constant_accuracy` and, if it is not 0.5, `constant_balanced_accuracy`."""
 
     def answers(self, curve: Mapping[str, Any], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the most frequent answer in each row of a curve.csv, as text, and its share of all answers."""

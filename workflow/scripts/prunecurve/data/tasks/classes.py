@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio, recalls_of
+from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio
 from prunecurve.data.metrics import auroc, auroc_bounds, log_loss_bounds, log_odds, ranked
 from prunecurve.errors import StudyError, some
 
@@ -53,27 +53,26 @@ def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return all metrics of logits (N, C) and labels (N,), in float64, in the order of the CSV columns.
 
     Balanced accuracy is the mean recall of the classes that have inputs, f1_macro the mean F1 of the classes that have
-    inputs or answers, auroc the mean over the classes with and without inputs of the area under the ROC curve of this
-    class against the rest (scored by the log-odds). They are scikit-learn's definitions, and absent classes occur only
+    inputs or answers, auroc the mean over the classes that have inputs of the area under the ROC curve of this class
+    against the rest (scored by the log-odds). They are scikit-learn's definitions, and absent classes occur only
     outside of studies.
     """
     logits, classes = logits.astype(np.float64), logits.shape[1]
-    predicted = predict(logits)
-    true, correct, answered = counts_of(predicted, labels, classes)
-    present, answer = true > 0, int(answered.argmax())
-    either = true + answered > 0
+    true, correct, answered = counts_of(predict(logits), labels, classes)
+    present, either, answer = np.flatnonzero(true), true + answered > 0, int(answered.argmax())
+    scores = log_odds(logits)
     return {
         "accuracy": ratio(int(correct.sum()), len(labels)),
-        "balanced_accuracy": float(recalls_of(true, correct)[present].mean()),
+        "balanced_accuracy": float((correct[present] / true[present]).mean()),
         **({"top_5_accuracy": _top(logits, labels)} if classes >= TOP_FROM else {}),
         "f1_macro": float((2 * correct[either] / (true + answered)[either]).mean()),
         "mcc": _mcc(true, correct, answered),
-        "auroc": _macro_auroc(logits, labels),
+        "auroc": ratio(sum(auroc(*ranked(scores[:, label], labels == label)) for label in present), len(present)),
         "log_loss": log_loss(logits, labels),
         "most_frequent_answer": answer,
         "most_frequent_share": ratio(int(answered[answer]), len(labels)),
         "constant_accuracy": ratio(int(true.max()), len(labels)),
-        "constant_balanced_accuracy": 1 / int(present.sum()),
+        "constant_balanced_accuracy": 1 / len(present),
         **dict(zip(counts(classes), np.concatenate([correct, answered]).tolist(), strict=True)),
     }
 
@@ -92,12 +91,6 @@ def _mcc(true: np.ndarray, correct: np.ndarray, answered: np.ndarray) -> float:
     n, right = sum(t), int(correct.sum())
     spread_true, spread_answered = n * n - sum(x * x for x in t), n * n - sum(x * x for x in p)
     return ratio(right * n - sum(map(int.__mul__, t, p)), float(spread_true * spread_answered) ** 0.5)
-
-
-def _macro_auroc(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean area under the ROC curves of one class against the rest, over the classes that have one."""
-    scores, present = log_odds(logits), np.unique(labels)
-    return ratio(sum(auroc(*ranked(scores[:, label], labels == label)) for label in present), len(present))
 
 
 def counts(classes: int) -> tuple[str, ...]:

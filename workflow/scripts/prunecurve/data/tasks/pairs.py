@@ -30,10 +30,7 @@ COUNTS = ("tp", "fp", "tn", "fn")
 
 
 def require(split: str, classes: np.ndarray, names: Sequence[str], same: int, different: int) -> None:
-    """Raise StudyError if a split has no images, or too few for the pairs of a class: see `Task.require`.
-
-    same, different: pairs per image.
-    """
+    """Raise StudyError if a split has no images, or too few for the `same` and `different` pairs of each image."""
     key, total = f"images.{split}", len(classes)
     if not total:
         raise StudyError(f"{key}: the split has no images, because the data set has too few")
