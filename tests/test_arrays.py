@@ -160,7 +160,7 @@ class Danger:
         (
             "labels",
             saved(np.array([1, 2, 3, 1, 2, 3])),
-            "needs each of the labels 0 to 2 and no others, because classes.txt or, wi",
+            "needs each of the labels 0 to 2 and no others, because classes.txt or",
         ),
         ("labels", saved(np.array([0, 1, 2**64 - 1] * 2, np.uint64)), f"wrong or missing: 2, {2**64 - 1}"),
         ("labels", saved(np.zeros(6, int)), "have 1 class, but at least two are needed"),

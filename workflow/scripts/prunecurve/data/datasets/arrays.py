@@ -73,7 +73,7 @@ def opened(data_dir: str | Path) -> tuple[list[np.ndarray], np.ndarray, np.ndarr
         if wrong := sorted(set(np.unique(numbers).tolist()) ^ set(range(len(names)))):
             raise StudyError(
                 f"data_dir: {folder / LABELS} needs each of the labels 0 to {len(names) - 1} and no others, because "
-                f"{NAMES} or, without it, the labels of train have {len(names)} classes; wrong or missing: {some(wrong)}"
+                f"{NAMES} or the labels of train have {len(names)} classes; wrong or missing: {some(wrong)}"
             )
     splits = np.repeat([SPLITS.index(split) for split in folders], [len(part) for part in labels])
     return images, np.concatenate(labels).astype(np.int64), splits.astype(np.int8), names
