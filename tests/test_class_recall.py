@@ -2,9 +2,7 @@
 
 import aggregate
 import numpy as np
-import pandas as pd
 import pytest
-from invented import study
 from prunecurve.arrays import save_array
 from prunecurve.tables import write_rows
 from prunecurve.statistics.class_recall import class_recall
@@ -53,10 +51,3 @@ def test_counts_can_be_computed_from_the_rounded_shares():
     row |= {f"correct_{c}": str(n) for c, n in enumerate(correct)} | {"predicted_0": "99991", "predicted_1": "77777"}
     table = class_recall([row], {"0": inputs}, ["a", "b"])
     assert np.rint(table["recall"] * table["inputs"]).tolist() == correct.tolist()
-
-
-def test_the_mean_recall_is_balanced_accuracy():
-    curve, recalls = study(7, ks=5)
-    of_rows = recalls.groupby(["criterion", "seed", "k"])["recall"].mean()
-    expected = curve.set_index(["criterion", "seed", "k"])["balanced_accuracy"]
-    pd.testing.assert_series_equal(of_rows.sort_index(), expected.sort_index(), check_names=False, atol=1e-6)

@@ -14,7 +14,7 @@ from prunecurve.config.model import KEYS
 from prunecurve.config.settings import of_archive, resolved
 from prunecurve.config.settings import settings as settings_of
 from prunecurve.config.model import Study as StudyKeys
-from prunecurve.data.checks import asked_sizes
+from prunecurve.data.datasets import asked_sizes
 from prunecurve.errors import StudyError
 from prunecurve.ranking import criteria
 from prunecurve.sections import Section
@@ -68,7 +68,7 @@ INVALID = [
     ({"layer": "last\n"}, "layer: 'last\\n' is not allowed"),
     ({1: 2}, "1: unknown key"),
     ({"images": {"val": 1.5}}, "images.val: 1.5 is not allowed; allowed: auto or whole number ≥ 2 and ≤ 100000000 or"),
-    ({"images": {"val": 10}}, "images.val: 10 images are too few for the pairs of one image"),
+    ({"task": "clases"}, "task: 'clases' is unknown; allowed: pairs, classes; did you mean classes?"),
     (
         {"task": "classes", "training": {"same_weight": 2}},
         "training.same_weight: 2 is the weight of same pairs, which the task classes does not have; allowed: balanced",

@@ -1,25 +1,19 @@
 """Data sets: the digits, folders of images and errors in them, digests of files, and the registry."""
 
-import json
 import os
 import re
 import shutil
-import struct
 import unicodedata
-import warnings
 
 import numpy as np
 import pytest
 from conftest import PROJECT
 from PIL import Image
-from prunecurve.config.check import check
-from prunecurve.data.checks import check_data
 from prunecurve.data.datasets import DATASETS, digests
-from prunecurve.data.datasets.folder import listed
+from prunecurve.data.datasets.folder import listed, picture
 from prunecurve.data.datasets.pixels import with_channels
 from prunecurve.data.splits import SPLITS, images_per_split, require_enough, split_sizes
 from prunecurve.errors import StudyError
-from prunecurve.arrays import load_array
 
 
 def test_digits_are_the_bundled_1797():
@@ -27,8 +21,7 @@ def test_digits_are_the_bundled_1797():
     assert (found.images.shape, found.images.dtype) == ((1797, 1, 28, 28), np.uint8)
     assert np.bincount(found.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert not found.splits.any()
-    known = DATASETS["digits"].contents("")
-    assert (known.images, known.channels) == ({"train": 1797}, 1)
+    assert DATASETS["digits"].counts("") == {"train": 1797}
     assert found.images.max() > 240
     assert DATASETS["digits"].read(None, 8).images.shape == (1797, 1, 8, 8)
 
@@ -74,8 +67,7 @@ COMPOSED, SEPARATE = (unicodedata.normalize(form, "café") for form in ("NFC", "
         ([*TRAIN, *VAL, "__MACOSX/train/cat/._0.png"], ("cat", "dog"), [0, 0, 1] * 2, [0] * 3 + [1] * 3),
         (["train/0.png", "test/0.png"], ("test", "train"), [0, 1], [0] * 2),
         (["training/0.png", "valley/0.png", "cat/0.png"], ("cat", "training", "valley"), [0, 1, 2], [0] * 3),
-        # Its images say that train is a class; hidden images are skipped at any depth.
-        (["car/0.png", "train/0.png", "train/notes/", "car/more/.x/0.png"], ("car", "train"), [0, 1], [0] * 2),
+        (["car/0.png", "train/0.png", "car/.x/0.png"], ("car", "train"), [0, 1], [0] * 2),
         (
             [f"train/{COMPOSED}/0.png", "train/dog/0.png", f"test/{SEPARATE}/0.png"],
             (COMPOSED, "dog"),
@@ -86,61 +78,42 @@ COMPOSED, SEPARATE = (unicodedata.normalize(form, "café") for form in ("NFC", "
 )
 def test_layouts_of_a_folder(tmp_path, paths, names, labels, splits):
     create(tmp_path, *paths)
-    found = listed(tmp_path)
-    assert (found.names, found.labels.tolist(), found.splits.tolist()) == (names, labels, splits)
-    known = DATASETS["image_folder"].contents(tmp_path)
-    assert known.images == {split: splits.count(number) for number, split in enumerate(SPLITS)}
+    paths, *numbers, found = listed(tmp_path)
+    assert (found, *(each.tolist() for each in numbers), len(paths)) == (names, labels, splits, len(labels))
+    assert DATASETS["image_folder"].counts(tmp_path) == {
+        split: splits.count(number) for number, split in enumerate(SPLITS)
+    }
 
 
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        (["only/0.png"], "folders with images in .*: 1, but at least two classes are needed"),
-        ([*TRAIN, "test/cat/0.png", "test/Dog/0.png"], "classes in .*test that .*train does not have: Dog"),
-        ([*CLASSES, "bird/0.heic", ".hidden/"], "without images: bird; add images, move the folders elsewhere"),
-        ([*TRAIN, "test/"], "without images: test; add images"),
-        ([*TRAIN, "val/cat/"], "without images: val.*; add images"),
+        (["only/0.png"], "classes in .*: 1, but two are needed[.] dataset image_folder reads data_dir/CLASS/IMAGE, or"),
+        ([*TRAIN, "test/cat/0.png", "test/Dog/0.png"], "classes in .* that .*train does not have: Dog$"),
+        ([*CLASSES, "bird/0.heic", ".hidden/"], "without images: bird; add images or remove the folders"),
+        ([*TRAIN, "test/"], "without images: test;"),
+        ([*TRAIN, "val/cat/"], "without images: val/cat;"),
         # Without its images, the split would be drawn from train.
-        ([*TRAIN, *VAL, "test/0.png"], "not directly in a class folder: test/0.png; set data_dir to another folder"),
-        ([*TRAIN, *TEST, "train/0.png"], "not directly in a class folder: train/0.png;"),
-        ([*TRAIN, "0.png"], "not directly in a class folder: 0.png;"),
-        ([*TRAIN, "test/cat/young/0.png"], "not directly in a class folder: test/cat/young/0.png;"),
-        ([*TRAIN, "train/cat/a/b/0.png"], "not directly in a class folder: train/cat/a/b/0.png;"),
-        ([*CLASSES, "0.png"], "not directly in a class folder: 0.png;"),
-        ([*CLASSES, "cat/young/0.png"], "not directly in a class folder: cat/young/0.png;"),
-        ([*CLASSES, "testing/cat/0.png"], "not directly in a class folder: testing/cat/0.png;"),
-        (["car/0.png", "train/0.png", "train/notes/0.png"], "not directly in a class folder: train/notes/0.png;"),
-        (["a/images/0.png", "b/images/0.png"], "not directly in a class folder: a/images/0.png, b/images/0.png;"),
-        # No message advises to remove a folder of images.
-        ([*TRAIN, "valid/cat/0.png"], "besides train: valid; rename valid to val[.]"),
-        ([*TRAIN, *TEST, "validation/cat/0.png"], "besides train and test: validation; rename validation to val[.]"),
-        ([*TRAIN, "Validation/0.png"], "besides train: Validation; rename Validation to val[.]"),
-        (
-            ["Train/a/0.png", "Test/a/0.png"],
-            "look like splits: Test, Train; rename Test to test, rename Train to train",
-        ),
-        (
-            [*TRAIN, *VAL, "valid/cat/0.png"],
-            "besides train and val: valid; move valid elsewhere, or begin the name with",
-        ),
-        (
-            [*TRAIN, "masks/cat/0.png", "__MACOSX/train/"],
-            "besides train: masks; move masks elsewhere, or begin the name",
-        ),
+        ([*TRAIN, *VAL, "test/0.png"], "not in their place: test/0.png; set data_dir to another folder, rename or"),
+        ([*TRAIN, *TEST, "train/0.png"], "not in their place: train/0.png;"),
+        ([*TRAIN, "0.png"], "not in their place: 0.png;"),
+        ([*TRAIN, "train/cat/a/b/0.png"], "not in their place: train/cat/a;"),
+        ([*CLASSES, "0.png"], "not in their place: 0.png;"),
+        ([*CLASSES, "cat/young/0.png"], "not in their place: cat/young;"),
+        (["a/images/0.png", "b/images/0.png"], "not in their place: a/images, b/images;"),
+        ([*TRAIN, "valid/cat/0.png"], "not in their place: valid; .*dataset image_folder reads .* data_dir/val/CLASS"),
+        (["Train/a/0.png", "Test/a/0.png"], "not in their place: Test/a, Train/a; .* or data_dir/train/CLASS/IMAGE"),
     ],
 )
 def test_an_unknown_layout_is_named_and_the_known_ones_are_shown(tmp_path, paths, message):
     create(tmp_path, *paths)
-    with pytest.raises(StudyError, match=rf"^data_dir: .*{message}") as error:
+    with pytest.raises(StudyError, match=rf"^data_dir: .*{message}"):
         listed(tmp_path)
-    if "does not have" not in message:
-        assert "data_dir/CLASS/IMAGE, or data_dir/train/CLASS/IMAGE and" in str(error.value)
 
 
-@pytest.mark.parametrize("look", [DATASETS["image_folder"].fingerprint, DATASETS["image_folder"].contents])
-def test_a_folder_that_does_not_exist_is_named_before_a_run(tmp_path, look):
-    with pytest.raises(StudyError, match=r"data_dir: .*missing is not a folder; dataset image_folder reads"):
-        look(tmp_path / "missing")
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(StudyError, match=r"missing cannot be read: No such .*; dataset image_folder reads"):
+        listed(tmp_path / "missing")
 
 
 def test_all_endings_are_read_and_hidden_files_skipped(tmp_path, caplog):
@@ -149,11 +122,10 @@ def test_all_endings_are_read_and_hidden_files_skipped(tmp_path, caplog):
         Image.new("L", (9, 9), 77).save(tmp_path / "dog" / f"x.{ending}", lossless=True)
     (tmp_path / "dog" / "._0.png").write_bytes(b"no image")
     (tmp_path / "dog" / "list.txt").touch()
-    (tmp_path / "dog" / "folder.png").mkdir()
     found = DATASETS["image_folder"].read(tmp_path, 8)
     assert found.images.shape == (15, 1, 8, 8)
     assert "different endings: .txt (1)" in caplog.text
-    assert abs(found.images[[np.array(listed(tmp_path).paths) == "dog/x.webp"][0]].astype(int) - 77).max() <= 1
+    assert abs(found.images[[np.array(listed(tmp_path)[0]) == "dog/x.webp"][0]].astype(int) - 77).max() <= 1
 
 
 def test_one_image_in_colour_makes_all_rgb(tmp_path):
@@ -175,38 +147,16 @@ def test_grey_pixels_are_grey_in_every_mode(tmp_path):
     found = DATASETS["image_folder"].read(tmp_path, 11)
     assert found.images.shape == (12, 1, 11, 11)
     # Palettes are resized as RGB, like the others.
-    of = dict(zip(listed(tmp_path).paths, found.images))
+    of = dict(zip(listed(tmp_path)[0], found.images))
     assert all((of[f"cat/{name}.png"] == of["cat/rgb.png"]).all() for name in ("palette", "gif", "rgba"))
 
 
-def images_of(folder, channels):
-    """Return the images that the script writes, uint8 (n, C, 8, 8), for image_channels."""
-    import get_images
-
-    outputs = [str(folder / f"out_{channels}" / f"{name}.npy") for name in ("images", "labels", "splits", "classes")]
-    words = ["--source", *outputs, "--dataset", "image_folder", "--data-dir", str(folder / "in"), "--image-size", "8"]
-    get_images.work(get_images.options().parse_args([*words, "--image-channels", channels]))
-    return load_array(outputs[0])
-
-
-def test_images_have_the_channels_of_the_config(tmp_path):
-    """Grey photographs that are saved as RGB, for a network of three channels."""
-    write_folder(tmp_path / "in")
-    for i, path in enumerate(sorted((tmp_path / "in").rglob("*.png"))):
-        Image.new("RGB", (8, 8), (9 * i,) * 3).save(path)
-    grey, rgb = images_of(tmp_path, "auto"), images_of(tmp_path, "3")
-    assert (grey.shape, rgb.shape) == ((8, 1, 8, 8), (8, 3, 8, 8))
-    assert (rgb == grey).all() and (images_of(tmp_path, "1") == grey).all()
-    assert rgb[:, 0, 0, 0].tolist() == [9 * i for i in range(8)]
-
-
-def test_colour_becomes_grey_on_request(tmp_path):
-    write_folder(tmp_path / "in")
-    Image.new("RGB", (8, 8), (200, 100, 50)).save(tmp_path / "in" / "cat" / "0.png")
-    assert images_of(tmp_path, "auto").shape == images_of(tmp_path, "3").shape == (8, 3, 8, 8)
-    grey = images_of(tmp_path, "1")
+def test_images_have_the_channels_of_the_config():
+    grey, colour = np.arange(128, dtype=np.uint8).reshape(2, 1, 8, 8), np.zeros((2, 3, 8, 8), np.uint8)
+    assert (with_channels(grey, "3") == grey.repeat(3, axis=1)).all() and with_channels(grey, "1") is grey
+    colour[1] = np.array([200, 100, 50])[:, None, None]
     # 0.299 · 200 + 0.587 · 100 + 0.114 · 50
-    assert grey.shape == (8, 1, 8, 8) and (grey[0] == 124).all()
+    assert with_channels(colour, "1")[:, 0, 0, 0].tolist() == [0, 124] and with_channels(colour, "3") is colour
 
 
 def test_other_numbers_of_channels_are_not_converted():
@@ -216,59 +166,38 @@ def test_other_numbers_of_channels_are_not_converted():
         with_channels(images, "3")
 
 
-def test_the_normalisation_must_fit_the_channels_of_the_config(tmp_path):
-    """It is checked before a run, also where only reading the images says how many channels they have."""
-    write_folder(tmp_path, count=30)
-    config = check({"dataset": "image_folder", "task": "classes", "seeds": [0], "image_channels": 1})
-    config["preprocess"] = {"mean": [0.1, 0.2, 0.3], "std": [1]}
-    with pytest.raises(StudyError, match=r"mean: 3 numbers, but an image has 1 channel; .* or set image_channels: 3"):
-        check_data(config, tmp_path)
-    check_data(config | {"image_channels": 3}, tmp_path)
-    digits = check({"task": "classes", "seeds": [0]}) | {"preprocess": config["preprocess"]}
-    with pytest.raises(StudyError, match="or set image_channels: 3"):
-        check_data(digits, "")
-    check_data(digits | {"image_channels": 3}, "")
+def saved(path, image, **options):
+    """Return the pixels that are read from a file of this image, 8×8."""
+    image.save(path, **options)
+    return picture(path, 8)
 
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
 def test_16_bits_have_one_scale_in_all_images(tmp_path, ending):
-    write_folder(tmp_path)
-    for value in (255, 256, 65535):
-        Image.fromarray(np.full((8, 8), value, np.uint16)).save(tmp_path / "cat" / f"x{value}.{ending}")
-    Image.fromarray((np.arange(64).reshape(8, 8) * 1040).astype(np.uint16)).save(tmp_path / "cat" / f"ramp.{ending}")
-    found = DATASETS["image_folder"].read(tmp_path, 8).images
-    assert found.shape[1] == 1
-    image_of = dict(zip(listed(tmp_path).paths, found))
-    assert [int(image_of[f"cat/x{value}.{ending}"].max()) for value in (255, 256, 65535)] == [0, 1, 255]
-    assert image_of[f"cat/ramp.{ending}"].ravel().tolist() == [value * 1040 >> 8 for value in range(64)]
+    values = np.append(np.arange(61) * 1040, [255, 256, 65535]).reshape(8, 8)
+    pixels = saved(tmp_path / f"x.{ending}", Image.fromarray(values.astype(np.uint16)))
+    assert (pixels == values[None] >> 8).all() and pixels.shape == (1, 8, 8)
 
 
 def test_pixels_without_a_range_are_refused(tmp_path):
-    write_folder(tmp_path)
-    Image.fromarray(np.full((8, 8), 70000, np.int32)).save(tmp_path / "cat" / "x.tif")
-    with pytest.raises(StudyError, match=r"cat/x\.tif is not a readable image \(its pixels are 32-bit integers"):
-        DATASETS["image_folder"].read(tmp_path, 8)
+    with pytest.raises(StudyError, match=r"x\.tif is not a readable image \(the range of 32-bit"):
+        saved(tmp_path / "x.tif", Image.fromarray(np.full((8, 8), 70000, np.int32)))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_what_is_transparent_is_white(tmp_path, mode):
-    write_folder(tmp_path)
     ink = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
     ink.paste((0, 0, 0, 255), (0, 0, 4, 8))
-    ink.convert(mode).save(tmp_path / "cat" / "0.png")
-    found = DATASETS["image_folder"].read(tmp_path, 8).images
-    assert found.shape[1] == 1
-    assert (found[0, 0, :, :4] == 0).all() and (found[0, 0, :, 4:] == 255).all()
+    pixels = saved(tmp_path / "x.png", ink.convert(mode))
+    assert pixels.shape == (1, 8, 8) and (pixels[:, :, :4] == 0).all() and (pixels[:, :, 4:] == 255).all()
 
 
 def test_the_orientation_in_exif_is_applied(tmp_path):
-    write_folder(tmp_path)
     image, exif = Image.new("L", (8, 8), 0), Image.Exif()
     image.paste(255, (0, 0, 4, 8))
     # 6: the camera was turned, the left half of the pixels is the top of the picture.
     exif[0x0112] = 6
-    image.save(tmp_path / "cat" / "0.png", exif=exif)
-    top, bottom = DATASETS["image_folder"].read(tmp_path, 8).images[0, 0, ::7]
+    top, bottom = saved(tmp_path / "x.png", image, exif=exif)[0, ::7]
     assert (top.tolist(), bottom.tolist()) == ([255] * 8, [0] * 8)
 
 
@@ -276,57 +205,18 @@ def test_a_broken_image_is_named(tmp_path):
     write_folder(tmp_path)
     path = tmp_path / "dog" / "2.png"
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(StudyError, match=r"data_dir: .*dog/2\.png is not a readable image"):
+    with pytest.raises(
+        StudyError, match=r"data_dir: .*dog/2\.png is not a readable image .*; replace it, or begin its"
+    ):
         DATASETS["image_folder"].read(tmp_path, 8)
 
 
-@pytest.mark.parametrize("error", [NotImplementedError(), MemoryError(), struct.error("x"), IndexError("x")])
-def test_an_image_is_named_whatever_pillow_raises(tmp_path, monkeypatch, error):
+@pytest.mark.parametrize("link", ["cat/gone.png", "bird"])
+def test_a_link_to_nothing_is_named(tmp_path, link):
     write_folder(tmp_path)
-
-    def fail(*arguments, **options):
-        raise error
-
-    monkeypatch.setattr(Image, "open", fail)
-    with pytest.raises(StudyError, match=rf"cat/0\.png is not a readable image \(({type(error).__name__}|x)\)"):
-        DATASETS["image_folder"].read(tmp_path, 8)
-
-
-def test_a_too_large_image_is_named_and_a_large_one_is_read(tmp_path, monkeypatch):
-    write_folder(tmp_path)
-    Image.new("L", (40, 40)).save(tmp_path / "cat" / "0.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700)
-    with pytest.raises(StudyError, match=r"data_dir: .*cat/0\.png is too large to be read .*; make it smaller"):
-        DATASETS["image_folder"].read(tmp_path, 8)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert len(DATASETS["image_folder"].read(tmp_path, 8).images) == 8
-
-
-@pytest.mark.parametrize("look", [DATASETS["image_folder"].fingerprint, DATASETS["image_folder"].contents])
-def test_a_link_to_nothing_is_named(tmp_path, look):
-    write_folder(tmp_path)
-    (tmp_path / "cat" / "gone.png").symlink_to(tmp_path / "gone.png")
-    with pytest.raises(StudyError, match=r"data_dir: .*cat/gone\.png is a link to .*gone\.png, which does not exist"):
-        look(tmp_path)
-    (tmp_path / "cat" / "gone.png").unlink()
-    (tmp_path / "bird").symlink_to("gone")
-    with pytest.raises(StudyError, match=r"data_dir: .*bird is a link to gone, which does not exist"):
-        look(tmp_path)
-    (tmp_path / "bird").unlink()
-    (tmp_path / "cat" / "loop.png").symlink_to("loop.png")
-    with pytest.raises(StudyError, match=r"data_dir: .*cat/loop\.png"):
-        look(tmp_path)
-
-
-def test_a_changed_folder_has_another_fingerprint(tmp_path):
-    write_folder(tmp_path)
-    before = DATASETS["image_folder"].fingerprint(tmp_path)
-    assert before == DATASETS["image_folder"].fingerprint(tmp_path) != ""
-    assert DATASETS["digits"].fingerprint(tmp_path) == ""
-    (tmp_path / "dog" / "0.png").unlink()
-    assert DATASETS["image_folder"].fingerprint(tmp_path) != before
+    (tmp_path / link).symlink_to("gone")
+    with pytest.raises(StudyError, match=rf"data_dir: .*{link} cannot be read: No such file"):
+        listed(tmp_path)
 
 
 def test_a_copy_and_files_that_are_not_read_do_not_change_the_fingerprint(tmp_path):
@@ -365,9 +255,8 @@ def test_digests_are_kept_between_calls(tmp_path, monkeypatch):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     changed = call()
     assert changed[0] != first[0] and changed[1] == 1
-    for damaged in ("{", "[]", json.dumps({os.path.realpath(tmp_path / "images"): {"cat/0.png": 5}}), "\0"):
-        cache.write_text(damaged)
-        assert call() == (changed[0], 8)
+    cache.write_text("{")
+    assert call() == (changed[0], 8)
     shutil.rmtree(cache.parent)
     cache.parent.write_text("a file where the folder should be")
     assert call() == (changed[0], 8), "a cache that cannot be written only costs time"
@@ -383,7 +272,7 @@ def test_the_sizes_of_a_data_set_fit_the_images_it_has(tmp_path, name):
     if name in ("image_folder", "arrays"):
         assert split_sizes(declared, {"train": 1000}) == {"train": 600, "val": 200, "test": 200}
     else:
-        images = DATASETS[name].contents(tmp_path).images
+        images = DATASETS[name].counts(tmp_path)
         require_enough(images, split_sizes(declared, images), dataset=name)
 
 
@@ -396,10 +285,10 @@ def test_the_example_of_the_config_page_is_a_data_set():
     module = {}
     exec(code, module)
     (noise,) = module["DATASETS"].values()
-    found, known = noise.read(None, 9), noise.contents(None)
+    found, counts = noise.read(None, 9), noise.counts(None)
     assert (found.images.shape, found.images.dtype) == ((1000, 1, 9, 9), np.uint8)
-    assert known.images == {"train": 1000} and images_per_split(found.splits)["train"] == 1000
-    assert known.channels == found.images.shape[1] and len(set(found.names)) == found.labels.max() + 1 == 2
+    assert counts == {"train": 1000} and images_per_split(found.splits)["train"] == 1000
+    assert len(set(found.names)) == found.labels.max() + 1 == 2
     assert found.images[found.labels == 0].max() == 127 and found.images[found.labels == 1].min() == 127
-    require_enough(known.images, split_sizes(noise.sizes, known.images), dataset="noise")
+    require_enough(counts, split_sizes(noise.sizes, counts), dataset="noise")
     assert noise.fingerprint(None, None) == ""

@@ -739,7 +739,7 @@ def test_verification_detects_a_falsified_row(copied):
         (["--config", "dataset=mnst"], "dataset: 'mnst' is unknown; allowed: arrays, digits"),
         (["--config", "sweep={ks: [8]}"], "sweep.ks: K = 8 is out of range; allowed: 0 to 7"),
         (["--config", "seeds=[]"], "seeds: [] is not allowed"),
-        (["--config", "images={train: 1700}"], "images: train + val + test ask for 1860 images"),
+        (["--config", "images={train: 1700}"], "images: train 1700 + val 80 + test 80 = 1860 images"),
     ],
 )
 def test_config_errors_are_reported_without_a_traceback(study, arguments, message):

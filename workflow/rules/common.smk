@@ -22,8 +22,7 @@ from prunecurve.config.contradictions import misfits
 from prunecurve.config.layers import Layers
 from prunecurve.config.settings import data_settings, of_archive, weights_settings
 from prunecurve.config.settings import settings as config_settings
-from prunecurve.data.checks import check_data
-from prunecurve.data.datasets import DATASETS, MODULES
+from prunecurve.data.datasets import DATASETS, MODULES, check_data
 from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError
 from prunecurve.tables import read_rows

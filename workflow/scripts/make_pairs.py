@@ -9,7 +9,7 @@ from prunecurve.arrays import load_array, save_array
 from prunecurve.commandline import add_section, log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.parameters import Images
-from prunecurve.data.splits import SPLITS, draw_splits, images_per_split, pools_of, split_sizes
+from prunecurve.data.splits import SPLITS, draw_splits, images_per_split, split_sizes
 from prunecurve.seeding import stream
 from prunecurve.tables import read_rows
 
@@ -40,14 +40,12 @@ def work(arguments: argparse.Namespace) -> None:
     images = load_array(images, shape=(None, None, None, None), mapped=True)
     classes, splits = (load_array(path, shape=(len(images),)) for path in (classes, splits))
     names = [row["name"] for row in read_rows(names)]
-    own = images_per_split(splits)
-    sizes = split_sizes({split: getattr(arguments.sizes, split) for split in SPLITS}, own)
+    sizes = split_sizes({split: getattr(arguments.sizes, split) for split in SPLITS}, images_per_split(splits))
     drawn = draw_splits(splits, sizes, arguments.seed, arguments.place, dataset=arguments.dataset)
     task_name, *words = arguments.task
     task, parameters = tasks.load(task_name), {key: int(number) for key, number in (word.split("=") for word in words)}
-    for split, pool in pools_of(own).items():
-        available = np.bincount(classes[splits == SPLITS.index(pool)], minlength=len(names))
-        task.require(split, classes[drawn[split]], available, names, **parameters)
+    for split, index in drawn.items():
+        task.require(split, classes[index], names, **parameters)
     for split, index in drawn.items():
         rng = stream(arguments.seed, f"{task_name}/{split}")
         inputs, labels = task.inputs(classes[index], rng, **parameters)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Sequence
 from typing import TypeVar
 
 Value = TypeVar("Value")
@@ -16,6 +17,11 @@ def required(value: Value | None, message: str) -> Value:
     if value is None:
         raise StudyError(message)
     return value
+
+
+def some(names: Sequence[object], most: int = 10) -> str:
+    """Return the first names as text, and how many more there are."""
+    return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def unreadable(path: str | os.PathLike[str], kind: str, error: Exception) -> StudyError:

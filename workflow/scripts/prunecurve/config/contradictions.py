@@ -6,7 +6,6 @@ from typing import Any
 
 from prunecurve.config.layers import Layers, pruned_layer
 from prunecurve.data import tasks
-from prunecurve.data.checks import asked_sizes
 from prunecurve.errors import StudyError
 from prunecurve.model.factory import SEED_IN_PATH
 from prunecurve.naming import REVERSED
@@ -21,14 +20,18 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     network, layers = config["network"], Layers.of(config)
     if layers:
         yield from _of_built_in(config, layers)
-    # Layers from outside are known after a job (rules/common.smk).
+    # Layers from outside are known after a job (rules/layers.smk).
     elif network["weights"] and SEED_IN_PATH not in network["weights"] and len(config["seeds"]) > 1:
         yield (
             f"network.weights: one file of weights is one network, and there are {len(config['seeds'])} seeds; "
             f"write {SEED_IN_PATH} in the path (weights_{SEED_IN_PATH}.pt), or give one seed "
             f"(seeds: [{config['seeds'][0]}])"
         )
-    yield from tasks.load(config["task"]).contradictions(config, asked_sizes(config))
+    if not tasks.load(config["task"]).RECALLS and not isinstance(weight := config["training"]["same_weight"], str):
+        yield (
+            f"training.same_weight: {weight} is the weight of same pairs, which the task {config['task']} does not "
+            "have; allowed: balanced (or task: pairs)"
+        )
 
 
 def _of_built_in(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:

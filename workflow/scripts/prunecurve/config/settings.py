@@ -9,7 +9,7 @@ import yaml
 from prunecurve.config.check import check
 from prunecurve.config.layers import Layers, ks, pruned_layer
 from prunecurve.config.model import KEYS, change_of
-from prunecurve.data.checks import asked_sizes
+from prunecurve.data.datasets import asked_sizes
 from prunecurve.errors import StudyError
 from prunecurve.model.factory import CONTENT_OF_WEIGHTS
 from prunecurve.model.parameters import BuiltIn, Network

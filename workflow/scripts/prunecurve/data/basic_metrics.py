@@ -35,8 +35,3 @@ def counts_of(predicted: np.ndarray, labels: np.ndarray, classes: int) -> tuple[
         np.bincount(labels[predicted == labels], minlength=classes),
         np.bincount(predicted, minlength=classes),
     )
-
-
-def recalls_of(inputs: np.ndarray, correct: np.ndarray) -> np.ndarray:
-    """Return the recall of each class, float64 (C,), from the counts of `counts_of`; 0 for a class without inputs."""
-    return correct / np.maximum(inputs, 1)

@@ -18,11 +18,11 @@ class Normalisation(Preprocess):
 
     def __call__(self, stacked: Tensor, images: int) -> Tensor:
         """Normalise pixels in [0, 1] (n, images · C, S, S), in place; return the same tensor."""
-        # The default changes nothing and costs nothing.
-        if self.mean != [0]:
-            stacked.sub_(_per_channel(self.mean, images, stacked.device))
-        if self.std != [1]:
-            stacked.div_(_per_channel(self.std, images, stacked.device))
+        for numbers, apply, unchanged in ((self.mean, stacked.sub_, [0]), (self.std, stacked.div_, [1])):
+            # The default changes nothing and costs nothing.
+            if numbers != unchanged:
+                repeated = numbers * images if len(numbers) > 1 else numbers
+                apply(torch.tensor(repeated, dtype=torch.float32, device=stacked.device)[:, None, None])
         return stacked
 
 
@@ -30,18 +30,10 @@ class Normalisation(Preprocess):
 UNCHANGED = Normalisation()
 
 
-def _per_channel(numbers: list[float], images: int, device: torch.device) -> Tensor:
-    """Repeat the numbers of an image's channels for each of the images that are stacked: (·, 1, 1)."""
-    repeated = numbers * images if len(numbers) > 1 else numbers
-    return torch.tensor(repeated, dtype=torch.float32, device=device)[:, None, None]
-
-
 def as_input(images: list[Tensor], normalisation: Normalisation) -> Tensor:
-    """Stack uint8 images, each (n, C, S, S), to network inputs: float32 (n, len(images) · C, S, S), channels last.
-
-    Channels last is the fastest layout on CPUs.
-    """
+    """Stack uint8 images, each (n, C, S, S), to network inputs: float32 (n, len(images) · C, S, S), channels last."""
     stacked = torch.cat(images, dim=1) if len(images) > 1 else images[0]
+    # Channels last is the fastest layout on CPUs.
     scaled = stacked.to(memory_format=torch.channels_last).float().div_(255)
     return normalisation(scaled, len(images))
 
@@ -72,8 +64,8 @@ class Split:
         normalisation.require(images.shape[1])
         # Torch warns about read-only arrays, for example memory-mapped ones; they alone are copied.
         writable = np.require(images, requirements="W"), index.astype(np.int64), labels.astype(np.int64)
-        on_device = [torch.from_numpy(array).to(device) for array in writable]
-        return cls(on_device[0], on_device[1], on_device[2], normalisation)
+        pixels, numbers, classes = (torch.from_numpy(array).to(device) for array in writable)
+        return cls(pixels, numbers, classes, normalisation)
 
     @classmethod
     def read(
@@ -90,13 +82,8 @@ class Split:
     @property
     def numbers(self) -> dict[str, int]:
         """What a network must be built for: in_channels, image_size, and classes if the split has all classes."""
-        classes = int(self.labels.max()) + 1
-        return {"in_channels": self.channels, "image_size": self.images.shape[-1], "classes": classes}
-
-    @property
-    def channels(self) -> int:
-        """The number of channels of an input, m · C."""
-        return self.index.shape[1] * self.images.shape[1]
+        channels, classes = self.index.shape[1] * self.images.shape[1], int(self.labels.max()) + 1
+        return {"in_channels": channels, "image_size": self.images.shape[-1], "classes": classes}
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield network inputs (n, m · C, S, S) and labels (n,) in the order of the split."""
@@ -121,7 +108,6 @@ class Values(TorchDispatchMode):
         self.largest = self.total = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Run an operation and count its results."""
         results = func(*args, **(kwargs or {}))
         for value in tree_leaves(results):
             if isinstance(value, Tensor):

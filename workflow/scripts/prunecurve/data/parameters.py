@@ -51,11 +51,10 @@ class Preprocess(Section):
         """Raise StudyError unless mean and std each have one number, or one for each channel of an image."""
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             if len(numbers) not in (1, channels):
-                several = channels > 1
-                choice = f", or {channels}" if several else ", or set image_channels: 3" if len(numbers) == 3 else ""
+                colour = ", or set image_channels: 3" if len(numbers) == 3 and channels == 1 else ""
                 raise StudyError(
-                    f"preprocess.{name}: {len(numbers)} numbers, but an image has {channels} "
-                    f"channel{'s' if several else ''}; give one number{choice}"
+                    f"preprocess.{name}: {len(numbers)} numbers, but the channels of an image are {channels}; give one "
+                    f"number, or one per channel{colour}"
                 )
 
 

@@ -23,12 +23,15 @@ def images_per_split(splits: np.ndarray) -> dict[str, int]:
     return dict(zip(SPLITS, np.bincount(splits, minlength=len(SPLITS)).tolist()))
 
 
-def pools_of(counts: Mapping[str, int]) -> dict[str, str]:
-    """Return from which of the data set's own splits each split is drawn: the same one, or train if it is empty.
+def pools_of(counts: Mapping[str, int]) -> dict[str, list[str]]:
+    """Return the splits that are drawn from each of the data set's own splits: the same one, or train if it is empty.
 
     counts: the images of each split, as `images_per_split` returns them.
     """
-    return {split: split if counts.get(split) else "train" for split in SPLITS}
+    pools: dict[str, list[str]] = {}
+    for split in SPLITS:
+        pools.setdefault(split if counts.get(split) else "train", []).append(split)
+    return pools
 
 
 def split_sizes(asked: Mapping[str, int | float | str], counts: Mapping[str, int]) -> dict[str, int]:
@@ -37,14 +40,15 @@ def split_sizes(asked: Mapping[str, int | float | str], counts: Mapping[str, int
     asked: for each split a number of images, a share (below 1) of the images that it is drawn from, or `auto`: all
     images if no other split is drawn from them, else shares in the ratio 60 : 20 : 20. counts: as in `pools_of`.
     """
-    pools, sizes = pools_of(counts), {}
-    for split, size in asked.items():
-        available = counts[pools[split]]
-        if isinstance(size, str):
-            shared = sum(SHARES[other] for other in SPLITS if pools[other] == pools[split])
-            sizes[split] = math.floor(available * SHARES[split] / shared)
-        else:
-            sizes[split] = math.floor(available * Fraction(str(size))) if size < 1 else int(size)
+    sizes = {}
+    for pool, splits in pools_of(counts).items():
+        for split in splits:
+            size = asked[split]
+            if isinstance(size, str):
+                size = counts[pool] * SHARES[split] / sum(SHARES[each] for each in splits)
+            elif size < 1:
+                size = counts[pool] * Fraction(str(size))
+            sizes[split] = math.floor(size)
     return sizes
 
 
@@ -54,24 +58,17 @@ def require_enough(counts: Mapping[str, int], sizes: Mapping[str, int], *, datas
     counts: as in `pools_of`. sizes: images per split. dataset: its name, for the message. networks: the number of
     networks that draw images which no other network has.
     """
-    pools = pools_of(counts)
-    for pool in dict.fromkeys(pools.values()):
-        which = [split for split in SPLITS if pools[split] == pool]
-        needed = networks * sum(sizes[split] for split in which)
-        if needed <= counts[pool]:
-            continue
-        kinds = {"train": "training ", "val": "validation ", "test": "test "}
-        has = f"{dataset} has {counts[pool]} {kinds[pool] if len(set(pools.values())) > 1 else ''}images"
-        lower = " or ".join(f"images.{split}" for split in which)
-        if networks > 1:
-            each = " + ".join(f"{split} {sizes[split]}" for split in which)
+    for pool, splits in pools_of(counts).items():
+        needed = networks * sum(sizes[split] for split in splits)
+        if needed > counts[pool]:
+            key, asked, advice = "images", " + ".join(f"{split} {sizes[split]}" for split in splits), ""
+            if networks > 1:
+                key, asked = "images.disjoint", f"{networks} networks × ({asked})"
+                advice = ", use fewer seeds, or set images.disjoint: false"
             raise StudyError(
-                f"images.disjoint: {networks} networks × ({each}) images make {needed}, but {has}; "
-                f"use fewer seeds, lower {lower}, or set images.disjoint: false"
+                f"{key}: {asked} = {needed} images, but {dataset} has {counts[pool]} for {' + '.join(splits)}; "
+                f"lower {' or '.join(f'images.{split}' for split in splits)}{advice}"
             )
-        raise StudyError(
-            f"images: {' + '.join(which)} ask{'s' * (len(which) == 1)} for {needed} images, but {has}; lower {lower}"
-        )
 
 
 def draw_splits(
@@ -87,12 +84,9 @@ def draw_splits(
     rng, block = (stream(seed, "images"), 0) if place is None else (stream(0, "images/disjoint"), place)
     counts = images_per_split(splits)
     require_enough(counts, sizes, dataset=dataset, networks=block + 1)
-    drawn, pools = {}, pools_of(counts)
-    for pool in dict.fromkeys(pools.values()):
+    drawn: dict[str, np.ndarray] = {}
+    for pool, together in pools_of(counts).items():
         images = rng.permutation(np.flatnonzero(splits == SPLITS.index(pool)))
-        which = [split for split in SPLITS if pools[split] == pool]
-        start = block * sum(sizes[split] for split in which)
-        for split in which:
-            drawn[split] = images[start : start + sizes[split]]
-            start += sizes[split]
+        ends = np.cumsum([sizes[split] for split in together])
+        drawn |= dict(zip(together, np.split(images[block * ends[-1] :], ends)))
     return {split: drawn[split] for split in SPLITS}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from prunecurve.data.checks import asked_sizes
+from prunecurve.data.datasets import asked_sizes
 from prunecurve.naming import REVERSED
 from prunecurve.ranking import criteria
 from prunecurve.study.paths import CLASSES, ROWS, labels

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio, recalls_of
+from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio
 
 # The balanced accuracy of a constant answer for two classes. A history without the column `constant` has two.
 TWO_CLASSES = 0.5
@@ -25,7 +25,7 @@ def validation_columns(logits: np.ndarray, labels: np.ndarray, recalls: Mapping[
     """
     logits, classes = logits.astype(np.float64), logits.shape[1]
     inputs, correct, _ = counts_of(predict(logits), labels, classes)
-    recall, constant = recalls_of(inputs, correct), 1 / classes
+    recall, constant = correct / np.maximum(inputs, 1), 1 / classes
     balanced_accuracy = sum(recall.tolist()) / classes
     variance = (recall * (1 - recall) / np.maximum(inputs, 1)).sum() / classes**2
     excess = balanced_accuracy - constant

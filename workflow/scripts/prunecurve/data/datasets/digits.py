@@ -4,10 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from prunecurve.data.datasets import Contents, DataSet, ImageSet
+from prunecurve.data.datasets import DataSet, ImageSet
 from prunecurve.data.datasets.pixels import resized_all
-
-COUNT = 1797
 
 
 def read(data_dir: Path, size: int) -> ImageSet:
@@ -18,12 +16,7 @@ def read(data_dir: Path, size: int) -> ImageSet:
     # The pixel values are integers from 0 to 16.
     grey = np.rint(bundled.images * (255 / 16)).astype(np.uint8)
     labels = bundled.target.astype(np.int64)
-    return ImageSet(resized_all(grey[:, None], size), labels, np.zeros(COUNT, np.int8), tuple("0123456789"))
+    return ImageSet(resized_all(grey[:, None], size), labels, np.zeros(1797, np.int8), tuple("0123456789"))
 
 
-def contents(data_dir: str | Path) -> Contents:
-    """Return the number of images, which are part of scikit-learn."""
-    return Contents({"train": COUNT}, channels=1)
-
-
-DATASETS = {"digits": DataSet(read, contents, sizes={"train": 1000, "val": 297, "test": 300})}
+DATASETS = {"digits": DataSet(read, lambda data_dir: {"train": 1797}, {"train": 1000, "val": 297, "test": 300})}

@@ -14,9 +14,7 @@ def resized(image: Any, size: int) -> np.ndarray:
     """Resize a Pillow image with bilinear interpolation; return uint8 (C, size, size)."""
     from PIL import Image
 
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image, dtype=np.uint8)
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
@@ -28,12 +26,9 @@ def resized_all(images: np.ndarray, size: int) -> np.ndarray:
     from PIL import Image
 
     if images.shape[2:] == (size, size):
-        return np.array(images)
-    result = np.empty((*images.shape[:2], size, size), np.uint8)
-    for image, channels in zip(result, images):
-        for place, channel in enumerate(channels):
-            image[place] = resized(Image.fromarray(channel), size)[0]
-    return result
+        return np.array(images, order="C")
+    planes = (resized(Image.fromarray(plane), size) for image in images for plane in image)
+    return np.concatenate(list(planes)).reshape(*images.shape[:2], size, size)
 
 
 def eight_bit(image: Any, file_format: str | None = None) -> Any:
@@ -49,8 +44,7 @@ def eight_bit(image: Any, file_format: str | None = None) -> Any:
     if image.mode.startswith("I;16") or (image.mode == "I" and file_format == "PNG"):
         return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     if image.mode in ("F", "I"):
-        kind = "floating-point numbers" if image.mode == "F" else "32-bit integers"
-        raise ValueError(f"its pixels are {kind}, whose range is not known; save it with 8 or 16 bits")
+        raise ValueError("the range of 32-bit pixels is not known; save it with 8 or 16 bits")
     grey = image.mode in ("1", "L", "LA")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -58,39 +52,22 @@ def eight_bit(image: Any, file_format: str | None = None) -> Any:
     return image.convert("L" if grey else "RGB")
 
 
-def channels_after(asked: str, channels: int) -> int:
-    """Return the channels of images with this many channels after `with_channels`.
+def with_channels(images: np.ndarray, asked: str) -> np.ndarray:
+    """Return images, uint8 (n, C, S, S), with the channels of image_channels of the config.
 
-    asked: image_channels of the config. Raises StudyError if they have neither 1 nor 3 channels.
+    Grey images become RGB with three equal channels; RGB becomes grey by the luma of ITU-R 601, as in Pillow. Raises
+    StudyError if images that are to be converted have neither 1 nor 3 channels.
     """
+    from PIL import Image
+
+    channels = images.shape[1]
     if asked in (AUTO, str(channels)):
-        return channels
-    if channels not in (1, 3):
+        return images
+    if channels == 1:
+        return images.repeat(3, axis=1)
+    if channels != 3:
         raise StudyError(
             f"image_channels: {asked}, but an image has {channels} channels, and only 1 and 3 can be converted; "
             f"allowed: {AUTO}"
         )
-    return int(asked)
-
-
-def with_channels(images: np.ndarray, asked: str) -> np.ndarray:
-    """Return images, uint8 (n, C, S, S), with the channels of image_channels; see `channels_after`.
-
-    Grey images become RGB with three equal channels; RGB becomes grey by the luma of ITU-R 601, as in Pillow.
-    """
-    from PIL import Image
-
-    channels = channels_after(asked, images.shape[1])
-    if channels == images.shape[1]:
-        return images
-    if channels == 3:
-        return images.repeat(3, axis=1)
-    grey = np.empty((len(images), 1, *images.shape[2:]), np.uint8)
-    for place, image in zip(grey, images):
-        place[0] = np.asarray(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).convert("L"))
-    return grey
-
-
-def without_colour(picture: np.ndarray) -> np.ndarray:
-    """Return one channel (1, S, S) of a picture (3, S, S) whose pixels are all grey; else the picture itself."""
-    return picture[:1] if (picture == picture[:1]).all() else picture
+    return np.stack([np.asarray(Image.fromarray(image.transpose(1, 2, 0)).convert("L")) for image in images])[:, None]

@@ -6,7 +6,7 @@ when its name is used, also in a type hint without quotation marks.
 """
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -42,16 +42,10 @@ class Task(Protocol):
     SEVERAL: str
     """How many answers a network gives that does not give a constant answer: `both`, `several`."""
 
-    def contradictions(self, config: Mapping[str, Any], sizes: Mapping[str, Any]) -> Iterator[str]:
-        """Yield a line for each config error that concerns this task. sizes: of the splits, as in `asked_sizes`."""
-
-    def require(
-        self, split: str, classes: np.ndarray, available: np.ndarray, names: Sequence[str], *_: Any, **parameters: Any
-    ) -> None:
+    def require(self, split: str, classes: np.ndarray, names: Sequence[str], *_: Any, **parameters: Any) -> None:
         """Raise StudyError if a split lacks images.
 
-        classes: (n,), the class of each image of the split. available: (C,), the images of each class that the split
-        is drawn from. names: the names of the C classes.
+        classes: (n,), the class of each image of the split. names: the names of the C classes.
         """
 
     def inputs(
@@ -59,7 +53,7 @@ class Task(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the inputs of a split, int32 (N, m), the indices of m images each, and their labels, int64 (N,).
 
-        classes: (n,), the class of each image.
+        classes: (n,), the class of each image. If the order of two images matters, training.swap must be false.
         """
 
     def class_names(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -76,16 +70,13 @@ class Task(Protocol):
     ) -> dict[str, tuple[float, float]]:
         """Return the smallest and largest value of each metric of the order and the size of the logits.
 
-        These are the values that the sweep can have, given the logits of the smaller torch network (N, C); the counts
-        do not show them. rounding: how much each logit of the sweep can differ on another processor. It shares no code
-        with `measure`, because it verifies its rows.
+        These are the values that the sweep can have, given the logits of the smaller torch network (N, C). rounding:
+        how much each logit of the sweep can differ on another processor. Shares no code with `measure`, which it
+        verifies.
         """
 
     def constants(self, curve: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the columns of a constant answer.
-
-        They are `constant_accuracy`, and `constant_balanced_accuracy` if it is not 0.5.
-        """
+        """Return the columns `constant_accuracy` and, if it is not 0.5, `constant_balanced_accuracy`."""
 
     def answers(self, curve: Mapping[str, Any], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the most frequent answer in each row of a curve.csv, as text, and its share of all answers."""
@@ -99,8 +90,7 @@ def names() -> list[str]:
     # Imported here, because evaluation jobs import this module.
     import pkgutil
 
-    every = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(every, key=lambda name: name != DEFAULT)
+    return sorted((module.name for module in pkgutil.iter_modules(__path__)), key=lambda name: (name != DEFAULT, name))
 
 
 def load(name: str = DEFAULT) -> Task:

@@ -4,14 +4,14 @@ Labels are the numbers of the data set's classes. On a tie of logits, the lowest
 top-5 accuracy too. A ratio whose denominator is 0 is reported as 0.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio, recalls_of
+from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio
 from prunecurve.data.metrics import auroc, auroc_bounds, log_loss_bounds, log_odds, ranked
-from prunecurve.errors import StudyError
+from prunecurve.errors import StudyError, some
 
 INPUTS = "images"
 KEYS: tuple[str, ...] = ()
@@ -19,10 +19,7 @@ RECALLS: dict[str, int] = {}
 SHARE = (0.0, 1.0)
 METRICS = {
     **dict.fromkeys(("accuracy", "balanced_accuracy", "top_5_accuracy", "f1_macro"), SHARE),
-    "mcc": (-1.0, 1.0),
-    "auroc": SHARE,
-    "log_loss": (0.0, np.inf),
-    "most_frequent_share": SHARE,
+    **{"mcc": (-1.0, 1.0), "auroc": SHARE, "log_loss": (0.0, np.inf), "most_frequent_share": SHARE},
 }
 CLASS_COUNTS = True
 CONSTANT_ANSWER = ("always the largest class", "always the largest class")
@@ -33,24 +30,11 @@ TOP, TOP_FROM = 5, 6
 ROUNDING = 1e-9
 
 
-def contradictions(config: Mapping[str, Any], sizes: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line if the weight of same pairs is a number, because images have no same pairs."""
-    if not isinstance(weight := config["training"]["same_weight"], str):
-        yield (
-            f"training.same_weight: {weight} is the weight of same pairs, which the task classes does not have; "
-            "allowed: balanced (or task: pairs)"
-        )
-
-
-def require(split: str, classes: np.ndarray, available: np.ndarray, names: Sequence[str]) -> None:
-    """Raise StudyError if there are fewer than two classes, or a class has no images in a split: see `Task.require`."""
-    if len(names) < 2:
-        raise StudyError(f"task: classes needs at least two classes, but the data set has {len(names)}")
-    if (missing := np.flatnonzero(np.bincount(classes, minlength=len(names)) == 0)).size:
-        listed = ", ".join(names[label] for label in missing[:5])
-        more = f" and {missing.size - 5} more" if missing.size > 5 else ""
+def require(split: str, classes: np.ndarray, names: Sequence[str]) -> None:
+    """Raise StudyError if a class has no images in a split: see `Task.require`."""
+    if missing := [name for name, count in zip(names, np.bincount(classes, minlength=len(names))) if not count]:
         raise StudyError(
-            f"images.{split}: the {len(classes)} images of the split include none of class {listed}{more}; raise "
+            f"images.{split}: the {len(classes)} images of the split include none of class {some(missing, 5)}; raise "
             f"images.{split}, add images of the class, or take it out of the data set"
         )
 
@@ -69,27 +53,26 @@ def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return all metrics of logits (N, C) and labels (N,), in float64, in the order of the CSV columns.
 
     Balanced accuracy is the mean recall of the classes that have inputs, f1_macro the mean F1 of the classes that have
-    inputs or answers, auroc the mean over the classes with and without inputs of the area under the ROC curve of this
-    class against the rest (scored by the log-odds). They are scikit-learn's definitions, and absent classes occur only
+    inputs or answers, auroc the mean over the classes that have inputs of the area under the ROC curve of this class
+    against the rest (scored by the log-odds). They are scikit-learn's definitions, and absent classes occur only
     outside of studies.
     """
     logits, classes = logits.astype(np.float64), logits.shape[1]
-    predicted = predict(logits)
-    true, correct, answered = counts_of(predicted, labels, classes)
-    present, answer = true > 0, int(answered.argmax())
-    either = true + answered > 0
+    true, correct, answered = counts_of(predict(logits), labels, classes)
+    present, either, answer = np.flatnonzero(true), true + answered > 0, int(answered.argmax())
+    scores = log_odds(logits)
     return {
         "accuracy": ratio(int(correct.sum()), len(labels)),
-        "balanced_accuracy": float(recalls_of(true, correct)[present].mean()),
+        "balanced_accuracy": float((correct[present] / true[present]).mean()),
         **({"top_5_accuracy": _top(logits, labels)} if classes >= TOP_FROM else {}),
         "f1_macro": float((2 * correct[either] / (true + answered)[either]).mean()),
         "mcc": _mcc(true, correct, answered),
-        "auroc": _macro_auroc(logits, labels),
+        "auroc": ratio(sum(auroc(*ranked(scores[:, label], labels == label)) for label in present), len(present)),
         "log_loss": log_loss(logits, labels),
         "most_frequent_answer": answer,
         "most_frequent_share": ratio(int(answered[answer]), len(labels)),
         "constant_accuracy": ratio(int(true.max()), len(labels)),
-        "constant_balanced_accuracy": 1 / int(present.sum()),
+        "constant_balanced_accuracy": 1 / len(present),
         **dict(zip(counts(classes), np.concatenate([correct, answered]).tolist(), strict=True)),
     }
 
@@ -110,15 +93,6 @@ def _mcc(true: np.ndarray, correct: np.ndarray, answered: np.ndarray) -> float:
     return ratio(right * n - sum(map(int.__mul__, t, p)), float(spread_true * spread_answered) ** 0.5)
 
 
-def _macro_auroc(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean area under the ROC curves of one class against the rest, over the classes that have one."""
-    scores, of_class = log_odds(logits), []
-    for label in np.unique(labels):
-        above, hits = ranked(scores[:, label], labels == label)
-        of_class.append(auroc(above, hits))
-    return ratio(sum(of_class), len(of_class))
-
-
 def counts(classes: int) -> tuple[str, ...]:
     """Return the names of the columns that are exact counts: of each class, its right answers, and all answers."""
     return tuple(f"{kind}_{label}" for kind in ("correct", "predicted") for label in range(classes))
@@ -135,28 +109,19 @@ def bounds(
     swept, cut = _scores(by_sweep), _scores(by_surgery)
     m = np.abs(swept - cut).max(axis=0) + 2 * rounding + ROUNDING
     areas = np.array([auroc_bounds(cut[:, label], labels == label, m[label]) for label in np.unique(labels)])
-    lowest, highest = areas.mean(axis=0).tolist()
-    top = {"top_5_accuracy": _top_bounds(by_sweep, by_surgery, labels, rounding)} if cut.shape[1] >= TOP_FROM else {}
     return {
-        **top,
-        "auroc": (lowest, highest),
+        **({"top_5_accuracy": _top_bounds(by_sweep, by_surgery, labels, rounding)} if cut.shape[1] >= TOP_FROM else {}),
+        "auroc": tuple(areas.mean(axis=0).tolist()),
         "log_loss": log_loss_bounds(cut[np.arange(len(labels)), labels], m[labels]),
     }
 
 
 def _scores(logits: np.ndarray) -> np.ndarray:
-    """Return the log-odds of each class (N, C), computed as logits minus the log-sum-exp of the other classes."""
-    wide, classes = logits.astype(np.float64), logits.shape[1]
-    result = np.empty_like(wide)
-    # log(exp(a) − exp(b)) for the sum without the class; exact enough for all but the class with the largest logit.
-    total = np.logaddexp.reduce(wide, axis=1)[:, None]
-    with np.errstate(divide="ignore"):
-        result[:] = wide - total - np.log1p(-np.exp(wide - total))
-    for label in range(classes):
-        rows = wide.argmax(axis=1) == label
-        others = np.delete(wide[rows], label, axis=1)
-        result[rows, label] = wide[rows, label] - np.logaddexp.reduce(others, axis=1)
-    return result
+    """Return the log-odds of each class (N, C): its logit minus the log-sum-exp of those before and after it."""
+    wide, none = logits.astype(np.float64), np.full((len(logits), 1), -np.inf)
+    before = np.logaddexp.accumulate(np.hstack([none, wide[:, :-1]]), axis=1)
+    after = np.logaddexp.accumulate(np.hstack([none, wide[:, :0:-1]]), axis=1)[:, ::-1]
+    return wide - np.logaddexp(before, after)
 
 
 def _top_bounds(
@@ -198,5 +163,4 @@ def constant_answers(curve: Mapping[str, Any]) -> str:
 if TYPE_CHECKING:
     from prunecurve.data.tasks import Task, classes
 
-    # The type checker compares this module with the contract of a task.
-    CHECKED: Task = classes
+    CHECKED: Task = classes  # The type checker compares this module with the contract of a task.

@@ -5,12 +5,12 @@ than its first; on a tie the prediction is *different*, as with argmax. A ratio 
 as is scikit-learn's default.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prunecurve.data.basic_metrics import log_loss, ratio
+from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio
 from prunecurve.data.metrics import auroc, auroc_bounds, average_precision, log_loss_bounds, ranked, rounded_order
 from prunecurve.errors import StudyError
 
@@ -20,11 +20,8 @@ RECALLS = {"same": 1, "different": 0}
 SHARE = (0.0, 1.0)
 METRICS = {
     **dict.fromkeys(("accuracy", "balanced_accuracy", "recall_same", "recall_different"), SHARE),
-    **dict.fromkeys(("precision_same", "f1_same"), SHARE),
-    "mcc": (-1.0, 1.0),
-    **dict.fromkeys(("auroc", "average_precision"), SHARE),
-    "log_loss": (0.0, np.inf),
-    "predicted_same_rate": SHARE,
+    **{"precision_same": SHARE, "f1_same": SHARE, "mcc": (-1.0, 1.0), "auroc": SHARE, "average_precision": SHARE},
+    **{"log_loss": (0.0, np.inf), "predicted_same_rate": SHARE},
 }
 CLASS_COUNTS = False
 CONSTANT_ANSWER = ("always answering different", "always “different”")
@@ -32,47 +29,21 @@ SEVERAL = "both"
 COUNTS = ("tp", "fp", "tn", "fn")
 
 
-def contradictions(config: Mapping[str, Any], sizes: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each split that is too small for the pairs of one image."""
-    pairs = config["pairs_per_image"]
-    least = pairs["same"] + 1 + pairs["different"]
-    for split, count in sizes.items():
-        if isinstance(count, int) and count < least:
-            yield (
-                f"images.{split}: {count} images are too few for the pairs of one image "
-                f"({pairs['same']} of the same class, {pairs['different']} of other classes, and the image itself); "
-                f"allowed: at least {least}"
-            )
-
-
-def require(
-    split: str, classes: np.ndarray, available: np.ndarray, names: Sequence[str], same: int, different: int
-) -> None:
-    """Raise StudyError if a split has no images, or too few of a class for its pairs. Arguments: see `Task.require`.
-
-    same, different: pairs per image.
-    """
+def require(split: str, classes: np.ndarray, names: Sequence[str], same: int, different: int) -> None:
+    """Raise StudyError if a split has no images, or too few for the `same` and `different` pairs of each image."""
     key, total = f"images.{split}", len(classes)
     if not total:
         raise StudyError(f"{key}: the split has no images, because the data set has too few")
     for label, count in zip(*(array.tolist() for array in np.unique(classes, return_counts=True))):
-        name, others = names[label], total - count
-        if count < same + 1:
-            lower = "lower pairs_per_image.same or " if same > 1 else ""
-            # Up to three splits share the images of a class. If they are fewer than these need, a larger split does not
-            # help.
-            few = available[label] < 3 * (same + 1)
-            more = f"add images of class {name}, or take this class out of the data set" if few else f"raise {key}"
-            raise StudyError(
-                f"pairs_per_image.same: {same} needs {same + 1} images of each class, but the {total} images of "
-                f"{key} include only {count} of class {name} (drawn from {available[label]}); {lower}{more}"
-            )
-        if others < different:
-            raise StudyError(
-                f"pairs_per_image.different: {different} needs {different} images of other classes, but the "
-                f"{total} images of {key} include only {others} that are not of class {name}; "
-                f"lower pairs_per_image.different or raise {key}"
-            )
+        same_and_itself = ("same", same + 1, count, f"of class {names[label]}")
+        others = ("different", different, total - count, f"that are not of class {names[label]}")
+        for kind, needed, available, which in (same_and_itself, others):
+            if available < needed:
+                raise StudyError(
+                    f"pairs_per_image.{kind}: it needs {needed} images {which}, but the {total} images of {key} "
+                    f"include only {available}; lower pairs_per_image.{kind}, raise {key}, add images, or take the "
+                    "class out of the data set"
+                )
 
 
 def inputs(classes: np.ndarray, rng: "np.random.Generator", same: int, different: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,35 +75,23 @@ def class_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def confusion(predicted: np.ndarray, labels: np.ndarray) -> dict[str, int]:
     """Return the counts tp, fp, tn, fn of predictions and labels (N,), boolean or 0/1."""
-    predicted, labels = predicted.astype(bool), labels.astype(bool)
-    return {
-        "tp": int(np.count_nonzero(predicted & labels)),
-        "fp": int(np.count_nonzero(predicted & ~labels)),
-        "tn": int(np.count_nonzero(~predicted & ~labels)),
-        "fn": int(np.count_nonzero(~predicted & labels)),
-    }
-
-
-def _accuracies(counts: Mapping[str, int]) -> dict[str, float]:
-    """Return accuracy, balanced accuracy and the recall of both classes from the counts of `confusion`."""
-    tp, fp, tn, fn = (counts[name] for name in COUNTS)
-    recall_same, recall_different = ratio(tp, tp + fn), ratio(tn, tn + fp)
-    return {
-        "accuracy": ratio(tp + tn, tp + fp + tn + fn),
-        "balanced_accuracy": (recall_same + recall_different) / 2,
-        "recall_same": recall_same,
-        "recall_different": recall_different,
-    }
+    _, correct, answered = counts_of(predicted, labels, 2)
+    (tn, tp), (fn, fp) = correct.tolist(), (answered - correct).tolist()
+    return {"tp": tp, "fp": fp, "tn": tn, "fn": fn}
 
 
 def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return all metrics of logits (N, 2) and labels (N,), in float64, in the order of the CSV columns."""
     logits = logits.astype(np.float64)
-    counts = confusion(logits[:, 1] > logits[:, 0], labels)
+    counts = confusion(predict(logits), labels)
     tp, fp, tn, fn = counts.values()
+    recall_same, recall_different = ratio(tp, tp + fn), ratio(tn, tn + fp)
     above, hits = ranked(logits[:, 1] - logits[:, 0], labels)
     return {
-        **_accuracies(counts),
+        "accuracy": ratio(tp + tn, len(labels)),
+        "balanced_accuracy": (recall_same + recall_different) / 2,
+        "recall_same": recall_same,
+        "recall_different": recall_different,
         "precision_same": ratio(tp, tp + fp),
         "f1_same": ratio(2 * tp, 2 * tp + fp + fn),
         "mcc": ratio(tp * tn - fp * fn, float((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5),
@@ -196,5 +155,4 @@ def constant_answers(curve: Mapping[str, Any]) -> str:
 if TYPE_CHECKING:
     from prunecurve.data.tasks import Task, pairs
 
-    # The type checker compares this module with the contract of a task.
-    CHECKED: Task = pairs
+    CHECKED: Task = pairs  # The type checker compares this module with the contract of a task.
