@@ -18,7 +18,7 @@ from prunecurve.data.datasets import asked_sizes
 from prunecurve.errors import StudyError
 from prunecurve.ranking import criteria
 from prunecurve.sections import Section
-from prunecurve.study import Study
+from prunecurve.study import Options, Settings, Study
 from snakemake.utils import update_config
 
 INVALID = [
@@ -309,4 +309,5 @@ def test_any_value_of_any_key_is_accepted_or_reported_with_its_key_in_short_line
         assert check(complete) == complete
         # The rules ask for these when Snakemake reads them.
         study = Study(complete, lambda: Layers({}, {}, {}, None, {}))
-        assert study.in_words() and study.torch_options() and (not study.built_in or study.settings("layer", "sweep"))
+        assert study.in_words() and Options(study).torch()
+        assert not study.built_in or Settings(study).keys("layer", "sweep")
