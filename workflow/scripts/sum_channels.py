@@ -5,7 +5,7 @@ import argparse
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array, read_order, streamed_array
 from prunecurve.graph.layer_file import load_layer
-from prunecurve.sweep.head import Head, partial_sums, partial_sums_shape
+from prunecurve.sweep.backends.numpy_backend import Backend
 
 
 def options() -> argparse.ArgumentParser:
@@ -22,9 +22,9 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     layer = load_layer(arguments.layer)
     features = load_array(arguments.features, shape=(None, *layer.zero_filter.shape), mapped=True)
-    head, order = Head(layer), read_order(arguments.ranking, layer.channels)
-    with streamed_array(arguments.output, partial_sums_shape(features, head)) as sums:
-        partial_sums(features, head, order, out=sums)
+    backend, order = Backend(layer), read_order(arguments.ranking, layer.channels)
+    with streamed_array(arguments.output, backend.sums_shape(features)) as sums:
+        backend.partial_sums(features, order, out=sums)
 
 
 if __name__ == "__main__":
