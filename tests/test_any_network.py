@@ -8,8 +8,7 @@ from prunecurve.graph.layer_file import save_layer
 from prunecurve.graph.layers import Analysis, PrunableLayer
 from prunecurve.activations.collection import collect
 from prunecurve.sweep.removal import REMOVALS
-from prunecurve.verification.comparison import allowed_difference
-from prunecurve.verification.sweep_check import require_means
+from prunecurve.verification.comparison import allowed_difference, require_means
 from prunecurve.verification.surgery import operated, size_of
 from prunecurve.arrays import load_array
 from test_channels import from_torchvision

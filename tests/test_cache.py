@@ -149,7 +149,7 @@ def test_a_study_of_another_name_uses_the_same_entries_and_is_frozen(cache, tmp_
 @pytest.mark.parametrize(
     ("module", "criterion", "again"),
     [
-        ("prunecurve/sweep/head.py", "l1_norm", {"sum_channels", "eval_pruned"}),
+        ("prunecurve/sweep/backends/numpy_backend.py", "l1_norm", {"sum_channels", "eval_pruned"}),
         ("prunecurve/activations/collection.py", "mean_activation", {"collect_activations", *FROM_RANKING}),
         ("prunecurve/ranking/criteria/l1_norm.py", "l1_norm", FROM_RANKING),
     ],

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prunecurve.sweep import head
+from prunecurve.sweep.backends import numpy_backend
 from prunecurve.graph.layer_file import LayerFile, Linear
-from prunecurve.sweep.head import GROUP, STORED, Head, logits, partial_sums
+from prunecurve.sweep.backends.numpy_backend import GROUP, STORED, Backend
 from prunecurve.data.basic_metrics import predict
 
 
@@ -37,8 +37,8 @@ def layer_file(weights, channels):
     return LayerFile("conv1", "numpy", classes, filters, alone, None, maps.shape, maps, (1, 1), sizes, sizes, linears)
 
 
-def head_of(weights, channels):
-    return Head(layer_file(weights, channels))
+def backend_of(weights, channels):
+    return Backend(layer_file(weights, channels))
 
 
 def plain(features, weights, order, k, replacement, dtype=np.float64):
@@ -74,56 +74,45 @@ cases = st.tuples(
 def test_every_way_to_a_k_gives_the_same_bytes(case, data):
     features, weights, order, rng = everything(*case)
     channels = len(order)
-    network, replacement = head_of(weights, channels), rng.normal(size=features.shape[1:])
-    together = logits(features, network, order, range(channels), replacement)
-    stored = partial_sums(features, network, order)
+    network, replacement = backend_of(weights, channels), rng.normal(size=features.shape[1:])
+    together = network.logits(features, order, range(channels), replacement)
+    stored = network.partial_sums(features, order)
     assert stored.shape == (-(-channels // STORED) - 1, len(features), network.hidden)
     ks = data.draw(st.lists(st.integers(0, channels - 1), min_size=1, max_size=6, unique=True))
     for start in (None, stored):
-        assert np.array_equal(logits(features, network, order, ks, replacement, start), together[ks])
+        assert np.array_equal(network.logits(features, order, ks, replacement, start), together[ks])
         for k in ks:
-            assert np.array_equal(logits(features, network, order, [k], replacement, start)[0], together[k])
+            assert np.array_equal(network.logits(features, order, [k], replacement, start)[0], together[k])
 
 
 def test_the_same_bytes_at_the_sizes_of_mnist():
     """BLAS chooses its kernels by size. Here: the reference network's layers, one whole block of pairs and a part."""
-    features, weights, order, _ = everything(0, 128, head.ROWS + 77, 3, [256, 64])
-    network, replacement = head_of(weights, 128), np.zeros(features.shape[1:])
-    together = logits(features, network, order, range(128), replacement, threads=2)
-    stored = partial_sums(features, network, order)
+    features, weights, order, _ = everything(0, 128, numpy_backend.ROWS + 77, 3, [256, 64])
+    network, replacement = backend_of(weights, 128), np.zeros(features.shape[1:])
+    together = network.logits(features, order, range(128), replacement, threads=2)
+    stored = network.partial_sums(features, order)
     for k in range(128):
-        assert np.array_equal(logits(features, network, order, [k], replacement, stored)[0], together[k]), k
+        assert np.array_equal(network.logits(features, order, [k], replacement, stored)[0], together[k]), k
     for k in (0, 1, 31, 32, 33, 95, 96, 120, 127):
-        assert np.array_equal(logits(features, network, order, [k], replacement)[0], together[k]), k
-    batches = [logits(features, network, order, range(k, k + 16), replacement, stored) for k in range(0, 128, 16)]
+        assert np.array_equal(network.logits(features, order, [k], replacement)[0], together[k]), k
+    batches = [network.logits(features, order, range(k, k + 16), replacement, stored) for k in range(0, 128, 16)]
     assert np.array_equal(np.concatenate(batches), together)
 
 
 def test_threads_give_the_same_bytes(monkeypatch):
-    monkeypatch.setattr(head, "ROWS", 16)
+    monkeypatch.setattr(numpy_backend, "ROWS", 16)
     features, weights, order, _ = everything(3, 40, 100, 2, [12, 5])
-    network, replacement = head_of(weights, 40), np.zeros(features.shape[1:])
-    one, two = (logits(features, network, order, range(40), replacement, threads=n) for n in (1, 2))
+    network, replacement = backend_of(weights, 40), np.zeros(features.shape[1:])
+    one, two = (network.logits(features, order, range(40), replacement, threads=n) for n in (1, 2))
     assert np.array_equal(one, two)
-    assert np.array_equal(*(partial_sums(features, network, order, threads=n) for n in (1, 2)))
 
 
-@given(cases)
-def test_close_to_the_definition_in_float64(case):
-    features, weights, order, rng = everything(*case)
+@given(cases, st.sampled_from([2, 3, 10]))
+def test_close_to_the_definition_in_float64(case, classes):
+    features, weights, order, rng = everything(*case, classes=classes)
     replacement = rng.normal(size=features.shape[1:])
-    found = logits(features, head_of(weights, len(order)), order, range(len(order)), replacement)
+    found = backend_of(weights, len(order)).logits(features, order, range(len(order)), replacement)
     for k in range(len(order)):
-        assert found[k] == pytest.approx(plain(features, weights, order, k, replacement), rel=1e-4, abs=1e-4)
-
-
-@pytest.mark.parametrize("classes", [3, 10])
-def test_any_number_of_classes(classes):
-    features, weights, order, rng = everything(2, 2 * STORED + 5, 30, 2, [9, 7], classes=classes)
-    replacement = rng.normal(size=features.shape[1:])
-    found = logits(features, head_of(weights, len(order)), order, range(len(order)), replacement)
-    assert found.shape == (len(order), 30, classes)
-    for k in (0, 1, STORED, len(order) - 1):
         assert found[k] == pytest.approx(plain(features, weights, order, k, replacement), rel=1e-4, abs=1e-4)
 
 
@@ -134,7 +123,7 @@ def test_ties_are_ties(case):
     # Small weights give small differences between logits, so differences of zero are common.
     weights[f"linear{len(weights) // 2}.weight"] //= 2
     replacement = np.zeros(features.shape[1:])
-    found = logits(features, head_of(weights, len(order)), order, range(len(order)), replacement)
+    found = backend_of(weights, len(order)).logits(features, order, range(len(order)), replacement)
     for k in range(len(order)):
         for dtype in (np.float32, np.float64):
             expected = plain(features, weights, order, k, replacement, dtype)
@@ -153,8 +142,8 @@ def test_nothing_is_left_of_what_was_removed(size, channels):
     gone = channels // 2
     features[:, order[:gone]] *= np.float32(size)
     replacement = np.zeros(features.shape[1:])
-    network = head_of(weights, channels)
-    swept = logits(features, network, order, range(channels), replacement, partial_sums(features, network, order))
+    network = backend_of(weights, channels)
+    swept = network.logits(features, order, range(channels), replacement, network.partial_sums(features, order))
     for k in range(gone, channels):
         expected = plain(features, weights, order, k, replacement)
         assert swept[k] == pytest.approx(expected, rel=1e-4, abs=1e-4)
@@ -170,14 +159,6 @@ def test_nothing_is_left_of_what_was_removed(size, channels):
 @given(cases)
 def test_the_unpruned_network_is_the_same_in_every_ranking(case):
     features, weights, order, _ = everything(*case)
-    network, replacement = head_of(weights, len(order)), np.zeros(features.shape[1:])
-    one, other = (logits(features, network, o, [0, 1], replacement)[0] for o in (order, order[::-1]))
+    network, replacement = backend_of(weights, len(order)), np.zeros(features.shape[1:])
+    one, other = (network.logits(features, o, [0, 1], replacement)[0] for o in (order, order[::-1]))
     assert np.array_equal(one, other)
-
-
-def test_a_k_out_of_order_is_no_matter():
-    features, weights, order, _ = everything(9, 20, 5, 2, [4])
-    network, replacement = head_of(weights, 20), np.zeros(features.shape[1:])
-    up = logits(features, network, order, [3, 11, 17], replacement)
-    down = logits(features, network, order, [17, 3, 11], replacement)
-    assert np.array_equal(up[[2, 0, 1]], down)

@@ -16,8 +16,8 @@ from prunecurve.ranking import criteria
 from prunecurve.activations.collection import collect
 from prunecurve.ranking.numpy_losses import Losses
 from prunecurve.ranking.validation_set import ValidationSet
+from prunecurve.sweep.backends import numpy_backend
 from prunecurve.sweep.backends.torch_backend import Backend
-from prunecurve.sweep.head import Head, logits
 from prunecurve.sweep.removal import REMOVALS
 from prunecurve.verification.surgery import operated, size_of
 from torch import nn
@@ -306,7 +306,7 @@ def swept(layer, folder, features, order, ks, replacement, x=None):
     """Return the sweep's logits, from the file of the layer and the stored maps; without these, from inputs x."""
     stored = load_layer(folder / "layer.npy")
     if stored.backend == "numpy":
-        return logits(features, Head(stored), order, ks, replacement)
+        return numpy_backend.Backend(stored).logits(features, order, ks, replacement)
     return backend(layer, x).logits(features, order, ks, replacement)
 
 
@@ -314,7 +314,9 @@ def backend(layer, x=None):
     """Return a backend of a network that is not in a file."""
     backend = object.__new__(Backend)
     backend.network, backend.batch = layer, 4
-    backend.inputs = backend._split = None if x is None else Inputs(x)
+    backend.inputs = None
+    if x is not None:
+        backend.split = Inputs(x)
     return backend
 
 
@@ -453,7 +455,7 @@ def test_activations_and_their_derivatives_are_those_of_torch(name, seed, slope)
     expected.sum().backward()
     for out in (np.empty_like(x), x):
         y = ACTIVATIONS[name].function(x.copy() if out is not x else x, out, slope)
-        assert y is out and y == pytest.approx(expected.detach().numpy(), abs=1e-6)
+        assert y == pytest.approx(expected.detach().numpy(), abs=1e-6)
     assert ACTIVATIONS[name].derivative(y, slope) == pytest.approx(given_.grad.numpy(), abs=1e-6)
 
 
@@ -467,8 +469,8 @@ def test_effects_are_autograds_for_any_classes_and_activations(name, path):
         maps = layer.maps(x)["pool"]
     output = layer.downstream.logits([(maps * gates).flatten(1)], [])
     functional.cross_entropy(output, labels, reduction="sum").backward()
-    with Losses(ValidationSet(maps.numpy(), labels.numpy(), describe(layer))) as losses:
-        assert losses.effects() == pytest.approx(gates.grad[:, :, 0, 0].numpy(), abs=1e-5)
+    losses = Losses(ValidationSet(maps.numpy(), labels.numpy(), describe(layer)))
+    assert losses.effects() == pytest.approx(gates.grad[:, :, 0, 0].numpy(), abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -496,14 +498,12 @@ def test_losses_of_several_classes_are_balanced(name, path, tmp_path, monkeypatc
     if validation.layer.backend == "torch":
         monkeypatch.setattr(torch_losses, "Backend", lambda *arguments: backend(layer))
     module = torch_losses.Losses if validation.layer.backend == "torch" else Losses
-    with module(validation) as losses:
-        assert losses.now() == pytest.approx(expected([]), abs=1e-6)
-        losses.remove(1)
-        assert losses.without_each() == pytest.approx([expected([1, c]) for c in losses.left], abs=1e-6)
-        everything = np.arange(layer.channels)
-        assert losses.along(everything[None])[0, [0, -1]] == pytest.approx(
-            [expected([]), expected(everything)], abs=1e-6
-        )
+    losses, everything = module(validation), np.arange(layer.channels)
+    assert losses.now() == pytest.approx(expected([]), abs=1e-6)
+    losses.change(1)
+    assert losses.changed(losses.left) == pytest.approx([expected([1, c]) for c in losses.left], abs=1e-6)
+    ends = losses.along(everything[None])[0, [0, -1]]
+    assert ends == pytest.approx([expected([]), expected(everything)], abs=1e-6)
 
 
 # ---- what cannot be pruned

@@ -23,37 +23,25 @@ def losses_of(features, labels, weights, threads=1):
 
 
 @given(cases)
-def test_losses_without_each_channel(case):
+def test_losses_after_each_change_and_along_an_order(case):
     features, weights, order, rng = everything(*case)
-    labels = rng.integers(0, 2, len(features))
-    removed = [int(c) for c in order[: len(order) // 2]]
-    with losses_of(features, labels, weights) as losses:
-        for channel in removed:
-            losses.remove(channel)
-        found, now, left = losses.without_each(), losses.now(), losses.left
-    assert left == sorted(set(range(len(order))) - set(removed))
-    assert now == pytest.approx(balanced_loss(features, weights, removed, labels), rel=1e-5, abs=1e-6)
-    expected = [balanced_loss(features, weights, [*removed, c], labels) for c in left]
-    assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    labels, removed = rng.integers(0, 2, len(features)), {int(c) for c in order[: len(order) // 2 + 1]}
 
+    def expected(sets):
+        return pytest.approx(
+            [balanced_loss(features, weights, list(each), labels) for each in sets], rel=1e-5, abs=1e-6
+        )
 
-@given(cases)
-def test_losses_with_a_channel_put_back_and_along_an_order(case):
-    features, weights, order, rng = everything(*case)
-    labels = rng.integers(0, 2, len(features))
-    removed = [int(c) for c in order[: len(order) // 2 + 1]]
-    with losses_of(features, labels, weights) as losses:
-        for channel in removed:
-            losses.remove(channel)
-        back, along = losses.with_each(removed), losses.along(np.array([order, order[::-1]]))
-        losses.restore(removed[-1])
-        now = losses.now()
-    expected = [balanced_loss(features, weights, [c for c in removed if c != back], labels) for back in removed]
-    assert back == pytest.approx(expected, rel=1e-5, abs=1e-6)
-    assert now == pytest.approx(expected[-1], rel=1e-5, abs=1e-6)
-    for found, ranked in zip(along, (order, order[::-1])):
-        expected = [balanced_loss(features, weights, ranked[:k], labels) for k in range(len(order) + 1)]
-        assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    losses = losses_of(features, labels, weights)
+    for channel in removed:
+        losses.change(channel)
+    assert losses.left == sorted(set(range(len(order))) - removed)
+    assert losses.changed(range(len(order))) == expected(removed ^ {c} for c in range(len(order)))
+    along = losses.along(np.array([order, order[::-1]]))
+    assert along.ravel() == expected(each[:k] for each in (order, order[::-1]) for k in range(len(order) + 1))
+    restored = removed.pop()
+    losses.change(restored)
+    assert [losses.now()] == expected([removed])
 
 
 def test_threads_give_the_same_bytes(monkeypatch):
@@ -61,8 +49,8 @@ def test_threads_give_the_same_bytes(monkeypatch):
     features, weights, _, rng = everything(1, 20, 90, 2, [9, 5])
     labels, found = rng.integers(0, 2, 90), []
     for threads in (1, 2):
-        with losses_of(features, labels, weights, threads) as losses:
-            found.append((losses.without_each().tobytes(), backward(losses)))
+        losses = losses_of(features, labels, weights, threads)
+        found.append((losses.changed(range(20)).tobytes(), backward(losses)))
     assert found[0] == found[1]
 
 
@@ -72,9 +60,8 @@ def test_ties_go_by_channel_number():
     features[:, 2:5] = features[:, 1:2]
     weights["linear1.weight"][:, 2:5] = weights["linear1.weight"][:, 1:2]
     features[:, [0, 5]] = 0
-    with losses_of(features, rng.integers(0, 2, 40), weights) as losses:
-        each = losses.without_each()
-        order = backward(losses)
+    losses = losses_of(features, rng.integers(0, 2, 40), weights)
+    each, order = losses.changed(range(6)), backward(losses)
     assert len(set(each[1:5])) == 1 and each[0] == each[5]
     assert order.index(0) < order.index(5)
     assert [c for c in order if c in (1, 2, 3, 4)] == [1, 2, 3, 4]
@@ -85,10 +72,7 @@ def test_a_huge_channel_leaves_nothing_behind(size):
     features, weights, _, rng = everything(4, 12, 300, 2, [10, 6])
     features[:, 7] *= np.float32(size)
     labels = rng.integers(0, 2, 300)
-    with losses_of(features, labels, weights) as losses:
-        without = losses.without_each()[7]
-        losses.remove(7)
-        now = losses.now()
-    expected = balanced_loss(features, weights, [7], labels)
-    assert without == pytest.approx(expected, rel=1e-5)
-    assert now == pytest.approx(expected, rel=1e-5)
+    losses, expected = losses_of(features, labels, weights), balanced_loss(features, weights, [7], labels)
+    assert losses.changed([7]) == pytest.approx([expected], rel=1e-5)
+    losses.change(7)
+    assert losses.now() == pytest.approx(expected, rel=1e-5)

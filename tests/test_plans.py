@@ -28,7 +28,7 @@ from prunecurve.plan.choice import (
     uniform,
 )
 from prunecurve.statistics.means import read_table
-from prunecurve.verification.surgery import counted, structural, structural_all
+from prunecurve.verification.surgery import parameters_and_macs, structural
 from test_channels import from_torchvision
 from test_figures import planned
 from test_layers import SHAPE, inputs, network
@@ -53,14 +53,14 @@ CASES = ["branches", "functions", "gates", "shared", "siamese", "skips", "norms"
 def test_costs_are_those_of_smaller_networks(name, tmp_path):
     """Residual sums, depthwise convolutions, concatenations, a layer that runs twice, flattened maps."""
     model, shape = (from_torchvision(name), (3, 32, 32)) if "_v3_" in name else (network(name), SHAPE)
-    costs, whole = cost_model(model, shape, first_of_groups(model, shape), counted)
+    costs, whole = cost_model(model, shape, first_of_groups(model, shape), parameters_and_macs)
     assert not whole
     save_costs(tmp_path / "costs.csv", costs)
     costs, example = load_costs(tmp_path / "costs.csv"), torch.zeros(1, *shape)
     for removed in random_removals(costs)[: 2 if "_v3_" in name else 4]:
         ks = {layer: len(channels) for layer, channels in removed.items()}
-        assert costs.both(ks) == counted(structural_all(model, removed, example), example)
-    assert costs.both() == counted(model, example)
+        assert costs.both(ks) == parameters_and_macs(structural(model, removed, example), example)
+    assert costs.both() == parameters_and_macs(model, example)
     # One layer alone is described elsewhere.
     layer, channels = next(iter(costs.channels.items()))
     candidates = np.arange(channels)
@@ -89,7 +89,7 @@ class Overlapping(nn.Module):
 
 
 def test_a_layer_that_shares_channels_with_others_keeps_them():
-    costs, whole = cost_model(Overlapping().eval(), SHAPE, ["one", "other", "both", "last"], counted)
+    costs, whole = cost_model(Overlapping().eval(), SHAPE, ["one", "other", "both", "last"], parameters_and_macs)
     assert list(costs.channels) == ["one", "other", "last"]
     assert [each.layer for each in whole] == ["both"] and "together with some of one" in whole[0].reason
 
@@ -118,13 +118,13 @@ def test_surgery_on_all_layers_is_masking_where_the_channels_are_read(name):
         expected = model(inputs())
     for hook in hooks:
         hook.remove()
-    small = structural_all(model, removed, inputs()[:1])
+    small = structural(model, removed, inputs()[:1])
     with torch.inference_mode():
         torch.testing.assert_close(small(inputs()), expected, rtol=1e-4, atol=1e-5)
         whole = model(inputs())
     assert not torch.allclose(whole, expected, atol=1e-2), "the removal changes something"
-    one = structural(model, layers[0], removed[layers[0]], inputs()[:1])
-    assert counted(one, inputs()[:1])["params"] > counted(small, inputs()[:1])["params"]
+    one = structural(model, {layers[0]: removed[layers[0]]}, inputs()[:1])
+    assert parameters_and_macs(one, inputs()[:1])["params"] > parameters_and_macs(small, inputs()[:1])["params"]
 
 
 # ---- the choice

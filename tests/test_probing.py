@@ -147,7 +147,7 @@ LAYERS = {
 
 def zeros_where_read(model: nn.Module, path: str, removed: list[int]) -> nn.Module:
     """Zeros in the inputs that a change of these channels reaches."""
-    masked, items = copy.deepcopy(model), Perturbation(model, path, torch.zeros(1, *SHAPE)).items(removed)
+    masked, items = copy.deepcopy(model), Perturbation(model, torch.zeros(1, *SHAPE)).items(path, removed)
     for name, reads, numbers in items:
         if reads:
             hook = _zeros(numbers, -1 if isinstance(masked.get_submodule(name), nn.Linear) else 1)
@@ -337,7 +337,7 @@ def _images() -> Tensor:
 
 def test_the_entries_of_a_perturbation():
     model = Network(lambda net, x: x + net.body(torch.relu(x)), **_modules())
-    items = Perturbation(model, "first", torch.zeros(1, *SHAPE)).items([1, 3])
+    items = Perturbation(model, torch.zeros(1, *SHAPE)).items("first", [1, 3])
     assert {(path, reads): numbers for path, reads, numbers in items} == {
         ("first", False): [1, 3],
         ("body", False): [1, 3],

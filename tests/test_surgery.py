@@ -10,16 +10,14 @@ from prunecurve.errors import StudyError
 from prunecurve.data.batches import all_logits
 from prunecurve.arrays import save_array
 from prunecurve.graph.description import describe
-from prunecurve.graph.layer_file import load_layer, save_layer
+from prunecurve.graph.layer_file import save_layer
 from prunecurve.model.conv_net import Architecture
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import save_model
 from prunecurve.activations.collection import collect
-from prunecurve.sweep.backends import backend_of
 from prunecurve.sweep.evaluation import Evaluator
-from prunecurve.sweep.head import Head
 from prunecurve.sweep.removal import REMOVALS
-from prunecurve.verification.surgery import items_of, operated, structural, zeroed
+from prunecurve.verification.surgery import operated, size_of, structural
 from torch import nn
 
 architectures = st.builds(
@@ -66,22 +64,11 @@ class Case:
 
 @given(cases, st.sampled_from(sorted(REMOVALS)))
 def test_sweep_equals_surgery(tmp_path_factory, case, removal):
-    c, path = Case(case), tmp_path_factory.mktemp("network") / "model.pt"
-    save_model(path, c.model)
+    c, folder = Case(case), tmp_path_factory.mktemp("network")
     assert c.layer.backend == ("numpy" if c.i == len(c.model.architecture.channels) else "torch")
-    features = c.features.reshape(len(c.features), *c.layer.features)
-    swept = backend_of(c.layer, ModelFile(path), 1).logits(features, c.order, [c.k], c.replacement(removal))[0]
+    evaluator = Evaluator(*written(folder, c.model, c.split, c.path), ModelFile(folder / "model.pt"))
+    swept = evaluator.logits(c.order, [c.k], removal)[0]
     assert swept == pytest.approx(all_logits(c.operated(removal), c.split), rel=1e-4, abs=1e-4)
-
-
-@given(cases)
-def test_structural_equals_zeroing_the_map_after_relu(case):
-    c = Case(case)
-    masked = torch.from_numpy(c.features.copy())
-    masked[:, c.removed] = 0
-    with torch.inference_mode():
-        expected = after_block(c.model, c.i, masked).numpy()
-    assert all_logits(c.operated("structural"), c.split) == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 @given(cases)
@@ -100,7 +87,7 @@ def test_the_built_in_network_is_its_modules_in_order_in_training_too(case):
 def test_zero_weights_equals_structural_plus_the_folded_constant(case):
     """The constant, by its formula, is max(0, β − γ·(μ − b)/√(σ² + ε)), which pooling does not change."""
     c = Case(case)
-    pooled = c.pooled(zeroed(c.model, items_of(c.model, c.path, c.removed, c.example)))
+    pooled = c.pooled(c.operated("zero_weights"))
     conv, bn = getattr(c.model, c.path), getattr(c.model, f"bn{c.i}")
     scale = bn.weight / torch.sqrt(bn.running_var + bn.eps)
     constant = (bn.bias - scale * (bn.running_mean - conv.bias)).clamp(min=0).detach().numpy()
@@ -112,29 +99,6 @@ def test_zero_weights_equals_structural_plus_the_folded_constant(case):
     assert np.array_equal(pooled[:, c.kept], c.features[:, c.kept])
 
 
-@given(cases)
-def test_the_cost_is_that_of_a_hook_on_every_layer(case):
-    """Counted on the smaller network: parameters by torch, MACs by a hook on every layer."""
-    c, macs = Case(case), []
-    small = c.operated("structural")
-
-    def count(layer, inputs, output):
-        macs.append(layer.weight.numel() * (output[0].numel() // output.shape[1]))
-
-    for layer in small.modules():
-        if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
-            layer.register_forward_hook(count)
-    small(c.example)
-    assert c.layer.params[c.k] == sum(p.numel() for p in small.parameters()) and c.layer.macs[c.k] == sum(macs)
-
-
-def test_an_unknown_removal_is_named():
-    one_block = Architecture(in_channels=2, image_size=9, channels=[3], kernel_size=3, hidden=[4], dropout=0.5)
-    c = Case((one_block, 0, 0.5, 0))
-    with pytest.raises(StudyError, match=r"sweep\.removals: 'noise' has no implementation"):
-        c.operated("noise")
-
-
 def written(folder, model, split, path: str) -> tuple:
     """Write the files of a layer as the workflow does; return those that an Evaluator reads."""
     collect(layer_of(model, path), split, 64, folder)
@@ -144,34 +108,10 @@ def written(folder, model, split, path: str) -> tuple:
     return tuple(folder / f for f in ("features.npy", "labels.npy", "layer.npy", "mean_features.npy"))
 
 
-def test_evaluator_gives_one_row_for_each_k(tmp_path):
-    """Reads files as the workflow writes them; checks the columns, and that the numbers depend on K."""
-    architecture = Architecture(
-        in_channels=2, image_size=12, channels=[3, 8], kernel_size=3, hidden=[9, 5], dropout=0.5
-    )
-    model, split = random_network(architecture, 4), random_split(architecture, 4, pairs=400, images=40)
-    evaluator = Evaluator(*written(tmp_path, model, split, "conv2"))
-    order = np.arange(8)[::-1]
-    rows = evaluator.rows(order, range(8), "structural")
-    assert [row["channels_left"] for row in rows] == list(range(8, 0, -1))
-    for k, row in enumerate(rows):
-        masked = torch.from_numpy(np.load(tmp_path / "features.npy"))
-        masked[:, order[:k].copy()] = 0
-        with torch.inference_mode():
-            loss = torch.nn.functional.cross_entropy(after_block(model, 2, masked), split.labels)
-        assert row["log_loss"] == pytest.approx(loss.item(), rel=1e-5)
-    assert rows[0]["log_loss"] != rows[7]["log_loss"]
-    assert rows[3]["conv_weight_shape"] == "5x3x3x3"
-    assert evaluator.rows(order, [3], "zero_weights")[0]["conv_weight_shape"] == "8x3x3x3"
-    assert rows[0]["compression_ratio"] == 1.0 < rows[1]["compression_ratio"] < rows[7]["compression_ratio"]
-
-
-@pytest.mark.parametrize("path", ["conv1", "linear1", "linear2"])
-def test_any_layer_has_the_same_rows(tmp_path, path):
+@pytest.mark.parametrize("path", ["conv1", "conv2", "linear1", "linear2"])
+def test_any_layer_has_the_rows_of_surgery(tmp_path, path):
     """For each K and removal, the rows equal those of the pruned torch network. K = P is refused."""
-    architecture = Architecture(
-        in_channels=2, image_size=12, channels=[5, 4], kernel_size=3, hidden=[5, 5], dropout=0.5
-    )
+    architecture = Architecture(in_channels=2, image_size=12, channels=[5, 5], hidden=[5, 5])
     model, split = random_network(architecture, 6), random_split(architecture, 6, pairs=300, images=40)
     evaluator = Evaluator(*written(tmp_path, model, split, path), model=ModelFile(tmp_path / "model.pt"))
     order, example = np.array([3, 0, 4, 1, 2]), next(split.batches(1))[0]
@@ -185,22 +125,21 @@ def test_any_layer_has_the_same_rows(tmp_path, path):
             loss = torch.nn.functional.cross_entropy(torch.from_numpy(cut), split.labels)
             assert row["log_loss"] == pytest.approx(loss.item(), rel=1e-4)
             left = 5 if removal == "zero_weights" else 5 - row["k"]
-            assert row["conv_weight_shape"] == f"{left}x{filters}"
+            assert row["conv_weight_shape"] == f"{left}x{filters}" and row["channels_left"] == 5 - row["k"]
+            size = size_of(model, path, removed, removal, example)
+            assert {name: row[name] for name in size} == size
+            assert row["compression_ratio"] == rows[1]["params"] / row["params"]
     with pytest.raises(StudyError, match=r"K = 5 is outside 0 … 4"):
         evaluator.rows(order, [5], "structural")
 
 
 def test_wrong_files_of_a_layer_are_refused(tmp_path):
-    """A layer before a convolution: without the network, with stored sums, with the features of another layer."""
+    """A layer before a convolution: without the network, with the features of another layer."""
     architecture = Architecture(in_channels=2, image_size=12, channels=[5, 4], kernel_size=3, hidden=[9], dropout=0.5)
     model, split = random_network(architecture, 6), random_split(architecture, 6)
     files, network = written(tmp_path, model, split, "conv1"), ModelFile(tmp_path / "model.pt")
     with pytest.raises(StudyError, match=r"more than linear layers follow conv1; give the network with --model"):
         Evaluator(*files)
-    with pytest.raises(StudyError, match="layer: conv1 is followed by more than linear layers"):
-        Evaluator(*files, model=network).stored_sums(tmp_path / "sums.npy")
-    with pytest.raises(StudyError, match="layer: conv1 is followed by more than linear layers"):
-        Head(load_layer(tmp_path / "layer.npy"))
     save_array(files[0], np.zeros((len(split), 7), np.float32))
     with pytest.raises(StudyError, match=r"features.npy is not of the layer conv1 \(its shape is \(12, 7\)\)"):
         Evaluator(*files, model=network)
@@ -226,4 +165,4 @@ def test_a_network_that_torch_pruning_cannot_follow_is_named():
     with pytest.raises(
         StudyError, match=r"layer: conv: Torch-Pruning, which verifies removals, removes \d+ channels in"
     ):
-        structural(model, "conv", np.array([1]), example)
+        structural(model, {"conv": np.array([1])}, example)

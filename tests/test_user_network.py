@@ -287,7 +287,7 @@ def test_a_network_that_takes_views_gives_the_same_results_as_one_that_flattens(
     with torch.inference_mode():
         assert torch.allclose(layer.traced(example), plain(example), atol=1e-6)
     # Surgery runs the network itself, from images in channels-last layout.
-    assert len(all_logits(structural(loaded.module, "conv", np.array([1]), example[:1]), split)) == len(split)
+    assert len(all_logits(structural(loaded.module, {"conv": np.array([1])}, example[:1]), split)) == len(split)
 
 
 def test_a_network_that_takes_views_reads_images_of_one_channel(file):

@@ -324,7 +324,7 @@ def test_a_changed_key_runs_what_depends_on_it(copied, old, new, first, not_plan
         (["prunecurve/figures/style.py"], {"plot": len(STUDY_FIGURES), "plot_network": 2}),
         (
             # The first edit ranks one criterion again, the second one evaluates all of them again.
-            ["prunecurve/ranking/criteria/l1_norm.py", "prunecurve/sweep/head.py"],
+            ["prunecurve/ranking/criteria/l1_norm.py", "prunecurve/sweep/backends/numpy_backend.py"],
             {"rank_channels": 1, "sum_channels": len(CRITERIA), "eval_pruned": EVALUATIONS, "verify_surgery": 1},
         ),
         (["aggregate.py"], {"aggregate": 1}),

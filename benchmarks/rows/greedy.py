@@ -38,8 +38,7 @@ def rows(study: Study) -> list[Row]:
     random = np.random.default_rng(0)
 
     def ours(turn: int) -> None:
-        with losses_of(validation) as losses:
-            backward(losses)
+        backward(losses_of(validation))
 
     @torch.inference_mode()
     def masked(pooled) -> float:

@@ -139,7 +139,7 @@ def rows(study: Study) -> list[Row]:
         seconds = 0.0
         for removed in sets:
             started = time.perf_counter()
-            cut = structural(model, layer.path, removed, inputs[:1])
+            cut = structural(model, {layer.path: removed}, inputs[:1])
             logits = torch.cat([cut(batch) for batch in of_others])
             seconds += time.perf_counter() - started
             compare(layer, removed, logits)

@@ -8,8 +8,8 @@ import reference
 from measuring import Row, alternating, at_least, at_most, compared, cores
 from prunecurve.arrays import load_array
 from prunecurve.model.network_file import load_model, prepare_torch
+from prunecurve.sweep.backends.numpy_backend import GROUP, ROWS, Backend, over_pairs
 from prunecurve.sweep.evaluation import Evaluator
-from prunecurve.sweep.head import GROUP, ROWS, Head, over_pairs
 from prunecurve.tables import read_order
 from study import Study
 
@@ -37,14 +37,14 @@ def masked(layers: nn.Sequential, maps: torch.Tensor, order: np.ndarray, labels:
     return counts
 
 
-def products(head: Head, pairs: int, area: int) -> None:
+def products(backend: Backend, pairs: int, area: int) -> None:
     """Do the matrix products of a sweep over all K with numpy: no additions, no ReLU, no metrics, no copies."""
-    channels, hidden = head.blocks.shape[1], head.hidden
+    channels, hidden = backend.blocks.shape[1], backend.hidden
     random = np.random.default_rng(0)
     inputs = random.random((ROWS, GROUP * area), np.float32)
     weights = random.random((GROUP * area, hidden), np.float32)
     outputs = [np.empty((ROWS, hidden), np.float32)]
-    outputs += [np.empty((ROWS, weight.shape[1]), np.float32) for weight, _ in head.later]
+    outputs += [np.empty((ROWS, weight.shape[1]), np.float32) for weight, _ in backend.later]
 
     def work(rows: slice) -> None:
         # Each thread needs its own outputs.
@@ -55,7 +55,7 @@ def products(head: Head, pairs: int, area: int) -> None:
                 np.dot(inputs[:count], weights, out=own[0][:count])
             else:
                 np.dot(inputs[:count, :area], weights[:area], out=own[0][:count])
-            for i, (weight, _) in enumerate(head.later):
+            for i, (weight, _) in enumerate(backend.later):
                 np.dot(own[i][:count], weight, out=own[i + 1][:count])
 
     over_pairs(work, pairs, cores())
@@ -78,7 +78,7 @@ def rows(study: Study) -> list[Row]:
         study.rounds,
         ours=lambda turn: evaluator.rows(order, ks, "structural", threads=cores()) and None,
         masks=lambda turn: masked(layers, maps, order, evaluator.labels) and None,
-        products=lambda turn: products(evaluator.backend.head, pairs, area),
+        products=lambda turn: products(evaluator.backend, pairs, area),
     )
     name = f"peers: all {len(ks)} K from stored features, {study.dataset}, {pairs:,} pairs, {cores()} threads"
     peer = f"masks on the same features in torch; the same confusion counts at {sum(same)} of {len(ks)} K"

@@ -42,7 +42,7 @@ def work(arguments: argparse.Namespace) -> None:
     files = arguments.features, arguments.split[-1], arguments.layer, arguments.mean_features
     model, inputs = model_file(arguments), input_files(arguments)
     evaluator = Evaluator(*files, model=model, threads=arguments.threads, inputs=inputs)
-    order = read_order(arguments.ranking, evaluator.channels)
+    order = read_order(arguments.ranking, evaluator.layer.channels)
     stored = evaluator.stored_sums(arguments.partial_sums) if arguments.partial_sums else None
     rows = evaluator.rows(order, arguments.k, arguments.removal, stored, task=arguments.task)
     identity = {

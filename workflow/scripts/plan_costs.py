@@ -8,7 +8,7 @@ from prunecurve.graph.nodes import example_of
 from prunecurve.model.network_file import add_untrained, prepare_torch, untrained
 from prunecurve.plan.cost_model import cost_model, random_removals, require_counted
 from prunecurve.plan.costs import save_costs
-from prunecurve.verification.surgery import counted, structural_all
+from prunecurve.verification.surgery import parameters_and_macs, structural
 
 
 def options() -> argparse.ArgumentParser:
@@ -23,13 +23,13 @@ def work(arguments: argparse.Namespace) -> None:
     prepare_torch("cpu", 1)
     # Only shapes matter, so the network need not be trained.
     model, input_shape = untrained(arguments)
-    costs, whole = cost_model(model, input_shape, arguments.layers, counted, arguments.network.leaf_modules)
+    costs, whole = cost_model(model, input_shape, arguments.layers, parameters_and_macs, arguments.network.leaf_modules)
     for layer, reason in whole:
         log.warning("plan: %s keeps all its channels, because %s", layer, reason)
     example = example_of(model, input_shape)
     for removed in random_removals(costs):
         ks = {layer: len(channels) for layer, channels in removed.items()}
-        size = counted(structural_all(model, removed, example), example)
+        size = parameters_and_macs(structural(model, removed, example), example)
         require_counted(costs, ks, size, f"K = {ks}")
         log.info("%s: as predicted with K = %s", size, ks)
     save_costs(arguments.output, costs)

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from prunecurve.arrays import load_array
 from prunecurve.commandline import log, parser, run
 from prunecurve.graph.layer_file import LayerFile, load_layer
@@ -37,10 +39,10 @@ def options() -> argparse.ArgumentParser:
     return cli
 
 
-def statistics(path: str | None) -> dict:
-    """Read the channel statistics as arrays by column name; an empty dictionary if there is no path."""
-    names = list(read_rows(path)[0]) if path else []
-    return dict(zip(names, read_columns(path, *names))) if path else {}
+def statistics(path: str) -> dict:
+    """Read the channel statistics as arrays by column name."""
+    names = list(read_rows(path)[0])
+    return dict(zip(names, read_columns(path, *names)))
 
 
 def validation(arguments: argparse.Namespace, layer: LayerFile) -> ValidationSet | None:
@@ -62,7 +64,7 @@ def work(arguments: argparse.Namespace) -> None:
             signed=layer.signed,
             random=stream(arguments.seed, f"ranking/{name}"),
             point=arguments.point,
-            statistics=statistics(arguments.channels),
+            statistics=statistics(arguments.channels) if arguments.channels else None,
             maps=load_array(arguments.maps, shape=(None,) * 4, mapped=True) if arguments.maps else None,
             validation=validation(arguments, layer),
             parameters={key: float(number) for key, number in (word.split("=") for word in arguments.parameters)},
@@ -70,7 +72,8 @@ def work(arguments: argparse.Namespace) -> None:
     )
     columns = result._asdict() if isinstance(result, criteria.Estimate) else {"scores": result}
     scores = columns.pop("scores")
-    ties = criteria.ties(scores)
+    counts = np.unique(scores, return_counts=True)[1]
+    ties = counts[counts > 1].sum()
     log.info("%s: %d of %d channels have the same score as another channel", name, ties, len(scores))
     order = criteria.ranking(scores)
     if arguments.criterion != name:

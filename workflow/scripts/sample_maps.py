@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from prunecurve.activations.collection import single_maps, some_inputs
+import numpy as np
+
+from prunecurve.activations.collection import single_maps
 from prunecurve.arrays import load_array
 from prunecurve.commandline import add_section, add_split, log, parser, run
 from prunecurve.data.batches import Normalisation, Split
@@ -34,7 +36,7 @@ def work(arguments: argparse.Namespace) -> None:
     device = prepare_torch(arguments.device, arguments.threads)
     model, shape, leaf_modules = load_network(model_file(arguments))
     images, inputs, labels = map(load_array, arguments.split)
-    drawn = some_inputs(len(inputs), arguments.count, stream(arguments.seed, "sampled_pairs"))
+    drawn = np.sort(stream(arguments.seed, "sampled_pairs").permutation(len(inputs))[: arguments.count])
     log.info("%d of %d inputs are used", len(drawn), len(inputs))
     split = Split.of(images, inputs[drawn], labels[drawn], device, arguments.preprocess)
     layer = PrunableLayer(model.to(device), arguments.layer, shape, leaf_modules=leaf_modules)

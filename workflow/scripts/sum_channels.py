@@ -5,7 +5,7 @@ import argparse
 from prunecurve.arrays import load_array, streamed_array
 from prunecurve.commandline import parser, run
 from prunecurve.graph.layer_file import load_layer
-from prunecurve.sweep.head import Head, partial_sums, partial_sums_shape
+from prunecurve.sweep.backends.numpy_backend import Backend
 from prunecurve.tables import read_order
 
 
@@ -23,9 +23,9 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     layer = load_layer(arguments.layer)
     features = load_array(arguments.features, shape=(None, *layer.zero_filter.shape), mapped=True)
-    head, order = Head(layer), read_order(arguments.ranking, layer.channels)
-    with streamed_array(arguments.output, partial_sums_shape(features, head)) as sums:
-        partial_sums(features, head, order, out=sums)
+    backend, order = Backend(layer), read_order(arguments.ranking, layer.channels)
+    with streamed_array(arguments.output, backend.sums_shape(features)) as sums:
+        backend.partial_sums(features, order, out=sums)
 
 
 if __name__ == "__main__":

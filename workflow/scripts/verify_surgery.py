@@ -14,8 +14,8 @@ from prunecurve.sweep.inputs import BATCH, InputFiles
 from prunecurve.sweep.k_batches import from_words
 from prunecurve.tables import read_order, write_rows
 from prunecurve.verification import METHODS, PERTURBATION, SURGERY
+from prunecurve.verification.comparison import require_all_agree, require_means, unproven, verify
 from prunecurve.verification.perturbation import Perturbation
-from prunecurve.verification.sweep_check import require_all_agree, require_means, unproven, verify
 
 
 def options() -> argparse.ArgumentParser:
@@ -58,25 +58,20 @@ def work(arguments: argparse.Namespace) -> None:
     inputs = InputFiles(*arguments.split, arguments.preprocess.model_dump_json(), arguments.batch_size)
     files = arguments.features, inputs.labels, arguments.layer, arguments.mean_features
     evaluator = Evaluator(*files, model=model_file(arguments), threads=arguments.threads, inputs=inputs)
-    split, perturbation = Split.read(arguments.split, "cpu", arguments.preprocess), None
-    if arguments.verified_by == PERTURBATION:
-        perturbation = Perturbation(model, evaluator.layer.name, next(split.batches(1))[0])
+    split, layer = Split.read(arguments.split, "cpu", arguments.preprocess), evaluator.layer
+    example = next(split.batches(1))[0]
+    perturbation = Perturbation(model, example) if arguments.verified_by == PERTURBATION else None
     if arguments.mean_features:
-        validation = Split.read(arguments.val, "cpu", arguments.preprocess)
-        about = str(arguments.mean_features), perturbation
-        require_means(model, evaluator.layer.name, validation, evaluator.mean_features, *about)
-    checks: dict[str, list[str]] = {}
-    for criterion, _, word in (check.partition(":") for check in arguments.checks):
-        checks.setdefault(criterion, []).append(word)
-    ranking = partial(arguments.ranking.format, study=arguments.study)
-    orders = {criterion: read_order(ranking(criterion=criterion), evaluator.channels) for criterion in checks}
+        validation, path = Split.read(arguments.val, "cpu", arguments.preprocess), str(arguments.mean_features)
+        require_means(model, layer.name, validation, evaluator.mean_features, path, perturbation)
+    checks = [check.split(":", 1) for check in arguments.checks]
+    ranking, rows_of = (partial(path.format, study=arguments.study) for path in (arguments.ranking, arguments.rows))
+    orders = {criterion: read_order(ranking(criterion=criterion), layer.channels) for criterion, _ in checks}
     paths = {
-        (criterion, removal, k): arguments.rows.format(
-            study=arguments.study, criterion=criterion, removal=removal, ks=name
-        )
-        for criterion, words in checks.items()
+        (criterion, removal, k): rows_of(criterion=criterion, removal=removal, ks=name)
+        for criterion in orders
         for removal in arguments.removals
-        for name, ks in from_words(words).items()
+        for name, ks in from_words(word for own, word in checks if own == criterion).items()
         for k in ks
     }
     rows = list(verify(model, split, evaluator, orders, paths, arguments.tolerance, arguments.task, perturbation))

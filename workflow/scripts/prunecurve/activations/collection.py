@@ -1,5 +1,6 @@
 """Activations of a layer's channels on a split: what the next layers read, mean maps, statistics and single maps."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,15 @@ from prunecurve.tables import write_rows
 BLOCK = 200_000_000
 
 
+def _by_channels(values: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return a function of values (n, P, …) in float64, whose result has one row per channel, in blocks of channels.
+
+    The float64 copy of a block needs at most BLOCK bytes.
+    """
+    blocks = values.split(max(1, BLOCK // (8 * values[:, 0].numel())), 1)
+    return torch.cat([function(block.double()) for block in blocks])
+
+
 class ChannelStatistics:
     """Running statistics of each channel at one measurement point, over all inputs and positions, in float64."""
 
@@ -28,14 +38,19 @@ class ChannelStatistics:
     def add(self, maps: Tensor) -> None:
         """Add a batch of maps (n, P, M, N)."""
         over = (0, 2, 3)
+
+        def sums(wide: Tensor) -> Tensor:
+            values = wide.sum(over), (wide <= 0).sum(over).double(), wide.square_().sum(over)
+            return torch.stack(values, 1)
+
         self.count += maps.numel() // maps.shape[1]
-        self.sums = self.sums + torch.cat([_sums(block, over) for block in _blocks(maps)], 1)
+        self.sums = self.sums + _by_channels(maps, sums)
         self.lowest = torch.minimum(self.lowest, maps.amin(over).cpu())
         self.highest = torch.maximum(self.highest, maps.amax(over).cpu())
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return float64 arrays (P,): mean, standard deviation, minimum, maximum and the share of values ≤ 0."""
-        mean, square, inactive = (self.sums / self.count).cpu().numpy()
+        mean, inactive, square = (self.sums / self.count).T.cpu().numpy()
         return {
             "mean": mean,
             "std": np.sqrt(np.maximum(square - mean**2, 0)),
@@ -43,22 +58,6 @@ class ChannelStatistics:
             "max": self.highest.numpy().astype(np.float64),
             "inactive_share": inactive,
         }
-
-
-def _blocks(values: Tensor) -> tuple[Tensor, ...]:
-    """Divide values (n, P, …) by channels, so that the float64 copy of a block needs at most BLOCK bytes."""
-    return values.split(max(1, BLOCK // (8 * values[:, 0].numel())), 1)
-
-
-def _sums(maps: Tensor, over: tuple[int, ...]) -> Tensor:
-    """Return the sum, the sum of squares and the number of values ≤ 0 of each channel: float64 (3, P)."""
-    wide = maps.double()
-    return torch.stack([wide.sum(over), wide.square_().sum(over), (maps <= 0).sum(over).double()])
-
-
-def _sum(values: Tensor) -> Tensor:
-    """Return the sum of values (n, P, …) over the inputs, in float64."""
-    return torch.cat([block.double().sum(0) for block in _blocks(values)])
 
 
 @torch.inference_mode()
@@ -74,7 +73,6 @@ def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | P
     """
     folder, count = Path(folder), len(split)
     statistics = {point: ChannelStatistics() for point in POINTS}
-    # Behind several branches, there are several maps for each input.
     relu_sum, relu_count, read_sum = torch.zeros(()), 0, torch.zeros(())
     linears = linear_layers(layer)
     shape = features_shape(layer, linears)
@@ -90,30 +88,23 @@ def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | P
                 stored = torch.cat([value.flatten(1) for value in crossing], 1) if shape[0] else read[:, :0]
             for point in POINTS:
                 statistics[point].add(maps[point])
-            relu_sum = relu_sum + _sum(maps["relu"])
+            # Behind several branches, there are several maps for each input.
             relu_count += len(maps["relu"])
-            read_sum = read_sum + _sum(read)
+            relu_sum = relu_sum + _by_channels(maps["relu"], lambda wide: wide.sum(0))
+            read_sum = read_sum + _by_channels(read, lambda wide: wide.sum(0))
             add(stored.cpu().numpy())
     save_array(folder / "mean_features.npy", (read_sum / count).cpu().numpy().astype(np.float32))
     save_array(folder / "mean_maps.npy", (relu_sum / relu_count).cpu().numpy().astype(np.float32))
     columns = {f"{point}_{name}": values for point in POINTS for name, values in statistics[point].columns().items()}
-    write_rows(
-        folder / "channels.csv",
-        [{"channel": c} | {name: values[c] for name, values in columns.items()} for c in range(layer.channels)],
-    )
-
-
-def some_inputs(total: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `count` of `total` inputs without replacement, or all if there are fewer; return their sorted numbers."""
-    return np.sort(rng.permutation(total)[:count])
+    rows = ({"channel": c} | {name: values[c] for name, values in columns.items()} for c in range(layer.channels))
+    write_rows(folder / "channels.csv", list(rows))
 
 
 @torch.inference_mode()
 def single_maps(layer: PrunableLayer, point: str, split: Split, batch_size: int, path: str | Path) -> None:
     """Write the maps of each input of a split at one of POINTS: float32 (n, P, M, N). batch_size: see `collect`."""
-    size = batch_of(layer, batch_size)
     # Behind several branches, there are several maps for each input.
     branches, *shape = layer.maps(layer.example())[point].shape
     with streamed_rows(path, (branches * len(split), *shape)) as add:
-        for inputs, _ in split.batches(size):
+        for inputs, _ in split.batches(batch_of(layer, batch_size)):
             add(layer.maps(inputs)[point].cpu().numpy())

@@ -14,7 +14,7 @@ from prunecurve.data.batches import Split, all_logits
 from prunecurve.plan.cost_model import require_counted
 from prunecurve.plan.costs import SIZES, Costs
 from prunecurve.seeding import stream
-from prunecurve.verification.surgery import counted, structural_all
+from prunecurve.verification.surgery import parameters_and_macs, structural
 
 UNPRUNED, RANDOM = "unpruned", "random"
 # The metrics that are predicted from single layers, and whether a loss lowers them.
@@ -95,8 +95,8 @@ def planned_rows(
     example, whole = next(split.batches(1))[0], costs.both()
     unpruned: Mapping[str, float] = {}
     for each in planned_networks(chosen, orders, criterion, seed, draws):
-        small = structural_all(model, {layer: np.sort(channels) for layer, channels in each.removed.items()}, example)
-        size = counted(small, example)
+        small = structural(model, {layer: np.sort(channels) for layer, channels in each.removed.items()}, example)
+        size = parameters_and_macs(small, example)
         require_counted(costs, {layer: len(channels) for layer, channels in each.removed.items()}, size, each.method)
         metrics = tasks.load(task).measure(all_logits(small, split, batch_size), split.labels.numpy())
         unpruned = unpruned or metrics

@@ -5,58 +5,52 @@ channel, it is enough to compute that channel's term, subtract it, and run the r
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from prunecurve.ranking.validation_set import ValidationSet
-from prunecurve.sweep.head import IDENTITY, Forward, Head
+from prunecurve.sweep.backends.numpy_backend import Backend, Forward
+from prunecurve.sweep.threads import in_threads
 
 # Pairs per block: the data of one block fits into a core's cache.
 ROWS = 256
 
 
 class Losses:
-    """A network without the channels removed so far: its loss, and its loss with one channel more or less.
+    """A network without the channels of a layer that are removed so far: its loss, and its loss after a change.
 
-    The loss is the class-balanced cross-entropy in nats: the mean over the inputs of each class, averaged over the
-    classes. Use the object in a `with` statement.
+    A change of a channel removes it or, if it is removed, restores it. The loss is the class-balanced cross-entropy in
+    nats: the mean over the inputs of each class, averaged over the classes. left: the remaining channels, ascending.
     """
 
     def __init__(self, validation: ValidationSet) -> None:
-        self.channels = validation.features.shape[1]
-        self.head = Head(validation.layer)
+        self.channels, self.threads = validation.layer.channels, validation.threads
+        self.backend = Backend(validation.layer)
         self.features = validation.features.reshape(*validation.features.shape[:2], -1)
         self.left = list(range(self.channels))
-        self.weights = [self.head.weights_of(np.array([c])) for c in self.left]
+        self.weights = [self.backend.weights_of(np.array([c])) for c in self.left]
         self.labels, self.shares = validation.labels.astype(np.int64), validation.shares
         # With two classes, a pair's loss is log(1 + exp(sign · margin)).
         self.sign = np.where(self.labels == 1, -1.0, 1.0)
-        self.blocks = [slice(start, start + ROWS) for start in range(0, len(self.labels), ROWS)]
-        self.pool = ThreadPoolExecutor(validation.threads)
         # float64, so that subtracting a channel leaves no noticeable rounding error.
-        self.total = np.tile(self.head.bias.astype(np.float64), (len(self.labels), 1))
-        self._in_blocks(self._add_all)
+        self.total = np.tile(self.backend.bias.astype(np.float64), (len(self.labels), 1))
 
-    def __enter__(self) -> "Losses":
-        return self
+        def add_all(rows: slice) -> None:
+            for channel in self.left:
+                self.total[rows] += self._contribution(channel, rows)
 
-    def __exit__(self, *error: object) -> None:
-        self.pool.shutdown()
+        self._in_blocks(add_all)
 
     def _in_blocks(self, work: Callable[[slice], object]) -> list:
-        return list(self.pool.map(work, self.blocks))
+        blocks = [slice(start, start + ROWS) for start in range(0, len(self.labels), ROWS)]
+        return in_threads(work, self.threads, blocks)
 
     def _contribution(self, channel: int, rows: slice) -> np.ndarray:
         return np.ascontiguousarray(self.features[rows, channel]) @ self.weights[channel]
 
-    def _add_all(self, rows: slice) -> None:
-        for channel in self.left:
-            self.total[rows] += self._contribution(channel, rows)
-
     def _loss(self, hidden: np.ndarray, rows: slice, forward: Forward) -> float:
         logits = forward.logits(hidden)
-        if self.head.classes == 2:
+        if self.backend.classes == 2:
             # Half the time of the general formula, and these losses are most of the time of a greedy search.
             each = np.logaddexp(0.0, (logits[:, 1] - logits[:, 0]).astype(np.float64) * self.sign[rows])
         else:
@@ -64,13 +58,25 @@ class Losses:
             each = np.logaddexp.reduce(wide, axis=1) - wide[np.arange(len(wide)), labels]
         return float(each @ self.shares[rows])
 
-    def _with_change(self, change: np.ufunc, channels: Sequence[int]) -> np.ndarray:
+    def now(self) -> float:
+        """Return the loss of the current network."""
+
+        def loss(rows: slice) -> float:
+            total = self.total[rows].astype(np.float32)
+            return self._loss(total, rows, Forward(self.backend, len(total)))
+
+        return sum(self._in_blocks(loss))
+
+    def changed(self, channels: Sequence[int]) -> np.ndarray:
+        """Return the loss (len(channels),) after a change of each of these channels alone."""
+        changes = [np.subtract if channel in self.left else np.add for channel in channels]
+
         def losses(rows: slice) -> np.ndarray:
             # The float64 total as the sum of two float32 arrays: about as exact as float64, and faster.
             high = self.total[rows].astype(np.float32)
             low = (self.total[rows] - high).astype(np.float32)
-            result, forward = np.empty(len(channels)), Forward(self.head, len(high))
-            for i, channel in enumerate(channels):
+            result, forward = np.empty(len(channels)), Forward(self.backend, len(high))
+            for i, (channel, change) in enumerate(zip(channels, changes)):
                 hidden = self._contribution(channel, rows)
                 change(high, hidden, out=hidden)
                 hidden += low
@@ -79,48 +85,26 @@ class Losses:
 
         return sum(self._in_blocks(losses))
 
-    def now(self) -> float:
-        """Return the loss of the current network."""
+    def change(self, channel: int) -> None:
+        """Remove a channel, or restore it if it is removed."""
+        sign = -1 if channel in self.left else 1
 
-        def loss(rows: slice) -> float:
-            total = self.total[rows].astype(np.float32)
-            return self._loss(total, rows, Forward(self.head, len(total)))
+        def add(rows: slice) -> None:
+            self.total[rows] += sign * self._contribution(channel, rows)
 
-        return sum(self._in_blocks(loss))
-
-    def without_each(self) -> np.ndarray:
-        """Return the loss (len(left),) without each of the remaining channels, in order of channel numbers."""
-        return self._with_change(np.subtract, self.left)
-
-    def with_each(self, channels: Sequence[int]) -> np.ndarray:
-        """Return the loss (len(channels),) with each of these removed channels restored."""
-        return self._with_change(np.add, channels)
-
-    def remove(self, channel: int) -> None:
-        """Remove a channel."""
-        self.left.remove(channel)
-        for rows in self.blocks:
-            self.total[rows] -= self._contribution(channel, rows)
-
-    def restore(self, channel: int) -> None:
-        """Restore a removed channel."""
-        self.left = sorted([*self.left, channel])
-        for rows in self.blocks:
-            self.total[rows] += self._contribution(channel, rows)
+        self._in_blocks(add)
+        self.left = sorted({*self.left} ^ {channel})
 
     def along(self, orders: np.ndarray) -> np.ndarray:
-        """Return the losses (R, P + 1) of the networks without the first 0 … P channels of each order (R, P).
-
-        The result does not depend on the channels removed so far.
-        """
+        """Return the losses (R, P + 1) without the first 0 … P channels of each order (R, P), whatever is removed."""
 
         def losses(rows: slice) -> np.ndarray:
             result = np.empty((len(orders), self.channels + 1))
             each = [self._contribution(channel, rows) for channel in range(self.channels)]
-            forward = Forward(self.head, len(each[0]))
+            forward = Forward(self.backend, len(each[0]))
             for i, order in enumerate(orders):
                 # Channels are added from the end of the order, so removed channels leave no rounding error.
-                total = np.tile(self.head.bias, (len(each[0]), 1))
+                total = np.tile(self.backend.bias, (len(each[0]), 1))
                 result[i, -1] = self._loss(total, rows, forward)
                 for place in range(self.channels - 1, -1, -1):
                     total += each[order[place]]
@@ -137,32 +121,22 @@ class Losses:
         pooled value, and average pooling shares it, so a factor before pooling has the same derivative.
         """
         result = np.empty((len(self.labels), self.channels))
-        whole = self.head.weights_of(np.arange(self.channels))
+        weights = [self.backend.weights_of(np.arange(self.channels)), *(weight for weight, _ in self.backend.later)]
+        biases = [self.backend.bias, *(bias for _, bias in self.backend.later)]
+        layers = list(zip(weights, biases, self.backend.activations))
 
         def work(rows: slice) -> None:
-            inputs = self.features[rows].reshape(-1, len(whole))
-            by_position = (self._gradient(inputs, whole, self.labels[rows]) @ whole.T) * inputs
-            result[rows] = by_position.reshape(len(inputs), self.channels, -1).sum(axis=2, dtype=np.float64)
+            values = [self.features[rows].reshape(-1, len(weights[0]))]
+            for weight, bias, (activation, slope) in layers:
+                x = values[-1] @ weight + bias
+                values.append(activation.function(x, x, slope))
+            # Of the cross-entropy: the softmax minus the one-hot label.
+            gradient = np.exp(values[-1] - np.logaddexp.reduce(values[-1], axis=1, keepdims=True))
+            gradient[np.arange(len(gradient)), self.labels[rows]] -= 1
+            for (weight, _, (activation, slope)), value in zip(layers[::-1], values[:0:-1]):
+                gradient = (gradient * activation.derivative(value, slope)) @ weight.T
+            by_position = (gradient * values[0]).reshape(len(gradient), self.channels, -1)
+            result[rows] = by_position.sum(axis=2, dtype=np.float64)
 
         self._in_blocks(work)
         return result
-
-    def _gradient(self, inputs: np.ndarray, whole: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return the derivative (n, H) of each pair's loss with respect to the first linear layer's outputs.
-
-        inputs: (n, P · h · w). whole: the first layer's weights (P · h · w, H).
-        """
-        weights, values = [whole, *(weight for weight, _ in self.head.later)], [inputs]
-        biases = [self.head.bias, *(bias for _, bias in self.head.later)]
-        for weight, bias, (activation, slope) in zip(weights, biases, self.head.activations):
-            x = values[-1] @ weight + bias
-            values.append(activation.function(x, x, slope))
-        # Of the cross-entropy: the softmax minus the one-hot label.
-        gradient = np.exp(values[-1] - np.logaddexp.reduce(values[-1], axis=1, keepdims=True))
-        gradient[np.arange(len(gradient)), labels] -= 1
-        for i in range(len(weights) - 1, -1, -1):
-            activation, slope = self.head.activations[i]
-            if activation is not IDENTITY:
-                gradient = gradient * activation.derivative(values[i + 1], slope)
-            gradient = gradient @ weights[i].T if i else gradient
-        return gradient

@@ -3,7 +3,7 @@
 import importlib
 import logging
 from collections.abc import Sequence
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 
@@ -15,46 +15,28 @@ log = logging.getLogger("prunecurve")
 ROUND, FEWEST = 4, 8
 
 
-class Losses(Protocol):
-    """Losses without some channels of a layer: the methods of numpy_losses.Losses and torch_losses.Losses."""
+class _Losses(Protocol):
+    """The methods of numpy_losses.Losses, which torch_losses.Losses has too."""
 
     left: list[int]
 
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *error: object) -> None: ...
-    def now(self) -> float:
-        """Return the loss of the current network."""
-
-    def without_each(self) -> np.ndarray:
-        """Return the loss (len(left),) without each of the remaining channels."""
-
-    def with_each(self, channels: Sequence[int]) -> np.ndarray:
-        """Return the loss (len(channels),) with each of these removed channels restored."""
-
-    def remove(self, channel: int) -> None:
-        """Remove a channel."""
-
-    def restore(self, channel: int) -> None:
-        """Restore a removed channel."""
-
-    def along(self, orders: np.ndarray) -> np.ndarray:
-        """Return the losses (R, P + 1) without the first 0 … P channels of each order (R, P)."""
-
-    def effects(self) -> np.ndarray:
-        """Return the derivative (N, P) of each pair's loss with respect to a factor 1 on each channel's map."""
+    def now(self) -> float: ...
+    def changed(self, channels: Sequence[int]) -> np.ndarray: ...
+    def change(self, channel: int) -> None: ...
+    def along(self, orders: np.ndarray) -> np.ndarray: ...
+    def effects(self) -> np.ndarray: ...
 
 
-def losses_of(validation: ValidationSet) -> Losses:
-    """Return an object that computes losses without some channels of the pruned layer.
+def losses_of(validation: ValidationSet) -> _Losses:
+    """Return the losses of the pruned layer: by sums over channels (numpy_losses), else by passes (torch_losses).
 
-    If only linear layers follow, it uses sums over channels (numpy_losses), else forward passes (torch_losses). The
-    module is imported by name, so that the code digest of a ranking contains only the one that it uses.
+    The module is imported by name, so that the code digest of a ranking contains only the one that it uses.
     """
     module = importlib.import_module(f"prunecurve.ranking.{validation.layer.backend}_losses")
     return module.Losses(validation)
 
 
-def backward(losses: Losses) -> list[int]:
+def backward(losses: _Losses) -> list[int]:
     """Return all channels in the order of greedy removal.
 
     Each step removes the channel whose removal gives the lowest loss; ties are resolved by channel number. Needs
@@ -62,21 +44,20 @@ def backward(losses: Losses) -> list[int]:
     """
     order = []
     while len(losses.left) > 1:
-        order.append(losses.left[int(np.argmin(losses.without_each()))])
-        losses.remove(order[-1])
+        order.append(losses.left[int(np.argmin(losses.changed(losses.left)))])
+        losses.change(order[-1])
     return [*order, *losses.left]
 
 
-def forward(losses: Losses, channels: list[int]) -> list[int]:
+def forward(losses: _Losses, channels: list[int]) -> list[int]:
     """Return these channels, which must all be removed, in the order of greedy addition.
 
     Each step restores the channel that gives the lowest loss.
     """
     waiting, order = sorted(channels), []
     while waiting:
-        order.append(waiting[int(np.argmin(losses.with_each(waiting)))])
-        waiting.remove(order[-1])
-        losses.restore(order[-1])
+        order.append(waiting.pop(int(np.argmin(losses.changed(waiting)))))
+        losses.change(order[-1])
     return order
 
 
@@ -87,16 +68,16 @@ def backward_forward(validation: ValidationSet) -> np.ndarray:
     those with its last half, quarter, eighth or sixteenth reordered. The function returns the candidate with the lowest
     mean loss over all K, so its mean loss is never higher than that of the greedy order.
     """
-    with losses_of(validation) as losses:
-        removed = backward(losses)
-        candidates = [removed]
-        losses.remove(removed[-1])
-        for part in (2, 4, 8, 16):
-            first, last = removed[: -len(removed) // part], removed[-len(removed) // part :]
-            candidates.append(first + forward(losses, last)[::-1])
-            for channel in last:
-                losses.remove(channel)
-        means = losses.along(np.array(candidates))[:, :-1].mean(axis=1)
+    losses = losses_of(validation)
+    removed = backward(losses)
+    candidates = [removed]
+    losses.change(removed[-1])
+    for part in (2, 4, 8, 16):
+        first, last = removed[: -len(removed) // part], removed[-len(removed) // part :]
+        candidates.append(first + forward(losses, last)[::-1])
+        for channel in last:
+            losses.change(channel)
+    means = losses.along(np.array(candidates))[:, :-1].mean(axis=1)
     best = int(np.argmin(means))
     listed = ", ".join(f"{mean:.6g}" for mean in means)
     log.info("mean loss over K of the candidates: %s; candidate %d is used", listed, best + 1)
@@ -115,28 +96,21 @@ def shapley(
     `permutations` orders.
     """
     rounds: list[np.ndarray] = []
-    channels = validation.layer.channels
     while True:
-        drawn = [rng.permutation(channels) for _ in range(ROUND)]
+        drawn = [rng.permutation(validation.layer.channels) for _ in range(ROUND)]
         orders = np.array([each for order in drawn for each in (order, order[::-1])])
         rises = np.empty(orders.shape)
-        with losses_of(validation.drawn(pairs, rng)) as losses:
-            np.put_along_axis(rises, orders, np.diff(losses.along(orders), axis=1), axis=1)
+        losses = losses_of(validation.drawn(pairs, rng)).along(orders)
+        np.put_along_axis(rises, orders, np.diff(losses, axis=1), axis=1)
         rounds.append(rises.mean(axis=0))
-        count = len(rounds) * len(orders)
         if len(rounds) < FEWEST:
             continue
-        values = np.mean(rounds, axis=0)
+        values, count = np.mean(rounds, axis=0), len(rounds) * len(orders)
         error = np.std(rounds, axis=0, ddof=1) / np.sqrt(len(rounds))
         reached = float(error.mean() / (values.std() or 1.0))
         if reached <= relative_error or count + len(orders) > permutations:
-            too_few = "is not reached (raise ranking.shapley_permutations)"
-            outcome = "is reached" if reached <= relative_error else too_few
-            log.info(
-                "%d orders: mean standard error / standard deviation of the values = %.3f; the goal %g %s",
-                count,
-                reached,
-                relative_error,
-                outcome,
-            )
-            return values, error
+            break
+    outcome = "reached" if reached <= relative_error else "not reached (raise ranking.shapley_permutations)"
+    text = "%d orders: mean standard error / standard deviation of the values = %.3f; the goal %g is %s"
+    log.info(text, count, reached, relative_error, outcome)
+    return values, error

@@ -10,18 +10,12 @@ import numpy as np
 class Activation(NamedTuple):
     """An activation function.
 
-    function: (x, out, slope) → y; writes y to `out`, which may be x. derivative: (y, slope) → dy/dx, computed from
+    function: (x, out, slope) → y; may write y to `out`, which may be x. derivative: (y, slope) → dy/dx, computed from
     the function's value. slope: the slope below zero, which leaky_relu alone uses.
     """
 
     function: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
     derivative: Callable[[np.ndarray, float], np.ndarray]
-
-
-def _identity(x: np.ndarray, out: np.ndarray, slope: float) -> np.ndarray:
-    if out is not x:
-        np.copyto(out, x)
-    return out
 
 
 @functools.lru_cache(maxsize=16)
@@ -36,15 +30,6 @@ def _relu(x: np.ndarray, out: np.ndarray, slope: float) -> np.ndarray:
     return np.maximum(x, _zeros(x.shape, x.dtype), out=out)
 
 
-def _leaky_relu(x: np.ndarray, out: np.ndarray, slope: float) -> np.ndarray:
-    np.copyto(out, np.where(x > 0, x, x * x.dtype.type(slope)))
-    return out
-
-
-def _tanh(x: np.ndarray, out: np.ndarray, slope: float) -> np.ndarray:
-    return np.tanh(x, out=out)
-
-
 def _sigmoid(x: np.ndarray, out: np.ndarray, slope: float) -> np.ndarray:
     # By tanh, which does not overflow.
     np.multiply(x, 0.5, out=out)
@@ -56,9 +41,12 @@ def _sigmoid(x: np.ndarray, out: np.ndarray, slope: float) -> np.ndarray:
 
 # The names are those of torch's functions (graph/description.py).
 ACTIVATIONS = {
-    "identity": Activation(_identity, lambda y, slope: np.ones_like(y)),
+    "identity": Activation(lambda x, out, slope: x, lambda y, slope: np.ones_like(y)),
     "relu": Activation(_relu, lambda y, slope: y > 0),
-    "leaky_relu": Activation(_leaky_relu, lambda y, slope: np.where(y > 0, y.dtype.type(1), y.dtype.type(slope))),
-    "tanh": Activation(_tanh, lambda y, slope: 1 - y * y),
+    "leaky_relu": Activation(
+        lambda x, out, slope: np.where(x > 0, x, x * x.dtype.type(slope)),
+        lambda y, slope: np.where(y > 0, y.dtype.type(1), y.dtype.type(slope)),
+    ),
+    "tanh": Activation(lambda x, out, slope: np.tanh(x, out=out), lambda y, slope: 1 - y * y),
     "sigmoid": Activation(_sigmoid, lambda y, slope: y * (1 - y)),
 }

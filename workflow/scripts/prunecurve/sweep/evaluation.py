@@ -1,5 +1,6 @@
 """Evaluations: the networks with the first K channels of a ranking removed. Of the libraries, imports only numpy."""
 
+import importlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,6 @@ from prunecurve.data import tasks
 from prunecurve.errors import StudyError, remedy
 from prunecurve.graph.layer_file import LayerFile, load_layer
 from prunecurve.model.model_file import ModelFile
-from prunecurve.sweep.backends import backend_of
 from prunecurve.sweep.inputs import InputFiles
 from prunecurve.sweep.removal import REMOVALS
 from prunecurve.sweep.threads import in_threads
@@ -18,9 +18,9 @@ from prunecurve.sweep.threads import in_threads
 def load_features(path: str, layer: LayerFile) -> np.ndarray:
     """Read the features of a split, memory-mapped: `LayerFile.features` for each input, or (N, 0), not stored."""
     # Read once: the checksum of a large file takes as long as the rest of an evaluation.
-    stored = layer.backend == "numpy"
-    features = load_array(path, shape=(None, *layer.features) if stored else (None, None), mapped=True)
-    if not stored and features.shape[1] not in (0, *layer.features):
+    shape = layer.features if layer.backend == "numpy" else (None,)
+    features = load_array(path, shape=(None, *shape), mapped=True)
+    if features.shape[1:] not in ((0,), layer.features):
         raise StudyError(f"{path} is not of the layer {layer.name} (its shape is {features.shape}); {remedy(path)}")
     return features
 
@@ -46,38 +46,31 @@ class Evaluator:
         inputs: InputFiles | None = None,
     ) -> None:
         self.layer = load_layer(layer)
-        self.channels, shape = self.layer.channels, self.layer.zero_filter.shape
         self.features = load_features(features, self.layer)
         self.labels = load_array(labels, shape=(len(self.features),))
-        # NaN without a file, so that `logits` can detect that a removal needs them.
-        self.mean_features = (
-            load_array(mean_features, shape=shape) if mean_features else np.full(shape, np.nan, np.float32)
-        )
-        self.backend = backend_of(self.layer, model, threads, inputs)
+        shape = self.layer.zero_filter.shape
+        self.mean_features = load_array(mean_features, shape=shape) if mean_features else None
+        module = importlib.import_module(f"prunecurve.sweep.backends.{self.layer.backend}_backend")
+        self.backend = module.Backend(self.layer, model, threads, inputs)
 
     def stored_sums(self, path: str) -> np.ndarray:
-        """Read the `head.partial_sums` of a ranking, memory-mapped. Only the backend numpy has them."""
-        if self.layer.backend != "numpy":
-            raise StudyError(f"layer: {self.layer.name} is followed by more than linear layers; leave out the sums")
-        return load_array(path, shape=self.backend.stored_shape(self.features), mapped=True)
+        """Read the `partial_sums` of a ranking, memory-mapped. Only the backend numpy has them."""
+        return load_array(path, shape=self.backend.sums_shape(self.features), mapped=True)
 
     def logits(
         self, order: np.ndarray, ks: Sequence[int], removal: str, stored: np.ndarray | None = None, threads: int = 1
     ) -> np.ndarray:
         """Return the logits (len(ks), N, C) of the networks without the first k channels of the ranking.
 
-        See `head.logits` for the arguments. Raises StudyError if a K is out of range or given twice, or if
+        See `numpy_backend.Backend.logits` for the arguments. Raises StudyError if a K is out of range, or if
         mean_replacement has no mean maps.
         """
-        if len(set(ks)) < len(ks):
-            raise StudyError(f"sweep.ks: {', '.join(map(str, ks))} contains a K twice; give each K once")
         for k in ks:
-            if not 0 <= k < self.channels:
-                last = self.channels - 1
-                raise StudyError(f"sweep.ks: K = {k} is outside 0 … {last} (the layer has {self.channels} channels)")
-        replacement = REMOVALS[removal].replacement(self.layer, self.mean_features)
-        if np.isnan(replacement).any():
+            if not 0 <= k < (channels := self.layer.channels):
+                raise StudyError(f"sweep.ks: K = {k} is outside 0 … {channels - 1} (the layer has {channels} channels)")
+        if REMOVALS[removal].reads_means and self.mean_features is None:
             raise StudyError(f"removal {removal} needs the mean maps; give their file with --mean-features")
+        replacement = REMOVALS[removal].replacement(self.layer, self.mean_features)
         return self.backend.logits(self.features, order, ks, replacement, stored, threads)
 
     def rows(
@@ -94,20 +87,20 @@ class Evaluator:
         compression_ratio is the number of parameters before pruning divided by that after; theoretical_speedup is the
         same ratio for MACs (Blalock et al. 2020).
         """
-        all_logits, measure = self.logits(order, ks, removal, stored, threads), tasks.load(task).measure
+        channels, measure = self.layer.channels, tasks.load(task).measure
         params, macs = self.layer.params.tolist(), self.layer.macs.tolist()
 
         def row(k: int, logits: np.ndarray) -> dict[str, object]:
             gone = k if REMOVALS[removal].shrinks else 0
             return {
                 "k": k,
-                "channels_left": self.channels - k,
+                "channels_left": channels - k,
                 **measure(logits, self.labels),
                 "params": params[gone],
                 "macs": macs[gone],
                 "compression_ratio": params[0] / params[gone],
                 "theoretical_speedup": macs[0] / macs[gone],
-                "conv_weight_shape": "x".join(map(str, (self.channels - gone, *self.layer.weight.shape[1:]))),
+                "conv_weight_shape": "x".join(map(str, (channels - gone, *self.layer.weight.shape[1:]))),
             }
 
-        return in_threads(row, threads, ks, all_logits)
+        return in_threads(row, threads, ks, self.logits(order, ks, removal, stored, threads))

@@ -6,7 +6,7 @@ each removed channel at the input of the layers that read it. If several layers 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,35 +16,21 @@ from prunecurve.graph.layer_file import LayerFile
 class Removal(NamedTuple):
     """A kind of removal.
 
-    replacement: a function (layer, mean_features) → replacement maps, as `LayerFile.zero_filter`. shrinks: whether the
-    removal makes the network smaller. reads_means: whether it needs the mean maps; otherwise they can be missing (NaN).
+    replacement: a function (layer, mean maps) → replacement maps, as `LayerFile.zero_filter`. shrinks: whether the
+    removal makes the network smaller. reads_means: whether it needs the mean maps; for others they can be None.
     """
 
-    replacement: Callable[[LayerFile, np.ndarray], np.ndarray]
+    replacement: Callable[[LayerFile, Any], np.ndarray]
     shrinks: bool
     reads_means: bool = False
 
 
-def structural(layer: LayerFile, mean_features: np.ndarray) -> np.ndarray:
-    """Remove the channel from all layers that compute or read it: the replacement is zero."""
-    return np.zeros(mean_features.shape, np.float32)
-
-
-def zero_weights(layer: LayerFile, mean_features: np.ndarray) -> np.ndarray:
-    """Set `weight[c] = 0` and keep bias and batch normalisation, as in the reference experiment.
-
-    The channel becomes what the modules of the network compute from a zero filter.
-    """
-    return layer.zero_filter
-
-
-def mean_replacement(layer: LayerFile, mean_features: np.ndarray) -> np.ndarray:
-    """Replace the channel by its mean map over the validation pairs, the same for every pair."""
-    return mean_features
-
-
 REMOVALS = {
-    "structural": Removal(structural, shrinks=True),
-    "zero_weights": Removal(zero_weights, shrinks=False),
-    "mean_replacement": Removal(mean_replacement, shrinks=True, reads_means=True),
+    # The channel is removed from all layers that compute or read it.
+    "structural": Removal(lambda layer, means: np.zeros_like(layer.zero_filter), shrinks=True),
+    # `weight[c] = 0`, with bias and batch normalisation kept, as in the reference experiment: the channel becomes what
+    # the modules of the network compute from a zero filter.
+    "zero_weights": Removal(lambda layer, means: layer.zero_filter, shrinks=False),
+    # The mean map over the validation pairs, the same for every pair.
+    "mean_replacement": Removal(lambda layer, means: means, shrinks=True, reads_means=True),
 }

@@ -1,7 +1,9 @@
-"""Compare a row of the sweep and its logits with those of a network from which the channels were really removed."""
+"""Verify the sweep of a layer: its rows and logits are those of networks from which channels were really removed."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,14 +12,69 @@ from torch import nn
 from prunecurve.data import tasks
 from prunecurve.data.basic_metrics import predict
 from prunecurve.data.batches import Split, all_logits
+from prunecurve.errors import StudyError, remedy
+from prunecurve.sweep.evaluation import Evaluator
+from prunecurve.tables import read_rows
+from prunecurve.verification import PERTURBATION, SURGERY
+from prunecurve.verification.perturbation import Perturbation
+from prunecurve.verification.surgery import means_read, operated, size_of
 
 # The digits that are lost in a CSV file and in a sum in a different order.
 EXACT = 1e-9
 # The share of surgery's own effect that is accepted as a difference, and the rounding errors of float32 logits,
 # relative to the largest one: sums of thousands of products in a different order.
 SHARE, ROUNDING = 0.01, 2e-6
-# The difference between two float32 results of a network that is accepted, in its measured rounding errors.
+# The difference between two float32 results of a network that its measured rounding error explains, relative to that.
 TIMES = 4
+# The difference between means of float32 values that rounding explains, relative to the largest mean.
+MEANS_ROUNDING = 1e-4
+
+
+def verify(
+    model: nn.Module,
+    split: Split,
+    evaluator: Evaluator,
+    orders: Mapping[str, np.ndarray],
+    rows: Mapping[tuple[str, str, int], str],
+    tolerance: float,
+    task: str = tasks.DEFAULT,
+    perturbation: Perturbation | None = None,
+) -> Iterator[dict[str, object]]:
+    """Yield one row per ranking, removal and checked K.
+
+    orders: the rankings (P,) by name. rows: the path of the sweep's CSV file by (ranking, removal, K). perturbation: of
+    the network, used instead of Torch-Pruning. If several rankings remove the same set of channels, the pruned network
+    is evaluated only once.
+    """
+    layer, example = evaluator.layer.name, next(split.batches(1))[0]
+
+    def cut(removal: str, channels: np.ndarray) -> nn.Module:
+        return operated(model, layer, channels, removal, example, evaluator.mean_features, perturbation)
+
+    @cache
+    def surgical(removal: str, channels: tuple[int, ...]) -> np.ndarray:
+        return all_logits(cut(removal, np.array(channels, np.int64)), split)
+
+    unpruned, sizes = all_logits(model, split), dict[tuple[str, int], dict[str, int]]()
+    for criterion, removal in dict.fromkeys((criterion, removal) for criterion, removal, _ in rows):
+        order = orders[criterion]
+        removed = {k: np.sort(order[:k]) for c, r, k in rows if (c, r) == (criterion, removal)}
+        by_k = {k: surgical(removal, tuple(channels)) for k, channels in removed.items()}
+        effect = max(float(np.abs(logits - unpruned).max()) for logits in by_k.values())
+        for (k, by_surgery), swept in zip(by_k.items(), evaluator.logits(order, list(by_k), removal)):
+            path, explained = rows[criterion, removal, k], 0.0
+            stored = [row for row in read_rows(path) if row.get("k") == str(k)]
+            if len(stored) != 1:
+                raise StudyError(f"{path} has {len(stored)} rows for K = {k} instead of one; {remedy(path)}")
+            # A perturbation makes no smaller network that has a size.
+            if (removal, k) not in sizes:
+                sizes[removal, k] = {} if perturbation else size_of(model, layer, removed[k], removal, example)
+            if np.abs(swept - by_surgery).max() > allowed_difference(tolerance, effect, by_surgery):
+                explained = rounding_error(cut(removal, removed[k]), split, by_surgery, effect)
+            method = PERTURBATION if perturbation else SURGERY
+            yield {"criterion": criterion, "removal": removal, "k": k, "verified_by": method} | compare(
+                stored[0], swept, by_surgery, evaluator.labels, tolerance, sizes[removal, k], task, effect, explained
+            )
 
 
 def compare(
@@ -29,22 +86,20 @@ def compare(
     size: Mapping[str, int],
     task: str = tasks.DEFAULT,
     effect: float = np.inf,
-    error: float = 0.0,
+    explained: float = 0.0,
 ) -> dict[str, object]:
     """Compare a stored row and the sweep's logits with the logits of the pruned torch network, both (N, C).
 
-    size: the parameters and MACs of the pruned torch network, empty if they were not counted. effect, error: see
+    size: the parameters and MACs of the pruned torch network, empty if it has none. effect, explained: see
     `allowed_difference`. They agree if no logit differs by more than that, both networks predict the same, and the row
     is that of the torch network: its sizes are `size`, its counts and all metrics that follow from them are the same,
     and the other metrics differ by no more than the difference between the logits, and rounding on another processor,
-    can change (see `bounds` of the task).
-    There is one exception for predictions. If the two largest logits of an input are almost equal, rounding can change
-    its prediction. A prediction that changed, in the sweep or in the row, is accepted if the logits of both predictions
-    differ by at most a tenth of the allowed difference, or what the error can change, and the input is counted in
-    `rounding_flips`.
+    can change (see `bounds` of the task). There is one exception: if the two largest logits of an input differ by at
+    most a tenth of the allowed difference, or by what rounding explains, its prediction in the sweep or in the row may
+    be the other one. `rounding_flips` is the number of such inputs.
     """
     task_module, difference = tasks.load(task), float(np.abs(by_sweep - by_surgery).max())
-    tolerance, explained = allowed_difference(tolerance, effect, by_surgery, error), accepted_error(error, effect)
+    tolerance = allowed_difference(tolerance, effect, by_surgery, explained)
     # The row can come from a different processor than the logits of the sweep.
     elsewhere = min(tolerance, max(ROUNDING * float(np.abs(by_surgery).max()), explained))
     exact, allowed = task_module.counts(by_sweep.shape[1]), task_module.bounds(by_sweep, by_surgery, labels, elsewhere)
@@ -94,30 +149,22 @@ def _nearest(
     return nearest
 
 
-def allowed_difference(tolerance: float, effect: float, logits: np.ndarray, error: float = 0.0) -> float:
+def allowed_difference(tolerance: float, effect: float, logits: np.ndarray, explained: float = 0.0) -> float:
     """Return the largest difference between logits that is accepted: the tolerance, or less if surgery changes less.
 
     effect: the largest change of a logit by the removals of this ranking that are checked. Where it is small, a wrong
     sweep could pass the tolerance. A hundredth of it is allowed, but not less than float32 can hold for logits (N, C)
-    of this size. error: the `rounding_error` of a network that amplifies rounding, see `accepted_error`.
+    of this size. explained: the `rounding_error` of a network that amplifies rounding.
     """
-    usual = min(tolerance, max(SHARE * effect, ROUNDING * float(np.abs(logits).max())))
-    return max(usual, accepted_error(error, effect))
-
-
-def accepted_error(error: float, effect: float) -> float:
-    """Return the difference between two float32 results that a network's rounding error explains.
-
-    0 if the effect of the removals is not ten times as large: such a comparison could not show a wrong sweep.
-    """
-    return TIMES * error if np.isfinite(error) and 10 * TIMES * error <= effect else 0.0
+    return max(explained, min(tolerance, max(SHARE * effect, ROUNDING * float(np.abs(logits).max()))))
 
 
 @torch.inference_mode()
-def rounding_error(model: nn.Module, split: Split, logits: np.ndarray) -> float:
-    """Return the largest difference between a network's float32 logits (N, C) and its logits in float64.
+def rounding_error(model: nn.Module, split: Split, logits: np.ndarray, effect: float) -> float:
+    """Return the difference between two float32 results that a network's rounding explains.
 
-    0 if it cannot run in float64.
+    It is TIMES the largest difference between its float32 logits (N, C) and its logits in float64. 0 if it cannot run
+    in float64, or if the effect of the removals is not ten times as large: the comparison could not show a wrong sweep.
     """
     try:
         precise = copy.deepcopy(model).double()
@@ -126,4 +173,64 @@ def rounding_error(model: nn.Module, split: Split, logits: np.ndarray) -> float:
     # The network's code can raise anything, such as for a constant of float32.
     except Exception:
         return 0.0
-    return float(np.abs(exact - logits).max())
+    explained = TIMES * float(np.abs(exact - logits).max())
+    return explained if np.isfinite(explained) and 10 * explained <= effect else 0.0
+
+
+def require_means(
+    model: nn.Module,
+    layer: str,
+    validation: Split,
+    stored: np.ndarray,
+    path: str,
+    perturbation: Perturbation | None = None,
+) -> None:
+    """Raise StudyError unless the mean maps of mean_replacement are those of the network on the validation inputs.
+
+    stored: the content of the file `path`, which the sweep and the surgery read. It is compared with `means_read`.
+    """
+    measured = means_read(model, layer, validation, perturbation)
+    ends = np.cumsum([mean.size for mean in measured])
+    if ends[-1] != stored.size:
+        raise StudyError(
+            f"{path} has {stored.size} means, but the layers behind {layer} read {ends[-1]}; {remedy(path)}"
+        )
+    for own, mean in zip(np.split(stored.ravel(), ends[:-1]), measured):
+        difference, largest = float(np.abs(own - mean.ravel()).max()), float(np.abs(mean).max())
+        if not difference <= MEANS_ROUNDING * largest:
+            raise StudyError(
+                f"{path} does not hold the means of what the layers behind {layer} read on the validation inputs: one "
+                f"differs by {difference:.3g} (allowed {MEANS_ROUNDING * largest:.3g}); {remedy(path)}"
+            )
+
+
+def require_all_agree(rows: Sequence[Mapping[str, Any]], where: str) -> None:
+    """Raise StudyError if a row does not agree. The message names its K, criterion, removal and all that differs."""
+    listed = []
+    for row in (row for row in rows if not row["agrees"]):
+        names = [name.removesuffix("_sweep") for name in row if name.endswith("_sweep")]
+        values = ((name, row[f"{name}_sweep"], row[f"{name}_surgery"]) for name in names)
+        listed.append(
+            f"K = {row['k']}, {row['criterion']}, {row['removal']}: logits differ by up to "
+            f"{row['max_logit_difference']:.3g} (allowed {row['allowed_difference']:.3g})"
+            + "".join(f", {name} {swept} against {cut}" for name, swept, cut in values if swept != cut)
+        )
+    if listed:
+        raise StudyError(
+            f"{where}: the sweep and the pruned torch network disagree "
+            f"in {len(listed)} of {len(rows)} comparisons: {'; '.join(listed)}"
+        )
+
+
+def unproven(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each ranking and removal whose effect on the logits is not clearly larger than what is allowed.
+
+    Its comparisons agree, but could not have shown an error of this size.
+    """
+    lines = (
+        f"{row['criterion']}, {row['removal']}: the removal of channels changes no logit by more than "
+        f"{row['surgery_effect']:.2g}, so the comparison says little"
+        for row in rows
+        if row["surgery_effect"] < 10 * row["allowed_difference"]
+    )
+    return list(dict.fromkeys(lines))

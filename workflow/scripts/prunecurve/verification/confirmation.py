@@ -1,17 +1,17 @@
 """Whether removals from a layer can be verified, and how: half of its channels are removed, once, in both ways.
 
-A layer is listed as prunable only if this agrees with the network that the sweep evaluates.
+A layer is listed as prunable only if the result is the network that the sweep evaluates.
 """
 
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
 import torch_pruning
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from prunecurve.graph.layers import NotPrunable, PrunableLayer
 from prunecurve.graph.nodes import values_of
@@ -33,9 +33,11 @@ class Confirmation:
         self._model = copy.deepcopy(model).cpu().eval().requires_grad_()
         # The inputs of `values_of`.
         self._images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
-        self._reached: dict[str, list[set[tuple[str, int]]]] = {}
-        self._unpruned, self._graph = _logits(self._model, self._images), None
-        self._values: tuple[fx.GraphModule, dict[fx.Node, Any]] | None = None
+        # Computed once: all layers of a network have the same graph.
+        self._values = lru_cache(1)(lambda traced: values_of(traced, input_shape))
+        self._unpruned = _logits(self._model, self._images)
+        self._perturbation = cache(lambda: Perturbation(self._model, self._images[:1]))
+        self._graph = None
         try:
             with gradients():
                 self._graph = graph_of(self._model, self._images[:1])
@@ -50,35 +52,31 @@ class Confirmation:
         """
         if layer.channels == 1:
             return SURGERY
-        removed = np.arange(0, layer.channels, 2)
-        if self._values is None or self._values[0] is not layer.traced:
-            self._values = layer.traced, values_of(layer.traced, layer.input_shape)
-        kept = np.setdiff1d(np.arange(layer.channels), removed)
-        ours = run_pruned(layer.traced, layer.group, kept, self._values[1]).detach()
-        problem = self._problem if self._graph is None else self._surgery_fails(layer, removed, ours)
+        removed, kept = np.arange(0, layer.channels, 2), np.arange(1, layer.channels, 2)
+        ours = run_pruned(layer.traced, layer.group, kept, self._values(layer.traced)).detach()
+        problem = self._problem if self._graph is None else self._surgery_fails(layer, removed, kept, ours)
         if not problem:
             return SURGERY
         try:
-            items = Perturbation(self._model, layer.path, self._images[:1], self._reached).items(removed)
-            if self._agrees(ours, _logits(overwritten(self._model, items), self._images)):
+            items = self._perturbation().items(layer.path, removed)
+            if self._same(ours, _logits(overwritten(self._model, items), self._images)):
                 return PERTURBATION
         # The network's code can raise anything, for inputs that it was not made for.
         except Exception as error:
             problem += f"; perturbation: {one_line(error)}"
         raise NotPrunable(layer.path, f"its removal cannot be verified (Torch-Pruning: {problem})")
 
-    def _agrees(self, ours: Tensor, theirs: Tensor) -> bool:
+    def _same(self, ours: Tensor, theirs: Tensor) -> bool:
         effect, size = (theirs - self._unpruned).abs().max(), theirs.abs().max()
         return bool((ours - theirs).abs().max() <= max(SHARE * effect, ROUNDING * size))
 
-    def _surgery_fails(self, layer: PrunableLayer, removed: np.ndarray, ours: Tensor) -> str:
+    def _surgery_fails(self, layer: PrunableLayer, removed: np.ndarray, kept: np.ndarray, ours: Tensor) -> str:
         """Return what is wrong with the library's smaller network, empty if nothing is."""
-        path = layer.path
         try:
             with gradients():
-                group = group_of(self._graph, self._model, path, removed)
+                group = group_of(self._graph, self._model, layer.path, removed)
             if any(isinstance(item.dep.target.module, nn.Parameter) for item in group):
-                small = structural(self._model, path, removed, self._images[:1])
+                small = structural(self._model, {layer.path: removed}, self._images[:1])
                 theirs, size = _logits(small, self._images), _size(small)
             else:
                 with _undone(group):
@@ -86,10 +84,10 @@ class Confirmation:
                     theirs, size = _logits(self._model, self._images), _size(self._model)
         except Exception as error:
             return one_line(error)
-        if not self._agrees(ours, theirs):
+        if not self._same(ours, theirs):
             return "its smaller network gives different logits"
         # It can also cut what has no effect.
-        own = _size(layer.pruned(np.setdiff1d(np.arange(layer.channels), removed)))
+        own = _size(layer.pruned(kept))
         unused = _size(self._model) - _size(layer.traced)
         return "" if size == own + unused else f"its smaller network has {size} parameters instead of {own + unused}"
 

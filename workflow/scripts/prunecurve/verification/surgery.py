@@ -7,6 +7,7 @@ analysis that it rests on (graph/channels.py), is used here.
 import copy
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -37,13 +38,12 @@ def group_of(graph: torch_pruning.DependencyGraph, model: nn.Module, layer: str,
 
     Raises StudyError if it has other channels of the layer: Torch-Pruning follows some reshapes wrongly.
     """
-    module = model.get_submodule(layer)
-    prune = torch_pruning.prune_conv_out_channels
-    if isinstance(module, nn.Linear):
-        prune = torch_pruning.prune_linear_out_channels
-    group = graph.get_pruning_group(module, prune, idxs=[int(channel) for channel in removed])
+    module, numbers = model.get_submodule(layer), [int(channel) for channel in removed]
+    linear = isinstance(module, nn.Linear)
+    prune = torch_pruning.prune_linear_out_channels if linear else torch_pruning.prune_conv_out_channels
+    group = graph.get_pruning_group(module, prune, idxs=numbers)
     for item in group:
-        if item.dep.target.module is module and prune == item.dep.handler and set(item.idxs) != set(map(int, removed)):
+        if item.dep.target.module is module and prune == item.dep.handler and set(item.idxs) != set(numbers):
             raise StudyError(
                 f"layer: {layer}: Torch-Pruning, which verifies removals, removes {len(set(item.idxs))} channels "
                 f"instead of {len(removed)}: it cannot follow an operation behind the layer, often a gate that is "
@@ -52,19 +52,12 @@ def group_of(graph: torch_pruning.DependencyGraph, model: nn.Module, layer: str,
     return group
 
 
-def structural(model: nn.Module, layer: str, removed: np.ndarray, example: Tensor) -> nn.Module:
-    """Return a smaller network without these channels (numbers) of a layer, given by its module path.
-
-    example: any input (n, C, S, S), with which Torch-Pruning traces the network.
-    """
-    return structural_all(model, {layer: removed}, example)
-
-
-def structural_all(model: nn.Module, removed: Mapping[str, np.ndarray], example: Tensor) -> nn.Module:
-    """Return a smaller network without these channels of several layers, which must not share channels.
+def structural(model: nn.Module, removed: Mapping[str, np.ndarray], example: Tensor) -> nn.Module:
+    """Return a smaller network without these channels of some layers, which must not share channels.
 
     removed: channel numbers of the whole network, by the module path of the layer. One layer after the other is cut:
-    the numbers of a layer's own channels do not depend on the others. example: as for `structural`.
+    the numbers of a layer's own channels do not depend on the others. example: any input (n, C, S, S), with which
+    Torch-Pruning traces the network.
     """
     with gradients():
         small = copy.deepcopy(model).eval().requires_grad_()
@@ -81,13 +74,13 @@ def items_of(
 ) -> list[Entries]:
     """Return the entries of all convolutions and linear layers that belong to these channels of a layer.
 
-    Torch-Pruning finds them, or a perturbation of the layer. A depthwise convolution is left out: it neither computes
+    Torch-Pruning finds them, or a perturbation of the network. A depthwise convolution is left out: it neither computes
     channels from others nor mixes them.
     """
     if not len(removed):
         return []
     if perturbation is not None:
-        return perturbation.items(removed)
+        return perturbation.items(layer, removed)
     entries = []
     with gradients():
         copied = copy.deepcopy(model).eval().requires_grad_()
@@ -101,34 +94,62 @@ def items_of(
     return entries
 
 
-def zeroed(model: nn.Module, items: Iterable[Entries]) -> nn.Module:
-    """Return a copy of the network with `weight[c] = 0` for removed channels, as in the reference experiment.
-
-    If several layers compute the channels, the weights of all are zero.
-    """
-    copied = copy.deepcopy(model).eval()
-    with torch.no_grad():
-        for path, reads, numbers in items:
-            if not reads:
-                copied.get_submodule(path).weight[torch.as_tensor(numbers)] = 0
-    return copied
-
-
 def overwritten(model: nn.Module, items: Iterable[Entries], values: np.ndarray | None = None) -> nn.Module:
     """Return a copy of the network in which constant maps replace removed channels where other layers read them.
 
     values: float32, what all layers that read the channels get, one after the other in the order in which the network
     runs them; None means zeros.
     """
-    copied = copy.deepcopy(model).eval()
-    entries: dict[nn.Module, list[int]] = {}
+    copied, place = copy.deepcopy(model).eval(), 0
+    flat = None if values is None else torch.from_numpy(np.array(values, np.float32)).flatten()
+    read: dict[str, list[int]] = {}
     for path, reads, numbers in items:
         if reads:
-            entries.setdefault(copied.get_submodule(path), []).extend(numbers)
-    flat = None if values is None else torch.from_numpy(np.array(values, np.float32)).flatten()
-    hook = _Overwriting(entries, flat)
-    for module in entries:
-        module.register_forward_pre_hook(hook)
+            read.setdefault(path, []).extend(numbers)
+
+    def overwrite(numbers: list[int], module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        nonlocal place
+        value, chosen = inputs[0].clone(), torch.tensor(numbers)
+        # Channels of a convolution, features of a linear layer.
+        dim, count = 1 if isinstance(module, nn.Conv2d) else -1, value[0].numel()
+        if flat is None:
+            return (value.index_fill_(dim, chosen, 0.0),)
+        maps = flat[place : place + count].reshape(1, *value.shape[1:]).to(value.dtype)
+        # After the last call of a pass, the first one follows.
+        place = (place + count) % len(flat)
+        return (value.index_copy_(dim, chosen, maps.expand(value.shape).index_select(dim, chosen)),)
+
+    for path, numbers in read.items():
+        copied.get_submodule(path).register_forward_pre_hook(partial(overwrite, numbers))
+    return copied
+
+
+def operated(
+    model: nn.Module,
+    layer: str,
+    removed: np.ndarray,
+    removal: str,
+    example: Tensor,
+    mean_features: np.ndarray | None,
+    perturbation: Perturbation | None = None,
+) -> nn.Module:
+    """Return the torch network after the removal of these channels of a layer.
+
+    layer: its module path. removed: sorted channel numbers (K,). removal: a key of `removal.REMOVALS`. example: one
+    input (1, C, S, S). mean_features: the values for `overwritten`. perturbation: of the network, instead of
+    Torch-Pruning; structural removal then means zeros where the channels are read.
+    """
+    if removal == "structural" and perturbation is None:
+        return structural(model, {layer: removed}, example)
+    items = items_of(model, layer, removed, example, perturbation)
+    if removal != "zero_weights":
+        return overwritten(model, items, {"structural": None, "mean_replacement": mean_features}[removal])
+    # As in the reference experiment. If several layers compute the channels, the weights of all are zero.
+    copied = copy.deepcopy(model).eval()
+    with torch.no_grad():
+        for path, reads, numbers in items:
+            if not reads:
+                copied.get_submodule(path).weight[torch.as_tensor(numbers)] = 0
     return copied
 
 
@@ -147,42 +168,20 @@ def means_read(
         copied.get_submodule(path).register_forward_pre_hook(
             lambda module, inputs: read.append(inputs[0].double().sum(0).numpy())
         )
-    size = batch_for(copied, split)
     sums: list[np.ndarray] = []
-    for inputs, _ in split.batches(size):
+    for inputs, _ in split.batches(batch_for(copied, split)):
         read.clear()
         copied(inputs)
         sums = [one + other for one, other in zip(sums, read, strict=True)] if sums else list(read)
     return [each / len(split) for each in sums]
 
 
-class _Overwriting:
-    """A hook of several modules that overwrites channels (of a convolution) or features (of a linear layer) they read.
-
-    The values come one after the other, call by call; after the last call of a pass the first follows. None: zeros.
-    """
-
-    def __init__(self, entries: dict[nn.Module, list[int]], values: Tensor | None) -> None:
-        self.entries, self.values, self.place = entries, values, 0
-
-    def __call__(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        value = inputs[0].clone()
-        dim, count = 1 if isinstance(module, nn.Conv2d) else -1, value[0].numel()
-        chosen = torch.tensor(self.entries[module])
-        if self.values is None:
-            return (value.index_fill_(dim, chosen, 0.0),)
-        maps = self.values[self.place : self.place + count].reshape(1, *value.shape[1:]).to(value.dtype)
-        self.place = (self.place + count) % len(self.values)
-        value.index_copy_(dim, chosen, maps.expand(value.shape).index_select(dim, chosen))
-        return (value,)
-
-
-def counted(model: nn.Module, example: Tensor) -> dict[str, int]:
+def parameters_and_macs(model: nn.Module, example: Tensor) -> dict[str, int]:
     """Return the parameters and, for one input, the MACs of a network, as PyTorch counts them.
 
-    example: one input (1, C, S, S). Only parameters that affect the logits, according to autograd, are counted; a
-    network can have others, such as classifiers that only its training uses. PyTorch's counter runs the network and
-    counts the floating point operations of convolutions and matrix products; a MAC is two of them.
+    example: one input (1, C, S, S). Only parameters that affect the logits, according to autograd, count; a network can
+    have others, such as classifiers that only its training uses. PyTorch's counter runs the network and counts the
+    floating point operations of convolutions and matrix products; a MAC is two of them.
     """
     parameters = list(model.parameters())
     with gradients(), safe_gradients(model):
@@ -193,38 +192,10 @@ def counted(model: nn.Module, example: Tensor) -> dict[str, int]:
     return {"params": sum(each.numel() for each in used), "macs": counter.get_total_flops() // 2}
 
 
-def operated(
-    model: nn.Module,
-    layer: str,
-    removed: np.ndarray,
-    removal: str,
-    example: Tensor,
-    mean_features: np.ndarray,
-    perturbation: Perturbation | None = None,
-) -> nn.Module:
-    """Return the torch network after the removal of these channels of a layer.
-
-    layer: its module path. removed: sorted channel numbers (K,). removal: a key of `removal.REMOVALS`. example: one
-    input (1, C, S, S). mean_features: the values for `overwritten`. perturbation: of the layer, instead of
-    Torch-Pruning; structural removal then means zeros where the channels are read. Raises StudyError for an unknown
-    removal.
-    """
-    if removal == "structural" and perturbation is None:
-        return structural(model, layer, removed, example)
-    items = items_of(model, layer, removed, example, perturbation)
-    if removal == "structural":
-        return overwritten(model, items)
-    if removal == "zero_weights":
-        return zeroed(model, items)
-    if removal == "mean_replacement":
-        return overwritten(model, items, mean_features)
-    raise StudyError(f"sweep.removals: {removal!r} has no implementation in verification/surgery.py; add one")
-
-
 def size_of(model: nn.Module, layer: str, removed: np.ndarray, removal: str, example: Tensor) -> dict[str, int]:
-    """Return `counted` of the network after a removal; arguments as for `operated`.
+    """Return `parameters_and_macs` of the network after a removal; arguments as for `operated`.
 
     With mean_replacement it is the size of the smaller network: the mean maps become part of a bias.
     """
-    small = copy.deepcopy(model) if removal == "zero_weights" else structural(model, layer, removed, example)
-    return counted(small, example)
+    small = copy.deepcopy(model) if removal == "zero_weights" else structural(model, {layer: removed}, example)
+    return parameters_and_macs(small, example)

@@ -15,69 +15,43 @@ parameters. `POINT` is set if a criterion always measures at one point and ignor
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from prunecurve.errors import StudyError, required
+from prunecurve.errors import StudyError
 from prunecurve.naming import REVERSED, criterion_of
-from prunecurve.ranking.validation_set import ValidationSet
 
-
-class Layer:
-    """The inputs of a criterion: the weights of the pruned layer and the activations of its channels.
-
-    filters: float32 (P, D, k, k), the weights; (P, D, 1, 1) of a linear layer. random: the criterion's random
-    generator. signed: why nothing can be measured behind an activation, empty if it can. point: where activations are
-    measured (conv, bn, relu, pool). statistics: float64 arrays (P,), with the column names of channels.csv
-    (`relu_mean`, `conv_std`, …). parameters: the criterion's parameters from the config, by key. Statistics and
-    parameters that are not in `READS` or `PARAMETERS` are empty; scale, maps and validation then raise StudyError.
-    """
-
-    def __init__(
-        self,
-        filters: np.ndarray,
-        scale: np.ndarray | None,
-        random: np.random.Generator,
-        signed: str = "",
-        point: str = "relu",
-        statistics: Mapping[str, np.ndarray] = MappingProxyType({}),
-        maps: np.ndarray | None = None,
-        validation: ValidationSet | None = None,
-        parameters: Mapping[str, float] = MappingProxyType({}),
-    ) -> None:
-        """Take None for a layer without batch normalisation, and for inputs that are not in `READS`."""
-        self.filters, self.random, self.signed, self.point = filters, random, signed, point
-        self.statistics, self.parameters = statistics, parameters
-        self._scale, self._maps, self._validation = scale, maps, validation
-
-    @property
-    def scale(self) -> np.ndarray:
-        """γ of batch normalisation (P,)."""
-        return required(self._scale, MISSING.format("scale"))
-
-    @property
-    def maps(self) -> np.ndarray:
-        """The maps of some pairs at `point`, float32 (n, P, M, N)."""
-        return required(self._maps, MISSING.format("maps"))
-
-    @property
-    def validation(self) -> ValidationSet:
-        """The validation pairs with their labels."""
-        return required(self._validation, MISSING.format("labels"))
-
-    def has(self, name: str) -> bool:
-        """Return whether an input that `READS` can list was given."""
-        inputs = {"scale": self._scale, "maps": self._maps, "labels": self._validation}
-        return bool(self.statistics) if name == "statistics" else inputs[name] is not None
-
-
-# The message for an input that a criterion reads without saying so.
-MISSING = "ranking.criteria: a criterion that reads {0} must list {0} in READS"
 # The points that are behind an activation.
 AFTER_ACTIVATION = ("relu", "pool")
+
+
+class Layer(NamedTuple):
+    """The inputs of a criterion. What it does not list in `READS` or `PARAMETERS` is None.
+
+    filters: float32 (P, D, k, k), the weights; (P, D, 1, 1) of a linear layer. scale: γ of batch normalisation (P,).
+    random: the criterion's random generator. signed: why nothing can be measured behind an activation, empty if it can.
+    point: where activations are measured (conv, bn, relu, pool). statistics: float64 arrays (P,), with the column names
+    of channels.csv (`relu_mean`, `conv_std`, …). maps: the maps of some pairs at `point`, float32 (n, P, M, N).
+    validation: the `ValidationSet`, with labels. parameters: the criterion's parameters from the config, by key.
+    """
+
+    filters: np.ndarray
+    scale: Any
+    random: np.random.Generator
+    signed: str = ""
+    point: str = "relu"
+    statistics: Any = None
+    maps: Any = None
+    validation: Any = None
+    parameters: Any = None
+
+
+class Estimate(NamedTuple):
+    """Scores that were estimated by sampling and their standard errors, both (P,)."""
+
+    scores: np.ndarray
+    standard_error: np.ndarray
 
 
 def needs_activation(name: str, reason: str) -> str:
@@ -86,13 +60,6 @@ def needs_activation(name: str, reason: str) -> str:
         f"{name} measures behind an activation, but {reason}; "
         "choose different criteria, a different layer, or ranking.measure_at: bn or conv"
     )
-
-
-class Estimate(NamedTuple):
-    """Scores that were estimated by sampling and their standard errors, both (P,)."""
-
-    scores: np.ndarray
-    standard_error: np.ndarray
 
 
 def names() -> list[str]:
@@ -128,52 +95,30 @@ def parameters(name: str) -> tuple[str, ...]:
 def scores(name: str, layer: Layer) -> Estimate | np.ndarray:
     """Return the scores of a criterion, float64 (P,); an `Estimate` with standard errors if the criterion samples.
 
-    Raises StudyError if the name is unknown, if an input in `READS` is missing, if the scores are not numbers of the
-    shape (P,), or if a score is NaN. The maps of a linear layer have one position each (M = N = 1).
+    Raises StudyError if an input in `READS` is missing, if the scores are not of the shape (P,), or if one is NaN. The
+    maps of a linear layer have one position each (M = N = 1).
     """
-    if criterion_of(name) not in names():
-        raise StudyError(f"ranking.criteria: {name!r} is unknown; allowed: {', '.join(names())}")
     for needed in reads(name):
-        if needed == "scale" and not layer.has("scale"):
+        if needed == "scale" and layer.scale is None:
             raise StudyError(f"ranking.criteria: {name} needs batch normalisation, and the layer has none")
         if needed in ("statistics", "maps") and layer.signed and layer.point in AFTER_ACTIVATION:
             raise StudyError(f"ranking.criteria: {needs_activation(name, layer.signed)}")
-        if not layer.has(needed):
+        if getattr(layer, "validation" if needed == "labels" else needed) is None:
             raise StudyError(f"ranking.criteria: {name} reads {needed}; give the script the options for them")
-    result = _module(name).score(layer)
-    sampled = isinstance(result, Estimate)
-    values = _numbers(name, "scores", result.scores if sampled else result, len(layer.filters))
-    if np.isnan(values).any():
-        raise StudyError(
-            f"ranking.criteria: {name} gave NaN for {np.isnan(values).sum()} of {len(values)} channels; "
-            "check the network's training"
-        )
-    if not sampled:
-        return values
-    return Estimate(values, _numbers(name, "standard errors", result.standard_error, len(values)))
-
-
-def _numbers(name: str, what: str, result: object, channels: int) -> np.ndarray:
-    """Return what a criterion returned as float64 (P,). Raises StudyError if it is not P numbers."""
-    try:
-        values = np.asarray(result, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise StudyError(
-            f"ranking.criteria: {name} returned {what} that are not numbers ({type(result).__name__}); "
-            f"score must return an array of the shape ({channels},), one number per channel"
-        ) from None
-    if values.shape != (channels,):
-        raise StudyError(
-            f"ranking.criteria: {name} returned {what} of the shape {values.shape}; "
-            f"score must return an array of the shape ({channels},), one number per channel"
-        )
-    return values
-
-
-def ties(scores: np.ndarray) -> int:
-    """Return the number of channels that have the same score as another channel."""
-    _, counts = np.unique(scores, return_counts=True)
-    return int(counts[counts > 1].sum())
+    result, channels = _module(name).score(layer), len(layer.filters)
+    columns = [np.asarray(each, np.float64) for each in (result if isinstance(result, Estimate) else [result])]
+    for values in columns:
+        if values.shape != (channels,):
+            raise StudyError(
+                f"ranking.criteria: {name} returned an array of the shape {values.shape}; "
+                f"score must return one number per channel, ({channels},)"
+            )
+        if np.isnan(values).any():
+            raise StudyError(
+                f"ranking.criteria: {name} gave NaN for {np.isnan(values).sum()} of {channels} channels; "
+                "check the network's training"
+            )
+    return Estimate(*columns) if len(columns) > 1 else columns[0]
 
 
 def ranking(scores: np.ndarray) -> np.ndarray:

@@ -13,6 +13,5 @@ READS = ("labels",)
 
 
 def score(layer: Layer) -> np.ndarray:
-    """Return each channel's place in the order (P,). The loss is class-balanced, with structural removal."""
-    with losses_of(layer.validation) as losses:
-        return np.argsort(backward(losses))
+    """Return each channel's place in the order (P,)."""
+    return np.argsort(backward(losses_of(layer.validation)))

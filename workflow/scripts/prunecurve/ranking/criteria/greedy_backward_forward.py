@@ -1,7 +1,6 @@
 """Greedy removal, then greedy addition: the last channels of the greedy order are reordered by greedy addition.
 
-The addition starts from a network without channels. All losses are exact; the order is a heuristic, as that
-of greedy.
+The addition starts from a network without channels. The order is a heuristic, as that of greedy.
 """
 
 import numpy as np

@@ -17,6 +17,5 @@ READS = ("labels",)
 
 def score(layer: Layer) -> np.ndarray:
     """Return the scores (P,), ≥ 0. C is the cross-entropy of one pair, in nats. The mean is class-balanced."""
-    with losses_of(layer.validation) as losses:
-        effects = losses.effects()
+    effects = losses_of(layer.validation).effects()
     return layer.validation.shares @ np.abs(effects / layer.validation.layer.positions)

@@ -15,6 +15,4 @@ READS = ("labels",)
 
 def score(layer: Layer) -> np.ndarray:
     """Return the scores (P,), ≥ 0, with the class-balanced mean for the sum. C: cross-entropy of one pair, in nats."""
-    with losses_of(layer.validation) as losses:
-        effects = losses.effects()
-    return layer.validation.shares @ np.square(effects)
+    return layer.validation.shares @ np.square(losses_of(layer.validation).effects())

@@ -4,6 +4,7 @@ What crosses into the rest of the network does not depend on the removed channel
 it was too large to be stored, computed again from the images, one batch at a time.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -28,7 +29,7 @@ class Backend:
     ) -> None:
         """Read the network. Raises StudyError if its path is missing.
 
-        inputs: where the inputs of the split are, needed if features.npy has no values.
+        threads: the number of torch's threads. inputs: the files of the split, needed if features.npy has no values.
         """
         if model is None:
             raise StudyError(f"layer: more than linear layers follow {layer.name}; give the network with --model")
@@ -39,23 +40,26 @@ class Backend:
         self.network.traced.requires_grad_(False)
         self.inputs, self.batch = inputs, batch_of(self.network, BATCH if inputs is None else inputs.batch)
         self.network.downstream.fuse()
-        self._split: Split | None = None
+
+    @functools.cached_property
+    def split(self) -> Split:
+        """The inputs of the split. Raises StudyError without their files."""
+        if self.inputs is None:
+            raise StudyError(
+                f"layer: {self.network.path}: features.npy has no values, so the inputs are needed; give them with "
+                "--split IMAGES INPUTS LABELS"
+            )
+        return Split.read(self.inputs[:3], "cpu", Normalisation.model_validate_json(self.inputs.preprocess))
 
     @torch.inference_mode()
     def logits(
-        self,
-        features: np.ndarray,
-        order: np.ndarray,
-        ks: Sequence[int],
-        replacement: np.ndarray,
-        stored: np.ndarray | None = None,
-        threads: int = 1,
+        self, features: np.ndarray, order: np.ndarray, ks: Sequence[int], replacement: np.ndarray, *unused: object
     ) -> np.ndarray:
         """Return the logits (len(ks), N, C), float32, of the networks without the first k channels of a ranking.
 
         features: (N, D), see features.npy; (N, 0) if they are not stored. replacement: (E,), what replaces the removed
-        channels where they are read. `stored` and `threads` are not used: there are no stored sums, and __init__ sets
-        the number of threads.
+        channels where they are read. The other arguments of a backend are not used: there are no stored sums, and
+        __init__ sets the number of threads.
         """
         result = np.empty((len(ks), len(features), self.network.classes), np.float32)
         constant = torch.from_numpy(np.array(replacement, np.float32)) if replacement.any() else None
@@ -72,25 +76,12 @@ class Backend:
         features: (N, D) or (N, 0). chosen: the numbers (N,) of these inputs in the split; None for all. most: inputs
         per batch, if fewer than usual are wanted.
         """
-        size = most or self.batch
+        size, numbers = most or self.batch, np.arange(len(features)) if chosen is None else chosen
         for start in range(0, len(features), size):
             rows = slice(start, min(start + size, len(features)))
             if features.shape[1]:
                 values = self.network.downstream.split(torch.from_numpy(np.array(features[rows])))
             else:
                 with torch.no_grad():
-                    values = self.network.crossing(self._inputs(rows, chosen))
+                    values = self.network.crossing(self.split.inputs(torch.from_numpy(numbers[rows])))
             yield rows, self.network.downstream.prepared(values)
-
-    def _inputs(self, rows: slice, chosen: np.ndarray | None) -> Tensor:
-        """Return inputs (n, C, S, S) of the network."""
-        if self.inputs is None:
-            raise StudyError(
-                f"layer: {self.network.path}: features.npy has no values, so the inputs are needed; give them with "
-                "--split IMAGES INPUTS LABELS"
-            )
-        if self._split is None:
-            files = self.inputs.images, self.inputs.inputs, self.inputs.labels
-            self._split = Split.read(files, "cpu", Normalisation.model_validate_json(self.inputs.preprocess))
-        numbers = np.arange(rows.start, rows.stop) if chosen is None else chosen[rows]
-        return self._split.inputs(torch.from_numpy(numbers))
