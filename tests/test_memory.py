@@ -15,7 +15,7 @@ from prunecurve.files import load_array, read_columns, read_rows, save_array
 from prunecurve.graph.description import describe
 from prunecurve.graph.layer_file import save_layer
 from prunecurve.graph.layers import PrunableLayer
-from prunecurve.graph.memory import batch_of
+from prunecurve.graph.layers import batch_of
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import built, save_model
 from prunecurve.activations import collection as activations

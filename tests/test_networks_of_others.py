@@ -11,13 +11,13 @@ from prunecurve.data.batches import Split
 from prunecurve.data.torchvision_operators import with_torchvision
 from prunecurve.errors import StudyError
 from prunecurve.graph.channels import Channels
-from prunecurve.graph.cutting import with_random_constants
+from prunecurve.graph.pruning import with_random_constants
 from prunecurve.graph.description import describe, linear_layers
 from prunecurve.graph.layer_table import layer_table
 from prunecurve.graph.layer_text import layer_text
 from prunecurve.graph.layers import NotPrunable, PrunableLayer
 from prunecurve.graph.tracing import traced_network
-from prunecurve.graph.zero_filters import zero_filter, zero_filter_varies
+from prunecurve.graph.checks import zero_filter, zero_filter_varies
 from prunecurve.ranking import criteria
 from prunecurve.activations.collection import collect, single_maps
 from prunecurve.files import load_array, read_columns

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import write_rows, write_text
-from prunecurve.graph.cutting import with_random_constants
 from prunecurve.graph.layer_table import layer_table
 from prunecurve.graph.layer_text import layer_text
+from prunecurve.graph.pruning import with_random_constants
 from prunecurve.model.network_file import prepare_torch
 from prunecurve.model.untrained import add_untrained, untrained
 from prunecurve.verification.confirmation import Confirmation

@@ -9,8 +9,7 @@ from torch import Tensor
 from prunecurve.data.batches import Split
 from prunecurve.files import save_array, streamed_rows, write_rows
 from prunecurve.graph.description import features_shape, linear_layers
-from prunecurve.graph.layers import PrunableLayer
-from prunecurve.graph.memory import batch_of
+from prunecurve.graph.layers import PrunableLayer, batch_of
 from prunecurve.graph.points import POINTS
 
 # Bytes of a float64 copy of maps.

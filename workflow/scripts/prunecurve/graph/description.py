@@ -8,11 +8,10 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunecurve.graph.checks import require_exact_pruning
+from prunecurve.graph.checks import require_exact_pruning, zero_filter
 from prunecurve.graph.layer_file import LayerFile, Linear
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.graph.operations import NORMS, UNCHANGED, UNCHANGED_MODULES, calls
-from prunecurve.graph.zero_filters import zero_filter
 
 # The activations that numpy computes: torch's modules, and its functions and methods.
 MODULES: dict[type[nn.Module], str] = {

@@ -9,13 +9,11 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunecurve.graph.checks import require_exact_pruning
-from prunecurve.graph.cutting import per_channel
+from prunecurve.graph.checks import require_exact_pruning, zero_filter_varies
 from prunecurve.graph.description import linear_layers
-from prunecurve.graph.groups import Group
 from prunecurve.graph.layers import Analysis, NotPrunable, PrunableLayer
 from prunecurve.graph.nodes import example_of, layer_nodes, values_of
-from prunecurve.graph.zero_filters import zero_filter_varies
+from prunecurve.graph.pruning import Group, per_channel
 
 COLUMNS = ("group", "together_with", "params", "params_share", "macs", "macs_share", "backend", "passes", "signed")
 COLUMNS += ("zero_weights", "verified_by")

@@ -2,20 +2,20 @@
 
 import difflib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from prunecurve.data.batches import Values, fitting
 from prunecurve.errors import StudyError
 from prunecurve.graph.channels import NOT_RUN, Channels
 from prunecurve.graph.downstream import Downstream
-from prunecurve.graph.groups import ChannelAxis
 from prunecurve.graph.nodes import example_of, layer_nodes, part_before
 from prunecurve.graph.points import Points
-from prunecurve.graph.pruning import pruned
+from prunecurve.graph.pruning import ChannelAxis, pruned
 from prunecurve.graph.tracing import CLASSES, traced_network
 
 
@@ -98,7 +98,7 @@ class PrunableLayer:
 
     @functools.cached_property
     def _maps_before(self) -> fx.GraphModule:
-        return part_before(self.traced, numbered(self.points.nodes))
+        return part_before(self.traced, self.points.nodes)
 
     def maps(self, inputs: Tensor) -> dict[str, Tensor]:
         """Return the maps (n, P, M, N) at each of POINTS for inputs (n, C, S, S).
@@ -109,25 +109,23 @@ class PrunableLayer:
 
     @functools.cached_property
     def _crossing_before(self) -> fx.GraphModule:
-        return part_before(self.traced, numbered({"crossing": self.downstream.crossing}))
+        return part_before(self.traced, self.downstream.crossing)
 
     def crossing(self, inputs: Tensor) -> list[Tensor]:
         """Return the crossing values of the network downstream for inputs (n, C, S, S)."""
-        return list(self._crossing_before(inputs).values())
+        return self._crossing_before(inputs)
 
     @functools.cached_property
     def all_before(self) -> fx.GraphModule:
-        """The part of the network that computes all values that are stored or measured, by name and number."""
+        """The part of the network that computes all values that are stored or measured: a list by kind."""
         read = [reading.value for reading in self.downstream.readings]
-        return part_before(
-            self.traced, numbered(self.points.nodes | {"crossing": self.downstream.crossing, "read": read})
-        )
+        return part_before(self.traced, self.points.nodes | {"crossing": self.downstream.crossing, "read": read})
 
     def measure(self, inputs: Tensor) -> Measured:
         """Run the network over inputs (n, C, S, S) and return the maps, the crossing values and what is read."""
         values = self.all_before(inputs)
-        crossing, read = ([v for name, v in values.items() if name.startswith(kind)] for kind in ("crossing", "read"))
-        return Measured(self.points.maps(values), crossing, torch.cat([value.flatten(1) for value in read], 1))
+        read = torch.cat([value.flatten(1) for value in values["read"]], 1)
+        return Measured(self.points.maps(values), values["crossing"], read)
 
     def example(self) -> Tensor:
         """Return one input (1, C, S, S) of zeros."""
@@ -136,11 +134,6 @@ class PrunableLayer:
     def pruned(self, kept: Sequence[int] | np.ndarray) -> fx.GraphModule:
         """Return a copy of the network that has only these channels of the layer (sorted numbers)."""
         return pruned(self.traced, self.group, np.asarray(kept, np.int64))
-
-
-def numbered(nodes: Mapping[str, Sequence[fx.Node]]) -> dict[str, fx.Node]:
-    """Return values of several kinds by kind and number, as in `relu 0`."""
-    return {f"{kind} {place}": node for kind, each in nodes.items() for place, node in enumerate(each)}
 
 
 def _node_of(traced: fx.GraphModule, path: str, labels: Channels) -> fx.Node:
@@ -162,3 +155,33 @@ def _node_of(traced: fx.GraphModule, path: str, labels: Channels) -> fx.Node:
         )
     near = difflib.get_close_matches(path, layers, n=3) or layers
     raise StudyError(f"layer: {path} is not in the network; nearest: {', '.join(near)}")
+
+
+# ---- how many inputs run at once, so that they fit in memory
+
+
+@torch.inference_mode()
+def batch_of(layer: PrunableLayer, most: int) -> int:
+    """Return the inputs per forward pass for a layer: `most`, or fewer if their values would need too much memory.
+
+    The number is the same for all jobs of the layer, so that maps that are computed again have the same bytes.
+    """
+    few = layer.example().repeat(2, 1, 1, 1)
+    with Values() as values:
+        measured = layer.measure(few)
+        layer.downstream.logits(measured.crossing, np.zeros(0, np.int64))
+    crossing = sum(value.nbytes for value in measured.crossing)
+    kept = sum({value.data_ptr(): value.nbytes for value in measured.maps.values()}.values())
+    # What is stored and what is read are copies of maps, and the values before the copy are still there.
+    needed = kept + 2 * crossing + 2 * measured.read.nbytes + 2 * values.largest
+    return fitting(most, needed / len(few))
+
+
+def batch_with_gradients(downstream: Downstream, crossing: list[torch.Tensor], count: int, most: int) -> int:
+    """Return the inputs per pass through the network downstream of a layer, if its values are kept for gradients.
+
+    crossing: the crossing values of `count` inputs. most: see `batch_of`.
+    """
+    with torch.no_grad(), Values() as values:
+        downstream.logits(crossing, np.zeros(0, np.int64))
+    return fitting(most, 2 * values.total / count)

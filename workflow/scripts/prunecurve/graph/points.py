@@ -1,16 +1,16 @@
 """The points where the maps of a layer's channels are measured."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, fx
 
 from prunecurve.errors import required
-from prunecurve.graph.groups import ChannelAxis, Group
 from prunecurve.graph.nodes import is_tensor, shape_of
 from prunecurve.graph.operations import NORMS, UNCHANGED, UNCHANGED_MODULES, calls, is_activation
+from prunecurve.graph.pruning import ChannelAxis, Group
 
 # The points in the order of the data flow: the layer's output, after batch normalisation, after the activation, and
 # what the layers that read the channels read. Where the channels branch before an activation, the last two are after
@@ -41,17 +41,13 @@ class Points:
         self.nodes = {"conv": [node], "bn": [norm], "relu": relu, "pool": relu if branched else [end]}
         self.map_shape = self._shape_of_maps(end)
 
-    def maps(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def maps(self, values: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
         """Return the maps (n, P, M, N) at each of POINTS; those of several branches one after the other.
 
-        values: the value of each of the nodes, by point and number, as in `relu 0`.
+        values: those of the nodes, by point.
         """
-        return {
-            point: torch.cat([self.as_maps(values[f"{point} {i}"], node) for i, node in enumerate(nodes)])
-            if len(nodes) > 1
-            else self.as_maps(values[f"{point} 0"], nodes[0])
-            for point, nodes in self.nodes.items()
-        }
+        maps = {point: list(map(self.as_maps, values[point], nodes)) for point, nodes in self.nodes.items()}
+        return {point: torch.cat(each) if len(each) > 1 else each[0] for point, each in maps.items()}
 
     def as_maps(self, value: Tensor, node: fx.Node) -> Tensor:
         """Return the channels' maps (n, P, M, N) in the value of a node, which can be flat."""

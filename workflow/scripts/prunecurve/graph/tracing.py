@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from prunecurve.errors import StudyError
 from prunecurve.graph.in_place import without_overwriting
-from prunecurve.graph.nodes import example_of, output_of, shape_of
+from prunecurve.graph.nodes import example_of, shape_of
 from prunecurve.graph.operations import ACTIVATION_MODULES, NORMS, UNCHANGED_MODULES, WRITTEN, runs_as
 from prunecurve.graph.same_results import require_same_results
 from prunecurve.model.messages import named, one_line, place_of
@@ -121,7 +121,7 @@ def traced_network(
         raise StudyError(f"network: its traced graph fails, although the network itself runs {why}") from error
     without_overwriting(traced)
     require_same_results(copy.deepcopy(model).eval(), traced, input_shape)
-    return traced, shape_of(output_of(traced.graph).args[0])[1]
+    return traced, shape_of(traced.graph.output_node().args[0])[1]
 
 
 def _graph_of(model: nn.Module, leaf_modules: Sequence[str]) -> fx.GraphModule:

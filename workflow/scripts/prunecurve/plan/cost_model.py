@@ -7,11 +7,10 @@ import numpy as np
 from torch import Tensor, fx, nn
 
 from prunecurve.errors import StudyError
-from prunecurve.graph.cutting import per_channel
-from prunecurve.graph.groups import Group
 from prunecurve.graph.layer_table import macs_of
 from prunecurve.graph.layers import Analysis, PrunableLayer
 from prunecurve.graph.nodes import example_of
+from prunecurve.graph.pruning import Group, per_channel
 from prunecurve.plan.costs import SIZES, Costs, Operation, Side
 from prunecurve.seeding import stream
 
