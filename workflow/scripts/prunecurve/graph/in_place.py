@@ -3,7 +3,9 @@
 Otherwise a value that is stored or measured would change when the rest of the network runs.
 """
 
+import functools
 import inspect
+import operator
 
 import torch
 from torch import Tensor, fx
@@ -19,15 +21,11 @@ def without_overwriting(traced: fx.GraphModule) -> None:
 
     The graph needs shapes.
     """
-    overwritten: dict[fx.Node, fx.Node] = {}
     # A module can run several times.
     in_place = {path for path, module in traced.named_modules() if getattr(module, "inplace", False)}
     for node in traced.graph.nodes:
-        for old, new in overwritten.items():
-            node.replace_input_with(old, new)
-        if node.all_input_nodes and shape_of(node) and _was_in_place(node, in_place):
-            old = node.args[0]
-            overwritten |= {each: node for each, new in overwritten.items() if new is old} | {old: node}
+        if shape_of(node) and _was_in_place(node, in_place):
+            node.args[0].replace_all_uses_with(node, functools.partial(operator.lt, node))
     for path in in_place:
         traced.get_submodule(path).inplace = False
     traced.recompile()
