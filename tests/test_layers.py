@@ -236,10 +236,10 @@ def test_the_maps_are_those_that_the_readers_get(case):
     """Of a layer whose channels branch, pass additions or are joined with others, only what is measured before it."""
     model, layer, _ = case
     with torch.inference_mode():
-        maps, measured = layer.maps(inputs()), layer.measure(inputs())
+        maps, (measured, _, read) = layer.maps(inputs()), layer.measure(inputs())
     seen, _ = passing(model, layer, inputs())
-    assert torch.equal(measured.read, torch.cat([value.flatten(1) for value in seen], 1))
-    assert all(torch.equal(measured.maps[point], maps[point]) for point in POINTS)
+    assert torch.equal(read, torch.cat([value.flatten(1) for value in seen], 1))
+    assert all(torch.equal(measured[point], maps[point]) for point in POINTS)
     if layer.downstream.readings[0].value in layer.points.chain:
         assert torch.equal(maps["pool"], layer.points.as_maps(seen[0], layer.downstream.readings[0].value))
     assert maps["pool"].shape == (6, layer.channels, *layer.points.map_shape)

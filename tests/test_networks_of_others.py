@@ -23,29 +23,11 @@ from prunecurve.activations.collection import collect, single_maps
 from prunecurve.files import load_array, read_columns
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.confirmation import Confirmation
+from test_channels import Network, conv
 from torch import Tensor, nn
 from torch.nn import functional
 
 SHAPE = (1, 8, 8)
-
-
-def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, size, padding=size // 2)
-
-
-class Network(nn.Module):
-    """Modules by name, and a function (network, images) → logits."""
-
-    def __init__(self, forward, **modules: nn.Module) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.function = forward
-        for name, module in modules.items():
-            self.add_module(name, module)
-        self.eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(self, x)
 
 
 def refusals(model: nn.Module, **options) -> dict[str, str]:

@@ -46,14 +46,9 @@ def _was_in_place(node: fx.Node, in_place: set[str]) -> bool:
             raise StudyError(f"network: {name} works in place and has no out-of-place version; rewrite this line")
         node.target = name[:-1] if node.op == "call_method" else same
         return True
-    return node.op == "call_function" and _had_option(node)
-
-
-def _had_option(node: fx.Node) -> bool:
-    """Return whether a function is called with `inplace=True`, and set it to False."""
     try:
         call = inspect.signature(node.target).bind(*node.args, **node.kwargs)
-    # A function of C has no signature, and no such option.
+    # A method, or a function of C: it has no signature, and no option `inplace`.
     except (TypeError, ValueError):
         return False
     if not call.arguments.get("inplace"):

@@ -41,18 +41,6 @@ class Analysis(NamedTuple):
         return cls(traced, Channels(traced, example_of(traced, input_shape).repeat(2, 1, 1, 1)), classes)
 
 
-class Measured(NamedTuple):
-    """What a network computes for n inputs.
-
-    maps: the maps (n, P, M, N) of a layer at each of POINTS. crossing: the crossing values of the network downstream.
-    read: what all readings read, one after the other, (n, E).
-    """
-
-    maps: dict[str, Tensor]
-    crossing: list[Tensor]
-    read: Tensor
-
-
 class PrunableLayer:
     """A Conv2d or Linear of a network in evaluation mode, whose channels can be removed one by one.
 
@@ -121,11 +109,11 @@ class PrunableLayer:
         read = [reading.value for reading in self.downstream.readings]
         return part_before(self.traced, self.points.nodes | {"crossing": self.downstream.crossing, "read": read})
 
-    def measure(self, inputs: Tensor) -> Measured:
-        """Run the network over inputs (n, C, S, S) and return the maps, the crossing values and what is read."""
+    def measure(self, inputs: Tensor) -> tuple[dict[str, Tensor], list[Tensor], Tensor]:
+        """Return the results of `maps` and `crossing`, and what all readings read, (n, E), for inputs (n, C, S, S)."""
         values = self.all_before(inputs)
         read = torch.cat([value.flatten(1) for value in values["read"]], 1)
-        return Measured(self.points.maps(values), values["crossing"], read)
+        return self.points.maps(values), values["crossing"], read
 
     def example(self) -> Tensor:
         """Return one input (1, C, S, S) of zeros."""
@@ -168,12 +156,11 @@ def batch_of(layer: PrunableLayer, most: int) -> int:
     """
     few = layer.example().repeat(2, 1, 1, 1)
     with Values() as values:
-        measured = layer.measure(few)
-        layer.downstream.logits(measured.crossing, np.zeros(0, np.int64))
-    crossing = sum(value.nbytes for value in measured.crossing)
-    kept = sum({value.data_ptr(): value.nbytes for value in measured.maps.values()}.values())
+        maps, crossing, read = layer.measure(few)
+        layer.downstream.logits(crossing, np.zeros(0, np.int64))
+    kept = sum({value.data_ptr(): value.nbytes for value in maps.values()}.values())
     # What is stored and what is read are copies of maps, and the values before the copy are still there.
-    needed = kept + 2 * crossing + 2 * measured.read.nbytes + 2 * values.largest
+    needed = kept + 2 * sum(value.nbytes for value in crossing) + 2 * read.nbytes + 2 * values.largest
     return fitting(most, needed / len(few))
 
 
