@@ -74,7 +74,7 @@ class Channels(fx.Interpreter):
             inside = next((node.target for node in self.module.graph.nodes if _is_inside(path, node)), None)
             why = f"it lies inside {inside}, which torch.fx does not look into" if inside else NOT_RUN
             return self._refused.get(path, why)
-        roots = self._roots[self._makers.get(path, self._followers.get(path)).numpy()]
+        roots = self._roots[{**self._followers, **self._makers}[path].numpy()]
         if reasons := [self._frozen[root] for root in roots if root in self._frozen]:
             return reasons[0]
         if path in self._followers:

@@ -61,7 +61,8 @@ def part_before(traced: fx.GraphModule, nodes: Any) -> fx.GraphModule:
 
     nodes: a list of nodes, or a dictionary of such lists. The part returns the values in the same structure.
     """
-    graph, copies = fx.Graph(), {}
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
     graph.graph_copy(traced.graph, copies)
     graph.output(fx.map_arg(nodes, copies.__getitem__))
     return part_of(traced, graph)

@@ -99,8 +99,8 @@ class Points:
         """Return the height and width of the maps at the end of the chain, flattened or not."""
         positions = math.prod(shape_of(end)[1:]) // self._group.channels
         before = self.chain[: self.chain.index(end) + 1]
-        shapes = [shape_of(node)[2:] for node in reversed(before) if len(shape_of(node)) == 4]
-        return next((shape for shape in shapes if math.prod(shape) == positions), (1, positions))
+        shapes = [shape_of(node) for node in reversed(before) if len(shape_of(node)) == 4]
+        return next(((h, w) for _, _, h, w in shapes if h * w == positions), (1, positions))
 
     def _first_activations(self) -> tuple[list[fx.Node], str]:
         """Return the first activation behind each branch of the channels, or why there is none on one of them."""

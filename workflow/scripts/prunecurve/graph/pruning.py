@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ class PrunedInterpreter(fx.Interpreter):
         self.belonging = [path for path in (*group.modules(), *group.parameters) if path in read]
         self.parts: Parts = {} if kept is None else pruned_parts(traced, self.belonging, group, kept)
 
-    def fetch_attr(self, target: str) -> object:
+    def fetch_attr(self, target: str) -> Any:
         """Return a module or parameter, or what replaces it."""
         return self.parts[target] if target in self.parts else super().fetch_attr(target)
 
