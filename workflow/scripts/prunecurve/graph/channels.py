@@ -19,7 +19,7 @@ from torch.nn.utils import parametrize
 
 from prunecurve.graph.nodes import shape_of
 from prunecurve.graph.operations import ELEMENTWISE, ELEMENTWISE_MODULES, calls, in_words, runs_as
-from prunecurve.graph.probing import Mixed, Probe, mapped, tensors, varying_dims
+from prunecurve.graph.probing import Mixed, Probe, distinct, mapped, tensors, varying_dims
 from prunecurve.graph.pruning import ChannelAxis, Group, cuttable, per_channel
 
 INPUT = "its channels can only be removed together with those of the network's input"
@@ -142,9 +142,8 @@ class Channels(fx.Interpreter):
             self._parents[self.root(pair // count)] = self.root(pair % count)
 
     def _freeze(self, labels: object, reason: str) -> None:
-        for tensor in tensors(labels):
-            for label in tensor.unique().tolist():
-                self._reasons.setdefault(label, reason)
+        for label in distinct(labels):
+            self._reasons.setdefault(label, reason)
 
     def _freeze_shared(self) -> None:
         """Freeze the channels of modules whose parameters are also read differently, or that run on a constant."""
@@ -205,11 +204,8 @@ class Channels(fx.Interpreter):
             return self._rule(node, operands, value)
         except Mixed as error:
             # Behind an operation that mixes channels, it is the cause.
-            labels = {
-                label for each in operands for one in tensors(self.labels[each]) for label in one.unique().tolist()
-            }
-            cause = next((self._reasons[label] for label in sorted(labels & self._mixed)), str(error))
-            return self._frozen_result(operands, value, cause)
+            mixed = self._mixed & distinct([self.labels[each] for each in operands])
+            return self._frozen_result(operands, value, self._reasons[min(mixed)] if mixed else str(error))
 
     def _attribute(self, node: fx.Node, value: object) -> Tensor | None:
         """Return the labels of a parameter or buffer, whose entries are removed with the channels that they meet."""

@@ -122,7 +122,8 @@ def _all_ks(layer: PrunableLayer, backend: str, macs: Mapping[fx.Node, int]) -> 
 def _left(group: Group, path: str, k: int) -> Fraction:
     """Return the share of the weights of a module whose output and input both belong to none of k channels."""
     parts = [part[path] for part in (group.makers, group.followers, group.readers) if path in part]
-    return math.prod(1 - Fraction(k * int((numbers >= 0).sum()), group.channels * numbers.size) for numbers in parts)
+    shares = (Fraction(k * int((numbers >= 0).sum()), group.channels * numbers.size) for numbers in parts)
+    return math.prod((1 - share for share in shares), start=Fraction(1))
 
 
 def belonging(traced: fx.GraphModule, group: Group, macs: Mapping[fx.Node, int]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from torch import Tensor, fx
 
 from prunecurve.errors import required
 from prunecurve.graph.nodes import is_tensor, shape_of
-from prunecurve.graph.operations import NORMS, UNCHANGED, UNCHANGED_MODULES, calls, is_activation
+from prunecurve.graph.operations import ACTIVATION_MODULES, ACTIVATIONS, NORMS, UNCHANGED, UNCHANGED_MODULES, calls
 from prunecurve.graph.pruning import ChannelAxis, Group
 
 # The points in the order of the data flow: the layer's output, after batch normalisation, after the activation, and
@@ -118,7 +118,7 @@ class Points:
                     return [], f"{node.target} reads its channels before an activation"
             elif self._axis_in(node) is not None:
                 sources[node] = behind
-                if signed and is_activation(self._traced, node):
+                if signed and calls(self._traced, node, ACTIVATION_MODULES, ACTIVATIONS):
                     activations.append(node)
                     sources[node] = {node}
                 elif signed:

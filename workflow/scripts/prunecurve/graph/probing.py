@@ -29,6 +29,11 @@ def tensors(value: object) -> list[Tensor]:
     return [each for part in value for each in tensors(part)] if isinstance(value, list | tuple) else []
 
 
+def distinct(labels: object) -> set[int]:
+    """Return all labels in a value's labels."""
+    return {label for one in tensors(labels) for label in one.unique().tolist()}
+
+
 def mapped(function: Callable[..., Any], value: Any, labels: Any = None) -> Any:
     """Return a value with each tensor in it replaced by `function(tensor)`, or by `function(tensor, labels)`."""
     own = iter(tensors(labels))
@@ -180,14 +185,8 @@ class Probe:
         if not all(_moves(place, value, one) for place, one in zip(tensors(places), tensors(self.result))):
             return None
         result = mapped(lambda place: collapsed(label[place.long().cpu()]), places)
-        left = {number for one in tensors(result) for number in one.unique().tolist()}
-        self._sizes_of = [
-            each
-            for each in self.operands
-            if left.isdisjoint(
-                number for one in tensors(self._network.labels[each]) for number in one.unique().tolist()
-            )
-        ]
+        left = distinct(result)
+        self._sizes_of = [each for each in self.operands if left.isdisjoint(distinct(self._network.labels[each]))]
         return result
 
     def aligned(self, node: fx.Node) -> list[Tensor | None]:
@@ -263,7 +262,7 @@ class Probe:
         labels: of the result. problem: what is wrong otherwise, in words behind the operation.
         """
         read = [one for each in self.channels for one in tensors(self._network.labels[each])]
-        roots = [sorted({*map(self._network.root, one.unique().tolist())}) for one in (*read, *tensors(labels))]
+        roots = [sorted({*map(self._network.root, distinct(one))}) for one in (*read, *tensors(labels))]
         # At least one channel stays in each value.
         some = sorted({own[0] for own in roots if len(own) > 1} - {own[0] for own in roots if len(own) == 1})
         kept = {own[-1] for own in roots}
