@@ -58,8 +58,7 @@ def from_torchvision(name: str) -> nn.Module:
 
 
 def labels_of(model: nn.Module, size: int, channels: int = 3) -> Channels:
-    traced, _ = traced_network(model, (channels, size, size))
-    return Channels(traced, torch.zeros(2, channels, size, size))
+    return Channels(model, (channels, size, size))
 
 
 def prunable_layers(model: nn.Module, labels: Channels) -> list[str]:
@@ -415,7 +414,7 @@ def test_an_operation_in_place_changes_the_value_for_all_later_ones():
 
     model = Network(forward, first=conv(3, 6), act=nn.Hardtanh(1.1, 2.5, inplace=True), head=nn.Linear(6, 4))
     images = torch.randn(2, 3, 8, 8)
-    traced, _ = traced_network(model, (3, 8, 8))
+    traced = traced_network(model, (3, 8, 8))
     values = {}
 
     class Watching(torch.fx.Interpreter):

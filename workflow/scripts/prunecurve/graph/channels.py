@@ -9,7 +9,7 @@ Labels that reach the output of the network, or an operation that mixes channels
 removed, and the operation is the reason.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
-from prunecurve.graph.nodes import shape_of
+from prunecurve.graph.nodes import example_of, shape_of
 from prunecurve.graph.operations import ELEMENTWISE, ELEMENTWISE_MODULES, calls, in_words, runs_as
 from prunecurve.graph.probing import Mixed, Probe, distinct, mapped, tensors, varying_dims
 from prunecurve.graph.pruning import ChannelAxis, Group, cuttable, per_channel
+from prunecurve.graph.tracing import traced_network
 
 INPUT = "its channels can only be removed together with those of the network's input"
 OUTPUT = "its channels reach the output of the network"
@@ -32,16 +33,19 @@ DIVIDES = "divides its channels or fixes their number; flatten(1) does not"
 class Channels(fx.Interpreter):
     """The labels of all channels of a network in evaluation mode.
 
-    labels: of the value of each operation, None for numbers and constants. dependent: the nodes that depend on the
-    network's input.
+    module: the network's graph. classes: the number of its logits. labels: of the value of each operation, None for
+    numbers and constants. dependent: the nodes that depend on the network's input.
     """
 
-    def __init__(self, traced: fx.GraphModule, example: Tensor) -> None:
-        """Find the labels in a network's graph with two inputs (2, C, S, S).
+    module: fx.GraphModule
 
-        With two, labels that differ between them would show an operation that mixes inputs.
+    def __init__(self, model: nn.Module, input_shape: Sequence[int], leaf_modules: Sequence[str] = ()) -> None:
+        """Find the labels in a network that reads inputs of this shape (C, S, S).
+
+        leaf_modules: see `traced_network`. Raises StudyError if the network cannot be traced.
         """
-        super().__init__(traced, garbage_collect_values=False)
+        super().__init__(traced_network(model, input_shape, leaf_modules), garbage_collect_values=False)
+        self.classes = shape_of(self.module.graph.output_node().args[0])[1]
         self.labels: dict[fx.Node, Any] = {}
         self.dependent: set[fx.Node] = set()
         self._makers: dict[str, Tensor] = {}
@@ -58,7 +62,8 @@ class Channels(fx.Interpreter):
         self._refused: dict[str, str] = {}
         self._on_constants: set[str] = set()
         with torch.no_grad():
-            self.run(example)
+            # With two inputs, labels that differ between them show an operation that mixes inputs.
+            self.run(example_of(self.module, input_shape).repeat(2, 1, 1, 1))
         self.env.clear()
         self._freeze_shared()
         self._roots = np.array([self.root(label) for label in range(len(self._parents))], np.int64)

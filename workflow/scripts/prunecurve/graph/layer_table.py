@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from prunecurve.graph.channels import Channels
 from prunecurve.graph.checks import require_exact_pruning, zero_filter_varies
 from prunecurve.graph.description import linear_layers
-from prunecurve.graph.layers import Analysis, NotPrunable, PrunableLayer
+from prunecurve.graph.layers import NotPrunable, PrunableLayer
 from prunecurve.graph.nodes import example_of, layer_nodes, values_of
 from prunecurve.graph.pruning import Group, per_channel
 
@@ -55,13 +56,13 @@ def layer_table(
     leaf_modules: see `traced_network`. verified_by: a function that returns it, or raises NotPrunable. Raises
     StudyError if the network cannot be analysed.
     """
-    analysis = Analysis.of(model, input_shape, leaf_modules)
-    macs = macs_of(analysis.traced, example_of(analysis.traced, input_shape))
-    values = values_of(analysis.traced, input_shape)
+    analysis = Channels(model, input_shape, leaf_modules)
+    macs = macs_of(analysis.module, example_of(analysis.module, input_shape))
+    values = values_of(analysis.module, input_shape)
     rows = []
     groups: dict[tuple[str, ...], int] = {}
     verified: dict[tuple[str, ...], str] = {}
-    for path, module in _layers(model, analysis.traced).items():
+    for path, module in _layers(model, analysis.module).items():
         kind = "Conv2d" if isinstance(module, nn.Conv2d) else "Linear"
         row: dict[str, object] = {"layer": path, "kind": kind, "channels": len(module.weight)}
         try:

@@ -3,7 +3,6 @@
 import difflib
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from prunecurve.graph.downstream import Downstream
 from prunecurve.graph.nodes import example_of, layer_nodes, part_before
 from prunecurve.graph.points import Points
 from prunecurve.graph.pruning import ChannelAxis, pruned
-from prunecurve.graph.tracing import CLASSES, traced_network
+from prunecurve.graph.tracing import CLASSES
 
 
 class NotPrunable(StudyError):
@@ -25,20 +24,6 @@ class NotPrunable(StudyError):
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"layer: {path} cannot be pruned: {reason}")
         self.reason = reason
-
-
-class Analysis(NamedTuple):
-    """A network's graph in evaluation mode, the labels of its channels, and the number of its logits."""
-
-    traced: fx.GraphModule
-    labels: Channels
-    classes: int
-
-    @classmethod
-    def of(cls, model: nn.Module, input_shape: Sequence[int], leaf_modules: Sequence[str] = ()) -> "Analysis":
-        """Analyse a network that reads inputs of this shape (C, S, S). Raises StudyError if this is not possible."""
-        traced, classes = traced_network(model, input_shape, leaf_modules)
-        return cls(traced, Channels(traced, example_of(traced, input_shape).repeat(2, 1, 1, 1)), classes)
 
 
 class PrunableLayer:
@@ -54,7 +39,7 @@ class PrunableLayer:
         model: nn.Module,
         path: str,
         input_shape: Sequence[int],
-        analysis: Analysis | None = None,
+        analysis: Channels | None = None,
         leaf_modules: Sequence[str] = (),
     ) -> None:
         """Find the layer `path` in a network that reads inputs of this shape (C, S, S).
@@ -64,7 +49,8 @@ class PrunableLayer:
         layer or if it cannot be pruned; the message names the operation that prevents it.
         """
         self.input_shape = tuple(input_shape)
-        self.traced, labels, self.classes = analysis or Analysis.of(model, input_shape, leaf_modules)
+        labels = analysis or Channels(model, input_shape, leaf_modules)
+        self.traced, self.classes = labels.module, labels.classes
         node = _node_of(self.traced, path, labels)
         self.path, self.module = node.target, self.traced.get_submodule(node.target)
         self.channels = len(self.module.weight)

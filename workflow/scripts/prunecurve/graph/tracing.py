@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from prunecurve.errors import StudyError
 from prunecurve.graph.in_place import without_overwriting
-from prunecurve.graph.nodes import example_of, random_inputs, shape_of
+from prunecurve.graph.nodes import example_of, random_inputs
 from prunecurve.graph.operations import ACTIVATION_MODULES, NORMS, UNCHANGED_MODULES, WRITTEN, runs_as
 from prunecurve.model.messages import named, one_line, place_of
 
@@ -87,12 +87,8 @@ def is_named(module: nn.Module, path: str, name: str) -> bool:
     return fnmatch.fnmatchcase(path, name) or type(module).__name__ == name
 
 
-def traced_network(
-    model: nn.Module, input_shape: Sequence[int], leaf_modules: Sequence[str] = ()
-) -> tuple[fx.GraphModule, int]:
-    """Return a copy of the network as a graph in evaluation mode, and the number of its logits.
-
-    The graph has the shape of every value for two inputs.
+def traced_network(model: nn.Module, input_shape: Sequence[int], leaf_modules: Sequence[str] = ()) -> fx.GraphModule:
+    """Return a copy of the network as a graph in evaluation mode, with the shape of every value for two inputs.
 
     model: a network that reads inputs (C, S, S) of this shape and gives logits (n, classes), as `user_network` checks.
     leaf_modules: paths of modules that torch.fx does not look into. Raises StudyError if torch.fx cannot trace the
@@ -115,7 +111,7 @@ def traced_network(
         raise StudyError(f"network: its traced graph fails, although the network itself runs {why}") from error
     without_overwriting(traced)
     _require_same_results(copy.deepcopy(model).eval(), traced, input_shape)
-    return traced, shape_of(traced.graph.output_node().args[0])[1]
+    return traced
 
 
 def _graph_of(model: nn.Module, leaf_modules: Sequence[str]) -> fx.GraphModule:
