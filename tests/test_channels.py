@@ -335,25 +335,26 @@ def prototypes():
     return Network(forward, first=conv(3, 8), last=conv(8, 6), head=nn.Linear(6, 4))
 
 
+FIXED = "divides its channels or fixes their number"
 # For each network the layer, and why its channels cannot be removed.
 MISLEADING = {
     "divided by their number": (through(lambda net, x: x / x.size(1)), "first", f"truediv {COMPUTES}"),
     "maps of their number": (
         through(lambda net, x: functional.interpolate(x, size=(x.size(1), x.size(1)))),
         "first",
-        f"interpolate {COMPUTES}",
+        f"interpolate ({COMPUTES}|{FIXED})",
     ),
-    "rows of their number": (through(lambda net, x: x[:, :, : x.size(1)]), "first", f"getitem {DIVIDES}"),
+    "rows of their number": (through(lambda net, x: x[:, :, : x.size(1)]), "first", f"getitem {FIXED}"),
     "squeeze": (
         through(
             lambda net, x: net.gate(functional.adaptive_avg_pool2d(x, 1).squeeze())[..., None, None] * x,
             gate=nn.Linear(8, 8),
         ),
         "first",
-        f"squeeze {DIVIDES}",
+        f"squeeze {FIXED}",
     ),
-    "slice of copies": (through(lambda net, x: torch.cat([x, -x], 1)[:, :8]), "first", f"getitem {DIVIDES}"),
-    "split": (through(lambda net, x: x.split([8], 1)[0]), "first", f"split {DIVIDES}"),
+    "slice of copies": (through(lambda net, x: torch.cat([x, -x], 1)[:, :8]), "first", f"getitem {FIXED}"),
+    "split": (through(lambda net, x: x.split([8], 1)[0]), "first", f"split {FIXED}"),
     "moved by padding": (through(lambda net, x: functional.pad(x, (0, 0, 0, 0, 1, -1))), "first", f"pad {MIXES}"),
     "weights": (
         through(lambda net, x: x * net.first.weight.abs().sum()),
