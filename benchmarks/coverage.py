@@ -13,8 +13,8 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 from prunecurve.data.torchvision_operators import with_torchvision
-from prunecurve.graph.cutting import with_random_constants
 from prunecurve.graph.layer_table import layer_table
+from prunecurve.graph.pruning import with_random_constants
 from prunecurve.verification import PERTURBATION
 from prunecurve.verification.confirmation import Confirmation
 

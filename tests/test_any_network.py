@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from prunecurve.graph.channels import Channels
 from prunecurve.graph.description import describe
 from prunecurve.graph.layer_file import save_layer
-from prunecurve.graph.layers import Analysis, PrunableLayer
+from prunecurve.graph.layers import PrunableLayer
 from prunecurve.activations.collection import collect
 from prunecurve.sweep.removal import REMOVALS
 from prunecurve.verification.comparison import allowed_difference, require_means
@@ -43,7 +44,7 @@ def test_the_sweep_is_torch_prunings_surgery(name, path, tmp_path):
     shape = (3, SIZE, SIZE)
     x = torch.randn(4, *shape, generator=torch.Generator().manual_seed(5))
     model = calibrated(from_torchvision(name), x)
-    layer = PrunableLayer(model, path, shape, Analysis.of(model, shape))
+    layer = PrunableLayer(model, path, shape, Channels(model, shape))
     collect(layer, Inputs(x), 4, tmp_path)
     described = describe(layer)
     save_layer(tmp_path / "layer.npy", described)

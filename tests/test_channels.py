@@ -11,7 +11,6 @@ from prunecurve.data.datasets.published import torchvision_datasets
 from prunecurve.errors import StudyError
 from prunecurve.graph.channels import Channels
 from prunecurve.graph.description import describe
-from prunecurve.graph.layer_table import layer_table
 from prunecurve.graph.layers import NotPrunable, PrunableLayer
 from prunecurve.graph.pruning import pruned
 from prunecurve.graph.tracing import traced_network
@@ -59,8 +58,7 @@ def from_torchvision(name: str) -> nn.Module:
 
 
 def labels_of(model: nn.Module, size: int, channels: int = 3) -> Channels:
-    traced, _ = traced_network(model, (channels, size, size))
-    return Channels(traced, torch.zeros(2, channels, size, size))
+    return Channels(model, (channels, size, size))
 
 
 def prunable_layers(model: nn.Module, labels: Channels) -> list[str]:
@@ -119,18 +117,6 @@ def test_the_same_weights_as_torch_pruning_in_every_layer(name):
         assert our_entries(labels, path, [0, 2]) == entries(graph, group, names), path
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "efficientnet_b0"])
-def test_the_logits_without_channels_are_those_of_torch_pruning(name):
-    """Of the first, a middle and the last layer. Of all layers, benchmarks/coverage.py compares them."""
-    size, _ = TORCHVISION[name]
-    model = from_torchvision(name)
-    labels = labels_of(model, size)
-    prunable = prunable_layers(model, labels)
-    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2))
-    for path in (prunable[0], prunable[len(prunable) // 2], prunable[-1]):
-        assert_same_logits(model, labels, path, images)
-
-
 def assert_same_logits(model: nn.Module, labels: Channels, path: str, images: torch.Tensor) -> None:
     """Half of the channels of a layer are removed, by our code and by Torch-Pruning. This changes the logits."""
     group = labels.group(path)
@@ -153,6 +139,7 @@ class Network(nn.Module):
         self.function = forward
         for name, module in modules.items():
             self.add_module(name, module)
+        self.eval()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.function(self, x)
@@ -262,7 +249,7 @@ def test_the_groups_of_small_networks(build):
 def test_the_features_of_a_flattened_channel_belong_to_it():
     labels = labels_of(randomised(depthwise()), 8)
     assert labels.group("last").readers["head"].tolist() == [c for c in range(5) for _ in range(4)]
-    labels = labels_of(concatenation().eval(), 8)
+    labels = labels_of(concatenation(), 8)
     assert labels.group("right").readers["last"].tolist() == [-1] * 4 + list(range(5))
 
 
@@ -325,6 +312,67 @@ REFUSED = {
 }
 
 
+class Normalised(nn.Module):
+    """A convolution whose weights are computed from others."""
+
+    def __init__(self, change):
+        super().__init__()
+        # Without gradients, because otherwise the network could not be copied.
+        with torch.no_grad():
+            self.first = change(conv(3, 8))
+        self.last, self.head = conv(8, 6), nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.head(pooled(self.last(self.first(x))))
+
+
+def prototypes():
+    """Return a network whose layer `head` reads a constant too."""
+
+    def forward(net, x):
+        return net.head(pooled(net.last(net.first(x)))) + net.head(net.last.bias)
+
+    return Network(forward, first=conv(3, 8), last=conv(8, 6), head=nn.Linear(6, 4))
+
+
+FIXED = "divides its channels or fixes their number"
+# For each network the layer, and why its channels cannot be removed.
+MISLEADING = {
+    "divided by their number": (through(lambda net, x: x / x.size(1)), "first", f"truediv {COMPUTES}"),
+    "maps of their number": (
+        through(lambda net, x: functional.interpolate(x, size=(x.size(1), x.size(1)))),
+        "first",
+        f"interpolate ({COMPUTES}|{FIXED})",
+    ),
+    "rows of their number": (through(lambda net, x: x[:, :, : x.size(1)]), "first", f"getitem {FIXED}"),
+    "squeeze": (
+        through(
+            lambda net, x: net.gate(functional.adaptive_avg_pool2d(x, 1).squeeze())[..., None, None] * x,
+            gate=nn.Linear(8, 8),
+        ),
+        "first",
+        f"squeeze {FIXED}",
+    ),
+    "slice of copies": (through(lambda net, x: torch.cat([x, -x], 1)[:, :8]), "first", f"getitem {FIXED}"),
+    "split": (through(lambda net, x: x.split([8], 1)[0]), "first", f"split {FIXED}"),
+    "moved by padding": (through(lambda net, x: functional.pad(x, (0, 0, 0, 0, 1, -1))), "first", f"pad {MIXES}"),
+    "weights": (
+        through(lambda net, x: x * net.first.weight.abs().sum()),
+        "first",
+        "the network also reads first.weight",
+    ),
+    "constant": (prototypes(), "last", "also runs on a constant|the network also reads last.bias"),
+    "parametrization": (Normalised(nn.utils.parametrizations.weight_norm), "first", "it has parametrizations"),
+    "old spectral_norm": (Normalised(nn.utils.spectral_norm), "first", "it has hooks"),
+    "masked": (
+        Normalised(lambda module: l1_unstructured(module, "weight", 0.5)),
+        "first",
+        "it has hooks",
+    ),
+    "scalar": (through(lambda net, x: x / x.flatten(1).max(1)[0][:, None, None, None]), "first", f"max {MIXES}"),
+}
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_channels_that_cannot_be_removed_one_by_one_are_refused_with_the_operation(name):
     model, reason = REFUSED[name]
@@ -333,13 +381,19 @@ def test_channels_that_cannot_be_removed_one_by_one_are_refused_with_the_operati
     assert labels.refusal("last") is None, "the operation does not concern the layer behind it"
 
 
+@pytest.mark.parametrize("name", MISLEADING)
+def test_channels_that_look_independent_and_are_not_are_refused(name):
+    model, layer, reason = MISLEADING[name]
+    assert re.match(reason, labels_of(model.eval(), 8).refusal(layer))
+
+
 def test_operations_on_positions_alone_are_no_reason_to_refuse():
     def rearranged(net, x):
         x = functional.interpolate(functional.pad(x, (1, 1, 1, 1)), scale_factor=2)
         x = torch.softmax(x.flatten(2), 2).clamp(0, 1).permute(0, 2, 1)
         return net.mix(x[:, 1:]).transpose(1, 2).unsqueeze(3) / 2
 
-    model = through(rearranged, mix=nn.Linear(8, 8)).eval()
+    model = through(rearranged, mix=nn.Linear(8, 8))
     labels = labels_of(model, 8)
     assert labels.refusal("first") is None and labels.refusal("mix") is None
     assert list(labels.group("first").readers) == ["mix"] and list(labels.group("mix").readers) == ["last"]
@@ -359,9 +413,9 @@ def test_an_operation_in_place_changes_the_value_for_all_later_ones():
         count += x.size(1)
         return net.head(pooled(kept) * count)
 
-    model = Network(forward, first=conv(3, 6), act=nn.Hardtanh(1.1, 2.5, inplace=True), head=nn.Linear(6, 4)).eval()
+    model = Network(forward, first=conv(3, 6), act=nn.Hardtanh(1.1, 2.5, inplace=True), head=nn.Linear(6, 4))
     images = torch.randn(2, 3, 8, 8)
-    traced, _ = traced_network(model, (3, 8, 8))
+    traced = traced_network(model, (3, 8, 8))
     values = {}
 
     class Watching(torch.fx.Interpreter):
@@ -413,90 +467,12 @@ def fixed_batch(net, x):
 )
 def test_a_graph_that_is_not_the_network_is_refused(forward, message):
     with pytest.raises(StudyError, match=message):
-        traced_network(Network(forward, first=conv(3, 6), head=nn.Linear(6, 4)).eval(), (3, 8, 8))
-
-
-class Normalised(nn.Module):
-    """A convolution whose weights are computed from others."""
-
-    def __init__(self, change):
-        super().__init__()
-        # Without gradients, because otherwise the network could not be copied.
-        with torch.no_grad():
-            self.first = change(conv(3, 8))
-        self.last, self.head = conv(8, 6), nn.Linear(6, 4)
-
-    def forward(self, x):
-        return self.head(pooled(self.last(self.first(x))))
-
-
-def prototypes():
-    """Return a network whose layer `head` reads a constant too."""
-
-    def forward(net, x):
-        return net.head(pooled(net.last(net.first(x)))) + net.head(net.last.bias)
-
-    return Network(forward, first=conv(3, 8), last=conv(8, 6), head=nn.Linear(6, 4))
-
-
-FIXED = "divides its channels or fixes their number"
-# For each network the layer, and why its channels cannot be removed.
-MISLEADING = {
-    "squeeze": (
-        through(
-            lambda net, x: net.gate(functional.adaptive_avg_pool2d(x, 1).squeeze())[..., None, None] * x,
-            gate=nn.Linear(8, 8),
-        ),
-        "first",
-        f"squeeze {FIXED}",
-    ),
-    "slice of copies": (through(lambda net, x: torch.cat([x, -x], 1)[:, :8]), "first", f"getitem {FIXED}"),
-    "split": (through(lambda net, x: x.split([8], 1)[0]), "first", f"split {FIXED}"),
-    "moved by padding": (through(lambda net, x: functional.pad(x, (0, 0, 0, 0, 1, -1))), "first", f"pad {MIXES}"),
-    "weights": (
-        through(lambda net, x: x * net.first.weight.abs().sum()),
-        "first",
-        "the network also reads first.weight",
-    ),
-    "constant": (prototypes(), "last", "also runs on a constant|the network also reads last.bias"),
-    "parametrization": (Normalised(nn.utils.parametrizations.weight_norm), "first", "it has parametrizations"),
-    "old spectral_norm": (Normalised(nn.utils.spectral_norm), "first", "it has hooks"),
-    "masked": (
-        Normalised(lambda module: l1_unstructured(module, "weight", 0.5)),
-        "first",
-        "it has hooks",
-    ),
-    "scalar": (through(lambda net, x: x / x.flatten(1).max(1)[0][:, None, None, None]), "first", f"max {MIXES}"),
-}
-
-
-@pytest.mark.parametrize("name", MISLEADING)
-def test_channels_that_look_independent_and_are_not_are_refused(name):
-    model, layer, reason = MISLEADING[name]
-    found = labels_of(model.eval(), 8).refusal(layer)
-    assert found is not None and re.search(reason, found), found
-
-
-@pytest.mark.parametrize(
-    "operation",
-    [
-        lambda net, x: x / x.size(1),
-        lambda net, x: functional.interpolate(x, size=(x.size(1), x.size(1))),
-        lambda net, x: x[:, :, : x.size(1)],
-    ],
-    ids=["mean", "size", "slice"],
-)
-def test_a_network_that_computes_with_the_number_of_channels_is_refused(operation):
-    reason = "computes with the number of channels|divides its channels or fixes their number"
-    with pytest.raises(NotPrunable, match=reason):
-        PrunableLayer(through(operation).eval(), "first", (3, 8, 8))
-    row = layer_table(through(operation).eval(), (3, 8, 8))[0]
-    assert row["layer"] == "first" and re.search(reason, row["refused"])
+        traced_network(Network(forward, first=conv(3, 6), head=nn.Linear(6, 4)), (3, 8, 8))
 
 
 def test_the_number_of_channels_in_a_later_operation_is_seen_in_the_smaller_network():
     """The operation that computes with it reads no channel of the layer."""
-    model = through(lambda net, x: x).eval()
+    model = through(lambda net, x: x)
     model.function = lambda net, x: net.head(pooled(net.last(x := net.first(x))) / x.size(1))
     with pytest.raises(NotPrunable, match="the network computes with the number of channels"):
         describe(PrunableLayer(model, "first", (3, 8, 8)))

@@ -11,42 +11,23 @@ from prunecurve.data.batches import Split
 from prunecurve.data.torchvision_operators import with_torchvision
 from prunecurve.errors import StudyError
 from prunecurve.graph.channels import Channels
-from prunecurve.graph.cutting import with_random_constants
+from prunecurve.graph.pruning import with_random_constants
 from prunecurve.graph.description import describe, linear_layers
 from prunecurve.graph.layer_table import layer_table
 from prunecurve.graph.layer_text import layer_text
 from prunecurve.graph.layers import NotPrunable, PrunableLayer
-from prunecurve.graph.tracing import traced_network
-from prunecurve.graph.zero_filters import zero_filter, zero_filter_varies
+from prunecurve.graph.checks import zero_filter, zero_filter_varies
 from prunecurve.ranking import criteria
 from prunecurve.activations.collection import collect, single_maps
 from prunecurve.arrays import load_array
 from prunecurve.tables import read_columns
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.confirmation import Confirmation
+from test_channels import Network, conv
 from torch import Tensor, nn
 from torch.nn import functional
 
 SHAPE = (1, 8, 8)
-
-
-def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, size, padding=size // 2)
-
-
-class Network(nn.Module):
-    """Modules by name, and a function (network, images) → logits."""
-
-    def __init__(self, forward, **modules: nn.Module) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.function = forward
-        for name, module in modules.items():
-            self.add_module(name, module)
-        self.eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(self, x)
 
 
 def refusals(model: nn.Module, **options) -> dict[str, str]:
@@ -495,8 +476,7 @@ def test_networks_of_timm(name):
     torch.manual_seed(0)
     timm = with_torchvision(lambda: pytest.importorskip("timm"))
     model = with_random_constants(timm.create_model(name, num_classes=10).eval())
-    traced, _ = traced_network(model, (3, 64, 64))
-    labels = Channels(traced, torch.zeros(2, 3, 64, 64))
+    labels = Channels(model, (3, 64, 64))
     layers = [path for path, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     kept = [path for path in layers if labels.refusal(path) is None]
     assert (len(layers), len(kept)) == TIMM[name]

@@ -13,8 +13,9 @@ from prunecurve.errors import StudyError
 from prunecurve.tables import read_order, read_rows
 from prunecurve.plan.cost_model import cost_model, random_removals, require_counted
 from prunecurve.plan.costs import Costs, Operation, Side, load_costs, save_costs
+from prunecurve.graph.channels import Channels
 from prunecurve.graph.layer_table import layer_table
-from prunecurve.graph.layers import Analysis, PrunableLayer
+from prunecurve.graph.layers import PrunableLayer
 from prunecurve.plan.text import plan_text
 from prunecurve.plan.choice import (
     Curve,
@@ -99,7 +100,7 @@ def test_surgery_on_all_layers_is_masking_where_the_channels_are_read(name):
     model = network(name)
     layers = first_of_groups(model, SHAPE)
     rng = np.random.default_rng(0)
-    analysis = Analysis.of(model, SHAPE)
+    analysis = Channels(model, SHAPE)
     groups = {layer: PrunableLayer(model, layer, SHAPE, analysis).group for layer in layers}
     removed = {
         layer: np.sort(rng.permutation(group.channels)[: group.channels // 2]) for layer, group in groups.items()

@@ -12,7 +12,6 @@ from prunecurve.graph.description import scale
 from prunecurve.graph.layer_table import layer_table
 from prunecurve.graph.layers import NotPrunable, PrunableLayer
 from prunecurve.graph.pruning import pruned
-from prunecurve.graph.tracing import traced_network
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.confirmation import Confirmation
 from prunecurve.verification.perturbation import Perturbation
@@ -162,12 +161,11 @@ def _zeros(numbers: list[int], dim: int):
 @torch.no_grad()
 def require_the_oracle(model: nn.Module, path: str) -> None:
     """The smaller network gives the logits of zeros at the entries that are found by changing channels."""
-    traced, _ = traced_network(model, SHAPE)
-    labels = Channels(traced, torch.zeros(2, *SHAPE))
+    labels = Channels(model, SHAPE)
     assert labels.refusal(path) is None
     group, removed = labels.group(path), list(range(0, len(model.get_submodule(path).weight), 2))
     images = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(1))
-    cut = pruned(traced, group, np.setdiff1d(np.arange(group.channels), removed))(images)
+    cut = pruned(labels.module, group, np.setdiff1d(np.arange(group.channels), removed))(images)
     expected, whole = zeros_where_read(model, path, removed)(images), model(images)
     assert torch.allclose(cut, expected, atol=1e-5) and not torch.allclose(whole, expected, atol=1e-4)
 
@@ -175,17 +173,12 @@ def require_the_oracle(model: nn.Module, path: str) -> None:
 @pytest.mark.parametrize("name", ALONE)
 def test_an_operation_on_each_channel_alone_is_no_obstacle(name):
     model = copy.deepcopy(ALONE[name])
+    assert Channels(model, SHAPE).refusal("first") is None, "whatever the parameters start with"
     for parameter in model.parameters():
         # A scale of almost zero would hide what is removed.
         if parameter.detach().abs().max() < 1e-3:
             parameter.data += torch.linspace(1, 2, parameter.numel())
     require_the_oracle(model, "first")
-
-
-@pytest.mark.parametrize("name", ALONE)
-def test_the_start_of_the_parameters_does_not_matter(name):
-    traced, _ = traced_network(ALONE[name], SHAPE)
-    assert Channels(traced, torch.zeros(2, *SHAPE)).refusal("first") is None
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -203,10 +196,9 @@ def test_a_layer_that_computes_with_all_inputs_stops_those_before_it_alone():
 
 
 def test_parameters_with_entries_for_channels_are_cut_with_them():
-    traced, _ = traced_network(ALONE["position and channel"], SHAPE)
-    group = Channels(traced, torch.zeros(2, *SHAPE)).group("first")
+    group = Channels(ALONE["position and channel"], SHAPE).group("first")
     assert {path: numbers.shape for path, numbers in group.parameters.items()} == {"place.grid": (1, 4, 8, 8)}
-    small = pruned(traced, group, np.array([1, 3]))
+    small = pruned(ALONE["position and channel"], group, np.array([1, 3]))
     assert torch.equal(small.place.grid, ALONE["position and channel"].place.grid[:, [1, 3]])
 
 
@@ -286,8 +278,7 @@ def test_what_is_listed_in_random_networks_agrees_with_the_oracle(case):
 def test_a_normalisation_that_runs_twice_ties_the_channels_of_both_calls():
     """One smaller module cannot keep other channels in each call."""
     model = Network(lambda net, x: net.norm(net.other(torch.relu(net.norm(x)))), **_modules())
-    traced, _ = traced_network(model, SHAPE)
-    group = Channels(traced, torch.zeros(2, *SHAPE)).group("first")
+    group = Channels(model, SHAPE).group("first")
     assert list(group.makers) == ["first", "other"] and list(group.followers) == ["norm"]
     assert group.makers["other"].tolist() == [0, 1, 2, 3]
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from measuring import Row, at_least, at_most, compared, cores
+from prunecurve.graph.channels import Channels
 from prunecurve.graph.downstream import Downstream
-from prunecurve.graph.layers import Analysis, PrunableLayer
+from prunecurve.graph.layers import PrunableLayer
 from prunecurve.graph.nodes import layer_nodes
 from prunecurve.graph.pruning import pruned_parts
 from prunecurve.model.network_file import prepare_torch
@@ -39,9 +40,9 @@ def network(quick: bool) -> nn.Module:
 
 def groups_of(model: nn.Module) -> list[PrunableLayer]:
     """Return one layer of each group of convolutions, in the order of the network."""
-    analysis, found = Analysis.of(model, SHAPE), {}
-    for path in layer_nodes(analysis.traced):
-        if isinstance(analysis.traced.get_submodule(path), nn.Conv2d):
+    analysis, found = Channels(model, SHAPE), {}
+    for path in layer_nodes(analysis.module):
+        if isinstance(analysis.module.get_submodule(path), nn.Conv2d):
             layer = PrunableLayer(model, path, SHAPE, analysis)
             found.setdefault(tuple(layer.group.makers), layer)
     return list(found.values())

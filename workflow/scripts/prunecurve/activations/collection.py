@@ -10,8 +10,7 @@ from torch import Tensor
 from prunecurve.arrays import save_array, streamed_rows
 from prunecurve.data.batches import Split
 from prunecurve.graph.description import features_shape, linear_layers
-from prunecurve.graph.layers import PrunableLayer
-from prunecurve.graph.memory import batch_of
+from prunecurve.graph.layers import PrunableLayer, batch_of
 from prunecurve.graph.points import POINTS
 from prunecurve.tables import write_rows
 

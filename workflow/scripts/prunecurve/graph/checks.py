@@ -1,4 +1,4 @@
-"""Whether a network without some channels of a layer computes what zeros give where the channels are read."""
+"""Whether a network without some channels of a layer computes what the removals of the study are defined to compute."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, fx
 
 from prunecurve.graph.layers import NotPrunable, PrunableLayer
-from prunecurve.graph.nodes import random_inputs, values_of
-from prunecurve.graph.pruning import run_pruned
+from prunecurve.graph.nodes import part_before, random_inputs, values_of
+from prunecurve.graph.pruning import PrunedInterpreter, copied, replace, run_pruned
 from prunecurve.model.messages import one_line
 
 
@@ -42,9 +42,8 @@ def _require_inputs_first(layer: PrunableLayer) -> None:
     """Raise NotPrunable if a value that is stored or measured does not have one entry per input."""
     images = random_inputs(layer.traced, layer.input_shape, 3)
     together, alone = layer.all_before(images), layer.all_before(images[:1])
-    for name, value in together.items():
-        stored = not name.startswith("crossing") or layer.downstream.storable()
-        if stored and not _has_entry_per_input(value, alone[name]):
+    for kind in together.keys() - (set() if layer.downstream.storable() else {"crossing"}):
+        if not all(map(_has_entry_per_input, together[kind], alone[kind])):
             raise NotPrunable(layer.path, "a value that its channels pass through does not have one entry per input")
 
 
@@ -55,3 +54,40 @@ def _has_entry_per_input(together: Tensor, alone: Tensor) -> bool:
     # Networks can amplify rounding.
     allowed = 0.1 * (together[1] - together[0]).abs().max() + 1e-3 * together.abs().max()
     return bool((together[0] - alone[0]).abs().max() <= allowed)
+
+
+# ---- filters of zeros, the removal of the reference experiment (`zero_weights`)
+
+
+def zero_filter(layer: PrunableLayer) -> Tensor:
+    """Return what all readings read, (E,), if the weights of all filters of the channels are zero.
+
+    It is the same for any input, for the entries that belong to the channels, unless `zero_filter_varies`.
+    """
+    return _read_without_filters(layer, layer.example(), np.arange(layer.channels))[0]
+
+
+def zero_filter_varies(layer: PrunableLayer) -> bool:
+    """Return whether what a zero filter leaves depends on the input: a mask for all channels scales it, too."""
+    images, expected = random_inputs(layer.traced, layer.input_shape, 2), zero_filter(layer)
+    numbers = np.concatenate([reading.numbers() for reading in layer.downstream.readings])
+    # A mask can also be computed from the channels that are left.
+    for channels in (np.arange(layer.channels), np.arange(0, layer.channels, 2)):
+        own = np.isin(numbers, channels)
+        for read in _read_without_filters(layer, images, channels):
+            if not torch.allclose(read[own], expected[own], rtol=1e-3, atol=1e-5):
+                return True
+    return False
+
+
+@torch.no_grad()
+def _read_without_filters(layer: PrunableLayer, inputs: Tensor, channels: np.ndarray) -> Tensor:
+    """Return what all readings read, (n, E), if the weights of the filters of these channels are zero."""
+    before = PrunedInterpreter(part_before(layer.traced, [r.value for r in layer.downstream.readings]), layer.group)
+    for path, numbers in layer.group.makers.items():
+        zeroed = copied(layer.traced.get_submodule(path))
+        weight = zeroed.weight.clone()
+        weight[torch.from_numpy(np.isin(numbers, channels))] = 0
+        replace(zeroed, "weight", weight)
+        before.parts[path] = zeroed
+    return torch.cat([value.flatten(1) for value in before.run(inputs)], 1)

@@ -8,11 +8,10 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunecurve.graph.checks import require_exact_pruning
+from prunecurve.graph.checks import require_exact_pruning, zero_filter
 from prunecurve.graph.layer_file import LayerFile, Linear
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.graph.operations import NORMS, UNCHANGED, UNCHANGED_MODULES, calls
-from prunecurve.graph.zero_filters import zero_filter
 
 # The activations that numpy computes: torch's modules, and its functions and methods.
 MODULES: dict[type[nn.Module], str] = {
@@ -28,6 +27,7 @@ FUNCTIONS = {
 SLOPE = 0.01
 
 
+@torch.no_grad()
 def describe(layer: PrunableLayer) -> LayerFile:
     """Return the content of `layer.npy`. Raises StudyError if the layer cannot be removed channel by channel."""
     require_exact_pruning(layer)
@@ -43,18 +43,12 @@ def describe(layer: PrunableLayer) -> LayerFile:
         scale=scale(layer),
         features=features_shape(layer, linears),
         zero_filter=zero if linears is None else zero.reshape(layer.channels, *layer.points.map_shape),
-        map_size=_map_size(layer),
+        map_size=tuple(layer.maps(layer.example())["relu"].shape[2:]),
         params=params,
         macs=macs,
         signed=layer.points.signed,
         linears=linears or (),
     )
-
-
-@torch.no_grad()
-def _map_size(layer: PrunableLayer) -> tuple[int, int]:
-    """Return the height and width of a channel's map after the activation."""
-    return tuple(layer.maps(layer.example())["relu"].shape[2:])
 
 
 def weights(layer: PrunableLayer) -> np.ndarray:
@@ -112,37 +106,32 @@ def linear_layers(layer: PrunableLayer) -> tuple[Linear, ...] | None:
     linears: list[Linear] = []
     for node in downstream.module.graph.nodes:
         if node.op == "output":
-            continue
+            break
         if len(node.users) != 1 or len(node.all_input_nodes) > 1:
             return None
-        if node.op == "placeholder":
-            continue
         if calls(downstream.module, node, (nn.Linear,)):
-            linears.append(_linear(downstream.module.get_submodule(node.target)))
+            module = downstream.module.get_submodule(node.target)
+            bias = np.zeros(len(module.weight), np.float32) if module.bias is None else _array(module.bias)
+            linears.append(Linear(_array(module.weight), bias, "identity", 0.0))
         elif calls(downstream.module, node, MODULES, FUNCTIONS):
             if not linears or linears[-1].activation != "identity":
                 return None
             name, slope = _activation(downstream.module, node)
             linears[-1] = linears[-1]._replace(activation=name, slope=slope)
-        elif not calls(downstream.module, node, UNCHANGED_MODULES, UNCHANGED):
+        elif node.op != "placeholder" and not calls(downstream.module, node, UNCHANGED_MODULES, UNCHANGED):
             return None
     return tuple(linears)
-
-
-def _linear(module: nn.Linear) -> Linear:
-    bias = np.zeros(len(module.weight), np.float32) if module.bias is None else _array(module.bias)
-    return Linear(_array(module.weight), bias, "identity", 0.0)
 
 
 def _activation(traced: fx.GraphModule, node: fx.Node) -> tuple[str, float]:
     """Return the name of an activation, a key of activations.ACTIVATIONS, and its slope."""
     if node.op == "call_module":
         module = traced.get_submodule(node.target)
-        name = next(name for kind, name in MODULES.items() if isinstance(module, kind))
-        return name, float(getattr(module, "negative_slope", 0.0))
-    name = FUNCTIONS[node.target]
+        return next(MODULES[each] for each in MODULES if isinstance(module, each)), getattr(
+            module, "negative_slope", 0.0
+        )
     slope = node.kwargs.get("negative_slope", node.args[1] if len(node.args) > 1 else SLOPE)
-    return name, float(slope) if name == "leaky_relu" else 0.0
+    return FUNCTIONS[node.target], float(slope) if FUNCTIONS[node.target] == "leaky_relu" else 0.0
 
 
 def sizes(layer: PrunableLayer) -> tuple[np.ndarray, np.ndarray]:

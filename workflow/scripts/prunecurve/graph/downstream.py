@@ -8,6 +8,7 @@ removed channel, the layers that read it add their response to the map. (They ar
 the same for all inputs, but at the border of a padded convolution it differs from that inside.)
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -16,15 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.functional import cross_entropy
+from torch.utils._pytree import tree_map
 
 from prunecurve.errors import required
-from prunecurve.graph.cutting import copied, keep_weights
 from prunecurve.graph.fusion import fuse
-from prunecurve.graph.groups import ChannelAxis, Group
-from prunecurve.graph.nodes import part_after, shape_of
+from prunecurve.graph.nodes import depending_on, example_of, is_tensor, part_before, part_of, shape_of
 from prunecurve.graph.operations import runs_as
-from prunecurve.graph.pruning import PrunedInterpreter, paths_in, pruned_parts
-from prunecurve.graph.sizes import sizes_by_count
+from prunecurve.graph.pruning import ChannelAxis, Group, PrunedInterpreter, copied, keep_weights, pruned_parts
+
+# Replaces the number of inputs in a size.
+COUNT = object()
 
 
 class Reading(NamedTuple):
@@ -40,13 +42,17 @@ class Reading(NamedTuple):
     shape: tuple[int, ...]
     place: slice
 
+    def numbers(self) -> np.ndarray:
+        """Return the number of the channel of each entry of the value for one input, flat; −1 for none."""
+        numbers = self.axis.numbers.reshape(-1, *[1] * (len(self.shape) - self.axis.dim))
+        return np.broadcast_to(numbers, self.shape).flatten()
+
 
 class Downstream(PrunedInterpreter):
     """What runs again when channels of a group are removed.
 
     crossing: the values that it reads from the part before, tensors; some contain channels of the group. readings: the
-    calls that read the channels. again: all operations that run again, readings included. belonging: the paths of the
-    modules and parameters of the group that run again.
+    calls that read the channels. again: all operations of the network that run again, readings included.
     """
 
     def __init__(
@@ -61,10 +67,23 @@ class Downstream(PrunedInterpreter):
         axis_in: where the channels lie in a value of the graph. input_shape: (C, S, S) of one input. Raises ValueError
         if the output of the network does not depend on the channels, or if the part computes with the number of inputs.
         """
-        self.group = group
-        calls = [node for node in traced.graph.nodes if node.op == "call_module" and node.target in group.readers]
-        module, self.again, self.crossing, sizes, copies = part_after(traced, calls)
-        super().__init__(module)
+        nodes = traced.graph.nodes
+        calls = [node for node in nodes if node.op == "call_module" and node.target in group.readers]
+        self.again = depending_on(traced, calls)
+        if traced.graph.output_node() not in self.again:
+            raise ValueError("the logits do not depend on its channels")
+        placeholders = [node for node in nodes if node.op == "placeholder"]
+        from_inputs = depending_on(traced, placeholders)
+        operands = dict.fromkeys(operand for node in self.again for operand in node.all_input_nodes)
+        # What depends on no input is a constant, which is computed again.
+        read = [node for node in operands if node in from_inputs and node not in self.again]
+        self.crossing = [node for node in read if is_tensor(node)]
+        sizes = [node for node in read if not is_tensor(node)]
+        graph = fx.Graph()
+        copies = dict.fromkeys(placeholders)
+        copies |= {node: graph.placeholder(node.name) for node in (*self.crossing, *sizes)}
+        graph.output(graph.graph_copy(traced.graph, copies))
+        super().__init__(part_of(traced, graph), group)
         self._axes = [axis_in(node) for node in self.crossing]
         self.readings, start = [], 0
         for node in calls:
@@ -74,12 +93,9 @@ class Downstream(PrunedInterpreter):
             axis = required(axis_in(value), f"layer: {node.target} reads none of its channels")
             self.readings.append(Reading(node.target, value, axis, shape, slice(start, stop)))
             start = stop
-        self.belonging = paths_in(module.graph, group)
         self._reading_of = {copies[node]: reading for node, reading in zip(calls, self.readings)}
-        self._sizes: Callable[[int, int], list[object]] = lambda count, left: []
-        if sizes:
-            self._sizes = sizes_by_count(traced, group, sizes, input_shape)
-        self._removed = self._none = np.zeros(0, np.int64)
+        self._sizes = _sizes_by_count(traced, group, sizes, input_shape)
+        self._removed = np.zeros(0, np.int64)
         self._replacement: Tensor | None = None
         self._observed: list[tuple[Reading, Tensor]] | None = None
 
@@ -87,8 +103,7 @@ class Downstream(PrunedInterpreter):
         """Make all later evaluations faster, with the same results but for rounding; see `fusion.fuse`."""
         fuse(self.module)
         # The interpreter knows the modules, and after which operation each value can be freed.
-        super().__init__(self.module)
-        self.belonging = paths_in(self.module.graph, self.group)
+        super().__init__(self.module, self.group)
 
     # ---- the crossing values
 
@@ -113,18 +128,29 @@ class Downstream(PrunedInterpreter):
         values: the crossing values for n inputs. removed: channel numbers. replacement: the values that replace those
         of the removed channels in all readings, a flat array; None means zero.
         """
-        self._removed, self._replacement = np.unique(np.asarray(removed, np.int64)), replacement
-        cut = 0 < len(self._removed) < self.group.channels
-        if cut:
-            kept = np.setdiff1d(np.arange(self.group.channels), self._removed)
-            self.parts = pruned_parts(self.module, self.belonging, self.group, kept)
-        removed = self._removed if cut else self._none
+        removed = np.unique(np.asarray(removed, np.int64))
+        if not 0 < len(removed) < self.group.channels:
+            return self._run(self.without(values, removed[:0]), removed, replacement)
+        kept = np.setdiff1d(np.arange(self.group.channels), removed)
+        self.parts = pruned_parts(self.module, self.belonging, self.group, kept)
         try:
-            return self.run(
-                *self.without(values, removed), *self._sizes(self._count(values), self.group.channels - len(removed))
-            )
+            return self._run(self.without(values, removed), removed, replacement, len(kept))
         finally:
             self.parts = {}
+
+    def masked(self, values: Sequence[Tensor], removed: np.ndarray) -> Tensor:
+        """Return the logits (n, C) with zeros instead of removed channels where they are read, by whole layers.
+
+        The arithmetic of `logits` without channels is that of the pruned network; this is its definition.
+        """
+        return self._run(values, removed)
+
+    def _run(
+        self, values: Sequence[Tensor], removed: np.ndarray, replacement: Tensor | None = None, left: int | None = None
+    ) -> Tensor:
+        self._removed, self._replacement = removed, replacement
+        count = len(values[0]) * 2 // shape_of(self.crossing[0])[0]
+        return self.run(*values, *self._sizes(count, left or self.group.channels))
 
     def without(self, values: Sequence[Tensor], removed: np.ndarray) -> list[Tensor]:
         """Return the crossing values without removed channels, maps in the layout that is fastest for layers."""
@@ -144,18 +170,6 @@ class Downstream(PrunedInterpreter):
             for value, axis in zip(values, self._axes)
         ]
 
-    def masked(self, values: Sequence[Tensor], removed: np.ndarray) -> Tensor:
-        """Return the logits (n, C) with zeros instead of removed channels where they are read, by whole layers.
-
-        The arithmetic of `logits` without channels is that of the pruned network; this is its definition.
-        """
-        self._removed, self._replacement = np.asarray(removed, np.int64), None
-        return self.run(*values, *self._sizes(self._count(values), self.group.channels))
-
-    def _count(self, values: Sequence[Tensor]) -> int:
-        """Return the number of inputs of crossing values."""
-        return len(values[0]) * 2 // shape_of(self.crossing[0])[0]
-
     def effects(self, values: Sequence[Tensor], labels: Tensor) -> np.ndarray:
         """Return the derivative (n, P), float64, of each input's loss with respect to a factor 1 on each channel.
 
@@ -164,7 +178,7 @@ class Downstream(PrunedInterpreter):
         self._observed = []
         try:
             inputs = [value.requires_grad_() if value.is_floating_point() else value for value in values]
-            cross_entropy(self.logits(inputs, self._none), labels, reduction="sum").backward()
+            cross_entropy(self.logits(inputs, self._removed[:0]), labels, reduction="sum").backward()
             result = np.zeros((len(labels), self.group.channels))
             for reading, value in self._observed:
                 product = (value.grad.double() * value.detach()).movedim(reading.axis.dim, 1)
@@ -180,8 +194,7 @@ class Downstream(PrunedInterpreter):
         reading = self._reading_of.get(node)
         if reading is None:
             return super().run_node(node)
-        args, kwargs = self.fetch_args_kwargs_from_env(node)
-        (value,) = args or kwargs.values()
+        (value,) = (self.env[each] for each in node.all_input_nodes)
         if self._observed is not None:
             value = value.view_as(value)
             value.retain_grad()
@@ -205,7 +218,7 @@ class Downstream(PrunedInterpreter):
         """Return what the replacement of the removed channels adds to the output of a pruned layer, for one input."""
         entries, maker = reading.axis.entries(self._removed), self.group.makers.get(reading.path)
         rows = None if maker is None else torch.from_numpy(np.flatnonzero(~np.isin(maker, self._removed)))
-        layer = copied(self.fetch_attr(reading.path))
+        layer = copied(self.module.get_submodule(reading.path))
         keep_weights(layer, rows, torch.from_numpy(entries))
         constant = _chosen(_constant(reading, replacement), reading.axis.dim, entries)
         if not runs_as(layer, (nn.Conv2d, nn.Linear)):
@@ -228,3 +241,33 @@ def _chosen(value: Tensor, dim: int, entries: np.ndarray) -> Tensor:
 def _layout(value: Tensor) -> torch.memory_format:
     """Return the memory layout that is fastest for layers on CPUs."""
     return torch.channels_last if value.ndim == 4 else torch.contiguous_format
+
+
+def _sizes_by_count(
+    traced: fx.GraphModule, group: Group, nodes: Sequence[fx.Node], input_shape: Sequence[int]
+) -> Callable[[int, int], list[object]]:
+    """Return a function of the number of inputs and of the channels left, which returns the values of these nodes.
+
+    The network runs with two and three inputs (C, S, S), once for each number of channels left. Raises ValueError if a
+    value depends on the number of inputs and is not this number.
+    """
+    if not nodes:
+        return lambda count, left: []
+    part = part_before(traced, nodes)
+
+    @functools.cache
+    @torch.no_grad()
+    def sizes(left: int) -> list[object]:
+        small, example = PrunedInterpreter(part, group, np.arange(left)), example_of(traced, input_shape)
+        return tree_map(_size, *(small.run(example.expand(count, *input_shape)) for count in (2, 3)))
+
+    # Networks whose sizes depend on the number of inputs are refused at once.
+    sizes(group.channels)
+    return lambda count, left: fx.node.map_aggregate(sizes(left), lambda each: count if each is COUNT else each)
+
+
+def _size(two: object, three: object) -> object:
+    """Return a size that is the same for two and three inputs; COUNT, for the number of inputs, if it is 2 and 3."""
+    if two != three and (two, three) != (2, 3):
+        raise ValueError("the network computes with the number of inputs")
+    return two if two == three else COUNT

@@ -25,43 +25,28 @@ def fuse(traced: fx.GraphModule) -> None:
     On CPUs, both mostly move memory. Replaces modules of `traced`, which must not be in training mode, and nodes of
     batch normalisation; all other nodes stay the same objects.
     """
-    _join_batch_normalisation(traced)
-    _overwrite(traced)
-    traced.recompile()
-
-
-def _join_batch_normalisation(traced: fx.GraphModule) -> None:
-    """Replace a convolution and a batch normalisation of its outputs by one convolution."""
     times = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
     # Parameters that are read in a different way, and modules that run without a look into them.
     others = {node.target for node in traced.graph.nodes if node.op == "get_attr"}
 
-    def alone(path: str) -> bool:
-        inside = any(path.startswith(f"{other}.") for other in times)
-        return times[path] == 1 and not inside and not any(name.startswith(f"{path}.") for name in others)
+    def runs_once(node: fx.Node, kind: type[nn.Module]) -> bool:
+        """Return whether a module of a class runs once: if it runs several times, one weight is that of all calls."""
+        if node.op != "call_module" or not calls(traced, node, (kind,)) or times[node.target] > 1:
+            return False
+        inside = any(node.target.startswith(f"{other}.") for other in times)
+        return not inside and not any(name.startswith(f"{node.target}.") for name in others)
 
     for node in list(traced.graph.nodes):
-        norm = _module(traced, node, nn.BatchNorm2d)
-        if norm is None or norm.running_mean is None or len(node.all_input_nodes) != 1:
-            continue
-        (operand,) = node.all_input_nodes
-        convolution = _module(traced, operand, nn.Conv2d)
-        # A module that runs several times has one weight for all calls.
-        if convolution is not None and alone(node.target) and alone(operand.target) and len(operand.users) == 1:
-            traced.set_submodule(operand.target, fuse_conv_bn_eval(convolution, norm))
-            node.replace_all_uses_with(operand)
-            traced.graph.erase_node(node)
-
-
-def _overwrite(traced: fx.GraphModule) -> None:
-    """Let ReLU overwrite a new tensor that nothing else reads."""
-    for node in traced.graph.nodes:
-        if calls(traced, node, (nn.ReLU,), RELU):
-            operand = node.all_input_nodes[0]
-            if len(operand.users) == 1 and calls(traced, operand, OVERWRITABLE, ADD):
-                node.op, node.target, node.args, node.kwargs = "call_method", "relu_", (operand,), {}
-
-
-def _module(traced: fx.GraphModule, node: fx.Node, kind: type[nn.Module]) -> nn.Module | None:
-    """Return the module that a node calls, if it runs as this class does."""
-    return traced.get_submodule(node.target) if node.op == "call_module" and calls(traced, node, (kind,)) else None
+        operand = next(iter(node.all_input_nodes), node)
+        if runs_once(node, nn.BatchNorm2d) and runs_once(operand, nn.Conv2d) and len(operand.users) == 1:
+            convolution, norm = (traced.get_submodule(each.target) for each in (operand, node))
+            # Without running statistics, it normalises by those of the batch.
+            if norm.running_mean is not None:
+                traced.set_submodule(operand.target, fuse_conv_bn_eval(convolution, norm))
+                node.replace_all_uses_with(operand)
+                traced.graph.erase_node(node)
+        # What a new tensor that nothing else reads holds can be overwritten.
+        alone = len(operand.users) == 1 and calls(traced, operand, OVERWRITABLE, ADD)
+        if alone and calls(traced, node, (nn.ReLU,), RELU):
+            node.op, node.target, node.args, node.kwargs = "call_method", "relu_", (operand,), {}
+    traced.recompile()

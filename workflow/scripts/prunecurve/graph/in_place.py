@@ -3,7 +3,9 @@
 Otherwise a value that is stored or measured would change when the rest of the network runs.
 """
 
+import functools
 import inspect
+import operator
 
 import torch
 from torch import Tensor, fx
@@ -19,15 +21,11 @@ def without_overwriting(traced: fx.GraphModule) -> None:
 
     The graph needs shapes.
     """
-    overwritten: dict[fx.Node, fx.Node] = {}
     # A module can run several times.
     in_place = {path for path, module in traced.named_modules() if getattr(module, "inplace", False)}
     for node in traced.graph.nodes:
-        for old, new in overwritten.items():
-            node.replace_input_with(old, new)
-        if node.all_input_nodes and shape_of(node) and _was_in_place(node, in_place):
-            old = node.args[0]
-            overwritten |= {each: node for each, new in overwritten.items() if new is old} | {old: node}
+        if shape_of(node) and _was_in_place(node, in_place):
+            node.args[0].replace_all_uses_with(node, functools.partial(operator.lt, node))
     for path in in_place:
         traced.get_submodule(path).inplace = False
     traced.recompile()
@@ -48,14 +46,9 @@ def _was_in_place(node: fx.Node, in_place: set[str]) -> bool:
             raise StudyError(f"network: {name} works in place and has no out-of-place version; rewrite this line")
         node.target = name[:-1] if node.op == "call_method" else same
         return True
-    return node.op == "call_function" and _had_option(node)
-
-
-def _had_option(node: fx.Node) -> bool:
-    """Return whether a function is called with `inplace=True`, and set it to False."""
     try:
         call = inspect.signature(node.target).bind(*node.args, **node.kwargs)
-    # A function of C has no signature, and no such option.
+    # A method, or a function of C: it has no signature, and no option `inplace`.
     except (TypeError, ValueError):
         return False
     if not call.arguments.get("inplace"):

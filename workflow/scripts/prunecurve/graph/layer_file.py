@@ -4,6 +4,7 @@ describe_layer writes it (description.py). Evaluation jobs read it, so this modu
 """
 
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +72,15 @@ class LayerFile(NamedTuple):
         return self.map_size[0] * self.map_size[1]
 
 
+def _integers(array: np.ndarray) -> tuple[int, ...]:
+    return tuple(map(int, array))
+
+
+# How fields that are not arrays are read.
+READ: dict[str, Callable] = {"name": str, "backend": str, "signed": str, "classes": int, "features": _integers}
+READ |= {"map_size": _integers, "scale": lambda array: array if len(array) else None}
+
+
 def save_layer(path: str | os.PathLike[str], layer: LayerFile) -> None:
     """Write a layer as one record of arrays."""
     arrays = {name: np.asarray(value) for name, value in layer._asdict().items() if name not in ("scale", "linears")}
@@ -90,21 +100,7 @@ def load_layer(path: str | os.PathLike[str]) -> LayerFile:
             Linear(arrays[f"weight{i}"], arrays[f"bias{i}"], str(activation), float(slope))
             for i, (activation, slope) in enumerate(zip(arrays["activations"], arrays["slopes"]))
         )
-        height, width = arrays["map_size"]
-        return LayerFile(
-            name=str(arrays["name"]),
-            backend=str(arrays["backend"]),
-            classes=int(arrays["classes"]),
-            weight=arrays["weight"],
-            group_weights=arrays["group_weights"],
-            scale=arrays["scale"] if len(arrays["scale"]) else None,
-            features=tuple(map(int, arrays["features"])),
-            zero_filter=arrays["zero_filter"],
-            map_size=(int(height), int(width)),
-            params=arrays["params"],
-            macs=arrays["macs"],
-            signed=str(arrays["signed"]),
-            linears=linears,
-        )
+        fields = {name: READ.get(name, np.asarray)(arrays[name]) for name in LayerFile._fields if name != "linears"}
+        return LayerFile(**fields, linears=linears)
     except KeyError as error:
         raise StudyError(f"{path} does not describe a layer (it has no {error}); {remedy(path)}") from error

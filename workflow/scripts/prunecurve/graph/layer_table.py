@@ -9,39 +9,33 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunecurve.graph.checks import require_exact_pruning
-from prunecurve.graph.cutting import per_channel
+from prunecurve.graph.channels import Channels
+from prunecurve.graph.checks import require_exact_pruning, zero_filter_varies
 from prunecurve.graph.description import linear_layers
-from prunecurve.graph.groups import Group
-from prunecurve.graph.layers import Analysis, NotPrunable, PrunableLayer
+from prunecurve.graph.layers import NotPrunable, PrunableLayer
 from prunecurve.graph.nodes import example_of, layer_nodes, values_of
-from prunecurve.graph.zero_filters import zero_filter_varies
+from prunecurve.graph.pruning import Group, per_channel
 
 COLUMNS = ("group", "together_with", "params", "params_share", "macs", "macs_share", "backend", "passes", "signed")
 COLUMNS += ("zero_weights", "verified_by")
 ZERO_VARIES = "what a filter of zeros leaves depends on the input"
 
 
-class _Macs(fx.Interpreter):
-    """The MACs of each operation for one input, as PyTorch counts them."""
-
-    def __init__(self, traced: fx.GraphModule, example: Tensor) -> None:
-        super().__init__(traced)
-        self.of: dict[fx.Node, int] = {}
-        with torch.no_grad():
-            self.run(example)
-
-    def run_node(self, node: fx.Node) -> object:
-        with FlopCounterMode(display=False) as counter:
-            value = super().run_node(node)
-        # A MAC is two floating point operations.
-        self.of[node] = counter.get_total_flops() // 2
-        return value
-
-
+@torch.no_grad()
 def macs_of(traced: fx.GraphModule, example: Tensor) -> dict[fx.Node, int]:
     """Return the MACs of each operation of a network for one input, as PyTorch counts them. example: (1, C, S, S)."""
-    return _Macs(traced, example).of
+    macs: dict[fx.Node, int] = {}
+
+    class Counting(fx.Interpreter):
+        def run_node(self, node: fx.Node) -> object:
+            with FlopCounterMode(display=False) as counter:
+                value = super().run_node(node)
+            # A MAC is two floating point operations.
+            macs[node] = counter.get_total_flops() // 2
+            return value
+
+    Counting(traced).run(example)
+    return macs
 
 
 def layer_table(
@@ -62,13 +56,13 @@ def layer_table(
     leaf_modules: see `traced_network`. verified_by: a function that returns it, or raises NotPrunable. Raises
     StudyError if the network cannot be analysed.
     """
-    analysis = Analysis.of(model, input_shape, leaf_modules)
-    macs = macs_of(analysis.traced, example_of(analysis.traced, input_shape))
-    values = values_of(analysis.traced, input_shape)
+    analysis = Channels(model, input_shape, leaf_modules)
+    macs = macs_of(analysis.module, example_of(analysis.module, input_shape))
+    values = values_of(analysis.module, input_shape)
     rows = []
     groups: dict[tuple[str, ...], int] = {}
     verified: dict[tuple[str, ...], str] = {}
-    for path, module in _layers(model, analysis.traced).items():
+    for path, module in _layers(model, analysis.module).items():
         kind = "Conv2d" if isinstance(module, nn.Conv2d) else "Linear"
         row: dict[str, object] = {"layer": path, "kind": kind, "channels": len(module.weight)}
         try:
@@ -122,27 +116,28 @@ def _all_ks(layer: PrunableLayer, backend: str, macs: Mapping[fx.Node, int]) -> 
             # One channel after the other is added.
             total += macs[node]
         else:
-            parts = [part[node.target] for part in layer.group[1:] if node.target in part]
-            shares = [Fraction(int((numbers >= 0).sum()), numbers.size) for numbers in parts]
-            left = (math.prod(1 - share * k / layer.channels for share in shares) for k in map(Fraction, ks))
-            total += macs[node] * sum(left)
+            total += macs[node] * sum(_left(layer.group, node.target, k) for k in ks)
     return total
+
+
+def _left(group: Group, path: str, k: int) -> Fraction:
+    """Return the share of the weights of a module whose output and input both belong to none of k channels."""
+    parts = [part[path] for part in (group.makers, group.followers, group.readers) if path in part]
+    shares = (Fraction(k * int((numbers >= 0).sum()), group.channels * numbers.size) for numbers in parts)
+    return math.prod((1 - share for share in shares), start=Fraction(1))
 
 
 def belonging(traced: fx.GraphModule, group: Group, macs: Mapping[fx.Node, int]) -> tuple[int, int]:
     """Return the parameters and MACs of the weights that compute or read the channels of a group."""
     params = products = Fraction(0)
     for path in group.modules():
-        module = traced.get_submodule(path)
-        parts = [part[path] for part in (group.makers, group.followers, group.readers) if path in part]
-        # The share of the weights whose output and input both belong to no channel of the group.
-        left = math.prod(Fraction(int((numbers < 0).sum()), numbers.size) for numbers in parts)
-        products += (1 - left) * sum(macs[node] for node in macs if node.op == "call_module" and node.target == path)
+        module, share = traced.get_submodule(path), 1 - _left(group, path, group.channels)
+        products += share * sum(macs[node] for node in macs if node.op == "call_module" and node.target == path)
+        if isinstance(weight := getattr(module, "weight", None), nn.Parameter):
+            params += share * weight.numel()
         outputs = group.makers.get(path, group.followers.get(path, np.array([])))
         for _, _, tensor in per_channel(module, outputs.size):
-            if isinstance(tensor, nn.Parameter) and tensor is not getattr(module, "weight", None):
+            if isinstance(tensor, nn.Parameter) and tensor is not weight:
                 params += Fraction(int((outputs >= 0).sum()), outputs.size) * tensor.numel()
-        if isinstance(weight := getattr(module, "weight", None), nn.Parameter):
-            params += (1 - left) * weight.numel()
     params += sum(int((numbers >= 0).sum()) for numbers in group.parameters.values())
     return int(params), int(products)

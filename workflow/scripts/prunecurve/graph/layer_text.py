@@ -15,10 +15,7 @@ passes: the cost of evaluating all K of one ranking, in forward passes of the wh
 """
 # Columns of the table that the text has notes about, with their usual values.
 SPECIAL = {
-    "signed": (
-        ("",),
-        "no activation before they are read (use l1_norm, taylor_gate or ranking.measure_at: bn)",
-    ),
+    "signed": (("",), "no activation before they are read (use l1_norm, taylor_gate or ranking.measure_at: bn)"),
     "verified_by": (("", "surgery"), "verified by perturbation, because Torch-Pruning cannot follow the network"),
 }
 # Of the layers in a note, this many are named.
@@ -50,7 +47,9 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     if row["refused"]:
         return *start, *[""] * (len(HEADER) - len(start))
     sizes = [word for name in ("params", "macs") for word in (f"{row[name]:,}", f"{row[f'{name}_share']:.1%}")]
-    return *start, str(row["group"]), *sizes, row["backend"], _rounded(row["passes"])
+    # Two digits.
+    passes = f"{row['passes']:,.0f}" if row["passes"] >= 10 else f"{row['passes']:.2g}"
+    return *start, str(row["group"]), *sizes, row["backend"], passes if row["passes"] >= 0.01 else "< 0.01"
 
 
 def _special(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -61,10 +60,3 @@ def _special(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             notes.append(f"{about}: {', '.join(names[:NAMED])}{more}")
     return notes
-
-
-def _rounded(passes: float) -> str:
-    """Return a cost with two digits."""
-    if passes < 0.01:
-        return "< 0.01"
-    return f"{passes:,.0f}" if passes >= 10 else f"{passes:.2g}"

@@ -2,21 +2,20 @@
 
 import difflib
 import functools
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from prunecurve.data.batches import Values, fitting
 from prunecurve.errors import StudyError
 from prunecurve.graph.channels import NOT_RUN, Channels
 from prunecurve.graph.downstream import Downstream
-from prunecurve.graph.groups import ChannelAxis
 from prunecurve.graph.nodes import example_of, layer_nodes, part_before
 from prunecurve.graph.points import Points
-from prunecurve.graph.pruning import pruned
-from prunecurve.graph.tracing import CLASSES, traced_network
+from prunecurve.graph.pruning import ChannelAxis, pruned
+from prunecurve.graph.tracing import CLASSES
 
 
 class NotPrunable(StudyError):
@@ -25,32 +24,6 @@ class NotPrunable(StudyError):
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"layer: {path} cannot be pruned: {reason}")
         self.reason = reason
-
-
-class Analysis(NamedTuple):
-    """A network's graph in evaluation mode, the labels of its channels, and the number of its logits."""
-
-    traced: fx.GraphModule
-    labels: Channels
-    classes: int
-
-    @classmethod
-    def of(cls, model: nn.Module, input_shape: Sequence[int], leaf_modules: Sequence[str] = ()) -> "Analysis":
-        """Analyse a network that reads inputs of this shape (C, S, S). Raises StudyError if this is not possible."""
-        traced, classes = traced_network(model, input_shape, leaf_modules)
-        return cls(traced, Channels(traced, example_of(traced, input_shape).repeat(2, 1, 1, 1)), classes)
-
-
-class Measured(NamedTuple):
-    """What a network computes for n inputs.
-
-    maps: the maps (n, P, M, N) of a layer at each of POINTS. crossing: the crossing values of the network downstream.
-    read: what all readings read, one after the other, (n, E).
-    """
-
-    maps: dict[str, Tensor]
-    crossing: list[Tensor]
-    read: Tensor
 
 
 class PrunableLayer:
@@ -66,7 +39,7 @@ class PrunableLayer:
         model: nn.Module,
         path: str,
         input_shape: Sequence[int],
-        analysis: Analysis | None = None,
+        analysis: Channels | None = None,
         leaf_modules: Sequence[str] = (),
     ) -> None:
         """Find the layer `path` in a network that reads inputs of this shape (C, S, S).
@@ -76,7 +49,8 @@ class PrunableLayer:
         layer or if it cannot be pruned; the message names the operation that prevents it.
         """
         self.input_shape = tuple(input_shape)
-        self.traced, labels, self.classes = analysis or Analysis.of(model, input_shape, leaf_modules)
+        labels = analysis or Channels(model, input_shape, leaf_modules)
+        self.traced, self.classes = labels.module, labels.classes
         node = _node_of(self.traced, path, labels)
         self.path, self.module = node.target, self.traced.get_submodule(node.target)
         self.channels = len(self.module.weight)
@@ -98,7 +72,7 @@ class PrunableLayer:
 
     @functools.cached_property
     def _maps_before(self) -> fx.GraphModule:
-        return part_before(self.traced, numbered(self.points.nodes))
+        return part_before(self.traced, self.points.nodes)
 
     def maps(self, inputs: Tensor) -> dict[str, Tensor]:
         """Return the maps (n, P, M, N) at each of POINTS for inputs (n, C, S, S).
@@ -109,25 +83,23 @@ class PrunableLayer:
 
     @functools.cached_property
     def _crossing_before(self) -> fx.GraphModule:
-        return part_before(self.traced, numbered({"crossing": self.downstream.crossing}))
+        return part_before(self.traced, self.downstream.crossing)
 
     def crossing(self, inputs: Tensor) -> list[Tensor]:
         """Return the crossing values of the network downstream for inputs (n, C, S, S)."""
-        return list(self._crossing_before(inputs).values())
+        return self._crossing_before(inputs)
 
     @functools.cached_property
     def all_before(self) -> fx.GraphModule:
-        """The part of the network that computes all values that are stored or measured, by name and number."""
+        """The part of the network that computes all values that are stored or measured: a list by kind."""
         read = [reading.value for reading in self.downstream.readings]
-        return part_before(
-            self.traced, numbered(self.points.nodes | {"crossing": self.downstream.crossing, "read": read})
-        )
+        return part_before(self.traced, self.points.nodes | {"crossing": self.downstream.crossing, "read": read})
 
-    def measure(self, inputs: Tensor) -> Measured:
-        """Run the network over inputs (n, C, S, S) and return the maps, the crossing values and what is read."""
+    def measure(self, inputs: Tensor) -> tuple[dict[str, Tensor], list[Tensor], Tensor]:
+        """Return the results of `maps` and `crossing`, and what all readings read, (n, E), for inputs (n, C, S, S)."""
         values = self.all_before(inputs)
-        crossing, read = ([v for name, v in values.items() if name.startswith(kind)] for kind in ("crossing", "read"))
-        return Measured(self.points.maps(values), crossing, torch.cat([value.flatten(1) for value in read], 1))
+        read = torch.cat([value.flatten(1) for value in values["read"]], 1)
+        return self.points.maps(values), values["crossing"], read
 
     def example(self) -> Tensor:
         """Return one input (1, C, S, S) of zeros."""
@@ -136,11 +108,6 @@ class PrunableLayer:
     def pruned(self, kept: Sequence[int] | np.ndarray) -> fx.GraphModule:
         """Return a copy of the network that has only these channels of the layer (sorted numbers)."""
         return pruned(self.traced, self.group, np.asarray(kept, np.int64))
-
-
-def numbered(nodes: Mapping[str, Sequence[fx.Node]]) -> dict[str, fx.Node]:
-    """Return values of several kinds by kind and number, as in `relu 0`."""
-    return {f"{kind} {place}": node for kind, each in nodes.items() for place, node in enumerate(each)}
 
 
 def _node_of(traced: fx.GraphModule, path: str, labels: Channels) -> fx.Node:
@@ -162,3 +129,32 @@ def _node_of(traced: fx.GraphModule, path: str, labels: Channels) -> fx.Node:
         )
     near = difflib.get_close_matches(path, layers, n=3) or layers
     raise StudyError(f"layer: {path} is not in the network; nearest: {', '.join(near)}")
+
+
+# ---- how many inputs run at once, so that they fit in memory
+
+
+@torch.inference_mode()
+def batch_of(layer: PrunableLayer, most: int) -> int:
+    """Return the inputs per forward pass for a layer: `most`, or fewer if their values would need too much memory.
+
+    The number is the same for all jobs of the layer, so that maps that are computed again have the same bytes.
+    """
+    few = layer.example().repeat(2, 1, 1, 1)
+    with Values() as values:
+        maps, crossing, read = layer.measure(few)
+        layer.downstream.logits(crossing, np.zeros(0, np.int64))
+    kept = sum({value.data_ptr(): value.nbytes for value in maps.values()}.values())
+    # What is stored and what is read are copies of maps, and the values before the copy are still there.
+    needed = kept + 2 * sum(value.nbytes for value in crossing) + 2 * read.nbytes + 2 * values.largest
+    return fitting(most, needed / len(few))
+
+
+def batch_with_gradients(downstream: Downstream, crossing: list[torch.Tensor], count: int, most: int) -> int:
+    """Return the inputs per pass through the network downstream of a layer, if its values are kept for gradients.
+
+    crossing: the crossing values of `count` inputs. most: see `batch_of`.
+    """
+    with torch.no_grad(), Values() as values:
+        downstream.logits(crossing, np.zeros(0, np.int64))
+    return fitting(most, 2 * values.total / count)

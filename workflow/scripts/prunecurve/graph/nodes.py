@@ -1,7 +1,7 @@
-"""Nodes of a traced graph: their shapes and values, what depends on them, and the parts of the network around them."""
+"""Nodes of a traced graph: their shapes and values, what depends on them, and the part of the network before them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -15,11 +15,6 @@ def shape_of(node: fx.Node) -> tuple[int, ...]:
 def is_tensor(node: fx.Node) -> bool:
     """Return whether a node's value is a tensor, or contains some; sizes and numbers do not."""
     return "tensor_meta" in node.meta
-
-
-def output_of(graph: fx.Graph) -> fx.Node:
-    """Return the node that returns the result of the network."""
-    return next(node for node in graph.nodes if node.op == "output")
 
 
 def layer_nodes(traced: fx.GraphModule) -> dict[str, fx.Node]:
@@ -61,59 +56,19 @@ def depending_on(traced: fx.GraphModule, nodes: Sequence[fx.Node]) -> dict[fx.No
     return dependent
 
 
-def part_before(traced: fx.GraphModule, values: Mapping[str, fx.Node]) -> fx.GraphModule:
-    """Return the part of a network that computes these values, with a dictionary of them as its output."""
-    needed, waiting = set(), list(values.values())
-    while waiting:
-        node = waiting.pop()
-        if node not in needed:
-            needed.add(node)
-            waiting.extend(node.all_input_nodes)
+def part_before(traced: fx.GraphModule, nodes: Any) -> fx.GraphModule:
+    """Return the part of a network that computes the values of nodes.
+
+    nodes: a list of nodes, or a dictionary of such lists. The part returns the values in the same structure.
+    """
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
-    for node in traced.graph.nodes:
-        if node in needed or node.op == "placeholder":
-            copies[node] = graph.node_copy(node, copies.__getitem__)
-    graph.output({name: copies[node] for name, node in values.items()})
+    graph.graph_copy(traced.graph, copies)
+    graph.output(fx.map_arg(nodes, copies.__getitem__))
+    return part_of(traced, graph)
+
+
+def part_of(traced: fx.GraphModule, graph: fx.Graph) -> fx.GraphModule:
+    """Return a part of a network as a module, without operations that its output does not need, such as assertions."""
+    graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
     return fx.GraphModule(traced, graph)
-
-
-class PartAfter(NamedTuple):
-    """The part of a network that depends on some calls.
-
-    module: the part, whose arguments are `crossing`, then `sizes`. again: its operations in the network, the calls
-    included. crossing: the values that it reads from the part before, tensors. sizes: the numbers that it reads, such
-    as the number of inputs. copies: the nodes of the part by those of the network.
-    """
-
-    module: fx.GraphModule
-    again: Mapping[fx.Node, None]
-    crossing: list[fx.Node]
-    sizes: list[fx.Node]
-    copies: Mapping[fx.Node, fx.Node]
-
-
-def part_after(traced: fx.GraphModule, calls: Sequence[fx.Node]) -> PartAfter:
-    """Return the part of a network that depends on these calls.
-
-    Raises ValueError if the output of the network does not.
-    """
-    again = depending_on(traced, calls)
-    if output_of(traced.graph) not in again:
-        raise ValueError("the logits do not depend on its channels")
-    from_inputs = depending_on(traced, [node for node in traced.graph.nodes if node.op == "placeholder"])
-    operands = dict.fromkeys(operand for node in again for operand in node.all_input_nodes)
-    read = [node for node in operands if node in from_inputs and node not in again]
-    crossing, sizes = [node for node in read if is_tensor(node)], [node for node in read if not is_tensor(node)]
-    graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {}
-    for node in [*crossing, *sizes]:
-        copies[node] = graph.placeholder(node.name)
-    for node in traced.graph.nodes:
-        # What depends on no input is a constant, which is computed again.
-        if node not in copies and (node in again or node not in from_inputs):
-            copies[node] = graph.node_copy(node, copies.__getitem__)
-    module = fx.GraphModule(traced, graph)
-    # Constants that nothing reads.
-    module.graph.eliminate_dead_code()
-    return PartAfter(module, again, crossing, sizes, copies)

@@ -53,11 +53,6 @@ def calls(traced: fx.GraphModule, node: fx.Node, modules: Iterable[type], functi
     return node.op in ("call_function", "call_method") and node.target in functions
 
 
-def is_activation(traced: fx.GraphModule, node: fx.Node) -> bool:
-    """Return whether an operation is an activation function of torch."""
-    return calls(traced, node, ACTIVATION_MODULES, ACTIVATIONS)
-
-
 def runs_as(module: nn.Module, kinds: tuple[type, ...]) -> bool:
     """Return whether a module computes what one of these classes computes: a subclass can have methods of its own."""
     # An instance can have hooks, or a method of its own.

@@ -1,16 +1,17 @@
 """The points where the maps of a layer's channels are measured."""
 
+import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, fx
 
 from prunecurve.errors import required
-from prunecurve.graph.groups import ChannelAxis, Group
 from prunecurve.graph.nodes import is_tensor, shape_of
-from prunecurve.graph.operations import NORMS, UNCHANGED, UNCHANGED_MODULES, calls, is_activation
+from prunecurve.graph.operations import ACTIVATION_MODULES, ACTIVATIONS, NORMS, UNCHANGED, UNCHANGED_MODULES, calls
+from prunecurve.graph.pruning import ChannelAxis, Group
 
 # The points in the order of the data flow: the layer's output, after batch normalisation, after the activation, and
 # what the layers that read the channels read. Where the channels branch before an activation, the last two are after
@@ -41,17 +42,13 @@ class Points:
         self.nodes = {"conv": [node], "bn": [norm], "relu": relu, "pool": relu if branched else [end]}
         self.map_shape = self._shape_of_maps(end)
 
-    def maps(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def maps(self, values: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
         """Return the maps (n, P, M, N) at each of POINTS; those of several branches one after the other.
 
-        values: the value of each of the nodes, by point and number, as in `relu 0`.
+        values: those of the nodes, by point.
         """
-        return {
-            point: torch.cat([self.as_maps(values[f"{point} {i}"], node) for i, node in enumerate(nodes)])
-            if len(nodes) > 1
-            else self.as_maps(values[f"{point} 0"], nodes[0])
-            for point, nodes in self.nodes.items()
-        }
+        maps = {point: list(map(self.as_maps, values[point], nodes)) for point, nodes in self.nodes.items()}
+        return {point: torch.cat(each) if len(each) > 1 else each[0] for point, each in maps.items()}
 
     def as_maps(self, value: Tensor, node: fx.Node) -> Tensor:
         """Return the channels' maps (n, P, M, N) in the value of a node, which can be flat."""
@@ -91,16 +88,12 @@ class Points:
 
     def _last_map(self) -> fx.Node:
         """Return the last value of the chain, before it is flattened, which would lose the memory layout."""
-        end = self.chain[-1]
-        while len(shape_of(end)) == 2 and self._is_flat_copy(end):
-            end = self.chain[self.chain.index(end) - 1]
-        return end
-
-    def _is_flat_copy(self, node: fx.Node) -> bool:
-        """Return whether an operation of the chain copies values, or maps into one row."""
-        before = shape_of(node.all_input_nodes[0])
-        flattened = len(before) > 2 and math.prod(before) == math.prod(shape_of(node))
-        return node is not self.chain[0] and (flattened or calls(self._traced, node, UNCHANGED_MODULES, UNCHANGED))
+        for before, node in reversed(list(itertools.pairwise(self.chain))):
+            flattened = len(shape_of(before)) > 2 and math.prod(shape_of(before)) == math.prod(shape_of(node))
+            copies = flattened or calls(self._traced, node, UNCHANGED_MODULES, UNCHANGED)
+            if len(shape_of(node)) != 2 or not copies:
+                return node
+        return self.chain[0]
 
     def _shape_of_maps(self, end: fx.Node) -> tuple[int, int]:
         """Return the height and width of the maps at the end of the chain, flattened or not."""
@@ -112,34 +105,30 @@ class Points:
     def _first_activations(self) -> tuple[list[fx.Node], str]:
         """Return the first activation behind each branch of the channels, or why there is none on one of them."""
         passed = {node for node in self._traced.graph.nodes if node.target == self.chain[0].target}
+        # For each value behind an activation, the first activations before it.
+        sources: dict[fx.Node, set[fx.Node]] = {}
         activations = []
         for node in self._traced.graph.nodes:
-            if passed.isdisjoint(node.all_input_nodes) or not is_tensor(node):
+            signed = not passed.isdisjoint(node.all_input_nodes)
+            behind = set().union(*(sources.get(operand, ()) for operand in node.all_input_nodes))
+            if not (signed or behind) or not is_tensor(node):
                 continue
             if self._reads(node):
-                return [], f"{node.target} reads its channels before an activation"
-            if self._axis_in(node) is not None:
-                activations.append(node) if is_activation(self._traced, node) else passed.add(node)
+                if signed:
+                    return [], f"{node.target} reads its channels before an activation"
+            elif self._axis_in(node) is not None:
+                sources[node] = behind
+                if signed and calls(self._traced, node, ACTIVATION_MODULES, ACTIVATIONS):
+                    activations.append(node)
+                    sources[node] = {node}
+                elif signed:
+                    passed.add(node)
         if len(activations) == 1 and activations[0] in self.chain:
             return activations, ""
-        if self._meet(activations):
+        if any(len(each) > 1 for each in sources.values()):
             return [], "several activations are joined before they are read"
-        if len({shape_of(node)[2:] for node in activations}) > 1 or not all(map(self._has_each_once, activations)):
+        once = [np.sort(numbers[numbers >= 0]) for numbers in (self._axis_of(node).numbers for node in activations)]
+        all_once = all(np.array_equal(each, np.arange(self._group.channels)) for each in once)
+        if not all_once or len({shape_of(node)[2:] for node in activations}) > 1:
             return [], "the maps behind its activations have different sizes"
         return activations, "" if activations else "no activation follows it"
-
-    def _meet(self, nodes: list[fx.Node]) -> bool:
-        """Return whether channels behind several of these operations are joined before they are read."""
-        sources = {node: {node} for node in nodes}
-        for node in self._traced.graph.nodes:
-            if node in sources or self._reads(node):
-                continue
-            joined = [sources[operand] for operand in node.all_input_nodes if operand in sources]
-            if joined and is_tensor(node) and self._axis_in(node) is not None:
-                sources[node] = set().union(*joined)
-        return any(len(each) > 1 for each in sources.values())
-
-    def _has_each_once(self, node: fx.Node) -> bool:
-        numbers = self._axis_of(node).numbers
-        counts = np.bincount(numbers[numbers >= 0], minlength=self._group.channels)
-        return bool((counts == 1).all())

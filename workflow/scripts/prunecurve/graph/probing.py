@@ -1,52 +1,86 @@
 """What an operation does with channels: it runs on random values, which are changed at one index at a time.
 
 Then it runs without some channels: they can be removed only if nothing else changes.
+
+Labels say which channel each element of a value belongs to: an int64 tensor that broadcasts to the value, of size 1
+along dimensions along which all labels are the same. Lists and tuples of tensors have lists and tuples of labels.
 """
 
-from collections.abc import Callable, Container, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx
 
-from prunecurve.graph.cutting import copied, keep_followed, with_random_constants
-from prunecurve.graph.label_tensors import collapsed, distinct, first_of, paired, tensors, varies, varying_dims
+from prunecurve.graph.pruning import copied, keep_followed, with_random_constants
+
+if TYPE_CHECKING:
+    from prunecurve.graph.channels import Channels
 
 
 class Mixed(Exception):
     """Why the channels that an operation reads cannot be removed one by one."""
 
 
+def tensors(value: object) -> list[Tensor]:
+    """Return the tensors in a value, a list or a tuple."""
+    if isinstance(value, Tensor):
+        return [value]
+    return [each for part in value for each in tensors(part)] if isinstance(value, list | tuple) else []
+
+
+def distinct(labels: object) -> set[int]:
+    """Return all labels in a value's labels."""
+    return {label for one in tensors(labels) for label in one.unique().tolist()}
+
+
+def mapped(function: Callable[..., Any], value: Any, labels: Any = None) -> Any:
+    """Return a value with each tensor in it replaced by `function(tensor)`, or by `function(tensor, labels)`."""
+    own = iter(tensors(labels))
+
+    def replaced(each: object) -> object:
+        if not isinstance(each, Tensor):
+            return each
+        return function(each) if labels is None else function(each, next(own))
+
+    return fx.node.map_aggregate(value, replaced)
+
+
+def collapsed(labels: Tensor) -> Tensor:
+    """Return labels of each element with size 1 along the dimensions along which they are the same."""
+    for dim in range(labels.ndim):
+        if not varies(labels, dim):
+            labels = labels.narrow(dim, 0, 1)
+    return labels.clone()
+
+
+def varies(values: Tensor, dim: int) -> bool:
+    """Return whether values differ along a dimension."""
+    return not torch.equal(values, values.narrow(dim, 0, 1).expand(values.shape))
+
+
+def varying_dims(labels: Tensor) -> list[int]:
+    """Return the dimensions along which labels differ."""
+    return [dim for dim, size in enumerate(labels.shape) if size > 1]
+
+
 class Probe:
     """An operation of a network, run on random values instead of those that depend on the network's input.
 
     operands: those that have labels. channels: those of them that are not parameters. followed: labels (C,) of the
-    module's own channels, if it has parameters for each of them.
+    module's own channels, if it has parameters for each of them. result: of the operation.
     """
 
-    def __init__(
-        self,
-        node: fx.Node,
-        what: str,
-        operands: Sequence[fx.Node],
-        interpreter: fx.Interpreter,
-        labels: Mapping[fx.Node, Any],
-        root: Callable[[int], int],
-        dependent: Container[fx.Node],
-    ) -> None:
+    def __init__(self, node: fx.Node, what: str, operands: Sequence[fx.Node], network: "Channels") -> None:
         """Run the operation once. Raises Mixed if it fails.
 
-        what: the operation in words. interpreter: it has the values of all operands. labels: of all values so far.
-        root: a function that returns the same number for labels that are united. dependent: the nodes that depend on
-        the network's input.
+        what: the operation in words. network: it has the values and labels of all operands.
         """
-        self.node, self.what, self.operands = node, what, operands
-        self.channels = [each for each in operands if each in dependent] or operands
+        self.node, self.what, self.operands, self._network = node, what, operands, network
+        self.channels = [each for each in operands if each in network.dependent] or operands
         self.followed: Tensor | None = None
-        self._interpreter, self._labels, self._root = interpreter, labels, root
         if node.op == "call_module":
-            self._module = with_random_constants(interpreter.module.get_submodule(node.target))
+            self._module = with_random_constants(network.module.get_submodule(node.target))
         # Operands of which only the size counts.
         self._sizes_of: list[fx.Node] = []
         self._drawn = {each: self._random(each, seed) for seed, each in enumerate(operands)}
@@ -56,8 +90,8 @@ class Probe:
         """Return random values instead of an operand."""
         generator = torch.Generator().manual_seed(seed)
 
-        def drawn(value: object) -> object:
-            if not isinstance(value, Tensor) or not (value.is_floating_point() or value.dtype == torch.bool):
+        def drawn(value: Tensor) -> Tensor:
+            if not (value.is_floating_point() or value.dtype == torch.bool):
                 return value
             numbers = torch.randn(value.shape, generator=generator).to(value.device)
             if node.op == "get_attr":
@@ -65,7 +99,7 @@ class Probe:
                 numbers = numbers.abs() + 0.5
             return numbers > 0 if value.dtype == torch.bool else numbers.to(value.dtype)
 
-        return fx.node.map_aggregate(self._interpreter.env[node], drawn)
+        return mapped(drawn, self._network.env[node])
 
     # ---- running it
 
@@ -73,14 +107,14 @@ class Probe:
         self,
         values: Mapping[fx.Node, object],
         gone: frozenset[int] = frozenset(),
-        sizes: Mapping[int, int] = MappingProxyType({}),
+        sizes: Mapping[int, int] | None = None,
     ) -> object:
         """Return the result for these values of the operands, without the entries whose labels are gone.
 
         sizes: what the sizes of other values become.
         """
         try:
-            return self._call(self.node, values, gone, sizes)
+            return self._call(self.node, values, gone, sizes or {})
         except Mixed:
             raise
         # The operation can be the user's.
@@ -88,28 +122,22 @@ class Probe:
             raise Mixed(f"{self.what} fails for other values ({type(error).__name__})") from error
 
     def _call(
-        self,
-        node: fx.Node,
-        values: Mapping[fx.Node, object],
-        gone: frozenset[int],
-        sizes: Mapping[int, int] = MappingProxyType({}),
+        self, node: fx.Node, values: Mapping[fx.Node, object], gone: frozenset[int], sizes: Mapping[int, int]
     ) -> object:
         def value_of(each: fx.Node) -> object:
-            value = values[each] if each in values else self._interpreter.env[each]
+            value, labels = values.get(each, self._network.env[each]), self._network.labels[each]
             if each in self._sizes_of:
-                return fx.node.map_aggregate(value, lambda one: _resized(one, sizes))
-            if self._labels[each] is not None:
-                return paired(value, self._labels[each], lambda one, labels: self._without(one, labels, gone))
+                return mapped(lambda one: one[tuple(slice(sizes.get(size, size)) for size in one.shape)], value)
+            if labels is not None:
+                return mapped(lambda one, own: self._without(one, own, gone), value, labels)
             # Sizes, and what is computed from them, can depend on the number of channels.
             if gone and each.op in ("call_function", "call_method"):
-                value = self._call(each, values, gone)
+                value = self._call(each, values, gone, {})
             return fx.node.map_aggregate(value, lambda one: sizes.get(one, one) if isinstance(one, int) else one)
 
-        args, kwargs = fx.node.map_arg(node.args, value_of), fx.node.map_arg(node.kwargs, value_of)
-        if node.op == "call_function":
-            return node.target(*args, **kwargs)
-        if node.op == "call_method":
-            return getattr(args[0], node.target)(*args[1:], **kwargs)
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), value_of)
+        if node.op != "call_module":
+            return getattr(self._network, node.op)(node.target, args, kwargs)
         module = self._module
         if gone and self.followed is not None:
             module = copied(module)
@@ -119,77 +147,69 @@ class Probe:
     def _among(self, labels: Tensor, gone: frozenset[int]) -> Tensor:
         """Return which labels are united with one that is gone."""
         own, places = labels.unique(return_inverse=True)
-        return torch.tensor([self._root(label) in gone for label in own.tolist()])[places]
+        return torch.tensor([self._network.root(label) in gone for label in own.tolist()])[places]
 
     def _without(self, value: Tensor, labels: Tensor, gone: frozenset[int]) -> Tensor:
         """Return a value without the entries whose labels are gone, which must be all entries at some indices."""
         if not gone:
             return value
-        mask = self._among(first_of(labels), gone)
-        dims = [dim for dim in range(mask.ndim) if mask.shape[dim] > 1 and varies(mask, dim)]
+        mask = self._among(labels, gone)
+        dims = [dim for dim in varying_dims(mask) if varies(mask, dim)]
         if not dims and not mask.any():
             return value
         if len(dims) != 1:
             raise Mixed(f"{self.what} divides its channels")
-        kept = (~first_of(mask, dims)).flatten().nonzero()[:, 0]
-        return value.index_select(dims[0], kept.to(value.device))
+        kept = ~mask.movedim(dims[0], 0).reshape(mask.shape[dims[0]], -1)[:, 0]
+        return value.index_select(dims[0], kept.nonzero()[:, 0].to(value.device))
 
     # ---- what it does
 
     def moved(self) -> object:
         """Return the labels of the result if the operation moves elements and computes nothing; None otherwise."""
-        numbers, labels, count = {}, [], 0
-        for each in self.operands:
-            size = sum(value.numel() for value in tensors(self._drawn[each]))
-            numbers[each] = _numbered(self._drawn[each], count)
-            labels += [own.flatten() for own in tensors(self._labels[each])]
-            count += size
+        count = 0
+
+        def numbered(value: Tensor) -> Tensor:
+            nonlocal count
+            count += value.numel()
+            numbers = torch.arange(count - value.numel(), count, dtype=torch.float64, device=value.device)
+            return numbers.reshape(value.shape)
+
         try:
-            places = self._run(numbers)
-            # Also for other values: what it does could depend on them.
-            other = {each: _negated(value) for each, value in self._drawn.items()}
-            results = [(self._drawn, self.result), (other, self._run(other))]
+            places = self._run({each: mapped(numbered, self._drawn[each]) for each in self.operands})
         except Mixed:
             return None
-        if not all(_moves(places, [values[each] for each in self.operands], result) for values, result in results):
+        drawn = [one for each in self.operands for one in tensors(self._drawn[each])]
+        labels = [one for each in self.operands for one in tensors(self._network.labels[each])]
+        value = torch.cat([one.flatten() for one in drawn])
+        label = torch.cat([own.expand(one.shape).flatten() for one, own in zip(drawn, labels)])
+        if not all(_moves(place, value, one) for place, one in zip(tensors(places), tensors(self.result))):
             return None
-        label = torch.cat(labels)
-        result = fx.node.map_aggregate(
-            places, lambda each: collapsed(label[each.long().cpu()]) if isinstance(each, Tensor) else None
-        )
-        left = {each for one in tensors(result) for each in distinct(one)}
-        self._sizes_of = [
-            each
-            for each in self.operands
-            if left.isdisjoint(number for one in tensors(self._labels[each]) for number in distinct(one))
-        ]
+        result = mapped(lambda place: collapsed(label[place.long().cpu()]), places)
+        left = distinct(result)
+        self._sizes_of = [each for each in self.operands if left.isdisjoint(distinct(self._network.labels[each]))]
         return result
 
     def aligned(self, node: fx.Node) -> list[Tensor | None]:
         """Return the labels of an operand for each tensor of the result, with the dimensions of the result.
 
-        They have size 1 along dimensions that the labels do not vary along. None for a tensor that does not depend on
-        the operand. Raises Mixed if an index of the operand changes more than the same index of one dimension.
+        None for a tensor that does not depend on the operand. Raises Mixed if an index of the operand changes more than
+        the same index of one dimension.
         """
-        labels = self._labels[node]
+        labels = self._network.labels[node]
         if not isinstance(labels, Tensor):
             raise Mixed(f"{self.what} reads several values at once")
         dims = varying_dims(labels)
-        small = first_of(labels, dims)
         places = [self._places(node, dim) for dim in dims]
-        if not dims:
-            return [small.reshape([1] * result.ndim) for result in tensors(self.result)]
         aligned: list[Tensor | None] = []
         for i, result in enumerate(tensors(self.result)):
-            where = [place[i] for place in places if place[i] is not None]
-            if len(where) < len(dims):
+            where = [place[i] for place in places]
+            if None in where:
                 aligned.append(None)
                 continue
             if len(set(where)) < len(where):
                 raise Mixed(f"{self.what} mixes channels")
-            order = [place for _, place in sorted(zip(where, range(len(dims))))]
-            sizes = [labels.shape[dims[where.index(d)]] if d in where else 1 for d in range(result.ndim)]
-            aligned.append(small.flatten().reshape([labels.shape[d] for d in dims]).permute(order).reshape(sizes))
+            own = labels.reshape([labels.shape[dim] for dim in dims] + [1] * (result.ndim - len(dims)))
+            aligned.append(own.movedim(list(range(len(dims))), where))
         if all(each is None for each in aligned):
             raise Mixed(
                 f"{self.what} is an unknown operation: its result does not change with the values that it reads"
@@ -206,34 +226,31 @@ class Probe:
 
     def _places(self, node: fx.Node, dim: int) -> list[int | None]:
         """Return, for each tensor of the result, the dimension along which it follows a dimension of an operand."""
-        value = self._drawn[node]
         # A cumulative sum, for example, depends on all indices before.
-        size = value.shape[dim]
+        size = self._drawn[node].shape[dim]
         indices = sorted({0, size // 2, size - 1})
         places: list[int | None] = []
-        for result, *changed in zip(tensors(self.result), *(self._changed(node, value, dim, i) for i in indices)):
-            if not any(each.any() for each in changed):
-                places.append(None)
-                continue
+        for changed in zip(*(self._changed(node, dim, i) for i in indices)):
             follows = [
                 d
-                for d in range(result.ndim)
-                if result.shape[d] == size and all(_only(each, d, i) for each, i in zip(changed, indices))
+                for d, length in enumerate(changed[0].shape)
+                if length == size and all(_only(each, d, i) for each, i in zip(changed, indices))
             ]
-            if not follows:
+            unchanged = not any(each.any() for each in changed)
+            if not follows and not unchanged:
                 raise Mixed(f"{self.what} mixes channels")
-            places.append(follows[0])
+            places.append(None if unchanged else follows[0])
         return places
 
-    def _changed(self, node: fx.Node, value: Tensor, dim: int, index: int) -> list[Tensor]:
+    def _changed(self, node: fx.Node, dim: int, index: int) -> list[Tensor]:
         """Return which elements of each tensor of the result change with one index of an operand."""
         changed = [torch.zeros_like(result, dtype=torch.bool) for result in tensors(self.result)]
         # Bounded functions pass on changes in one direction. Parameters can be variances, which are positive.
         for sign in (1, -1) if node in self.channels else (1,):
-            other = value.clone()
+            other = self._drawn[node].clone()
             part = other.select(dim, index)
-            random = torch.rand(part.shape, generator=torch.Generator().manual_seed(1)).to(value.device)
-            part.copy_(~part if value.dtype == torch.bool else sign * 10 * (part.abs() + random.to(value.dtype) + 1))
+            random = torch.rand(part.shape, generator=torch.Generator().manual_seed(1)).to(part.device)
+            part.copy_(~part if part.dtype == torch.bool else sign * 10 * (part.abs() + random.to(part.dtype) + 1))
             results = tensors(self._run({**self._drawn, node: other}))
             for own, before, after in zip(changed, tensors(self.result), results, strict=True):
                 own |= (before != after) & ~(before.isnan() & after.isnan())
@@ -244,8 +261,8 @@ class Probe:
 
         labels: of the result. problem: what is wrong otherwise, in words behind the operation.
         """
-        read = [one for each in self.channels for one in tensors(self._labels[each])]
-        roots = [sorted({self._root(label) for label in distinct(one)}) for one in (*read, *tensors(labels))]
+        read = [one for each in self.channels for one in tensors(self._network.labels[each])]
+        roots = [sorted({*map(self._network.root, distinct(one))}) for one in (*read, *tensors(labels))]
         # At least one channel stays in each value.
         some = sorted({own[0] for own in roots if len(own) > 1} - {own[0] for own in roots if len(own) == 1})
         kept = {own[-1] for own in roots}
@@ -257,19 +274,18 @@ class Probe:
         # The number of channels can also be read from a different value that has the same channels, as in a gate.
         for sizes in ({}, self._new_sizes(gone)):
             try:
-                expected = paired(self.result, labels, lambda one, own: self._without(one, own, gone))
+                expected = mapped(lambda one, own: self._without(one, own, gone), self.result, labels)
                 results = self._run(self._drawn, gone, sizes)
             except Mixed:
                 continue
-            pairs = zip(tensors(expected), tensors(results), strict=True)
-            if all(one.shape == other.shape and _close(one, other) for one, other in pairs):
+            if all(_close(*pair) for pair in zip(tensors(expected), tensors(results), strict=True)):
                 return True
         return False
 
     def _new_sizes(self, gone: frozenset[int]) -> dict[int, int]:
         """Return what the sizes of the operands become."""
         sizes: dict[int, int] = {}
-        for labels in (one for each in self.operands for one in tensors(self._labels[each])):
+        for labels in (one for each in self.operands for one in tensors(self._network.labels[each])):
             try:
                 small = self._without(labels, labels, gone)
             except Mixed:
@@ -278,51 +294,12 @@ class Probe:
         return sizes
 
 
-def _numbered(value: object, first: int) -> object:
-    """Return a value with consecutive numbers, from `first` on, in its tensors."""
-
-    def numbered(tensor: object) -> object:
-        nonlocal first
-        if not isinstance(tensor, Tensor):
-            return tensor
-        first += tensor.numel()
-        numbers = torch.arange(first - tensor.numel(), first, dtype=torch.float64, device=tensor.device)
-        return numbers.reshape(tensor.shape)
-
-    return fx.node.map_aggregate(value, numbered)
-
-
-def _negated(value: object) -> object:
-    return fx.node.map_aggregate(
-        value, lambda one: -one if isinstance(one, Tensor) and one.is_floating_point() else one
-    )
-
-
-def _moves(places: object, operands: Sequence[object], result: object) -> bool:
-    """Return whether a result has the elements of the operands, one after the other, that lie at these places."""
-    value = torch.cat([one.flatten() for one in tensors(list(operands))])
-    pairs = list(zip(tensors(places), tensors(result)))
-    return len(list(tensors(places))) == len(list(tensors(result))) and all(
-        place.shape == one.shape
-        and _are_places(place, len(value))
-        and torch.equal(value[place.long()].to(one.dtype), one)
-        for place, one in pairs
-    )
-
-
-def _resized(value: object, sizes: Mapping[int, int]) -> object:
-    """Return a tensor with fewer entries along the dimensions of these sizes."""
-    if not isinstance(value, Tensor):
-        return value
-    return value[tuple(slice(sizes.get(size, size)) for size in value.shape)]
-
-
-def _are_places(numbers: Tensor, count: int) -> bool:
-    """Return whether all numbers are places in an array."""
-    # The first ones show it for nearly all operations.
-    return numbers.is_floating_point() and all(
-        bool(((part >= 0) & (part < count) & (part == part.round())).all()) for part in (numbers.flatten()[:9], numbers)
-    )
+def _moves(places: Tensor, value: Tensor, result: Tensor) -> bool:
+    """Return whether a result has the elements of a flat value that lie at these places."""
+    if places.shape != result.shape or not places.is_floating_point():
+        return False
+    indices = places.round().clamp(0, len(value) - 1)
+    return torch.equal(places, indices) and torch.equal(value[indices.long()].to(result.dtype), result)
 
 
 def _only(changed: Tensor, dim: int, index: int) -> bool:
@@ -333,7 +310,7 @@ def _only(changed: Tensor, dim: int, index: int) -> bool:
 
 def _close(one: Tensor, other: Tensor) -> bool:
     """Return whether two results are the same but for rounding."""
-    if torch.equal(one, other) or not one.is_floating_point():
+    if one.shape != other.shape or not one.is_floating_point() or torch.equal(one, other):
         return torch.equal(one, other)
     size = float(one[one.isfinite()].abs().max()) if one.isfinite().any() else 0.0
     return torch.allclose(one, other, rtol=1e-4, atol=1e-5 * size, equal_nan=True)

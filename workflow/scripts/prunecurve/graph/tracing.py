@@ -13,35 +13,34 @@ from collections.abc import Callable, Sequence
 from typing import SupportsIndex
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
 from prunecurve.errors import StudyError
 from prunecurve.graph.in_place import without_overwriting
-from prunecurve.graph.nodes import example_of, output_of, shape_of
+from prunecurve.graph.nodes import example_of, random_inputs
 from prunecurve.graph.operations import ACTIVATION_MODULES, NORMS, UNCHANGED_MODULES, WRITTEN, runs_as
-from prunecurve.graph.same_results import require_same_results
 from prunecurve.model.messages import named, one_line, place_of
 
 # The key of a graph's `meta` for the class of each module of the network, by path.
 CLASSES = "classes"
+LAYERS = (nn.Conv2d, nn.Linear)
 # Modules that are not looked into if they run as these do; torch.fx would find functions without a module.
-TORCH_MODULES = (nn.Conv2d, nn.Linear, *NORMS, *ACTIVATION_MODULES, *UNCHANGED_MODULES)
-
-
-class _Name(str):
-    """The name of a module. Python has no attributes with the name of a keyword, but modules can have one (`class`)."""
-
-    def isidentifier(self) -> bool:
-        return super().isidentifier() and not keyword.iskeyword(self)
+TORCH_MODULES = (*LAYERS, *NORMS, *ACTIVATION_MODULES, *UNCHANGED_MODULES)
 
 
 class _Path(str):
-    """A module path in a graph: torch.fx writes `getattr(self, "class")` for parts that are not identifiers."""
+    """A module path in a graph: torch.fx writes `getattr(self, "a-b")` for parts that are not identifiers.
+
+    A module can also have the name of a keyword (`class`), which Python does not allow for attributes.
+    """
 
     def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
-        return [_Name(part) for part in super().split(sep, maxsplit)]
+        return [_Path(part) for part in super().split(sep, maxsplit)]
+
+    def isidentifier(self) -> bool:
+        return super().isidentifier() and not keyword.iskeyword(self)
 
 
 class _Tracer(fx.Tracer):
@@ -64,7 +63,7 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return (
             any(is_named(m, module_qualified_name, name) for name in self.leaf_modules)
-            or (isinstance(m, nn.Conv2d | nn.Linear) and not _layers_in(m))
+            or (isinstance(m, LAYERS) and not any(isinstance(each, LAYERS) for each in m.modules() if each is not m))
             or type(m).__module__.startswith("einops.")
             or runs_as(m, TORCH_MODULES)
             or super().is_leaf_module(m, module_qualified_name)
@@ -88,17 +87,8 @@ def is_named(module: nn.Module, path: str, name: str) -> bool:
     return fnmatch.fnmatchcase(path, name) or type(module).__name__ == name
 
 
-def _layers_in(module: nn.Module) -> bool:
-    """Return whether a module contains layers."""
-    return any(isinstance(each, nn.Conv2d | nn.Linear) for each in module.modules() if each is not module)
-
-
-def traced_network(
-    model: nn.Module, input_shape: Sequence[int], leaf_modules: Sequence[str] = ()
-) -> tuple[fx.GraphModule, int]:
-    """Return a copy of the network as a graph in evaluation mode, and the number of its logits.
-
-    The graph has the shape of every value for two inputs.
+def traced_network(model: nn.Module, input_shape: Sequence[int], leaf_modules: Sequence[str] = ()) -> fx.GraphModule:
+    """Return a copy of the network as a graph in evaluation mode, with the shape of every value for two inputs.
 
     model: a network that reads inputs (C, S, S) of this shape and gives logits (n, classes), as `user_network` checks.
     leaf_modules: paths of modules that torch.fx does not look into. Raises StudyError if torch.fx cannot trace the
@@ -120,8 +110,8 @@ def traced_network(
         why = f"({named(error.__cause__ or error)}); leave the module that causes this out with network.leaf_modules"
         raise StudyError(f"network: its traced graph fails, although the network itself runs {why}") from error
     without_overwriting(traced)
-    require_same_results(copy.deepcopy(model).eval(), traced, input_shape)
-    return traced, shape_of(output_of(traced.graph).args[0])[1]
+    _require_same_results(copy.deepcopy(model).eval(), traced, input_shape)
+    return traced
 
 
 def _graph_of(model: nn.Module, leaf_modules: Sequence[str]) -> fx.GraphModule:
@@ -160,22 +150,19 @@ def _with_norms(traced: fx.GraphModule, model: nn.Module) -> None:
 
     A class that normalises, and then activates, for example, calls the function with its own parameters.
     """
-    for node in traced.graph.nodes:
-        if node.op != "call_function" or node.target is not functional.batch_norm:
-            continue
+    for node in traced.graph.find_nodes(op="call_function", target=functional.batch_norm):
         call = inspect.signature(functional.batch_norm).bind(*node.args, **node.kwargs).arguments
         names = ("running_mean", "running_var", "weight", "bias")
-        read = [call[name] for name in names if isinstance(call.get(name), fx.Node)]
-        owners = {str(each.target).rpartition(".")[0] for each in read if each.op == "get_attr"}
-        owner = model.get_submodule(next(iter(owners))) if len(owners) == 1 else None
-        if isinstance(owner, NORMS) and [each.target.rpartition(".")[2] for each in read] == list(names[: len(read)]):
-            kind = next(each for each in NORMS if isinstance(owner, each))
+        read = {name: call[name] for name in names if isinstance(call.get(name), fx.Node)}
+        path = str(read["running_mean"].target).rpartition(".")[0] if "running_mean" in read else ""
+        if any(each.op != "get_attr" or each.target != f"{path}.{name}" for name, each in read.items()):
+            continue
+        if isinstance(owner := model.get_submodule(path), NORMS):
             norm = copy.copy(owner)
-            norm.__class__ = kind
-            path, (norm.eps, norm.momentum) = next(iter(owners)), (call.get("eps", 1e-5), owner.momentum)
+            norm.__class__, norm.eps = next(each for each in NORMS if isinstance(owner, each)), call.get("eps", 1e-5)
             traced.set_submodule(path, norm)
             node.op, node.target, node.args, node.kwargs = "call_module", _Path(path), (call["input"],), {}
-            for each in read:
+            for each in read.values():
                 if not each.users:
                     traced.graph.erase_node(each)
     traced.recompile()
@@ -184,8 +171,42 @@ def _with_norms(traced: fx.GraphModule, model: nn.Module) -> None:
 def _without_views(traced: fx.GraphModule) -> None:
     """Let `view` give different sizes to any value, as `reshape` does: it cannot do that in every layout in memory."""
     for node in traced.graph.nodes:
-        changes_type = any(isinstance(each, torch.dtype) for each in (*node.args, *node.kwargs.values()))
-        if node.op == "call_method" and node.target in ("view", "view_as") and not changes_type:
+        if node.op == "call_method" and node.target in ("view", "view_as"):
             node.meta[WRITTEN] = node.target
             node.target = node.target.replace("view", "reshape")
     traced.recompile()
+
+
+@torch.no_grad()
+def _require_same_results(model: nn.Module, traced: fx.GraphModule, input_shape: Sequence[int]) -> None:
+    """Raise StudyError if the graph, or the network for a single input, gives different results."""
+    images = random_inputs(model, input_shape, 2)
+    by_network, by_graph = (each(images.clone()).double() for each in (model, traced))
+    size = float(by_network.abs().max())
+    try:
+        together, alone = _precisely(model, images), _precisely(model, images[:1])
+    # The network's code can raise anything.
+    except Exception as error:
+        raise StudyError(
+            f"network: it cannot read a single input ({one_line(error)}); the number of inputs must not be fixed, "
+            "as in x.view(64, -1)"
+        ) from error
+    if not torch.allclose(together[:1], alone, rtol=1e-3, atol=1e-4 * size, equal_nan=True):
+        raise StudyError(
+            "network: in evaluation mode an input alone gives different logits than together with others, as with "
+            "batch normalisation without running statistics"
+        )
+    if not torch.allclose(by_network, by_graph, rtol=1e-4, atol=1e-5 * size, equal_nan=True):
+        raise StudyError(
+            "network: its traced graph gives different results; torch.fx does not follow operations in "
+            "place (`x += y`) if the value is also used under another name or shape, so write x = x + y"
+        )
+
+
+def _precisely(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits in float64, in which the order of sums does not matter; in float32 if the network needs it."""
+    try:
+        return copy.deepcopy(model).double()(images.double())
+    # The network's code can raise anything.
+    except Exception:
+        return model(images.clone()).double()

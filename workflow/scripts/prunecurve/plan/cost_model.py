@@ -7,11 +7,11 @@ import numpy as np
 from torch import Tensor, fx, nn
 
 from prunecurve.errors import StudyError
-from prunecurve.graph.cutting import per_channel
-from prunecurve.graph.groups import Group
+from prunecurve.graph.channels import Channels
 from prunecurve.graph.layer_table import macs_of
-from prunecurve.graph.layers import Analysis, PrunableLayer
+from prunecurve.graph.layers import PrunableLayer
 from prunecurve.graph.nodes import example_of
+from prunecurve.graph.pruning import Group, per_channel
 from prunecurve.plan.costs import SIZES, Costs, Operation, Side
 from prunecurve.seeding import stream
 
@@ -39,7 +39,7 @@ def cost_model(
     returns the parameters and MACs of the whole network. leaf_modules: see `traced_network`. Raises StudyError if a
     layer cannot be pruned.
     """
-    analysis = Analysis.of(model, input_shape, leaf_modules)
+    analysis = Channels(model, input_shape, leaf_modules)
     groups: dict[str, Group] = {}
     whole = []
     for layer in layers:
@@ -48,8 +48,8 @@ def cost_model(
             whole.append(LeftWhole(layer, reason))
         else:
             groups[layer] = group
-    example = example_of(analysis.traced, input_shape)
-    operations = list(_operations(analysis.traced, groups, macs_of(analysis.traced, example)))
+    example = example_of(analysis.module, input_shape)
+    operations = list(_operations(analysis.module, groups, macs_of(analysis.module, example)))
     channels = {layer: group.channels for layer, group in groups.items()}
     grouped, all_parts = Costs(channels, operations).both(), counted(model, example)
     params, macs = (all_parts[size] - grouped[size] for size in SIZES)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from prunecurve.graph.memory import batch_with_gradients
+from prunecurve.graph.layers import batch_with_gradients
 from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.sweep.backends.torch_backend import Backend
 

@@ -14,8 +14,7 @@ from torch import Tensor
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.errors import StudyError
 from prunecurve.graph.layer_file import LayerFile
-from prunecurve.graph.layers import PrunableLayer
-from prunecurve.graph.memory import batch_of
+from prunecurve.graph.layers import PrunableLayer, batch_of
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.sweep.inputs import BATCH, InputFiles
