@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import plot
 import pytest
-from matplotlib.figure import Figure
 from conftest import PROJECT, environment
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import fontManager
@@ -21,7 +20,6 @@ from prunecurve import figures
 from prunecurve.statistics.comparisons import agreement, paired
 from prunecurve.figures import style
 from prunecurve.figures.agreement.rank_agreement import similar_together
-from prunecurve.figures.network.mean_feature_maps import grid_of
 from prunecurve.files import save_array, write_rows, write_table
 from prunecurve.statistics.sensitivity import sensitivity_table
 from prunecurve.statistics.means import mean_curves, summarise
@@ -187,18 +185,14 @@ def test_nothing_of_the_callers_environment_enters_a_figure(tmp_path):
     expected = drawn_in(tmp_path / "clean")
     hostile = tmp_path / "hostile"
     hostile.mkdir()
-    (hostile / "matplotlibrc").write_text(HOSTILE_RC)
+    rc = hostile / "matplotlibrc"
+    rc.write_text(HOSTILE_RC)
     assert drawn_in(hostile) == expected
-    variables = {"MPLCONFIGDIR": str(hostile), "MPLBACKEND": "there-is-no-such-backend"}
-    variables |= {"LC_ALL": "C", "LANG": "de_DE.UTF-8", "PYTHONUTF8": "0", "TZ": "Asia/Tokyo"}
-    assert drawn_in(tmp_path / "config", **variables) == expected
-    variables = {
-        "MATPLOTLIBRC": str(hostile / "matplotlibrc"),
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-    }
-    variables |= {"SOURCE_DATE_EPOCH": "86400", "PYTHONHASHSEED": "7", "DISPLAY": ":99"}
-    assert drawn_in(tmp_path / "notebook", **variables) == expected
-    (hostile / "matplotlibrc").write_bytes(b"font.family: \xff\xfe")
+    variables = {"LC_ALL": "C", "LANG": "de_DE.UTF-8", "PYTHONUTF8": "0", "TZ": "Asia/Tokyo", "MPLBACKEND": "none-such"}
+    assert drawn_in(tmp_path / "config", MPLCONFIGDIR=str(hostile), **variables) == expected
+    variables = {"SOURCE_DATE_EPOCH": "86400", "PYTHONHASHSEED": "7", "DISPLAY": ":99"}
+    assert drawn_in(tmp_path / "notebook", MATPLOTLIBRC=str(rc), **variables) == expected
+    rc.write_bytes(b"font.family: \xff\xfe")
     assert drawn_in(hostile) == drawn_in(tmp_path / "elsewhere", MPLCONFIGDIR=str(hostile)) == expected
 
 
@@ -226,12 +220,13 @@ def test_mean_feature_maps_have_p_tiles_in_the_order_asked_for(name, maps_order,
     assert "removes n channels before this one, so it is removed for every K > n" in title
     shown = np.array(ax.images[-1].get_array())
     assert np.isnan(shown).all() if numbers[-1] < dead else np.array_equal(shown, data.maps[numbers[-1]])
+    rows = len({image.get_extent()[3] for image in ax.images})
+    assert (rows, -(-channels // rows)) == {128: (11, 12), 13: (4, 4), 2: (1, 2)}[channels], "nearly a square"
 
 
 @pytest.mark.parametrize(("size", "lines"), [((7, 7), 2), ((7, 4), 1), ((6, 8), 0)])
 def test_what_pooling_leaves_out_is_marked(size, lines):
-    data = network(6, 0)
-    data = figures.Data(data.table, data.criteria, np.random.default_rng(0).random((6, *size)))
+    data = dataclasses.replace(network(6, 0), maps=np.random.default_rng(0).random((6, *size)))
     ax = figures.draw("mean_feature_maps", data).axes[0]
     assert len(ax.lines) == 6 * lines
     assert ("beyond the white lines" in ax.get_title(loc="left")) is (lines > 0)
@@ -243,11 +238,6 @@ def test_scales_are_each_maps_own_or_shared():
     assert own == [(float(one.min()), float(one.max())) for one in data.maps]
     shared = {image.get_clim() for image in figures.draw("mean_feature_maps_shared_scale", data).axes[0].images}
     assert shared == {(0.0, float(data.maps.max()))}
-
-
-@pytest.mark.parametrize(("count", "grid"), [(128, (11, 12)), (64, (8, 8)), (8, (3, 3)), (2, (1, 2)), (1, (1, 1))])
-def test_the_grid_is_nearly_square(count, grid):
-    assert grid_of(count) == grid
 
 
 def lines_of(ax) -> dict:
@@ -307,8 +297,15 @@ def test_a_criterion_has_the_same_look_in_every_panel_and_figure():
         assert own in {line.get_color() for line in ax.lines}
         thin = {line.get_color() for line in ax.lines if line.get_linewidth() == 0.6}
         assert thin == {style.GREY, style.BLACK} - {own}, "random and greedy for reference"
-    points = figures.draw("areas", of(summarise(curve().table))).axes[0].lines
-    assert {line.get_color() for line in points} == {style.criterion_look(name)["color"] for name in CRITERIA}
+
+
+def test_areas_are_those_of_the_summary_with_the_best_on_top():
+    table = summarise(curve(REMOVALS).table)
+    ax = figures.draw("areas", of(table)).axes[0]
+    first = table[table["removal"] == "structural"].set_index("criterion")["balanced_accuracy_area_mean"].sort_values()
+    assert [text.get_text() for text in ax.get_yticklabels()] == [style.label(name) for name in first.index]
+    shown = [(line.get_xdata()[0], line.get_color()) for line in ax.lines if line.get_marker() == "o"]
+    assert sorted(shown) == [(first[name], style.criterion_look(name)["color"]) for name in first.index]
 
 
 def test_looks_differ_with_and_without_colour():
@@ -368,15 +365,6 @@ def test_class_accuracy_vs_k_of_several_removals(count, removals):
     assert ("removal: structural" in figure.get_supxlabel()) is (removals == 1)
 
 
-def test_areas_are_those_of_the_summary_with_the_best_on_top():
-    table = summarise(curve(REMOVALS).table)
-    axes = figures.draw("areas", of(table)).axes
-    first = table[table["removal"] == "structural"].set_index("criterion")["balanced_accuracy_area_mean"].sort_values()
-    assert [text.get_text() for text in axes[0].get_yticklabels()] == [style.label(name) for name in first.index]
-    shown = [line.get_xdata()[0] for line in axes[0].lines if line.get_marker() == "o"]
-    assert sorted(shown) == pytest.approx(first.to_numpy())
-
-
 def test_paired_differences_are_sorted_and_filled_where_they_hold_after_correction():
     table = paired(curve(seeds=5).table).assign(p_holm=lambda t: np.where(t["criterion"] == "l1_norm", 0.01, 0.5))
     axes = figures.draw("paired_differences", of(table)).axes
@@ -415,16 +403,6 @@ def test_similar_criteria_are_neighbours():
     assert "".join(name[0] for name in order if name != "none") in ("aaabb", "bbaaa")
     assert order == similar_together(table.copy())
     assert similar_together(table.iloc[:2, :2]) == ["a1", "b1"]
-
-
-def test_numbers_are_left_out_where_they_do_not_fit():
-    for count, numbers in ((20, True), (30, False)):
-        names = [f"c{i}" for i in range(count)]
-        pairs = itertools.product(names, repeat=2)
-        table = pd.DataFrame([{"criterion": a, "other": b, "seeds": 5} for a, b in pairs])
-        table = table.assign(kendall_mean=0.5, spearman_mean=-1.0, dataset="d", layer="conv3")
-        ax = figures.draw("rank_agreement", figures.Data(table, tuple(names))).axes[0]
-        assert bool(ax.texts) is numbers
 
 
 def test_the_shape_has_three_short_lines_that_stay_on_the_page():
@@ -479,17 +457,6 @@ def test_sensitivity_has_a_line_per_layer_over_the_share_removed():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == labels
 
 
-@pytest.mark.parametrize(
-    ("values", "width", "expected"), [([0, 0], 2, (-0.2, 1.8)), ([0.5, 0.52], 0.1, (0.46, 0.56)), ([0, 9], 2, None)]
-)
-def test_the_smallest_differences_do_not_fill_the_axis(values, width, expected):
-    ax = Figure().subplots()
-    ax.plot(values, [0, 1], "o")
-    before = ax.get_xlim()
-    style.at_least(ax, width)
-    assert ax.get_xlim() == pytest.approx(expected or before)
-
-
 def test_the_lines_of_several_layers_have_no_bands():
     """The bands of more than four would cover each other and the lines."""
     one = layers().table.query("layer == 'conv3'")
@@ -512,16 +479,18 @@ def test_sensitivity_of_many_layers_is_a_heat_map():
     (mesh,) = axes[0].collections
     shown = np.asarray(mesh.get_array()).reshape(len(names), -1)
     means = mean_curves(few).query("criterion == 'mean_activation'")["balanced_accuracy_mean"].to_numpy()
-    middles = (np.arange(200) + 0.5) / 200
-    assert shown[3] == pytest.approx(means[np.minimum((middles * 9).astype(int), 8)])
+    assert shown[3] == pytest.approx(means)
+    edges = mesh.get_coordinates()[0, :, 0]
+    assert edges == pytest.approx(np.arange(10) / 9), "each K reaches to the next"
     assert figure.axes[-1].get_ylabel() == "balanced accuracy", "the colour bar"
     marks = axes[0].lines[0].get_xdata()
     expected = sensitivity_table(table).query("criterion == 'mean_activation'")["share_removed_mean"]
     assert list(marks) == pytest.approx(list(expected))
     # Beyond the largest evaluated K, 4 of 9 channels, nothing is known. It reaches to the next K.
-    (mesh,) = figures.draw("sensitivity", figures.Data(table[table["k"] <= 4], CRITERIA)).axes[0].collections
-    unknown = np.ma.getmaskarray(np.ma.masked_invalid(mesh.get_array())).reshape(len(names), -1)
-    assert (unknown == (middles > 5 / 9)).all()
+    (mesh,) = figures.draw("sensitivity", of(table[table["k"] <= 4])).axes[0].collections
+    unknown = np.isnan(np.ma.filled(mesh.get_array(), np.nan)).reshape(len(names), -1)
+    edges = mesh.get_coordinates()[0, :, 0]
+    assert edges[-2:] == pytest.approx([5 / 9, 1]) and unknown.sum(axis=1).tolist() == [1] * len(names)
 
 
 def test_plot_numbers_tiles_as_in_the_ranking(tmp_path, monkeypatch):
@@ -543,9 +512,7 @@ def test_plot_numbers_tiles_as_in_the_ranking(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", [*figures.names(), "a_new_figure"])
 def test_every_figure_has_a_text_in_the_report(name):
     """That of a new figure is its name, so that adding it takes one file."""
-    template = jinja2.Template(
-        (PROJECT / "workflow" / "report" / "figure.rst").read_text(), undefined=jinja2.StrictUndefined
-    )
+    template = jinja2.Template((PROJECT / "workflow/report/figure.rst").read_text(), undefined=jinja2.StrictUndefined)
     text = template.render(snakemake={"wildcards": {"figure": name, "study": "digits"}}).strip()
     assert text == "The figure a new figure." if name == "a_new_figure" else len(text) > 15
 
@@ -599,15 +566,6 @@ def test_class_names_are_drawn_as_they_are(tmp_path, name, count):
     assert [each for each in expected if each not in text] == [] and ODD[-1] not in text
 
 
-def test_a_few_classes_are_lines_with_the_mean_recall_of_the_networks():
-    data = of_classes(3)
-    ax = figures.draw("class_accuracy_vs_k", data).axes[0]
-    rows = data.recalls[data.recalls["criterion"] == "mean_activation"]
-    for label, name in enumerate(names_of(3)):
-        expected = rows[rows["class"] == label].groupby("k")["recall"].mean()
-        assert lines_of(ax)[f"recall of {name}"].get_ydata() == pytest.approx(expected)
-
-
 @pytest.mark.parametrize(("count", "named"), [(10, True), (30, False)])
 def test_many_classes_are_a_heat_map_with_one_row_each(count, named):
     data = of_classes(count)
@@ -621,16 +579,11 @@ def test_many_classes_are_a_heat_map_with_one_row_each(count, named):
     assert colours == pytest.approx(recall[order])
     labels = [text.get_text() for text in axes[0].get_yticklabels()]
     assert labels == ([name if len(name) <= 12 else f"{name[:11]}…" for name in names_of(count)] if named else [])
+    most = data.recalls.query("answers >= 0.5 and criterion == 'mean_activation'")
+    dots = [(k, list(order)[int(row)]) for k, row in zip(*axes[0].lines[0].get_data())]
+    assert set(dots) == set(zip(most["k"], most["class"])) and len(most), "the answer of the majority in any network"
     # The columns of the first and the last K are whole.
     assert [ax.get_xlim() for ax in axes] == [(-0.5, 8.5)] * len(axes)
-
-
-def test_dots_mark_the_answer_of_the_majority():
-    data = of_classes(10, orders=("mean_activation",), seeds=1)
-    data = dataclasses.replace(data, criteria=("mean_activation",))
-    (dots,) = figures.draw("class_accuracy_vs_k", data).axes[0].lines
-    most = data.recalls[data.recalls["answers"] >= 0.5]
-    assert sorted(zip(*dots.get_data())) == sorted(zip(most["k"], most["class"])) and len(most)
 
 
 def test_a_panel_without_dots_is_as_wide_as_one_with_dots():
@@ -642,7 +595,13 @@ def test_a_panel_without_dots_is_as_wide_as_one_with_dots():
     assert min(ax.get_position().width for ax in figure.axes[:2]) > 0.3
 
 
-def test_the_constant_answer_of_classes_is_in_the_legend():
+def test_a_few_classes_are_lines_and_the_constant_answer_is_in_the_legend():
+    data = of_classes(3)
+    ax = figures.draw("class_accuracy_vs_k", data).axes[0]
+    rows = data.recalls[data.recalls["criterion"] == "mean_activation"]
+    for label, name in enumerate(names_of(3)):
+        expected = rows[rows["class"] == label].groupby("k")["recall"].mean()
+        assert lines_of(ax)[f"recall of {name}"].get_ydata() == pytest.approx(expected)
     lines = lines_of(figures.draw("accuracy_vs_k", of_classes(10)).axes[0])
     assert "always the largest class: 0.100" in lines
     lines = lines_of(figures.draw("balanced_accuracy_vs_k", of_classes(10)).axes[0])

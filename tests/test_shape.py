@@ -5,11 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from prunecurve.files import write_rows
-from prunecurve.statistics.shape import (
-    shape_table,
-    with_answers,
-)
-from prunecurve.statistics.shape_text import explanation, short_lines
+from prunecurve.statistics.shape import explanation, shape_table, short_lines, with_answers
 
 
 def curve(predicted_same, recall_same, auroc=None, share_same=0.1) -> pd.DataFrame:
@@ -159,7 +155,7 @@ def test_the_shape_of_many_classes():
     assert (found["flips"], found["flipped_at"]) == (1, "3 NA")
     assert (found["ends"], found["constant_from"], found["constant_at"]) == ("NA", 3, "3-4 NA")
     assert (found["lost_first"], found["lost_first_at"], found["classes_lost"]) == ("007", 1, 3)
-    text = " ".join(explanation(rows, "classes", CLASS_NAMES, recalls).split())
+    text = " ".join(explanation(with_answers(rows, "classes", CLASS_NAMES), "classes", recalls).split())
     assert "the same answer has balanced accuracy 0.250 (one of 4 classes) and at most accuracy 0.300" in text
     assert "At K = 4, the network answers “NA”; mean accuracy 0.50" in text
     assert "From K = 3 on this answer goes to 99 % or more of the images." in text

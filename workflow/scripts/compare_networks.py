@@ -8,9 +8,8 @@ import pandas as pd
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array, read_rows, write_rows, write_table
-from prunecurve.statistics.comparisons import agreement
+from prunecurve.statistics.comparisons import agreement, shared_images
 from prunecurve.statistics.means import read_table
-from prunecurve.statistics.shared_images import COLUMNS, shared_images
 
 
 def options() -> argparse.ArgumentParser:
@@ -48,7 +47,7 @@ def work(arguments: argparse.Namespace) -> None:
     write_table(arguments.agreement, agreement(rankings).assign(dataset=dataset, layer=layer))
     if arguments.shared_images:
         images = {seed: load_array(index.format(seed=seed), shape=(None, 2)) for seed in seeds}
-        write_table(arguments.shared_images, pd.DataFrame(shared_images(images, dataset), columns=COLUMNS))
+        write_rows(arguments.shared_images, shared_images(images, dataset), sealed=False)
 
 
 if __name__ == "__main__":

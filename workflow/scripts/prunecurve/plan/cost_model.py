@@ -1,7 +1,6 @@
 """Which parts of a network cost what, and which channels of several layers they belong to."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor, fx, nn
@@ -19,21 +18,14 @@ from prunecurve.seeding import stream
 CHECKED = 4
 
 
-class LeftWhole(NamedTuple):
-    """A layer that a plan does not prune, and why: the words after its name in a message."""
-
-    layer: str
-    reason: str
-
-
 def cost_model(
     model: nn.Module,
     input_shape: Sequence[int],
     layers: Sequence[str],
     counted: Callable[[nn.Module, Tensor], Mapping[str, int]],
     leaf_modules: Sequence[str] = (),
-) -> tuple[Costs, list[LeftWhole]]:
-    """Return the costs of a network that reads inputs (C, S, S), and the layers that a plan must leave whole.
+) -> tuple[Costs, dict[str, str]]:
+    """Return the costs of a network that reads inputs (C, S, S), and why a plan must leave some layers whole.
 
     layers: one layer per group, in the order of the network. counted: a function of a network and one input, which
     returns the parameters and MACs of the whole network. leaf_modules: see `traced_network`. Raises StudyError if a
@@ -41,11 +33,11 @@ def cost_model(
     """
     analysis = Analysis.of(model, input_shape, leaf_modules)
     groups: dict[str, Group] = {}
-    whole = []
+    whole: dict[str, str] = {}
     for layer in layers:
         group = PrunableLayer(model, layer, input_shape, analysis).group
         if reason := _reason(group, groups):
-            whole.append(LeftWhole(layer, reason))
+            whole[layer] = reason
         else:
             groups[layer] = group
     example = example_of(analysis.traced, input_shape)
@@ -111,15 +103,13 @@ def _operation(name: str, params: int, macs: int, sides: tuple[Side, ...]) -> Op
 
 def random_removals(costs: Costs) -> list[dict[str, np.ndarray]]:
     """Return sorted channel numbers to remove from each layer, at random, for CHECKED networks."""
-    draws = []
-    for number in range(CHECKED):
-        random = stream(0, f"plan/costs/{number}")
-        draws.append({layer: _some(random, channels) for layer, channels in costs.channels.items()})
-    return draws
-
-
-def _some(random: np.random.Generator, channels: int) -> np.ndarray:
-    return np.sort(random.permutation(channels)[: random.integers(channels)])
+    return [
+        {
+            layer: np.sort(random.permutation(channels)[: random.integers(channels)])
+            for layer, channels in costs.channels.items()
+        }
+        for random in (stream(0, f"plan/costs/{number}") for number in range(CHECKED))
+    ]
 
 
 def require_counted(costs: Costs, ks: Mapping[str, int], counted: Mapping[str, int], where: str) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 from prunecurve.data import tasks
 from prunecurve.statistics.comparisons import difference
 from prunecurve.statistics.means import interval
-from prunecurve.statistics.text import means_over, number
+from prunecurve.statistics.text import as_range, means_over, number
 from prunecurve.text import text_table, wrapped
 
 # From this difference between shares of the MACs on, two smaller networks are not of equal size.
@@ -55,13 +55,11 @@ def plan_text(plan: pd.DataFrame, layers: pd.DataFrame, budget: str, value: floa
 
 def _layers(layers: pd.DataFrame) -> str:
     """Return one line per layer: P, and how many channels the networks keep, `5 to 7` if they differ."""
-    lines = [["layer", "channels", "plan", "uniform"]]
-    for layer, rows in layers.groupby("layer", sort=False):
-        kept = (rows["channels"] - rows["k"]).groupby(rows["method"])
-        ends = [(kept.min()[method], kept.max()[method]) for method in ("plan", "uniform")]
-        ranges = [f"{low}" if low == high else f"{low} to {high}" for low, high in ends]
-        lines.append([layer, str(rows["channels"].iloc[0]), *ranges])
-    return text_table(lines, ["left", "right"])
+    kept = layers.assign(kept=layers["channels"] - layers["k"]).pivot_table(
+        index=["layer", "channels"], columns="method", values="kept", aggfunc=as_range, sort=False
+    )
+    lines = kept[["plan", "uniform"]].reset_index().astype(str).to_numpy().tolist()
+    return text_table([["layer", "channels", "plan", "uniform"], *lines], ["left", "right"])
 
 
 def _methods(networks: pd.DataFrame) -> str:
