@@ -52,7 +52,7 @@ CASES = ["branches", "functions", "gates", "shared", "siamese", "skips", "norms"
 def test_costs_are_those_of_smaller_networks(name, tmp_path):
     """Residual sums, depthwise convolutions, concatenations, a layer that runs twice, flattened maps."""
     model, shape = (from_torchvision(name), (3, 32, 32)) if "_v3_" in name else (network(name), SHAPE)
-    costs, whole = cost_model(model, shape, first_of_groups(model, shape), counted)
+    costs, whole = cost_model(model, shape, first_of_groups(model, shape))
     assert not whole
     save_costs(tmp_path / "costs.csv", costs)
     costs, example = load_costs(tmp_path / "costs.csv"), torch.zeros(1, *shape)
@@ -88,7 +88,7 @@ class Overlapping(nn.Module):
 
 
 def test_a_layer_that_shares_channels_with_others_keeps_them():
-    costs, whole = cost_model(Overlapping().eval(), SHAPE, ["one", "other", "both", "last"], counted)
+    costs, whole = cost_model(Overlapping().eval(), SHAPE, ["one", "other", "both", "last"])
     assert list(costs.channels) == ["one", "other", "last"]
     assert list(whole) == ["both"] and "together with some of one" in whole["both"]
 

@@ -1,9 +1,9 @@
 """Which parts of a network cost what, and which channels of several layers they belong to."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from prunecurve.errors import StudyError
 from prunecurve.graph.cutting import per_channel
@@ -13,6 +13,7 @@ from prunecurve.graph.layers import Analysis, PrunableLayer
 from prunecurve.graph.nodes import example_of
 from prunecurve.plan.costs import SIZES, Costs, Operation, Side
 from prunecurve.seeding import stream
+from prunecurve.verification.surgery import counted
 
 # The cost model is compared with this many smaller networks, with a random number of channels in each layer.
 CHECKED = 4
@@ -22,13 +23,11 @@ def cost_model(
     model: nn.Module,
     input_shape: Sequence[int],
     layers: Sequence[str],
-    counted: Callable[[nn.Module, Tensor], Mapping[str, int]],
     leaf_modules: Sequence[str] = (),
 ) -> tuple[Costs, dict[str, str]]:
     """Return the costs of a network that reads inputs (C, S, S), and why a plan must leave some layers whole.
 
-    layers: one layer per group, in the order of the network. counted: a function of a network and one input, which
-    returns the parameters and MACs of the whole network. leaf_modules: see `traced_network`. Raises StudyError if a
+    layers: one layer per group, in the order of the network. leaf_modules: see `traced_network`. Raises StudyError if a
     layer cannot be pruned.
     """
     analysis = Analysis.of(model, input_shape, leaf_modules)
@@ -41,7 +40,7 @@ def cost_model(
         else:
             groups[layer] = group
     example = example_of(analysis.traced, input_shape)
-    operations = list(_operations(analysis.traced, groups, macs_of(analysis.traced, example)))
+    operations = _operations(analysis.traced, groups, macs_of(analysis.traced, example))
     channels = {layer: group.channels for layer, group in groups.items()}
     grouped, all_parts = Costs(channels, operations).both(), counted(model, example)
     params, macs = (all_parts[size] - grouped[size] for size in SIZES)
@@ -63,7 +62,7 @@ def _reason(group: Group, others: Mapping[str, Group]) -> str | None:
     return None
 
 
-def _operations(traced: fx.GraphModule, groups: Mapping[str, Group], macs: Mapping[fx.Node, int]) -> "list[Operation]":
+def _operations(traced: fx.GraphModule, groups: Mapping[str, Group], macs: Mapping[fx.Node, int]) -> list[Operation]:
     """Return one operation per weight and per other parameter of each module that belongs to a group."""
     operations = []
     for path in {name: None for group in groups.values() for name in group.modules()}:
@@ -112,9 +111,9 @@ def random_removals(costs: Costs) -> list[dict[str, np.ndarray]]:
     ]
 
 
-def require_counted(costs: Costs, ks: Mapping[str, int], counted: Mapping[str, int], where: str) -> None:
+def require_counted(costs: Costs, ks: Mapping[str, int], sizes: Mapping[str, int], where: str) -> None:
     """Raise StudyError unless a smaller network has the parameters and MACs that the cost model predicts."""
     expected = costs.both(ks)
-    if wrong := [size for size in SIZES if expected[size] != counted[size]]:
-        sizes = "; ".join(f"{size}: {expected[size]:,} predicted, {counted[size]:,} counted" for size in wrong)
-        raise StudyError(f"plan: {where}: the cost model does not agree with the smaller network ({sizes})")
+    if wrong := [size for size in SIZES if expected[size] != sizes[size]]:
+        differences = "; ".join(f"{size}: {expected[size]:,} predicted, {sizes[size]:,} counted" for size in wrong)
+        raise StudyError(f"plan: {where}: the cost model does not agree with the smaller network ({differences})")

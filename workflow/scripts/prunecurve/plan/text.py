@@ -25,9 +25,8 @@ METHODS = {
 def by_method(plan: pd.DataFrame) -> pd.DataFrame:
     """Return one row per method and seed of a plan.csv, in the order of METHODS: means over random orders."""
     columns = ["params_share", "macs_share", PREDICTED, METRIC]
-    order = pd.Categorical(plan["method"], [name for name in METHODS if name in set(plan["method"])], ordered=True)
-    rows = plan.assign(method=order).groupby(["method", "seed"], observed=True)[columns].mean().reset_index()
-    return rows.astype({"method": str})
+    means = plan.groupby(["method", "seed"])[columns].mean()
+    return means.loc[[name for name in METHODS if name in set(plan["method"])]].reset_index()
 
 
 def mean_text(values: pd.Series, sign: str = "") -> str:
@@ -78,7 +77,7 @@ def _sentences(networks: pd.DataFrame) -> list[str]:
     """Return whether the plan is better than its controls, and how far the prediction is from the measurement."""
     values = networks.pivot(index="seed", columns="method", values=METRIC)
     predicted = networks.pivot(index="seed", columns="method", values=PREDICTED)["plan"].clip(0, 1)
-    lines = [_compared(values["plan"] - values["uniform"], "The plan", "uniform ratios")]
+    lines = [_compared(values["plan"] - values["uniform"], "uniform ratios")]
     plan, uniform = networks.groupby("method")["macs_share"].mean()[["plan", "uniform"]]
     if abs(plan - uniform) >= UNEQUAL:
         more = "more" if uniform < plan else "fewer"
@@ -87,7 +86,7 @@ def _sentences(networks: pd.DataFrame) -> list[str]:
             "plan, because a ratio is rounded to whole channels and to evaluated K; this is part of the difference."
         )
     if "plan_random" in values:
-        lines.append(_compared(values["plan"] - values["plan_random"], "The plan", "random channels at the same K"))
+        lines.append(_compared(values["plan"] - values["plan_random"], "random channels at the same K"))
     error = values["plan"] - predicted
     lines.append(
         f"Measured minus predicted balanced accuracy of the plan: {mean_text(error, sign='+')}. The prediction is the "
@@ -96,13 +95,13 @@ def _sentences(networks: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _compared(lead: pd.Series, one: str, other: str) -> str:
+def _compared(lead: pd.Series, other: str) -> str:
     """Return a sentence about a paired difference of balanced accuracy, one value per network."""
     row = difference(lead)
-    text = f"{one} minus {other}, on the same networks: {number(row, digits=3, sign='+')}"
+    text = f"The plan minus {other}, on the same networks: {number(row, digits=3, sign='+')}"
     if row["seeds"] < 2:
         return f"{text}. One network cannot show whether a lead is more than chance."
-    if row["low"] <= 0 <= row["high"] or np.isnan(row["low"]):
+    if row["low"] <= 0 <= row["high"]:
         return f"{text}: not a clear lead."
     return f"{text}: {'better' if row['mean'] > 0 else 'worse'}, the interval excludes zero."
 

@@ -26,8 +26,8 @@ def paired(curve: pd.DataFrame) -> pd.DataFrame:
 
     The mean, standard deviation and uncorrected Student t interval of the difference, the p-value of the paired
     t-test (two-sided), and that value after Holm's correction for all comparisons of the quantity, whose number is
-    `comparisons`. p is not defined where the difference is the same on every network, and for one network. Empty if
-    the study has no baseline.
+    `comparisons`. p is not defined where the difference is the same on every network, and for one network. Without
+    rows if the study has no baseline.
     """
     table, rows = by_network(curve), []
     for quantity in QUANTITIES:
@@ -41,7 +41,8 @@ def paired(curve: pd.DataFrame) -> pd.DataFrame:
                 for criterion in wide.columns
                 if baseline in wide.columns and criterion != baseline
             ]
-    return _corrected(pd.DataFrame(rows)) if rows else pd.DataFrame()
+    columns = ["quantity", "removal", "criterion", "baseline", "p_holm", "comparisons"]
+    return _corrected(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=columns)
 
 
 def _corrected(rows: pd.DataFrame) -> pd.DataFrame:
@@ -49,14 +50,13 @@ def _corrected(rows: pd.DataFrame) -> pd.DataFrame:
     from statsmodels.stats.multitest import multipletests
 
     # Random minus greedy and greedy minus random: one comparison in two rows.
-    one, same = (
-        (rows["criterion"] == criterion) & (rows["baseline"] == baseline)
-        for criterion, baseline in (BASELINES, reversed(BASELINES))
-    )
-    p = rows[~one & (rows["seeds"] > 1)].groupby("quantity")["p"]
-    holm = p.transform(lambda each: multipletests(each.fillna(1.0), method="holm")[1])
-    rows = rows.assign(p_holm=holm.where(rows["p"].notna()), comparisons=p.transform("size"))
-    rows.loc[one, ["p_holm", "comparisons"]] = rows.loc[same, ["p_holm", "comparisons"]].to_numpy()
+    pairs = [" ".join(sorted(names)) for names in zip(rows["criterion"], rows["baseline"])]
+    keys = ["quantity", "removal", "pair"]
+    tested = rows.assign(pair=pairs)[rows["seeds"] > 1].drop_duplicates(keys)
+    p = tested.groupby("quantity")["p"]
+    holm = p.transform(lambda each: multipletests(each.fillna(1.0), method="holm")[1]).where(tested["p"].notna())
+    tested = tested[keys].assign(p_holm=holm, comparisons=p.transform("size"))
+    rows = rows.assign(pair=pairs).merge(tested, "left", keys).drop(columns="pair")
     return rows.assign(comparisons=rows["comparisons"].fillna(0).astype(int))
 
 
