@@ -252,7 +252,7 @@ def heat_map(ax: Axes, edges: np.ndarray, values: np.ndarray, names: Sequence[st
 
 def colour_bar(figure: Figure, axes: Axes | list[Axes], colours: ScalarMappable, label: str, **place) -> Colorbar:
     """Add a colour bar to panels and return it. place: options of matplotlib's `colorbar`."""
-    bar = figure.colorbar(colours, ax=axes, label=label, **{"aspect": 20, "pad": 0.02} | place)
+    bar = figure.colorbar(colours, ax=axes, label=label, **{"aspect": 30, "pad": 0.02} | place)
     bar.outline.set_linewidth(0.4)
     return bar
 
@@ -290,9 +290,12 @@ def dots(panels: Mapping[str, pd.DataFrame], order: Sequence[str], title: str) -
     return list(axes)
 
 
-def legend(figure: Figure, entries: Axes | Sequence[Artist], title: str, ncols: int = 4) -> None:
+def legend(figure: Figure, entries: Axes | Sequence[Artist], title: str) -> None:
     """Add a legend above all panels, with a heading. entries: artists with labels, or a panel that has them."""
     handles = entries.get_legend_handles_labels()[0] if isinstance(entries, Axes) else entries
+    # At most as many columns as fit on the page, for characters of a twentieth of an inch.
+    width = 0.5 + 0.05 * max(len(handle.get_label()) for handle in handles)
+    ncols = max(1, min(4, int(PAGE_WIDTH / width)))
     figure.legend(handles=handles, loc="outside upper left", ncols=ncols, title=title, alignment="left")
 
 

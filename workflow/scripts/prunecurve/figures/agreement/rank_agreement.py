@@ -40,7 +40,7 @@ def draw(data: Data) -> Figure:
         "below the diagonal: Kendall’s τ, above it: Spearman’s ρ\n"
         "random: mean over its draws; on the diagonal, of each draw with the others",
     )
-    style.colour_bar(figure, ax, image, "rank correlation × 100", shrink=0.7, aspect=30)
+    style.colour_bar(figure, ax, image, "rank correlation × 100", shrink=0.7)
     return figure
 
 

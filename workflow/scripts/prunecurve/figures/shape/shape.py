@@ -59,7 +59,7 @@ def draw(data: Data) -> Figure:
     named = "share predicted “same”" if share == "predicted_same_rate" else "share of the most frequent answer"
     below[0].set_ylabel(f"{which}:\n{named}")
     title = f"{style.where(rows)}, channels in the order of {style.label(rows['criterion'].iloc[0])}"
-    style.legend(figure, [*above[0].get_lines()[: len(METRICS)], *_patches(shades)], title, ncols=3)
+    style.legend(figure, [*above[0].get_lines()[: len(METRICS)], *_patches(shades)], title)
     lines = (
         textwrap.fill(line, MOST_CHARACTERS, subsequent_indent="    ") for line in short_lines(data.table, data.task)
     )
