@@ -83,28 +83,19 @@ def agreement(rankings: pd.DataFrame) -> pd.DataFrame:
     rankings: columns seed, criterion, channel, score. Equal scores count as ties, not as the order that channel numbers
     give them. For `random` the correlations of its draws are averaged; those with itself are of two different draws.
     """
-    methods, parts = ("kendall", "spearman"), ("mean", "std")
-    correlations = pd.concat(
-        _correlations(one, method).assign(seed=seed, method=method)
-        for seed, one in rankings.groupby("seed", sort=False)
-        for method in methods
-    )
-    over_networks = correlations.groupby(["criterion", "other", "method"], sort=False)["value"]
-    rows = over_networks.agg([*parts, "count"]).unstack("method")
-    rows.columns = [f"{method}_{name}" for name, method in rows.columns]
-    rows = rows.reset_index().rename(columns={"kendall_count": "seeds"})
-    return rows[["criterion", "other", "seeds", *(f"{method}_{part}" for method in methods for part in parts)]]
-
-
-def _correlations(rankings: pd.DataFrame, method: str) -> pd.DataFrame:
-    """Return the correlation, `value`, of each `criterion` and `other` on one network; means over draws of random."""
-    scores = rankings.pivot(index="channel", columns="criterion", values="score")[rankings["criterion"].unique()]
-    table = scores.corr(method=method).rename_axis(index="first", columns="second").stack().reset_index(name="value")
-    table = table.assign(criterion=table["first"].map(criterion_of), other=table["second"].map(criterion_of))
-    # A ranking's correlation with itself is kept where its criterion has no other ranking.
-    alone = table["criterion"].map(table["criterion"].value_counts()) == scores.shape[1]
-    table = table[(table["first"] != table["second"]) | alone]
-    return table.groupby(["criterion", "other"], sort=False, as_index=False)["value"].mean()
+    names, pair, columns = rankings["criterion"].unique(), ["criterion", "other"], {}
+    count = pd.Series(names).map(criterion_of).value_counts()
+    scores = rankings.pivot(index=["seed", "channel"], columns="criterion", values="score")[names].groupby("seed")
+    for method in ("kendall", "spearman"):
+        table = scores.corr(method=method).rename_axis(index=["seed", "first"], columns="second").stack()
+        table = table.reset_index(name="value")
+        table = table.assign(criterion=table["first"].map(criterion_of), other=table["second"].map(criterion_of))
+        # A ranking's correlation with itself is kept where its criterion has no other ranking.
+        table = table[(table["first"] != table["second"]) | (table["criterion"].map(count) == 1)]
+        networks = table.groupby([*pair, "seed"], sort=False)["value"].mean().groupby(pair, sort=False)
+        columns.setdefault("seeds", networks.count())
+        columns |= {f"{method}_mean": networks.mean(), f"{method}_std": networks.std()}
+    return pd.DataFrame(columns).reset_index()
 
 
 def shared_images(index: Mapping[int, np.ndarray], dataset: str) -> list[dict[str, object]]:

@@ -79,8 +79,8 @@ def _heat_maps(table: pd.DataFrame, largest: pd.DataFrame) -> Figure:
     figure.supxlabel("share of the layer’s channels removed", fontsize=8)
     style.colour_bar(figure, axes, colours, "balanced accuracy")
     title = (
-        f"{style.heading(table, interval='')}\nmark: this and every smaller evaluated K are within one percentage point;"
-        "\nnot comparable between layers of different numbers of channels"
+        f"{style.heading(table, interval='')}\nmark: this and every smaller evaluated K are within one percentage "
+        "point;\nnot comparable between layers of different numbers of channels"
     )
     style.legend(figure, axes[0], title)
     return figure
