@@ -15,7 +15,7 @@ import pytest
 import yaml
 from conftest import PROJECT, Study
 from prunecurve import provenance
-from prunecurve.statistics.comparisons import shared_images
+from prunecurve.statistics.shared_images import shared_images
 from prunecurve.archive.differences import differences
 from prunecurve.archive import archive
 from prunecurve.ranking import criteria

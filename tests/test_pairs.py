@@ -107,7 +107,7 @@ def test_disjoint_draws_share_no_image_and_do_not_change_with_more_seeds():
 
 
 def test_shared_images_are_counted():
-    from prunecurve.statistics.comparisons import shared_images
+    from prunecurve.statistics.shared_images import shared_images
 
     drawn = {3: {0: [1, 2, 3, 4], 1: [5], 2: [6, 7]}, 8: {0: [3, 4, 6, 7], 1: [1], 2: [2, 8]}}
     index = {
@@ -127,7 +127,7 @@ def test_shared_images_are_counted():
 
 def test_two_seeds_on_digits_share_what_chance_says():
     """1,000 of 1,797 images for training: 56 % of them are expected in another draw."""
-    from prunecurve.statistics.comparisons import shared_images
+    from prunecurve.statistics.shared_images import shared_images
 
     sizes = {"train": 1000, "val": 297, "test": 300}
     draws = {seed: draw_splits(np.zeros(1797, int), sizes, seed, dataset="digits") for seed in (0, 1)}

@@ -28,7 +28,6 @@ from prunecurve.plan.choice import (
 )
 from prunecurve.statistics.means import read_table
 from prunecurve.verification.surgery import counted, structural, structural_all
-from test_channels import from_torchvision
 from test_figures import planned
 from test_layers import SHAPE, inputs, network
 from torch import nn
@@ -45,18 +44,18 @@ def first_of_groups(model: nn.Module, shape) -> list[str]:
     return list(groups.values())
 
 
-CASES = ["branches", "functions", "gates", "shared", "siamese", "skips", "norms", "plain", "mobilenet_v3_small"]
+CASES = ["branches", "functions", "gates", "shared", "siamese", "skips", "norms", "plain"]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_costs_are_those_of_smaller_networks(name, tmp_path):
     """Residual sums, depthwise convolutions, concatenations, a layer that runs twice, flattened maps."""
-    model, shape = (from_torchvision(name), (3, 32, 32)) if "_v3_" in name else (network(name), SHAPE)
-    costs, whole = cost_model(model, shape, first_of_groups(model, shape))
+    model = network(name)
+    costs, whole = cost_model(model, SHAPE, first_of_groups(model, SHAPE))
     assert not whole
     save_costs(tmp_path / "costs.csv", costs)
-    costs, example = load_costs(tmp_path / "costs.csv"), torch.zeros(1, *shape)
-    for removed in random_removals(costs)[: 2 if "_v3_" in name else 4]:
+    costs, example = load_costs(tmp_path / "costs.csv"), torch.zeros(1, *SHAPE)
+    for removed in random_removals(costs):
         ks = {layer: len(channels) for layer, channels in removed.items()}
         assert costs.both(ks) == counted(structural_all(model, removed, example), example)
     assert costs.both() == counted(model, example)

@@ -8,8 +8,9 @@ import pandas as pd
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import load_array, read_rows, write_rows, write_table
-from prunecurve.statistics.comparisons import agreement, shared_images
+from prunecurve.statistics.comparisons import agreement
 from prunecurve.statistics.means import read_table
+from prunecurve.statistics.shared_images import shared_images
 
 
 def options() -> argparse.ArgumentParser:

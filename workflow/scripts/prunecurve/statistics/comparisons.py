@@ -1,12 +1,8 @@
-"""Criteria and networks compared: paired differences, how alike rankings are, which images networks share."""
-
-from collections.abc import Mapping
-from itertools import permutations
+"""Criteria compared on the same networks: paired differences, and how alike their rankings are."""
 
 import numpy as np
 import pandas as pd
 
-from prunecurve.data.splits import SPLITS
 from prunecurve.naming import BASELINES, criterion_of
 from prunecurve.statistics.means import CONFIDENCE, by_network
 
@@ -17,8 +13,6 @@ ROUNDING = 1e-12
 QUANTITIES = ("accuracy_area", "balanced_accuracy_area")
 # A difference is called one where p, corrected, is below.
 LEVEL = 0.05
-# The images of the same split are compared, and the test images of one network with the training images of another.
-COMPARED = (*((split, split) for split in SPLITS), ("test", "train"))
 
 
 def paired(curve: pd.DataFrame) -> pd.DataFrame:
@@ -96,22 +90,3 @@ def agreement(rankings: pd.DataFrame) -> pd.DataFrame:
         columns.setdefault("seeds", networks.count())
         columns |= {f"{method}_mean": networks.mean(), f"{method}_std": networks.std()}
     return pd.DataFrame(columns).reset_index()
-
-
-def shared_images(index: Mapping[int, np.ndarray], dataset: str) -> list[dict[str, object]]:
-    """Return one row for each ordered pair of networks and each comparison of splits.
-
-    index: by seed, int (n, 2): the split of each image of a network, as its index in SPLITS, and the image's number in
-    the data set. A row has the number of images of `seed` in `split` (images), how many of them `other` has in
-    `other_split` (shared), and their share.
-    """
-    table = []
-    for (seed, own), (other, others) in permutations(index.items(), 2):
-        for split, other_split in COMPARED:
-            images, compared = (
-                rows[rows[:, 0] == SPLITS.index(name), 1] for rows, name in ((own, split), (others, other_split))
-            )
-            shared = int(np.isin(images, compared).sum())
-            row = {"dataset": dataset, "seed": seed, "other": other, "split": split, "other_split": other_split}
-            table.append(row | {"images": len(images), "shared": shared, "share": shared / len(images)})
-    return table

@@ -66,7 +66,7 @@ def _heat_maps(table: pd.DataFrame, largest: pd.DataFrame) -> Figure:
         values = panel.pivot(index="layer", columns="share_removed", values="balanced_accuracy_mean").loc[layers]
         # Each K reaches to the next one, the largest as far as one more channel; beyond it, nothing is known.
         end = panel.groupby("layer")["k"].max()[layers].add(1) / channels
-        shares = values.columns.union(end[end < 1])
+        shares = values.columns.union(end[end < 1].unique())
         known = end.to_numpy()[:, None] > shares.to_numpy()
         values = values.reindex(columns=shares).ffill(axis=1).where(known)
         colours = style.heat_map(ax, [*shares, 1], values.to_numpy(), names, highest)
