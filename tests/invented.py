@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 from prunecurve.data.tasks import classes, pairs
 from prunecurve.tables import as_text
-from prunecurve.statistics.class_recall import class_recall
-from prunecurve.statistics.curves import without_class_counts
+from prunecurve.statistics.curves import class_recall, without_class_counts
 
 INPUTS = 12
 
@@ -66,7 +65,7 @@ def study(
                     row |= {"removal": removal, "k": k, "channels_left": ks - k, **metrics}
                     row |= {"params": ks - k, "macs": ks - k}
                     rows.append(row | {"compression_ratio": ks / (ks - k), "theoretical_speedup": ks / (ks - k)})
-    text = [{name: as_text(value) for name, value in row.items()} for row in rows]
+    text = pd.DataFrame([{name: as_text(value) for name, value in row.items()} for row in rows])
     inputs = {str(seed): np.bincount(labels) for seed in range(seeds)}
     recalls = class_recall(text, inputs, names_of(count)).astype({"seed": int, "k": int})
-    return pd.DataFrame(rows)[list(without_class_counts(text)[0])], recalls
+    return pd.DataFrame(rows)[list(without_class_counts(text))], recalls

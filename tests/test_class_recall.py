@@ -2,10 +2,11 @@
 
 import aggregate
 import numpy as np
+import pandas as pd
 import pytest
 from prunecurve.arrays import save_array
 from prunecurve.tables import write_rows
-from prunecurve.statistics.class_recall import class_recall
+from prunecurve.statistics.curves import class_recall
 from prunecurve.statistics.means import read_table
 
 NAMES = ["1", "NA", "a, b"]
@@ -49,5 +50,5 @@ def test_counts_can_be_computed_from_the_rounded_shares():
     correct = rng.integers(0, inputs)
     row = {"seed": "0", "criterion": "c", "removal": "r", "k": "0"}
     row |= {f"correct_{c}": str(n) for c, n in enumerate(correct)} | {"predicted_0": "99991", "predicted_1": "77777"}
-    table = class_recall([row], {"0": inputs}, ["a", "b"])
+    table = class_recall(pd.DataFrame([row]), {"0": inputs}, ["a", "b"])
     assert np.rint(table["recall"] * table["inputs"]).tolist() == correct.tolist()

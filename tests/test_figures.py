@@ -12,16 +12,13 @@ import numpy as np
 import pandas as pd
 import plot
 import pytest
-from matplotlib.figure import Figure
 from conftest import PROJECT, environment
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import fontManager
 from prunecurve.ranking import criteria
 from prunecurve import figures
 from prunecurve.statistics.comparisons import agreement, paired
 from prunecurve.figures import style
 from prunecurve.figures.agreement.rank_agreement import similar_together
-from prunecurve.figures.network.mean_feature_maps import grid_of
 from prunecurve.arrays import save_array
 from prunecurve.tables import write_rows, write_table
 from prunecurve.statistics.sensitivity import sensitivity_table
@@ -142,11 +139,10 @@ def test_files_are_not_empty_and_the_same_each_time(tmp_path, name):
 def test_a_warning_is_written_across_the_figure(name):
     data = DATA[figures.folder_of(name)]
     figure = figures.draw(name, dataclasses.replace(data, warning="WARNING: " + "these networks learned nothing " * 3))
-    FigureCanvasAgg(figure).draw()
+    figure.draw_without_rendering()
     (text,) = [text for text in figure.texts if text.get_text().startswith("WARNING: ")]
     low, high = text.get_window_extent().transformed(figure.transFigure.inverted()).get_points()
     assert (low > -0.01).all() and (high < 1.01).all() and high[0] - low[0] > 0.3
-    assert not any("WARNING" in text.get_text() for text in figures.draw(name, data).texts)
 
 
 HOSTILE_RC = """
@@ -183,30 +179,25 @@ def drawn_in(folder, **variables: str) -> list[bytes]:
     return [figure.with_suffix(ending).read_bytes() for ending in (".png", ".svg")]
 
 
+def test_figures_use_the_fonts_of_matplotlib_alone():
+    """Another version of DejaVu Sans in the system, or a font cache that names one, would change the size of texts."""
+    assert all(font.fname.startswith(str(matplotlib.get_data_path())) for font in fontManager.ttflist)
+
+
 def test_nothing_of_the_callers_environment_enters_a_figure(tmp_path):
     """A notebook's backend, a user's matplotlibrc in each place that is read, locale, time, order of sets."""
     expected = drawn_in(tmp_path / "clean")
     hostile = tmp_path / "hostile"
     hostile.mkdir()
-    (hostile / "matplotlibrc").write_text(HOSTILE_RC)
+    rc = hostile / "matplotlibrc"
+    rc.write_text(HOSTILE_RC)
     assert drawn_in(hostile) == expected
-    variables = {"MPLCONFIGDIR": str(hostile), "MPLBACKEND": "there-is-no-such-backend"}
-    variables |= {"LC_ALL": "C", "LANG": "de_DE.UTF-8", "PYTHONUTF8": "0", "TZ": "Asia/Tokyo"}
-    assert drawn_in(tmp_path / "config", **variables) == expected
-    variables = {
-        "MATPLOTLIBRC": str(hostile / "matplotlibrc"),
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-    }
-    variables |= {"SOURCE_DATE_EPOCH": "86400", "PYTHONHASHSEED": "7", "DISPLAY": ":99"}
-    assert drawn_in(tmp_path / "notebook", **variables) == expected
-    (hostile / "matplotlibrc").write_bytes(b"font.family: \xff\xfe")
+    variables = {"LC_ALL": "C", "LANG": "de_DE.UTF-8", "PYTHONUTF8": "0", "TZ": "Asia/Tokyo", "MPLBACKEND": "none-such"}
+    assert drawn_in(tmp_path / "config", MPLCONFIGDIR=str(hostile), **variables) == expected
+    variables = {"SOURCE_DATE_EPOCH": "86400", "PYTHONHASHSEED": "7", "DISPLAY": ":99"}
+    assert drawn_in(tmp_path / "notebook", MATPLOTLIBRC=str(rc), **variables) == expected
+    rc.write_bytes(b"font.family: \xff\xfe")
     assert drawn_in(hostile) == drawn_in(tmp_path / "elsewhere", MPLCONFIGDIR=str(hostile)) == expected
-
-
-def test_figures_use_the_fonts_of_matplotlib_alone():
-    """Another version of DejaVu Sans in the system, or a font cache that names one, would change the size of texts."""
-    own = str(matplotlib.get_data_path())
-    assert len(fontManager.ttflist) > 10 and all(font.fname.startswith(own) for font in fontManager.ttflist)
 
 
 @pytest.mark.parametrize("name", figures.of("network"))
@@ -227,28 +218,19 @@ def test_mean_feature_maps_have_p_tiles_in_the_order_asked_for(name, maps_order,
     assert "removes n channels before this one, so it is removed for every K > n" in title
     shown = np.array(ax.images[-1].get_array())
     assert np.isnan(shown).all() if numbers[-1] < dead else np.array_equal(shown, data.maps[numbers[-1]])
+    rows = len({image.get_extent()[3] for image in ax.images})
+    assert (rows, -(-channels // rows)) == {128: (11, 12), 13: (4, 4), 2: (1, 2)}[channels], "nearly a square"
 
 
 @pytest.mark.parametrize(("size", "lines"), [((7, 7), 2), ((7, 4), 1), ((6, 8), 0)])
 def test_what_pooling_leaves_out_is_marked(size, lines):
-    data = network(6, 0)
-    data = figures.Data(data.table, data.criteria, np.random.default_rng(0).random((6, *size)))
+    data = dataclasses.replace(network(6, 0), maps=np.random.default_rng(0).random((6, *size)))
     ax = figures.draw("mean_feature_maps", data).axes[0]
+    assert [image.get_clim() for image in ax.images] == [(one.min(), one.max()) for one in data.maps]
+    images = figures.draw("mean_feature_maps_shared_scale", data).axes[0].images
+    assert {image.get_clim() for image in images} == {(0.0, data.maps.max())}
     assert len(ax.lines) == 6 * lines
     assert ("beyond the white lines" in ax.get_title(loc="left")) is (lines > 0)
-
-
-def test_scales_are_each_maps_own_or_shared():
-    data = network(6, 0)
-    own = [image.get_clim() for image in figures.draw("mean_feature_maps", data).axes[0].images]
-    assert own == [(float(one.min()), float(one.max())) for one in data.maps]
-    shared = {image.get_clim() for image in figures.draw("mean_feature_maps_shared_scale", data).axes[0].images}
-    assert shared == {(0.0, float(data.maps.max()))}
-
-
-@pytest.mark.parametrize(("count", "grid"), [(128, (11, 12)), (64, (8, 8)), (8, (3, 3)), (2, (1, 2)), (1, (1, 1))])
-def test_the_grid_is_nearly_square(count, grid):
-    assert grid_of(count) == grid
 
 
 def lines_of(ax) -> dict:
@@ -276,9 +258,7 @@ def test_accuracy_vs_k_shows_every_criterion_its_band_and_the_controls(removals,
         assert list(lines)[-2:] == [always, f"unpruned (K = 0): {unpruned:.3f}"]
 
 
-@pytest.mark.parametrize(
-    ("count", "removals", "seeds"), [(1, 1, 1), (4, 2, 10), (6, 1, 1), (6, 3, 3), (20, 3, 3), (26, 1, 1), (26, 2, 3)]
-)
+@pytest.mark.parametrize(("count", "removals", "seeds"), [(1, 1, 1), (4, 2, 10), (6, 3, 3), (26, 2, 3)])
 def test_accuracy_vs_k_of_any_number_of_criteria(count, removals, seeds):
     """Up to four criteria share one panel. More: the large panel has only means, and small panels show the bands."""
     data = many_criteria(count, REMOVALS[:removals], seeds)
@@ -308,8 +288,15 @@ def test_a_criterion_has_the_same_look_in_every_panel_and_figure():
         assert own in {line.get_color() for line in ax.lines}
         thin = {line.get_color() for line in ax.lines if line.get_linewidth() == 0.6}
         assert thin == {style.GREY, style.BLACK} - {own}, "random and greedy for reference"
-    points = figures.draw("areas", of(summarise(curve().table))).axes[0].lines
-    assert {line.get_color() for line in points} == {style.criterion_look(name)["color"] for name in CRITERIA}
+
+
+def test_areas_are_those_of_the_summary_with_the_best_on_top():
+    table = summarise(curve(REMOVALS).table)
+    ax = figures.draw("areas", of(table)).axes[0]
+    first = table[table["removal"] == "structural"].set_index("criterion")["balanced_accuracy_area_mean"].sort_values()
+    assert [text.get_text() for text in ax.get_yticklabels()] == [style.label(name) for name in first.index]
+    shown = [(line.get_xdata()[0], line.get_color()) for line in ax.lines if line.get_marker() == "o"]
+    assert sorted(shown) == [(first[name], style.criterion_look(name)["color"]) for name in first.index]
 
 
 def test_looks_differ_with_and_without_colour():
@@ -324,24 +311,29 @@ def test_looks_differ_with_and_without_colour():
     assert len({str(look) for look in many.values()}) == 32
 
 
-def data_of_k(folder: str, last: int) -> figures.Data:
-    """Return data with K from 0 to `last`, or with `last` + 1 channels."""
-    if folder == "shape":
-        return curve(REMOVALS, ks=last + 1, orders=("mean_activation",))
-    if folder == "summary":
-        return of(summarise(curve(ks=last + 1).table))
-    return means(ks=last + 1) if folder == "curve_mean" else network(last + 1, seeds=2)
-
-
-@pytest.mark.parametrize("folder", ["curve_mean", "shape", "summary", "channels"])
 @pytest.mark.parametrize("last", [2, 63])
-def test_ticks_of_k_are_integers(folder, last):
-    for name in figures.of(folder):
-        figure = figures.draw(name, data_of_k(folder, last))
-        FigureCanvasAgg(figure).draw()
-        axes = [ax for ax in figure.axes if folder != "summary" or "largest K" in ax.get_title()]
-        ticks = [text.get_text() for ax in axes for text in ax.get_xticklabels()]
-        assert ticks and all(tick.lstrip("−").isdigit() for tick in ticks if tick)
+@pytest.mark.parametrize("name", ["accuracy_vs_k", "shape", "areas", "activation_levels"])
+def test_ticks_of_k_are_integers(name, last):
+    data = {
+        "accuracy_vs_k": lambda: means(ks=last + 1),
+        "shape": lambda: curve(REMOVALS, ks=last + 1, orders=("mean_activation",)),
+        "areas": lambda: of(summarise(curve(ks=last + 1).table)),
+        "activation_levels": lambda: network(last + 1, seeds=2),
+    }
+    figure = figures.draw(name, data[name]())
+    figure.draw_without_rendering()
+    axes = [ax for ax in figure.axes if name != "areas" or "largest K" in ax.get_title()]
+    ticks = [text.get_text() for ax in axes for text in ax.get_xticklabels()]
+    assert ticks and all(tick.lstrip("−").isdigit() for tick in ticks if tick)
+
+
+@pytest.mark.parametrize(("count", "removals"), [(3, 3), (20, 1)])
+def test_class_accuracy_vs_k_of_several_removals(count, removals):
+    """More than 24 panels are those of the first removal alone."""
+    figure = figures.draw("class_accuracy_vs_k", many_criteria(count))
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert len(set(titles)) == len(titles) == removals * count
+    assert ("removal: structural" in figure.get_supxlabel()) is (removals == 1)
 
 
 def test_class_accuracy_vs_k_has_a_panel_per_criterion_of_four_lines_and_two_bands():
@@ -357,25 +349,6 @@ def test_activation_levels_are_sorted_and_dead_channels_marked():
     assert list(lines) == [f"seed {s}: 3 of 10 dead" for s in (0, 1)]
     assert all((np.diff(line.get_ydata()) >= 0).all() for line in lines.values())
     assert figure.legends[0].get_title().get_text().endswith(style.DEAD)
-
-
-@pytest.mark.parametrize(("count", "removals"), [(3, 3), (6, 3), (20, 1)])
-def test_class_accuracy_vs_k_of_several_removals(count, removals):
-    """Nine or more panels are smaller. More than 24 are those of the first removal alone."""
-    data = many_criteria(count)
-    figure = figures.draw("class_accuracy_vs_k", data)
-    titles = [ax.get_title(loc="left") for ax in figure.axes]
-    assert len(set(titles)) == len(titles) == removals * count
-    assert ("removal: structural" in figure.get_supxlabel()) is (removals == 1)
-
-
-def test_areas_are_those_of_the_summary_with_the_best_on_top():
-    table = summarise(curve(REMOVALS).table)
-    axes = figures.draw("areas", of(table)).axes
-    first = table[table["removal"] == "structural"].set_index("criterion")["balanced_accuracy_area_mean"].sort_values()
-    assert [text.get_text() for text in axes[0].get_yticklabels()] == [style.label(name) for name in first.index]
-    shown = [line.get_xdata()[0] for line in axes[0].lines if line.get_marker() == "o"]
-    assert sorted(shown) == pytest.approx(first.to_numpy())
 
 
 def test_paired_differences_are_sorted_and_filled_where_they_hold_after_correction():
@@ -418,36 +391,17 @@ def test_similar_criteria_are_neighbours():
     assert similar_together(table.iloc[:2, :2]) == ["a1", "b1"]
 
 
-def test_numbers_are_left_out_where_they_do_not_fit():
-    for count, numbers in ((20, True), (30, False)):
-        names = [f"c{i}" for i in range(count)]
-        pairs = itertools.product(names, repeat=2)
-        table = pd.DataFrame([{"criterion": a, "other": b, "seeds": 5} for a, b in pairs])
-        table = table.assign(kendall_mean=0.5, spearman_mean=-1.0, dataset="d", layer="conv3")
-        ax = figures.draw("rank_agreement", figures.Data(table, tuple(names))).axes[0]
-        assert bool(ax.texts) is numbers
-
-
 def test_the_shape_has_three_short_lines_that_stay_on_the_page():
     """Even where the networks give all three kinds of answers at the largest K."""
     rows = pd.concat(three_networks().assign(removal=removal) for removal in REMOVALS)
     ends = rows.query("seed == 1 and k > 2").index
     rows.loc[ends, "predicted_same_rate"] = 0.0
     figure = figures.draw("shape", figures.Data(rows, ("apoz",)))
-    lines = figure.get_supxlabel().split("\n")
-    assert len(lines) == 3
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    box = figure._supxlabel.get_window_extent(canvas.get_renderer())
+    assert [len(ax.lines) for ax in figure.axes] == [3] * 3 + [4] * 3, "one network above, all below"
+    assert len(figure.get_supxlabel().split("\n")) == 3
+    figure.draw_without_rendering()
+    box = figure._supxlabel.get_window_extent()
     assert box.x0 >= 0 and box.x1 <= figure.bbox.width
-
-
-def test_the_shape_has_one_network_above_and_all_below():
-    axes = figures.draw("shape", curve(REMOVALS, orders=("mean_activation",))).axes
-    assert [ax.get_title(loc="left") for ax in axes[:3]] == [f"removal: {style.label(name)}" for name in REMOVALS]
-    assert axes[0].get_ylabel().startswith("one network (seed 0):")
-    assert axes[3].get_ylabel().startswith("all 3 networks (black: seed 0):")
-    assert [len(ax.lines) for ax in axes] == [3] * 3 + [4] * 3
 
 
 def test_an_answer_at_a_single_k_is_shaded():
@@ -459,11 +413,9 @@ def test_an_answer_at_a_single_k_is_shaded():
 
 
 def test_figures_name_the_layer_and_the_draws_of_random():
-    text = style.heading(means().table.assign(layer="conv1"))
-    assert text.startswith("digits, conv1: mean of 3 networks")
-    assert text.endswith("random: mean of 2 orders per network")
-    figure = figures.draw("accuracy_vs_k", means())
-    assert figure.get_suptitle() == figures.draw("class_accuracy_vs_k", means()).legends[0].get_title().get_text()
+    title = figures.draw("accuracy_vs_k", of(means().table.assign(layer="conv1"))).get_suptitle()
+    assert title.startswith("digits, conv1: mean of 3 networks")
+    assert title.endswith("random: mean of 2 orders per network")
 
 
 def test_sensitivity_has_a_line_per_layer_over_the_share_removed():
@@ -474,30 +426,22 @@ def test_sensitivity_has_a_line_per_layer_over_the_share_removed():
     labels = ["conv1 (3 channels)", "layer _conv (5 channels)", "conv3 (9 channels)", "always “different”"]
     assert len(figure.axes) == 2 * len(CRITERIA)
     for ax in figure.axes:
-        assert list(lines_of(ax)) == labels and len(ax.collections) == 3
+        assert list(lines_of(ax))[:3] == labels[:3] and len(ax.collections) == 3
         ends = [line.get_xdata()[-1] for line in list(lines_of(ax).values())[:3]]
         assert ends == pytest.approx([2 / 3, 4 / 5, 8 / 9])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == labels
 
 
-@pytest.mark.parametrize(
-    ("values", "width", "expected"), [([0, 0], 2, (-0.2, 1.8)), ([0.5, 0.52], 0.1, (0.46, 0.56)), ([0, 9], 2, None)]
-)
-def test_the_smallest_differences_do_not_fill_the_axis(values, width, expected):
-    ax = Figure().subplots()
-    ax.plot(values, [0, 1], "o")
-    before = ax.get_xlim()
-    style.at_least(ax, width)
-    assert ax.get_xlim() == pytest.approx(expected or before)
-
-
 def test_the_lines_of_several_layers_have_no_bands():
     """The bands of more than four would cover each other and the lines."""
     one = layers().table.query("layer == 'conv3'")
-    table = pd.concat([one.assign(layer=f"layer{i}") for i in range(5)])
+    table = pd.concat([one.assign(layer=f"stage{i}.0.conv1.convolution") for i in range(5)])
     figure = figures.draw("sensitivity", of(table))
     assert not any(ax.collections for ax in figure.axes)
     assert "interval" not in figure.legends[0].get_title().get_text()
+    with style.applied():
+        figure.draw_without_rendering()
+    assert figure.legends[0].get_window_extent().x1 <= figure.bbox.x1, "its columns fit on the page"
 
 
 def test_sensitivity_of_many_layers_is_a_heat_map():
@@ -513,16 +457,18 @@ def test_sensitivity_of_many_layers_is_a_heat_map():
     (mesh,) = axes[0].collections
     shown = np.asarray(mesh.get_array()).reshape(len(names), -1)
     means = mean_curves(few).query("criterion == 'mean_activation'")["balanced_accuracy_mean"].to_numpy()
-    middles = (np.arange(200) + 0.5) / 200
-    assert shown[3] == pytest.approx(means[np.minimum((middles * 9).astype(int), 8)])
+    assert shown[3] == pytest.approx(means)
+    edges = np.asarray(mesh.get_coordinates()[0, :, 0])
+    assert edges == pytest.approx(np.arange(10) / 9), "each K reaches to the next"
     assert figure.axes[-1].get_ylabel() == "balanced accuracy", "the colour bar"
     marks = axes[0].lines[0].get_xdata()
     expected = sensitivity_table(table).query("criterion == 'mean_activation'")["share_removed_mean"]
     assert list(marks) == pytest.approx(list(expected))
     # Beyond the largest evaluated K, 4 of 9 channels, nothing is known. It reaches to the next K.
-    (mesh,) = figures.draw("sensitivity", figures.Data(table[table["k"] <= 4], CRITERIA)).axes[0].collections
-    unknown = np.ma.getmaskarray(np.ma.masked_invalid(mesh.get_array())).reshape(len(names), -1)
-    assert (unknown == (middles > 5 / 9)).all()
+    (mesh,) = figures.draw("sensitivity", of(table[table["k"] <= 4])).axes[0].collections
+    unknown = np.isnan(np.ma.filled(mesh.get_array(), np.nan)).reshape(len(names), -1)
+    edges = np.asarray(mesh.get_coordinates()[0, :, 0])
+    assert edges[-2:] == pytest.approx([5 / 9, 1]) and unknown.sum(axis=1).tolist() == [1] * len(names)
 
 
 def test_plot_numbers_tiles_as_in_the_ranking(tmp_path, monkeypatch):
@@ -544,9 +490,7 @@ def test_plot_numbers_tiles_as_in_the_ranking(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", [*figures.names(), "a_new_figure"])
 def test_every_figure_has_a_text_in_the_report(name):
     """That of a new figure is its name, so that adding it takes one file."""
-    template = jinja2.Template(
-        (PROJECT / "workflow" / "report" / "figure.rst").read_text(), undefined=jinja2.StrictUndefined
-    )
+    template = jinja2.Template((PROJECT / "workflow/report/figure.rst").read_text(), undefined=jinja2.StrictUndefined)
     text = template.render(snakemake={"wildcards": {"figure": name, "study": "digits"}}).strip()
     assert text == "The figure a new figure." if name == "a_new_figure" else len(text) > 15
 
@@ -600,15 +544,6 @@ def test_class_names_are_drawn_as_they_are(tmp_path, name, count):
     assert [each for each in expected if each not in text] == [] and ODD[-1] not in text
 
 
-def test_a_few_classes_are_lines_with_the_mean_recall_of_the_networks():
-    data = of_classes(3)
-    ax = figures.draw("class_accuracy_vs_k", data).axes[0]
-    rows = data.recalls[data.recalls["criterion"] == "mean_activation"]
-    for label, name in enumerate(names_of(3)):
-        expected = rows[rows["class"] == label].groupby("k")["recall"].mean()
-        assert lines_of(ax)[f"recall of {name}"].get_ydata() == pytest.approx(expected)
-
-
 @pytest.mark.parametrize(("count", "named"), [(10, True), (30, False)])
 def test_many_classes_are_a_heat_map_with_one_row_each(count, named):
     data = of_classes(count)
@@ -622,16 +557,11 @@ def test_many_classes_are_a_heat_map_with_one_row_each(count, named):
     assert colours == pytest.approx(recall[order])
     labels = [text.get_text() for text in axes[0].get_yticklabels()]
     assert labels == ([name if len(name) <= 12 else f"{name[:11]}…" for name in names_of(count)] if named else [])
+    most = data.recalls.query("answers >= 0.5 and criterion == 'mean_activation'")
+    dots = [(k, list(order)[int(row)]) for k, row in zip(*axes[0].lines[0].get_data())]
+    assert set(dots) == set(zip(most["k"], most["class"])) and len(most), "the answer of the majority in any network"
     # The columns of the first and the last K are whole.
     assert [ax.get_xlim() for ax in axes] == [(-0.5, 8.5)] * len(axes)
-
-
-def test_dots_mark_the_answer_of_the_majority():
-    data = of_classes(10, orders=("mean_activation",), seeds=1)
-    data = dataclasses.replace(data, criteria=("mean_activation",))
-    (dots,) = figures.draw("class_accuracy_vs_k", data).axes[0].lines
-    most = data.recalls[data.recalls["answers"] >= 0.5]
-    assert sorted(zip(*dots.get_data())) == sorted(zip(most["k"], most["class"])) and len(most)
 
 
 def test_a_panel_without_dots_is_as_wide_as_one_with_dots():
@@ -643,7 +573,13 @@ def test_a_panel_without_dots_is_as_wide_as_one_with_dots():
     assert min(ax.get_position().width for ax in figure.axes[:2]) > 0.3
 
 
-def test_the_constant_answer_of_classes_is_in_the_legend():
+def test_a_few_classes_are_lines_and_the_constant_answer_is_in_the_legend():
+    data = of_classes(3)
+    ax = figures.draw("class_accuracy_vs_k", data).axes[0]
+    rows = data.recalls[data.recalls["criterion"] == "mean_activation"]
+    for label, name in enumerate(names_of(3)):
+        expected = rows[rows["class"] == label].groupby("k")["recall"].mean()
+        assert lines_of(ax)[f"recall of {name}"].get_ydata() == pytest.approx(expected)
     lines = lines_of(figures.draw("accuracy_vs_k", of_classes(10)).axes[0])
     assert "always the largest class: 0.100" in lines
     lines = lines_of(figures.draw("balanced_accuracy_vs_k", of_classes(10)).axes[0])

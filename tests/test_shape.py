@@ -5,11 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from prunecurve.tables import write_rows
-from prunecurve.statistics.shape import (
-    shape_table,
-    with_answers,
-)
-from prunecurve.statistics.shape_text import explanation, short_lines
+from prunecurve.statistics.shape import explanation, shape_table, short_lines, with_answers
 
 
 def curve(predicted_same, recall_same, auroc=None, share_same=0.1) -> pd.DataFrame:
@@ -31,15 +27,6 @@ def facts(curve: pd.DataFrame) -> dict[str, object]:
     return shape_table(curve).iloc[0].to_dict()
 
 
-def test_answers():
-    rates = [1.0, 0.99, 0.98, 0.5, 0.02, 0.01, 0.0]
-    network = curve(rates, rates)
-    found = with_answers(network)
-    assert found["answer"].tolist() == ["same"] * 3 + ["different"] * 4
-    assert found["share"].tolist() == pytest.approx([1, 0.99, 0.98, 0.5, 0.98, 0.99, 1])
-    assert facts(network)["constant_at"] == "0-1 same, 5-6 different"
-
-
 def test_a_network_that_ends_in_always_same():
     result = facts(
         curve([0.1, 0.1, 0.7, 0.995, 0.6, 1, 1], [0.9, 0.9, 0.9, 1, 0.9, 1, 1], [0.99, 0.99, 0.98, 0.9, 0.9, 0.9, 0.5])
@@ -50,21 +37,17 @@ def test_a_network_that_ends_in_always_same():
     assert np.isnan(result["lost_same_at"])
     assert (result["gap_k"], result["gap_auroc"], result["gap_balanced_accuracy"]) == (5, 0.9, pytest.approx(0.5))
     assert (result["last_accuracy"], result["last_auroc"]) == (pytest.approx(0.1), 0.5)
+    rates = [1.0, 0.99, 0.98, 0.5, 0.02, 0.01, 0.0]
+    assert with_answers(curve(rates, rates))["answer"].tolist() == ["same"] * 3 + ["different"] * 4
+    assert facts(curve(rates, rates))["constant_at"] == "0-1 same, 5-6 different"
 
 
-def test_a_network_that_ends_in_always_different():
+def test_a_network_that_ends_in_always_different_or_in_both_answers():
     result = facts(curve([0.1, 0.05, 0.0, 0.0], [0.9, 0.45, 0, 0]))
     assert (result["flips"], result["flipped_at"], result["ends"], result["constant_from"]) == (0, "", "different", 2)
     assert (result["lost_first"], result["lost_same_at"]) == ("same", 1)
-
-
-def test_a_network_that_never_settles_loses_nothing():
     result = facts(curve([0.1, 0.2, 0.1], [0.9, 0.9, 0.8]))
-    assert (result["ends"], result["lost_first"]) == ("mixed", "none")
-    assert np.isnan(result["constant_from"])
-
-
-def test_limits():
+    assert (result["ends"], result["lost_first"]) == ("mixed", "none") and np.isnan(result["constant_from"])
     assert facts(curve([0.1, 0.7], [0.9, 0.4]))["lost_first"] == "both"
     assert facts(curve([1, 1], [1, 1]))["constant_from"] == 0
 
@@ -159,7 +142,7 @@ def test_the_shape_of_many_classes():
     assert (found["flips"], found["flipped_at"]) == (1, "3 NA")
     assert (found["ends"], found["constant_from"], found["constant_at"]) == ("NA", 3, "3-4 NA")
     assert (found["lost_first"], found["lost_first_at"], found["classes_lost"]) == ("007", 1, 3)
-    text = " ".join(explanation(rows, "classes", CLASS_NAMES, recalls).split())
+    text = " ".join(explanation(with_answers(rows, "classes", CLASS_NAMES), "classes", recalls).split())
     assert "the same answer has balanced accuracy 0.250 (one of 4 classes) and at most accuracy 0.300" in text
     assert "At K = 4, the network answers “NA”; mean accuracy 0.50" in text
     assert "From K = 3 on this answer goes to 99 % or more of the images." in text

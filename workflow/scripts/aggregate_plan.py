@@ -3,13 +3,15 @@
 import argparse
 from pathlib import Path
 
+import pandas as pd
+
 from prunecurve.commandline import parser, run
 from prunecurve.data import tasks
 from prunecurve.files import write_text
 from prunecurve.plan.text import plan_text
 from prunecurve.statistics.curves import without_class_counts
 from prunecurve.statistics.means import read_table
-from prunecurve.tables import read_rows, write_rows
+from prunecurve.tables import read_rows, write_table
 
 
 def options() -> argparse.ArgumentParser:
@@ -26,13 +28,14 @@ def options() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    evaluated = [row for seed in arguments.seeds for row in read_rows(arguments.evaluations.format(seed=seed))]
-    chosen = [
-        {"seed": seed, **row} for seed in arguments.seeds for row in read_rows(arguments.choices.format(seed=seed))
-    ]
-    dataset = {"dataset": evaluated[0]["dataset"]}
-    write_rows(arguments.table, without_class_counts(evaluated), sealed=False)
-    write_rows(arguments.layers, [dataset | row for row in chosen], sealed=False)
+    plan, layers = (
+        pd.concat([pd.DataFrame(read_rows(path.format(seed=seed))).assign(seed=seed) for seed in arguments.seeds])
+        for path in (arguments.evaluations, arguments.choices)
+    )
+    layers.insert(0, "dataset", plan["dataset"].iloc[0])
+    layers.insert(1, "seed", layers.pop("seed"))
+    write_table(arguments.table, without_class_counts(plan))
+    write_table(arguments.layers, layers)
     tables = read_table(arguments.table), read_table(arguments.layers)
     budget, value = arguments.budget
     write_text(arguments.text, plan_text(*tables, budget, float(value), arguments.task))

@@ -3,14 +3,16 @@
 import argparse
 from pathlib import Path
 
+import pandas as pd
+
 from prunecurve.commandline import parser, run
 from prunecurve.files import write_text
 from prunecurve.statistics.curves import gather, without_class_counts
-from prunecurve.statistics.histories import add_histories, histories, warning_about
+from prunecurve.statistics.histories import add_histories, warning_of
 from prunecurve.statistics.means import read_table
 from prunecurve.statistics.sensitivity import sensitivity_table, sensitivity_text
 from prunecurve.sweep.k_batches import from_words
-from prunecurve.tables import write_rows, write_table
+from prunecurve.tables import write_table
 
 
 def options() -> argparse.ArgumentParser:
@@ -32,19 +34,16 @@ def options() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    rows = []
+    tables = []
     for word, ks in zip(arguments.layers, arguments.ks, strict=True):
         layer, _, channels = word.rpartition(":")
         path = arguments.rows.replace("{layer}", layer)
-        layer_rows = gather(path, arguments.seeds, arguments.criteria, [arguments.removal], from_words(ks.split()))
-        rows += [row | {"share_removed": int(row["k"]) / int(channels)} for row in without_class_counts(layer_rows)]
-    write_rows(arguments.curves, rows, sealed=False)
+        rows = gather(path, arguments.seeds, arguments.criteria, [arguments.removal], from_words(ks.split()))
+        tables.append(rows.assign(share_removed=rows["k"].astype(int) / int(channels)))
+    write_table(arguments.curves, without_class_counts(pd.concat(tables)))
     table = sensitivity_table(read_table(arguments.curves))
     write_table(arguments.table, table)
-    text = sensitivity_text(
-        table, f"{arguments.text.parent}/figures/", warning_about(histories(arguments), arguments.task)
-    )
-    write_text(arguments.text, text)
+    write_text(arguments.text, sensitivity_text(table, f"{arguments.text.parent}/figures/", warning_of(arguments)))
 
 
 if __name__ == "__main__":

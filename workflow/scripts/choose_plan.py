@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.plan.choice import BUDGETS, Curves, choose
+from prunecurve.plan.choice import BUDGETS, choose, curves_of
 from prunecurve.plan.costs import load_costs
 from prunecurve.tables import read_rows, write_rows
 
@@ -22,7 +22,7 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     costs = load_costs(arguments.costs)
     rows = {layer: read_rows(arguments.rows.replace("{layer}", layer)) for layer in costs.channels}
-    curves = Curves.of(rows)
+    curves = curves_of(rows)
     budget, value = arguments.budget
     chosen = choose(curves, costs, budget, float(value))
     for method, ks in chosen.items():
@@ -32,7 +32,7 @@ def work(arguments: argparse.Namespace) -> None:
         [
             {"method": method, "layer": layer, "k": k, "channels": costs.channels[layer]}
             | {"share_removed": k / costs.channels[layer]}
-            | {f"{metric}_cost": of_layer[layer].at(k) for metric, of_layer in curves._asdict().items()}
+            | {f"{metric}_cost": of_layer[layer].at(k) for metric, of_layer in curves.items()}
             for method, ks in chosen.items()
             for layer, k in ks.items()
         ],

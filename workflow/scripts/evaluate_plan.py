@@ -9,7 +9,7 @@ from prunecurve.data.batches import Normalisation, Split
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.plan.costs import load_costs
-from prunecurve.plan.evaluation import chosen_by, planned_rows
+from prunecurve.plan.evaluation import planned_rows
 from prunecurve.tables import read_order, read_rows, write_rows
 
 
@@ -43,21 +43,10 @@ def work(arguments: argparse.Namespace) -> None:
         layer: read_order(arguments.ranking.replace("{layer}", layer), channels)
         for layer, channels in costs.channels.items()
     }
-    chosen = chosen_by(read_rows(arguments.choice))
-    identity = {"dataset": arguments.dataset, "seed": arguments.seed}
+    choice, identity = read_rows(arguments.choice), {"dataset": arguments.dataset, "seed": arguments.seed}
+    names = ("criterion", "seed", "draws", "task", "batch_size")
     rows = []
-    for row in planned_rows(
-        model,
-        split,
-        costs,
-        chosen,
-        orders,
-        arguments.criterion,
-        arguments.seed,
-        arguments.draws,
-        arguments.task,
-        arguments.batch_size,
-    ):
+    for row in planned_rows(model, split, costs, choice, orders, **{name: getattr(arguments, name) for name in names}):
         log.info("%s", row)
         rows.append(identity | row)
     write_rows(arguments.output, rows)

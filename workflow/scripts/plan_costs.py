@@ -23,8 +23,8 @@ def work(arguments: argparse.Namespace) -> None:
     prepare_torch("cpu", 1)
     # Only shapes matter, so the network need not be trained.
     model, input_shape = untrained(arguments)
-    costs, whole = cost_model(model, input_shape, arguments.layers, parameters_and_macs, arguments.network.leaf_modules)
-    for layer, reason in whole:
+    costs, whole = cost_model(model, input_shape, arguments.layers, arguments.network.leaf_modules)
+    for layer, reason in whole.items():
         log.warning("plan: %s keeps all its channels, because %s", layer, reason)
     example = example_of(model, input_shape)
     for removed in random_removals(costs):

@@ -9,7 +9,7 @@ from prunecurve import figures
 from prunecurve.arrays import load_array
 from prunecurve.commandline import parser, run
 from prunecurve.naming import criterion_of
-from prunecurve.statistics.histories import add_histories, histories, warning_about
+from prunecurve.statistics.histories import add_histories, warning_of
 from prunecurve.statistics.means import read_table
 
 
@@ -53,7 +53,7 @@ def work(arguments: argparse.Namespace) -> None:
     if arguments.criteria:
         table = of_criteria(table, arguments.criteria)
         recalls = None if recalls is None else of_criteria(recalls, arguments.criteria)
-    warning = warning_about(histories(arguments), arguments.task)
+    warning = warning_of(arguments)
     layers = read_table(arguments.layers) if arguments.layers else None
     options = {"task": arguments.task, "recalls": recalls, "layers": layers}
     data = figures.Data(table, tuple(arguments.criteria), maps, arguments.maps_order, warning, **options)

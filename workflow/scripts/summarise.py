@@ -6,7 +6,7 @@ from pathlib import Path
 from prunecurve.commandline import parser, run
 from prunecurve.files import write_text
 from prunecurve.statistics.comparisons import paired
-from prunecurve.statistics.histories import add_histories, histories, warning_about
+from prunecurve.statistics.histories import add_histories, warning_of
 from prunecurve.statistics.means import mean_curves, read_table, summarise
 from prunecurve.statistics.summary_text import summary_text
 from prunecurve.tables import write_table
@@ -34,7 +34,7 @@ def work(arguments: argparse.Namespace) -> None:
     if arguments.comparisons:
         write_table(arguments.comparisons, paired(curve))
     shared = read_table(arguments.shared) if arguments.shared else None
-    warning = warning_about(histories(arguments), task)
+    warning = warning_of(arguments)
     write_text(arguments.text, summary_text(curve, f"{arguments.text.parent}/figures/", shared, warning, task))
 
 

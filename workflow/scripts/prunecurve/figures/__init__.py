@@ -25,10 +25,9 @@ class Data:
     """What a figure is drawn from.
 
     table: the table of its folder. criteria: the study's, in the config's order. maps: the mean maps (P, M, N) of one
-    network. maps_order: how these are arranged, by `channel` number or in the order of `pruning`. warning: a text that
-    is written across the figure, see `histories.warning_about`. task: the name of the study's task. recalls:
-    class_recall.csv, for the figure of all classes of a task that has this table. layers: plan_layers.csv, for the
-    figure of a plan.
+    network; maps_order: arranged by `channel` number or in the order of `pruning`. warning: a text that is written
+    across the figure. task: the name of the study's task. recalls: class_recall.csv, if the task has it. layers:
+    plan_layers.csv, for the figure of a plan.
     """
 
     table: "pd.DataFrame"
@@ -46,29 +45,28 @@ class Data:
         return tasks.load(self.task).INPUTS
 
 
-def _modules() -> dict[str, str]:
-    """Return the folder of each figure."""
-    return {path.stem: path.parent.name for path in sorted(Path(__path__[0]).glob("*/[!_]*.py"))}
+# The folder of each figure.
+FOLDERS = {path.stem: path.parent.name for path in sorted(Path(__path__[0]).glob("*/[!_]*.py"))}
 
 
 def names() -> list[str]:
     """Return the names of all figures."""
-    return list(_modules())
+    return list(FOLDERS)
 
 
 def folders() -> list[str]:
     """Return the folders of figures: `curve_mean`, …."""
-    return list(dict.fromkeys(_modules().values()))
+    return list(dict.fromkeys(FOLDERS.values()))
 
 
 def folder_of(name: str) -> str:
     """Return the folder that a figure's module lies in."""
-    return _modules()[name]
+    return FOLDERS[name]
 
 
 def of(folder: str) -> list[str]:
     """Return the names of the figures drawn from a folder's data, in alphabetical order."""
-    return [name for name, place in _modules().items() if place == folder]
+    return [name for name in FOLDERS if FOLDERS[name] == folder]
 
 
 def draw(name: str, data: Data) -> "Figure":
@@ -78,7 +76,7 @@ def draw(name: str, data: Data) -> "Figure":
     recalls = None if data.recalls is None else style.with_drawable_names(data.recalls)
     data = dataclasses.replace(data, table=style.with_drawable_names(data.table), recalls=recalls)
     with style.applied():
-        figure = importlib.import_module(f"{__name__}.{folder_of(name)}.{name}").draw(data)
+        figure = importlib.import_module(f"{__name__}.{FOLDERS[name]}.{name}").draw(data)
         if data.warning:
             style.warn(figure, data.warning)
         return figure

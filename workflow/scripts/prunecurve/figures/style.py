@@ -9,10 +9,11 @@ import math
 import os
 import textwrap
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, chdir
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 # Before the import, which reads them: a notebook names a backend here that the jobs' environment may not have, and a
 # matplotlibrc that is damaged would stop the import. One in the working folder comes first, so the import is elsewhere.
@@ -31,7 +32,6 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from prunecurve.data import tasks
 from prunecurve.naming import REVERSED
@@ -116,13 +116,13 @@ def with_drawable_names(table: pd.DataFrame) -> pd.DataFrame:
     """
     for names, numbers in {"name": "class", "answer": "most_frequent_answer"}.items():
         if {names, numbers} <= set(table):
-            drawable = {name: _drawable().issuperset(map(ord, name)) for name in table[names].unique()}
-            drawn = table[names].where(table[names].map(drawable), "class " + table[numbers].map(str))
+            odd = [name for name in table[names].unique() if not _drawable().issuperset(map(ord, name))]
+            drawn = table[names].mask(table[names].isin(odd), "class " + table[numbers].map(str))
             table = table.assign(**{names: drawn})
     return table
 
 
-def criterion_look(name: str) -> dict[str, object]:
+def criterion_look(name: str) -> dict[str, Any]:
     """Return colour, dash and marker of a criterion: the same in every figure and study, whichever criteria it has.
 
     A reversed criterion has the colour and, open, the marker of the criterion, and a dotted line. A criterion that is
@@ -134,18 +134,17 @@ def criterion_look(name: str) -> dict[str, object]:
         dots = DASHES[2] if look["linestyle"] == "-" else (0, (1, 2.5))
         return look | {"linestyle": dots, "markerfacecolor": "white"}
     if name in BASELINE_LOOKS:
-        return dict(BASELINE_LOOKS[name])
+        return BASELINE_LOOKS[name]
+    place, dash = zlib.crc32(name.encode()), DASHES[3]
+    marker = place // len(COLOURS)
     if name in CRITERIA:
         # Two criteria of one colour differ in dash; no two have the same dash and marker.
         again, place = divmod(CRITERIA.index(name), len(COLOURS))
         dash, marker = DASHES[(place + again) % 2], place + 2 * again
-    else:
-        place = zlib.crc32(name.encode())
-        dash, marker = DASHES[3], place // len(COLOURS)
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": dash, "marker": MARKERS[marker % len(MARKERS)]}
 
 
-def line_looks(names: Sequence[str]) -> dict[str, dict[str, object]]:
+def line_looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return a colour and dash per name by its place, for lines that are not criteria: layers, networks. 32 differ."""
     n = len(COLOURS)
     return {
@@ -180,17 +179,10 @@ def heading(table: pd.DataFrame, interval: str = "band") -> str:
     return f"{where(table)}: {mean}{networks(seeds)}{band}{orders}"
 
 
-def k_axis(ax: Axes, last: int, *, ticks: int = 8, named: bool = True) -> None:
-    """Give a panel an x axis of K from 0 to the last, with integer ticks alone."""
+def k_axis(ax: Axes, last: int, ticks: int = 8) -> None:
+    """Give a panel an x axis of K from 0 to the last."""
     ax.set_xlim(0, max(last, 1))
-    integer_ticks(ax, ticks)
-    if named:
-        ax.set_xlabel("K, channels removed")
-
-
-def integer_ticks(ax: Axes, ticks: int = 8) -> None:
-    """Set at most `ticks` ticks on the x axis, at integers: K and channels are counted."""
-    ax.xaxis.set_major_locator(MaxNLocator(ticks, integer=True))
+    ax.locator_params(axis="x", nbins=ticks, integer=True)
 
 
 def at_least(ax: Axes, width: float) -> None:
@@ -224,27 +216,25 @@ def panels(figure: Figure, count: int, columns: int) -> list[Axes]:
     return list(axes[:count])
 
 
-def line_with_band(ax: Axes, line: pd.DataFrame, metric: str, **look: object) -> None:
-    """Draw a metric's mean over networks and its interval, by the table's index (K, or a share)."""
-    ax.plot(line.index, line[f"{metric}_mean"], **look)
-    # Thin edges show whose band is whose where two overlap.
-    low, high = line[f"{metric}_low"], line[f"{metric}_high"]
-    ax.fill_between(line.index, low, high, color=look["color"], alpha=0.12, lw=0)
-    for edge in (low, high):
-        ax.plot(line.index, edge, color=look["color"], alpha=0.5, lw=0.4, label="_edge")
+def line(ax: Axes, rows: pd.DataFrame, metric: str, *, band: bool = True, **look: object) -> None:
+    """Draw a metric's mean over networks, by the table's index (K, or a share), and the band of its interval."""
+    ax.plot(rows.index, rows[f"{metric}_mean"], **look)
+    if band:
+        low, high = rows[f"{metric}_low"], rows[f"{metric}_high"]
+        ax.fill_between(rows.index, low, high, color=look["color"], alpha=0.12, lw=0)
+        # Thin edges show whose band is whose where two overlap.
+        for edge in (low, high):
+            ax.plot(rows.index, edge, color=look["color"], alpha=0.5, lw=0.4, label="_edge")
 
 
-def constant_score(curve: pd.DataFrame, metric: str) -> float:
-    """Return the accuracy or balanced accuracy of the best constant answer; curve: of mean_curves.
+def constant_answer(curve: pd.DataFrame, metric: str, task: str) -> tuple[float, str]:
+    """Return the accuracy or balanced accuracy of the best constant answer, and its name. curve: of mean_curves.
 
-    A table without a column for it is of the task `pairs`, where balanced accuracy is one half.
+    A table without a column for it is of the task `pairs`, where balanced accuracy is one half. In balanced accuracy,
+    each constant answer has the same value.
     """
-    return float(curve[name].iloc[0]) if (name := f"constant_{metric}") in curve else 0.5
-
-
-def constant_name(metric: str, task: str) -> str:
-    """Return what the line of `constant_score` shows: in balanced accuracy, each constant answer has the same value."""
-    return tasks.load(task).CONSTANT_ANSWER[1] if metric == "accuracy" else "constant answer"
+    score = curve[f"constant_{metric}"].iloc[0] if f"constant_{metric}" in curve else 0.5
+    return float(score), tasks.load(task).CONSTANT_ANSWER[1] if metric == "accuracy" else "constant answer"
 
 
 def heat_map(ax: Axes, edges: np.ndarray, values: np.ndarray, names: Sequence[str], highest: float) -> ScalarMappable:
@@ -263,50 +253,50 @@ def heat_map(ax: Axes, edges: np.ndarray, values: np.ndarray, names: Sequence[st
 
 def colour_bar(figure: Figure, axes: Axes | list[Axes], colours: ScalarMappable, label: str, **place) -> Colorbar:
     """Add a colour bar to panels and return it. place: options of matplotlib's `colorbar`."""
-    bar = figure.colorbar(colours, ax=axes, label=label, **{"aspect": 20, "pad": 0.02} | place)
+    bar = figure.colorbar(colours, ax=axes, label=label, **{"aspect": 30, "pad": 0.02} | place)
     bar.outline.set_linewidth(0.4)
     return bar
 
 
-def rows_of_criteria(criteria: Sequence[str], removals: Sequence[str], columns: int) -> tuple[Figure, list[Axes]]:
-    """Return a figure of panels side by side, one row per criterion, from the bottom, for a mark per removal."""
-    figure = Figure(figsize=(PAGE_WIDTH, 1.5 + len(criteria) * (0.1 + 0.09 * len(removals))))
-    axes = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
-    for ax in axes:
+def dots(panels: Mapping[str, pd.DataFrame], order: Sequence[str], title: str) -> list[Axes]:
+    """Return the panels of a figure, side by side: a value with its interval per criterion and removal.
+
+    panels: rows by the title of the panel, with the columns criterion, removal, mean, low, high and, unless all marks
+    are filled, `filled`. order: the criteria from the bottom; each has its colour, and each removal a shape. title: of
+    the figure.
+    """
+    removals = list(next(iter(panels.values()))["removal"].unique())
+    figure = Figure(figsize=(PAGE_WIDTH, 1.5 + len(order) * (0.1 + 0.09 * len(removals))))
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, (name, rows) in zip(axes, panels.items()):
+        ax.set_title(name, fontsize=SMALL)
         ax.grid(axis="y", color="#DDDDDD", lw=0.5)
         ax.set_axisbelow(True)
         ax.locator_params(axis="x", nbins=5)
         ax.margins(x=0.06)
-    axes[0].set_yticks(range(len(criteria)), [label(name) for name in criteria])
-    axes[0].set_ylim(-0.6, len(criteria) - 0.4)
-    return figure, list(axes)
-
-
-def marks(ax: Axes, rows: pd.DataFrame, order: Sequence[str], removals: Sequence[str], prefix: str = "") -> None:
-    """Draw a value and its interval per criterion and removal: in the criterion's colour, in the removal's shape.
-
-    rows: columns criterion, removal, {prefix}mean, {prefix}low, {prefix}high; and `filled`, unless all marks are.
-    """
-    for row in rows.to_dict("records"):
-        removal, colour = removals.index(row["removal"]), criterion_look(row["criterion"])["color"]
-        at = order.index(row["criterion"]) + 0.22 * ((len(removals) - 1) / 2 - removal)
-        face = colour if row.get("filled", True) else "white"
-        # A single network has a value, but no interval.
-        ax.hlines(at, row[f"{prefix}low"], row[f"{prefix}high"], color=colour, lw=1)
-        ax.plot(row[f"{prefix}mean"], at, SHAPES[removal % len(SHAPES)], color=colour, mfc=face, ms=3.5, mew=0.8)
-
-
-def shapes(removals: Sequence[str]) -> list[Line2D]:
-    """Return the entries of a legend of the removals' shapes."""
-    return [
+        for row in rows.to_dict("records"):
+            removal, colour = removals.index(row["removal"]), criterion_look(row["criterion"])["color"]
+            at = order.index(row["criterion"]) + 0.22 * ((len(removals) - 1) / 2 - removal)
+            look = {"color": colour, "mfc": colour if row.get("filled", True) else "white", "ms": 3.5, "mew": 0.8}
+            # A single network has a value, but no interval.
+            ax.hlines(at, row["low"], row["high"], color=colour, lw=1)
+            ax.plot(row["mean"], at, SHAPES[removal % len(SHAPES)], **look)
+    axes[0].set_yticks(range(len(order)), [label(name) for name in order])
+    axes[0].set_ylim(-0.6, len(order) - 0.4)
+    shapes = [
         Line2D([], [], color=BLACK, marker=SHAPES[i % len(SHAPES)], ms=3.5, lw=1, label=label(removal))
         for i, removal in enumerate(removals)
     ]
+    legend(figure, shapes, title)
+    return list(axes)
 
 
-def legend(figure: Figure, entries: Axes | Sequence[Artist], title: str, ncols: int = 4) -> None:
+def legend(figure: Figure, entries: Axes | Sequence[Artist], title: str) -> None:
     """Add a legend above all panels, with a heading. entries: artists with labels, or a panel that has them."""
     handles = entries.get_legend_handles_labels()[0] if isinstance(entries, Axes) else entries
+    # At most as many columns as fit on the page, for characters of a twentieth of an inch.
+    width = 0.5 + 0.05 * max(len(handle.get_label()) for handle in handles)
+    ncols = max(1, min(4, int(PAGE_WIDTH / width)))
     figure.legend(handles=handles, loc="outside upper left", ncols=ncols, title=title, alignment="left")
 
 

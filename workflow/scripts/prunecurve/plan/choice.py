@@ -3,8 +3,10 @@
 The predicted loss of a plan is the sum of the losses that the removals in single layers cause on the validation inputs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +24,8 @@ DECADES, PER_DECADE = 3, 40
 SWEEPS = 20
 # The keys of the config for a budget.
 BUDGETS = ("macs", "params", "tolerance")
+# The metrics that are predicted from single layers, and whether a loss raises or lowers them.
+PREDICTED = {"balanced_accuracy": -1, "log_loss": 1}
 
 
 class Curve(NamedTuple):
@@ -45,6 +49,15 @@ class Curve(NamedTuple):
     def at(self, k: int) -> float:
         """Return the loss at any K, between two evaluated ones on the line; NaN beyond the last one."""
         return float(np.interp(k, self.ks, self.losses, right=np.nan))
+
+
+def curves_of(rows: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, dict[str, Curve]]:
+    """Return the curve of each layer for each metric of PREDICTED, from the rows of its evaluations, one per K."""
+    ks = {layer: [int(row["k"]) for row in each] for layer, each in rows.items()}
+    return {
+        metric: {layer: Curve.of(ks[layer], [sign * float(row[metric]) for row in rows[layer]]) for layer in rows}
+        for metric, sign in PREDICTED.items()
+    }
 
 
 def predicted_loss(curves: Mapping[str, Curve], ks: Mapping[str, int]) -> float:
@@ -74,71 +87,60 @@ def priced(curves: Mapping[str, Curve], costs: Costs, size: str) -> list[dict[st
     return list(choices.values())
 
 
-class _Step(NamedTuple):
-    """Another K of a layer. loss: what it adds to the predicted loss. freed: parameters or MACs that it removes."""
-
-    layer: str
-    k: int
-    loss: float
-    freed: int
-
-
-def _steps(curves: Mapping[str, Curve], costs: Costs, size: str, ks: Mapping[str, int]) -> Iterator[_Step]:
-    """Yield all changes of the K of one layer to a different evaluated one, in the order of the network."""
-    for layer, curve in curves.items():
-        here = curve.at(ks[layer])
-        for k, loss, added in zip(curve.ks, curve.losses, costs.change(size, ks, layer, curve.ks)):
-            if k != ks[layer]:
-                yield _Step(layer, int(k), float(loss - here), -int(added))
-
-
-def restored(curves: Mapping[str, Curve], costs: Costs, size: str, most: int, ks: Mapping[str, int]) -> dict[str, int]:
-    """Return K of each layer with as many channels restored as the budget leaves room for.
-
-    Repeat the step back that saves the most predicted loss; of equal ones take the largest.
-    """
-    ks = dict(ks)
-    while True:
-        room = most - costs.total(size, ks)
-        back = [s for s in _steps(curves, costs, size, ks) if s.k < ks[s.layer] and -s.freed <= room]
-        if not back:
-            return ks
-        step = min(back, key=lambda s: (round(s.loss, DIGITS), s.freed))
-        ks[step.layer] = step.k
-
-
-def removed_further(
-    curves: Mapping[str, Curve], costs: Costs, tolerance: float, ks: Mapping[str, int]
+def improved(
+    curves: Mapping[str, Curve],
+    costs: Costs,
+    size: str,
+    ks: Mapping[str, int],
+    limits: tuple[float, float],
+    rank: Callable[[float, int], tuple[float, float]],
 ) -> dict[str, int]:
-    """Return K of each layer with as many further channels removed as the predicted loss leaves room for.
+    """Return K of each layer after the best change of K in a single layer, repeated until none is an improvement.
 
-    Repeat the step that frees the most MACs; of equal ones take that with the least loss.
+    limits: the largest allowed predicted loss and cost. rank: a function of what a change adds to both. The change of
+    the lowest rank is the best, and an improvement if its rank is below that of no change.
     """
     ks = dict(ks)
     while True:
-        room = tolerance - predicted_loss(curves, ks) + EXACT
-        further = [s for s in _steps(curves, costs, "macs", ks) if s.k > ks[s.layer] and s.loss <= room]
-        if not further:
+        loss_left, cost_left = limits[0] - predicted_loss(curves, ks), limits[1] - costs.total(size, ks)
+        changes = [
+            (rank(float(loss), int(cost)), layer, int(k))
+            for layer, curve in curves.items()
+            for k, loss, cost in zip(
+                curve.ks, curve.losses - curve.at(ks[layer]), costs.change(size, ks, layer, curve.ks)
+            )
+            if loss <= loss_left and cost <= cost_left
+        ]
+        best, layer, k = min(changes, key=itemgetter(0))
+        if best >= rank(0, 0):
             return ks
-        step = min(further, key=lambda s: (-s.freed, s.loss))
-        ks[step.layer] = step.k
+        ks[layer] = k
 
 
 def for_budget(curves: Mapping[str, Curve], costs: Costs, size: str, most: int) -> dict[str, int]:
     """Return K of each layer, so that the network has at most this size: the choice with the least predicted loss.
 
     curves: of all layers of the costs, in the order of the network. size: params or macs; most: their number, which the
-    network with the largest evaluated K of each layer must meet. Of equal choices the first counts; see `priced`.
+    network with the largest evaluated K of each layer must meet. From the choices of `priced`, channels are restored as
+    far as the budget leaves room, where this saves the most loss; of equal steps the largest is taken.
     """
+    limits = np.inf, most
     meeting = [ks for ks in priced(curves, costs, size) if costs.total(size, ks) <= most]
-    choices = [restored(curves, costs, size, most, ks) for ks in meeting]
+    choices = [
+        improved(curves, costs, size, ks, limits, lambda loss, cost: (round(loss, DIGITS), -cost)) for ks in meeting
+    ]
     return min(choices, key=lambda ks: round(predicted_loss(curves, ks), DIGITS))
 
 
 def for_tolerance(curves: Mapping[str, Curve], costs: Costs, tolerance: float) -> dict[str, int]:
-    """Return K of each layer with the fewest MACs whose predicted loss is at most `tolerance`; see `priced`."""
-    meeting = [ks for ks in priced(curves, costs, "macs") if predicted_loss(curves, ks) <= tolerance + EXACT]
-    choices = [removed_further(curves, costs, tolerance, ks) for ks in meeting]
+    """Return K of each layer with the fewest MACs whose predicted loss is at most `tolerance`.
+
+    From the choices of `priced`, further channels are removed where this frees the most MACs; of equal steps, where it
+    costs the least loss.
+    """
+    limits = tolerance + EXACT, np.inf
+    meeting = [ks for ks in priced(curves, costs, "macs") if predicted_loss(curves, ks) <= limits[0]]
+    choices = [improved(curves, costs, "macs", ks, limits, lambda loss, cost: (cost, loss)) for ks in meeting]
     return min(choices, key=lambda ks: costs.total("macs", ks))
 
 
@@ -147,17 +149,12 @@ def uniform(costs: Costs, size: str, most: int) -> dict[str, int]:
 
     K is the largest number of channels within this share; at least one channel stays.
     """
+
+    def at(share: Fraction) -> dict[str, int]:
+        return {layer: int(share * channels) for layer, channels in costs.channels.items()}
+
     shares = sorted({Fraction(k, channels) for channels in costs.channels.values() for k in range(channels)})
-    low, high = 0, len(shares) - 1
-    while low < high:
-        middle = (low + high) // 2
-        met = costs.total(size, _at_share(costs, shares[middle])) <= most
-        low, high = (low, middle) if met else (middle + 1, high)
-    return _at_share(costs, shares[low])
-
-
-def _at_share(costs: Costs, share: Fraction) -> dict[str, int]:
-    return {layer: min(int(share * channels), channels - 1) for layer, channels in costs.channels.items()}
+    return at(shares[bisect_left(shares, True, hi=len(shares) - 1, key=lambda s: costs.total(size, at(s)) <= most)])
 
 
 def most_of(costs: Costs, size: str, share: float, largest: Mapping[str, int]) -> int:
@@ -178,32 +175,18 @@ def most_of(costs: Costs, size: str, share: float, largest: Mapping[str, int]) -
     return most
 
 
-class Curves(NamedTuple):
-    """The curves of all layers: of the loss of balanced accuracy, and of the increase of the log loss (in nats)."""
-
-    balanced_accuracy: Mapping[str, Curve]
-    log_loss: Mapping[str, Curve]
-
-    @classmethod
-    def of(cls, rows: Mapping[str, Sequence[Mapping[str, str]]]) -> "Curves":
-        """Return the curves, given the rows of the evaluations of each layer, one per K."""
-        values = {
-            layer: [(int(row["k"]), -float(row["balanced_accuracy"]), float(row["log_loss"])) for row in of_layer]
-            for layer, of_layer in rows.items()
-        }
-        columns = {layer: list(zip(*of_layer)) for layer, of_layer in values.items()}
-        return cls(*({layer: Curve.of(each[0], each[i]) for layer, each in columns.items()} for i in (1, 2)))
-
-
-def choose(curves: Curves, costs: Costs, budget: str, value: float) -> dict[str, dict[str, int]]:
+def choose(
+    curves: Mapping[str, Mapping[str, Curve]], costs: Costs, budget: str, value: float
+) -> dict[str, dict[str, int]]:
     """Return K of each layer for the methods `plan` and `uniform`.
 
-    budget, value: one of BUDGETS, and the value of its key. A budget is met at the least log loss: balanced accuracy
-    ends at that of a constant answer, from where on removing all other channels of a layer would look free. A tolerance
-    is one of balanced accuracy; uniform ratios then get the MACs of the plan.
+    curves: of `curves_of`. budget, value: one of BUDGETS, and the value of its key. A budget is met at the least log
+    loss: balanced accuracy ends at that of a constant answer, from where on removing all other channels of a layer
+    would look free. A tolerance is one of balanced accuracy; uniform ratios then get the MACs of the plan.
     """
     if budget == "tolerance":
-        plan = for_tolerance(curves.balanced_accuracy, costs, value)
+        plan = for_tolerance(curves["balanced_accuracy"], costs, value)
         return {"plan": plan, "uniform": uniform(costs, "macs", costs.total("macs", plan))}
-    most = most_of(costs, budget, value, {layer: int(curve.ks[-1]) for layer, curve in curves.log_loss.items()})
-    return {"plan": for_budget(curves.log_loss, costs, budget, most), "uniform": uniform(costs, budget, most)}
+    losses = curves["log_loss"]
+    most = most_of(costs, budget, value, {layer: int(curve.ks[-1]) for layer, curve in losses.items()})
+    return {"plan": for_budget(losses, costs, budget, most), "uniform": uniform(costs, budget, most)}

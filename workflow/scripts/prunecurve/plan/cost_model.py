@@ -1,10 +1,9 @@
 """Which parts of a network cost what, and which channels of several layers they belong to."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from prunecurve.errors import StudyError
 from prunecurve.graph.channels import Channels
@@ -14,44 +13,36 @@ from prunecurve.graph.nodes import example_of
 from prunecurve.graph.pruning import Group, per_channel
 from prunecurve.plan.costs import SIZES, Costs, Operation, Side
 from prunecurve.seeding import stream
+from prunecurve.verification.surgery import parameters_and_macs
 
 # The cost model is compared with this many smaller networks, with a random number of channels in each layer.
 CHECKED = 4
-
-
-class LeftWhole(NamedTuple):
-    """A layer that a plan does not prune, and why: the words after its name in a message."""
-
-    layer: str
-    reason: str
 
 
 def cost_model(
     model: nn.Module,
     input_shape: Sequence[int],
     layers: Sequence[str],
-    counted: Callable[[nn.Module, Tensor], Mapping[str, int]],
     leaf_modules: Sequence[str] = (),
-) -> tuple[Costs, list[LeftWhole]]:
-    """Return the costs of a network that reads inputs (C, S, S), and the layers that a plan must leave whole.
+) -> tuple[Costs, dict[str, str]]:
+    """Return the costs of a network that reads inputs (C, S, S), and why a plan must leave some layers whole.
 
-    layers: one layer per group, in the order of the network. counted: a function of a network and one input, which
-    returns the parameters and MACs of the whole network. leaf_modules: see `traced_network`. Raises StudyError if a
+    layers: one layer per group, in the order of the network. leaf_modules: see `traced_network`. Raises StudyError if a
     layer cannot be pruned.
     """
     analysis = Channels(model, input_shape, leaf_modules)
     groups: dict[str, Group] = {}
-    whole = []
+    whole: dict[str, str] = {}
     for layer in layers:
         group = PrunableLayer(model, layer, input_shape, analysis).group
         if reason := _reason(group, groups):
-            whole.append(LeftWhole(layer, reason))
+            whole[layer] = reason
         else:
             groups[layer] = group
     example = example_of(analysis.module, input_shape)
-    operations = list(_operations(analysis.module, groups, macs_of(analysis.module, example)))
+    operations = _operations(analysis.module, groups, macs_of(analysis.module, example))
     channels = {layer: group.channels for layer, group in groups.items()}
-    grouped, all_parts = Costs(channels, operations).both(), counted(model, example)
+    grouped, all_parts = Costs(channels, operations).both(), parameters_and_macs(model, example)
     params, macs = (all_parts[size] - grouped[size] for size in SIZES)
     others = Operation("rest of the network", params, macs)
     return Costs(channels, [*operations, others]), whole
@@ -71,7 +62,7 @@ def _reason(group: Group, others: Mapping[str, Group]) -> str | None:
     return None
 
 
-def _operations(traced: fx.GraphModule, groups: Mapping[str, Group], macs: Mapping[fx.Node, int]) -> "list[Operation]":
+def _operations(traced: fx.GraphModule, groups: Mapping[str, Group], macs: Mapping[fx.Node, int]) -> list[Operation]:
     """Return one operation per weight and per other parameter of each module that belongs to a group."""
     operations = []
     for path in {name: None for group in groups.values() for name in group.modules()}:
@@ -111,20 +102,18 @@ def _operation(name: str, params: int, macs: int, sides: tuple[Side, ...]) -> Op
 
 def random_removals(costs: Costs) -> list[dict[str, np.ndarray]]:
     """Return sorted channel numbers to remove from each layer, at random, for CHECKED networks."""
-    draws = []
-    for number in range(CHECKED):
-        random = stream(0, f"plan/costs/{number}")
-        draws.append({layer: _some(random, channels) for layer, channels in costs.channels.items()})
-    return draws
+    return [
+        {
+            layer: np.sort(random.permutation(channels)[: random.integers(channels)])
+            for layer, channels in costs.channels.items()
+        }
+        for random in (stream(0, f"plan/costs/{number}") for number in range(CHECKED))
+    ]
 
 
-def _some(random: np.random.Generator, channels: int) -> np.ndarray:
-    return np.sort(random.permutation(channels)[: random.integers(channels)])
-
-
-def require_counted(costs: Costs, ks: Mapping[str, int], counted: Mapping[str, int], where: str) -> None:
+def require_counted(costs: Costs, ks: Mapping[str, int], sizes: Mapping[str, int], where: str) -> None:
     """Raise StudyError unless a smaller network has the parameters and MACs that the cost model predicts."""
     expected = costs.both(ks)
-    if wrong := [size for size in SIZES if expected[size] != counted[size]]:
-        sizes = "; ".join(f"{size}: {expected[size]:,} predicted, {counted[size]:,} counted" for size in wrong)
-        raise StudyError(f"plan: {where}: the cost model does not agree with the smaller network ({sizes})")
+    if wrong := [size for size in SIZES if expected[size] != sizes[size]]:
+        differences = "; ".join(f"{size}: {expected[size]:,} predicted, {sizes[size]:,} counted" for size in wrong)
+        raise StudyError(f"plan: {where}: the cost model does not agree with the smaller network ({differences})")

@@ -1,9 +1,8 @@
 """Parameters and MACs of a network without some channels of several layers at once.
 
 They are not a sum over layers: a convolution between two layers has fewer outputs because of one, and fewer inputs
-because of the other. Every weight
-of the network is an operation with sides, its outputs and its inputs, and its number of parameters and MACs is
-proportional to the product of what is left of its sides. Imports only numpy.
+because of the other. Every weight of the network is an operation with sides, its outputs and its inputs, and its number
+of parameters and MACs is proportional to the product of what is left of its sides. Imports only numpy.
 """
 
 import json
@@ -14,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prunecurve.errors import StudyError, remedy
 from prunecurve.tables import read_rows, write_rows
 
 SIZES = ("params", "macs")
+# In the file of costs, the rows with the channels of a layer.
+CHANNELS = "channels of "
 
 
 class Side(NamedTuple):
@@ -73,25 +73,22 @@ def _cost(operation: Operation, size: str, ks: Mapping[str, Any]) -> Any:
 
 def save_costs(path: str | os.PathLike[str], costs: Costs) -> None:
     """Write the costs as a CSV file: one row per layer with its channels, and one per operation."""
-    rows = [_row(f"channels of {layer}", channels, 0, ()) for layer, channels in costs.channels.items()]
-    write_rows(path, rows + [_row(*each) for each in costs.operations])
-
-
-def _row(name: str, params: int, macs: int, sides: Sequence[Side]) -> dict[str, object]:
-    return {"operation": name, "params": params, "macs": macs, "sides": json.dumps(sides)}
+    layers = [Operation(f"{CHANNELS}{layer}", channels, 0) for layer, channels in costs.channels.items()]
+    rows = [
+        {"operation": name, "params": params, "macs": macs, "sides": json.dumps(sides)}
+        for name, params, macs, sides in [*layers, *costs.operations]
+    ]
+    write_rows(path, rows)
 
 
 def load_costs(path: str | os.PathLike[str]) -> Costs:
-    """Read the file of `save_costs`. Raises StudyError, naming the file, if it is damaged."""
+    """Read the file of `save_costs`."""
     channels, operations = {}, []
-    try:
-        for row in read_rows(path):
-            name, params, macs = row["operation"], int(row["params"]), int(row["macs"])
-            if name.startswith("channels of "):
-                channels[name.removeprefix("channels of ")] = params
-            else:
-                sides = tuple(Side(int(size), entries) for size, entries in json.loads(row["sides"]))
-                operations.append(Operation(name, params, macs, sides))
-    except (KeyError, ValueError, TypeError) as error:
-        raise StudyError(f"{path} is not a file of costs ({error}); {remedy(path)}") from error
+    for row in read_rows(path):
+        name, params, macs = row["operation"], int(row["params"]), int(row["macs"])
+        if name.startswith(CHANNELS):
+            channels[name.removeprefix(CHANNELS)] = params
+        else:
+            sides = tuple(Side(int(size), entries) for size, entries in json.loads(row["sides"]))
+            operations.append(Operation(name, params, macs, sides))
     return Costs(channels, operations)

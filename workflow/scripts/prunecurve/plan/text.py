@@ -6,7 +6,7 @@ import pandas as pd
 from prunecurve.data import tasks
 from prunecurve.statistics.comparisons import difference
 from prunecurve.statistics.means import interval
-from prunecurve.statistics.text import means_over, number
+from prunecurve.statistics.text import as_range, means_over, number
 from prunecurve.text import text_table, wrapped
 
 # From this difference between shares of the MACs on, two smaller networks are not of equal size.
@@ -25,9 +25,8 @@ METHODS = {
 def by_method(plan: pd.DataFrame) -> pd.DataFrame:
     """Return one row per method and seed of a plan.csv, in the order of METHODS: means over random orders."""
     columns = ["params_share", "macs_share", PREDICTED, METRIC]
-    order = pd.Categorical(plan["method"], [name for name in METHODS if name in set(plan["method"])], ordered=True)
-    rows = plan.assign(method=order).groupby(["method", "seed"], observed=True)[columns].mean().reset_index()
-    return rows.astype({"method": str})
+    means = plan.groupby(["method", "seed"])[columns].mean()
+    return means.loc[[name for name in METHODS if name in set(plan["method"])]].reset_index()
 
 
 def mean_text(values: pd.Series, sign: str = "") -> str:
@@ -55,13 +54,11 @@ def plan_text(plan: pd.DataFrame, layers: pd.DataFrame, budget: str, value: floa
 
 def _layers(layers: pd.DataFrame) -> str:
     """Return one line per layer: P, and how many channels the networks keep, `5 to 7` if they differ."""
-    lines = [["layer", "channels", "plan", "uniform"]]
-    for layer, rows in layers.groupby("layer", sort=False):
-        kept = (rows["channels"] - rows["k"]).groupby(rows["method"])
-        ends = [(kept.min()[method], kept.max()[method]) for method in ("plan", "uniform")]
-        ranges = [f"{low}" if low == high else f"{low} to {high}" for low, high in ends]
-        lines.append([layer, str(rows["channels"].iloc[0]), *ranges])
-    return text_table(lines, ["left", "right"])
+    kept = layers.assign(kept=layers["channels"] - layers["k"]).pivot_table(
+        index=["layer", "channels"], columns="method", values="kept", aggfunc=as_range, sort=False
+    )
+    lines = kept[["plan", "uniform"]].reset_index().astype(str).to_numpy().tolist()
+    return text_table([["layer", "channels", "plan", "uniform"], *lines], ["left", "right"])
 
 
 def _methods(networks: pd.DataFrame) -> str:
@@ -80,7 +77,7 @@ def _sentences(networks: pd.DataFrame) -> list[str]:
     """Return whether the plan is better than its controls, and how far the prediction is from the measurement."""
     values = networks.pivot(index="seed", columns="method", values=METRIC)
     predicted = networks.pivot(index="seed", columns="method", values=PREDICTED)["plan"].clip(0, 1)
-    lines = [_compared(values["plan"] - values["uniform"], "The plan", "uniform ratios")]
+    lines = [_compared(values["plan"] - values["uniform"], "uniform ratios")]
     plan, uniform = networks.groupby("method")["macs_share"].mean()[["plan", "uniform"]]
     if abs(plan - uniform) >= UNEQUAL:
         more = "more" if uniform < plan else "fewer"
@@ -89,7 +86,7 @@ def _sentences(networks: pd.DataFrame) -> list[str]:
             "plan, because a ratio is rounded to whole channels and to evaluated K; this is part of the difference."
         )
     if "plan_random" in values:
-        lines.append(_compared(values["plan"] - values["plan_random"], "The plan", "random channels at the same K"))
+        lines.append(_compared(values["plan"] - values["plan_random"], "random channels at the same K"))
     error = values["plan"] - predicted
     lines.append(
         f"Measured minus predicted balanced accuracy of the plan: {mean_text(error, sign='+')}. The prediction is the "
@@ -98,13 +95,13 @@ def _sentences(networks: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _compared(lead: pd.Series, one: str, other: str) -> str:
+def _compared(lead: pd.Series, other: str) -> str:
     """Return a sentence about a paired difference of balanced accuracy, one value per network."""
     row = difference(lead)
-    text = f"{one} minus {other}, on the same networks: {number(row, digits=3, sign='+')}"
+    text = f"The plan minus {other}, on the same networks: {number(row, digits=3, sign='+')}"
     if row["seeds"] < 2:
         return f"{text}. One network cannot show whether a lead is more than chance."
-    if row["low"] <= 0 <= row["high"] or np.isnan(row["low"]):
+    if row["low"] <= 0 <= row["high"]:
         return f"{text}: not a clear lead."
     return f"{text}: {'better' if row['mean'] > 0 else 'worse'}, the interval excludes zero."
 

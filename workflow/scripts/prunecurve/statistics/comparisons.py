@@ -20,8 +20,8 @@ def paired(curve: pd.DataFrame) -> pd.DataFrame:
 
     The mean, standard deviation and uncorrected Student t interval of the difference, the p-value of the paired
     t-test (two-sided), and that value after Holm's correction for all comparisons of the quantity, whose number is
-    `comparisons`. p is not defined where the difference is the same on every network, and for one network. Empty if
-    the study has no baseline.
+    `comparisons`. p is not defined where the difference is the same on every network, and for one network. Without
+    rows if the study has no baseline.
     """
     table, rows = by_network(curve), []
     for quantity in QUANTITIES:
@@ -35,7 +35,8 @@ def paired(curve: pd.DataFrame) -> pd.DataFrame:
                 for criterion in wide.columns
                 if baseline in wide.columns and criterion != baseline
             ]
-    return _corrected(pd.DataFrame(rows)) if rows else pd.DataFrame()
+    columns = ["quantity", "removal", "criterion", "baseline", "p_holm", "comparisons"]
+    return _corrected(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=columns)
 
 
 def _corrected(rows: pd.DataFrame) -> pd.DataFrame:
@@ -43,14 +44,13 @@ def _corrected(rows: pd.DataFrame) -> pd.DataFrame:
     from statsmodels.stats.multitest import multipletests
 
     # Random minus greedy and greedy minus random: one comparison in two rows.
-    one, same = (
-        (rows["criterion"] == criterion) & (rows["baseline"] == baseline)
-        for criterion, baseline in (BASELINES, reversed(BASELINES))
-    )
-    p = rows[~one & (rows["seeds"] > 1)].groupby("quantity")["p"]
-    holm = p.transform(lambda each: multipletests(each.fillna(1.0), method="holm")[1])
-    rows = rows.assign(p_holm=holm.where(rows["p"].notna()), comparisons=p.transform("size"))
-    rows.loc[one, ["p_holm", "comparisons"]] = rows.loc[same, ["p_holm", "comparisons"]].to_numpy()
+    pairs = [" ".join(sorted(names)) for names in zip(rows["criterion"], rows["baseline"])]
+    keys = ["quantity", "removal", "pair"]
+    tested = rows.assign(pair=pairs)[rows["seeds"] > 1].drop_duplicates(keys)
+    p = tested.groupby("quantity")["p"]
+    holm = p.transform(lambda each: multipletests(each.fillna(1.0), method="holm")[1]).where(tested["p"].notna())
+    tested = tested[keys].assign(p_holm=holm, comparisons=p.transform("size"))
+    rows = rows.assign(pair=pairs).merge(tested, "left", keys).drop(columns="pair")
     return rows.assign(comparisons=rows["comparisons"].fillna(0).astype(int))
 
 
@@ -77,25 +77,17 @@ def agreement(rankings: pd.DataFrame) -> pd.DataFrame:
     rankings: columns seed, criterion, channel, score. Equal scores count as ties, not as the order that channel numbers
     give them. For `random` the correlations of its draws are averaged; those with itself are of two different draws.
     """
-    methods, parts = ("kendall", "spearman"), ("mean", "std")
-    correlations = pd.concat(
-        _correlations(one, method).assign(seed=seed, method=method)
-        for seed, one in rankings.groupby("seed", sort=False)
-        for method in methods
-    )
-    over_networks = correlations.groupby(["criterion", "other", "method"], sort=False)["value"]
-    rows = over_networks.agg([*parts, "count"]).unstack("method")
-    rows.columns = [f"{method}_{name}" for name, method in rows.columns]
-    rows = rows.reset_index().rename(columns={"kendall_count": "seeds"})
-    return rows[["criterion", "other", "seeds", *(f"{method}_{part}" for method in methods for part in parts)]]
-
-
-def _correlations(rankings: pd.DataFrame, method: str) -> pd.DataFrame:
-    """Return the correlation, `value`, of each `criterion` and `other` on one network; means over draws of random."""
-    scores = rankings.pivot(index="channel", columns="criterion", values="score")[rankings["criterion"].unique()]
-    table = scores.corr(method=method).rename_axis(index="first", columns="second").stack().reset_index(name="value")
-    table = table.assign(criterion=table["first"].map(criterion_of), other=table["second"].map(criterion_of))
-    # A ranking's correlation with itself is kept where its criterion has no other ranking.
-    alone = table["criterion"].map(table["criterion"].value_counts()) == scores.shape[1]
-    table = table[(table["first"] != table["second"]) | alone]
-    return table.groupby(["criterion", "other"], sort=False, as_index=False)["value"].mean()
+    names, pair = rankings["criterion"].unique(), ["criterion", "other"]
+    columns: dict[str, pd.Series] = {}
+    count = pd.Series(names).map(criterion_of).value_counts()
+    scores = rankings.pivot(index=["seed", "channel"], columns="criterion", values="score")[names].groupby("seed")
+    for method in ("kendall", "spearman"):
+        table = scores.corr(method=method).rename_axis(index=["seed", "first"], columns="second").stack()
+        table = table.reset_index(name="value")
+        table = table.assign(criterion=table["first"].map(criterion_of), other=table["second"].map(criterion_of))
+        # A ranking's correlation with itself is kept where its criterion has no other ranking.
+        table = table[(table["first"] != table["second"]) | (table["criterion"].map(count) == 1)]
+        networks = table.groupby([*pair, "seed"], sort=False)["value"].mean().groupby(pair, sort=False)
+        columns.setdefault("seeds", networks.count())
+        columns |= {f"{method}_mean": networks.mean(), f"{method}_std": networks.std()}
+    return pd.DataFrame(columns).reset_index()

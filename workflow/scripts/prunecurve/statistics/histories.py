@@ -15,9 +15,10 @@ def add_histories(cli: argparse.ArgumentParser) -> None:
     cli.add_argument("--seeds", type=int, nargs="*", default=[], help="the seeds of the histories")
 
 
-def histories(arguments: argparse.Namespace) -> dict[int, str]:
-    """Return the path of each seed's training history from the options of `add_histories`."""
-    return {seed: arguments.training.replace("{seed}", str(seed)) for seed in arguments.seeds}
+def warning_of(arguments: argparse.Namespace) -> str:
+    """Return `warning_about` the networks of the options of `add_histories`."""
+    paths = {seed: arguments.training.replace("{seed}", str(seed)) for seed in arguments.seeds}
+    return warning_about(paths, arguments.task)
 
 
 def warning_about(histories: Mapping[int, str], task: str = tasks.DEFAULT) -> str:

@@ -4,7 +4,7 @@ The unit of replication is the trained network (seed): several random orders of 
 """
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,32 +23,23 @@ POINT = 0.01
 GROUP = ["dataset", "layer", "criterion", "removal"]
 
 # Properties of the architecture, which networks of one study share.
-SIZES = ("params", "macs", "compression_ratio", "theoretical_speedup")
-
-
+SIZES = ["params", "macs", "compression_ratio", "theoretical_speedup"]
 # Columns with names that users choose: texts, also if they look like numbers (the layer 4.10) or missing values.
 TEXTS = ("dataset", "layer", "name", "answer")
 
 
-def _with_texts(columns: Sequence[str]) -> dict[str, object]:
-    """Return the options of pandas.read_csv for a table with these columns; none if it has no such names."""
-    texts = [name for name in columns if name in TEXTS]
-    numbers = {name: ["", "nan"] for name in columns if name not in texts}
-    return {"dtype": dict.fromkeys(texts, str), "keep_default_na": False, "na_values": numbers} if texts else {}
-
-
-def read_table(path: str | Path, *, sealed: bool | None = None) -> pd.DataFrame:
+def read_table(path: str | Path) -> pd.DataFrame:
     """Read a CSV file of the workflow, see `files.read_text`.
 
     Raises StudyError, naming the file, when it is damaged.
     """
-    text = read_text(path, sealed=sealed)
+    texts, text = dict.fromkeys(TEXTS, str), io.StringIO(read_text(path))
     try:
-        table = pd.read_csv(io.StringIO(text), **_with_texts(list(pd.read_csv(io.StringIO(text), nrows=0))))
+        table = pd.read_csv(text, converters=texts, keep_default_na=False, na_values=["", "nan"])
     except ValueError as error:
         raise unreadable(path, "CSV file", error) from error
     # Archives of older versions have checksums in a column.
-    return table[[name for name in table if not name.startswith("crc32")]]
+    return table.filter(regex="^(?!crc32)")
 
 
 def normalised_area(k: np.ndarray, values: np.ndarray) -> float:
@@ -80,20 +71,19 @@ def curve_quantities(curve: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def half_width(std: np.ndarray | float, n: np.ndarray | int) -> np.ndarray:
+def half_width(std: pd.Series | float, n: pd.Series | int) -> pd.Series | float:
     """Return half of the 95 % Student t interval of a mean of n values with a standard deviation; NaN for n < 2."""
     # Imported here: scipy.stats takes a second, and most figures need this module without it.
     from scipy import stats
 
-    n = np.asarray(n)
     # n - 1 = 0 degrees of freedom give NaN.
     return stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * std / np.sqrt(n)
 
 
 def interval(values: pd.Series) -> tuple[float, float]:
     """Return the 95 % Student t interval of the mean of values over networks; NaN for fewer than two."""
-    half = float(half_width(values.std(ddof=1), len(values)))
-    return float(values.mean()) - half, float(values.mean()) + half
+    half = half_width(values.std(ddof=1), len(values))
+    return float(values.mean() - half), float(values.mean() + half)
 
 
 def bootstrap_interval(values: pd.Series) -> tuple[float, float]:
@@ -118,39 +108,43 @@ def by_criterion(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(order=table["criterion"], criterion=table["criterion"].map(criterion_of))
 
 
+def over_networks(rows: pd.DataFrame, keys: list[str], bounds: Mapping[str, tuple[float, float]]) -> pd.DataFrame:
+    """Return the columns NAME_mean, NAME_low and NAME_high of each metric, with the keys as index, in their order.
+
+    The rows of one network (`seed`) are averaged first. low, high: 95 % Student t over networks, clipped to the
+    metric's bounds; NaN for one network. A metric that is not a number in one network has no mean: leaving that network
+    out would hide it.
+    """
+    networks = rows.groupby([*keys, "seed"], sort=False)[list(bounds)].mean(skipna=False).groupby(keys, sort=False)
+    mean, std, columns = networks.mean(skipna=False), networks.std(ddof=1, skipna=False), {}
+    for name, ends in bounds.items():
+        half = half_width(std[name], networks.size())
+        columns[f"{name}_mean"] = mean[name]
+        columns |= {f"{name}_low": (mean[name] - half).clip(*ends), f"{name}_high": (mean[name] + half).clip(*ends)}
+    return pd.DataFrame(columns)
+
+
 def mean_curves(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.DataFrame:
     """Return one row per criterion, removal and K of a curve.csv, in its order: means over networks, with intervals.
 
     Columns: dataset, layer, criterion, removal, k, channels_left; seeds (networks) and draws (orders of each network,
-    averaged before anything else); for each metric of the task that the curve has NAME_mean, NAME_low and NAME_high
-    (95 % Student t over networks, clipped to the metric's range; NaN for one network); the task's `constants`; SIZES.
-    Raises StudyError if networks differ in size: a mean over different architectures describes none of them.
+    averaged before anything else); those of `over_networks` for each metric of the task that the curve has; the task's
+    `constants`; SIZES. Raises StudyError if networks differ in size: a mean over different architectures describes none
+    of them.
     """
     constants, bounds = tasks.load(task).constants(curve), tasks.load(task).METRICS
-    rows = by_criterion(curve).assign(**constants)
-    keys, metrics = [*GROUP, "k"], [name for name in bounds if name in curve]
+    rows, keys = by_criterion(curve).assign(**constants), [*GROUP, "k"]
     group = rows.groupby(keys, sort=False)
-    _check_sizes(group)
-    # A metric that is not a number in one network has no mean: leaving that network out would hide it.
-    networks = rows.groupby([*keys, "seed"], sort=False)[metrics].mean(skipna=False).groupby(keys, sort=False)
-    n, mean = networks.size(), networks.mean(skipna=False)
-    half = half_width(networks.std(ddof=1, skipna=False).to_numpy(), n.to_numpy()[:, None])
-    columns = {"channels_left": group["channels_left"].first(), "seeds": n, "draws": group["order"].nunique()}
-    for i, name in enumerate(metrics):
-        columns[f"{name}_mean"] = mean[name]
-        columns[f"{name}_low"] = (mean[name] - half[:, i]).clip(*bounds[name])
-        columns[f"{name}_high"] = (mean[name] + half[:, i]).clip(*bounds[name])
-    columns |= {name: group[name].mean() for name in constants}
-    return pd.DataFrame(columns | {name: group[name].first() for name in SIZES}).reset_index()
-
-
-def _check_sizes(group: "pd.api.typing.DataFrameGroupBy") -> None:
-    """Raise StudyError if the networks of a group differ in one of SIZES."""
-    for name in SIZES:
-        different = group[name].nunique() != 1
-        if different.any():
-            where = ", ".join(map(str, different.index[different.argmax()]))
-            raise StudyError(f"curve: networks (seeds) differ in {name} at {where}; a study has one architecture")
+    different = group[SIZES].nunique().ne(1).stack()
+    if different.any():
+        *where, name = map(str, different.idxmax())
+        raise StudyError(
+            f"curve: networks (seeds) differ in {name} at {', '.join(where)}; a study has one architecture"
+        )
+    counts = {"channels_left": group["channels_left"].first(), "seeds": group["seed"].nunique()}
+    metrics = over_networks(rows, keys, {name: ends for name, ends in bounds.items() if name in curve})
+    columns = [pd.DataFrame(counts | {"draws": group["order"].nunique()}), metrics]
+    return pd.concat([*columns, group[list(constants)].mean(), group[SIZES].first()], axis=1).reset_index()
 
 
 def by_network(
@@ -192,12 +186,5 @@ def summarise(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.DataFrame:
 def spread(values: pd.Series, highest: float) -> dict[str, float]:
     """Return the mean, standard deviation and intervals of a quantity in [0, highest] over networks."""
     low, high = np.clip(interval(values), 0, highest)
-    bootstrap_low, bootstrap_high = bootstrap_interval(values)
-    return {
-        "mean": values.mean(),
-        "std": values.std(ddof=1),
-        "low": low,
-        "high": high,
-        "bootstrap_low": bootstrap_low,
-        "bootstrap_high": bootstrap_high,
-    }
+    row = {"mean": values.mean(), "std": values.std(ddof=1), "low": low, "high": high}
+    return row | dict(zip(("bootstrap_low", "bootstrap_high"), bootstrap_interval(values)))

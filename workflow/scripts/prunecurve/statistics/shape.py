@@ -5,15 +5,18 @@ of 0.90, one that answers *same* to every pair 0.10, and neither distinguishes a
 both. In the task `classes` with C classes, balanced accuracy is 1/C for every constant answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from prunecurve.data import tasks
+from prunecurve.statistics.means import by_network, normalised_area
+from prunecurve.statistics.text import as_range
+from prunecurve.text import wrapped
 
 # An answer counts as constant if at least this share of the inputs gets it.
-CONSTANT = 0.99
+CONSTANT, CONSTANT_TEXT = 0.99, "99 %"
 # Of two answers, the more frequent one has at least this share of all answers.
 MAJORITY = 0.5
 # A class counts as lost where its recall is below.
@@ -24,6 +27,9 @@ NETWORK = ["dataset", "seed", "layer", "criterion", "removal"]
 IN_STUDY = ["seed", "criterion", "removal"]
 # What a network ends with that does not give a constant answer.
 MIXED = "mixed"
+NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC"}
+# Different answers that a sentence lists.
+MOST_LISTED = 3
 
 
 def with_answers(curve: pd.DataFrame, task: str = tasks.DEFAULT, names: Sequence[str] = ()) -> pd.DataFrame:
@@ -31,86 +37,62 @@ def with_answers(curve: pd.DataFrame, task: str = tasks.DEFAULT, names: Sequence
 
     names: of the classes. They are not needed for rows that have the column `answer` already.
     """
-    if "share" in curve:
-        return curve
     if "answer" in curve:
         return curve.assign(share=curve["most_frequent_share"])
     answer, share = tasks.load(task).answers(curve, names)
     return curve.assign(answer=answer, share=share)
 
 
-def constant(curve: pd.DataFrame) -> np.ndarray:
-    """Return whether a network gives a constant answer (CONSTANT), for each row of `with_answers`."""
-    return curve["share"].to_numpy() >= CONSTANT
+def constant_runs(curve: pd.DataFrame) -> list[tuple[int, int, str]]:
+    """Return the ranges of K, first and last, with a constant answer, and that answer.
 
-
-def flips(k: np.ndarray, answer: np.ndarray) -> list[tuple[int, str]]:
-    """Return the K at which the answer changes, and the new answer."""
-    return [(int(k[i]), str(answer[i])) for i in np.flatnonzero(answer[1:] != answer[:-1]) + 1]
-
-
-def constant_runs(k: np.ndarray, answer: np.ndarray, constant: np.ndarray) -> list[tuple[int, int, str]]:
-    """Return the ranges of K, first and last, with a constant answer, and that answer."""
-    changes = (answer[1:] != answer[:-1]) | (constant[1:] != constant[:-1])
-    starts = np.flatnonzero(np.append(True, changes))
-    ends = np.append(starts[1:], len(answer)) - 1
-    return [(int(k[i]), int(k[j]), str(answer[i])) for i, j in zip(starts, ends) if constant[i]]
-
-
-def lost_at(recalls: pd.DataFrame) -> pd.DataFrame:
-    """Return the first K at which the recall of each class is below LOST: one row per network, ranking and removal.
-
-    recalls: columns seed, criterion, removal, k, name (of the class) and recall. The result has a column per class, NaN
-    where its recall is never below.
+    curve: rows of `with_answers` of one network, in ascending order of K.
     """
-    keys, order = [*IN_STUDY, "name"], recalls["name"].unique()
-    below = recalls[recalls["recall"] < LOST].groupby(keys, sort=False)["k"].min().unstack("name")
+    curve = curve.reset_index(drop=True)
+    rows = pd.DataFrame({"answer": curve["answer"], "constant": curve["share"] >= CONSTANT})
+    run = rows.ne(rows.shift()).any(axis=1).cumsum()
+    runs = curve[rows["constant"]].groupby(run)
+    return list(zip(runs["k"].first(), runs["k"].last(), runs["answer"].first()))
+
+
+def lost_classes(recalls: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Return which class is the first whose recall falls below LOST, for each network, ranking and removal.
+
+    recalls: columns seed, criterion, removal, k, name (of the class) and recall. lost_first is `several` (or `both`)
+    where several classes are lost at once, `none` where none is. Classes with recalls in the curve have a column each
+    with the first K below LOST; other tasks have this K of the first class, and the number of classes lost at some K.
+    """
+    lost = recalls[recalls["recall"] < LOST].groupby([*IN_STUDY, "name"])["k"].min().unstack("name")
     every = pd.MultiIndex.from_frame(recalls[IN_STUDY].drop_duplicates())
-    return below.reindex(index=every, columns=order)
-
-
-def _named_recalls(curve: pd.DataFrame, task: str) -> pd.DataFrame | None:
-    """Return the recalls that are columns of curve.csv, as for `lost_at`; None for a task without them."""
-    columns = {f"recall_{name}": name for name in tasks.load(task).RECALLS}
-    if not columns:
-        return None
-    rows = curve[[*IN_STUDY, "k", *columns]].rename(columns=columns)
-    return rows.melt([*IN_STUDY, "k"], var_name="name", value_name="recall")
+    lost = lost.reindex(index=every, columns=recalls["name"].unique())
+    earliest = lost.min(axis=1)
+    first = lost.eq(earliest, axis=0)
+    count = first.sum(axis=1)
+    names = first.idxmax(axis=1).where(count == 1, np.where(count > 1, tasks.load(task).SEVERAL, "none"))
+    if tasks.load(task).RECALLS:
+        return pd.concat([names.rename("lost_first"), lost.add_prefix("lost_").add_suffix("_at")], axis=1)
+    return pd.DataFrame({"lost_first": names, "lost_first_at": earliest, "classes_lost": lost.notna().sum(axis=1)})
 
 
 def _answers(curve: pd.DataFrame) -> dict[str, object]:
-    """Return how the answers of one network change; curve: rows of `with_answers` in ascending order of K.
+    """Return how the answers of one network change; curve: as for `constant_runs`.
 
     flips: how often the answer of the majority changes; flipped_at: where (`93 same, 110 different`). With more than
     two classes, a K without an answer of the majority is left out. constant_at: the ranges of K with a constant answer
     (`97-99 same`); ends: the answer at the largest K; constant_from: the K from which the answer stays constant up to
     the largest K.
     """
-    k, answer, is_constant = curve["k"].to_numpy(), curve["answer"].to_numpy(), constant(curve)
-    majority = curve["share"].to_numpy() >= MAJORITY
-    changes, runs = flips(k[majority], answer[majority]), constant_runs(k, answer, is_constant)
+    majority = curve[curve["share"] >= MAJORITY]
+    flipped = majority[majority["answer"] != majority["answer"].shift()].iloc[1:]
+    runs, last = constant_runs(curve), curve.iloc[-1]
+    is_constant = last["share"] >= CONSTANT
     return {
-        "flips": len(changes),
-        "flipped_at": ", ".join(f"{at} {to}" for at, to in changes),
-        "constant_at": ", ".join(f"{first}-{last} {what}" for first, last, what in runs),
-        "ends": answer[-1] if is_constant[-1] else MIXED,
-        "constant_from": runs[-1][0] if is_constant[-1] else np.nan,
+        "flips": len(flipped),
+        "flipped_at": ", ".join(f"{k} {answer}" for k, answer in zip(flipped["k"], flipped["answer"])),
+        "constant_at": ", ".join(f"{first}-{last} {answer}" for first, last, answer in runs),
+        "ends": last["answer"] if is_constant else MIXED,
+        "constant_from": runs[-1][0] if is_constant else np.nan,
     }
-
-
-def _lost(lost: Mapping[str, float], named: bool, several: str) -> dict[str, object]:
-    """Return the class whose recall is the first to fall below LOST, and the K of each class or, if not `named`, its K.
-
-    lost: a row of `lost_at`. lost_first is `several` where several classes are lost at once, `none` where none is.
-    classes_lost: the number of classes whose recall falls below LOST at some K.
-    """
-    below = {name: at for name, at in lost.items() if not np.isnan(at)}
-    earliest = min(below.values(), default=np.nan)
-    first = [name for name, at in below.items() if at == earliest]
-    row = {"lost_first": first[0] if len(first) == 1 else several if first else "none"}
-    if named:
-        return row | {f"lost_{name}_at": at for name, at in lost.items()}
-    return row | {"lost_first_at": earliest, "classes_lost": len(below)}
 
 
 def _metrics(curve: pd.DataFrame) -> dict[str, object]:
@@ -131,17 +113,111 @@ def shape_table(
 ) -> pd.DataFrame:
     """Return one row per network, ranking and removal of a curve.csv: its answers, the class lost first, its metrics.
 
-    names: of the classes. recalls: as for `lost_at`, if the task has recalls that are not in the curve. Without them,
-    the columns about lost classes are missing.
+    names: of the classes. recalls: as for `lost_classes`, if the task has recalls that are not in the curve. Without
+    them, the columns about lost classes are missing.
     """
-    curve, named = with_answers(curve, task, names), bool(tasks.load(task).RECALLS)
-    recalls = _named_recalls(curve, task) if recalls is None else recalls
-    lost = None if recalls is None else lost_at(recalls)
-    rows = []
-    for network, one in curve.groupby(NETWORK, sort=False):
-        one, row = one.sort_values("k"), dict(zip(NETWORK, network))
-        row |= _answers(one)
-        if lost is not None:
-            row |= _lost(lost.loc[tuple(row[key] for key in IN_STUDY)].to_dict(), named, tasks.load(task).SEVERAL)
-        rows.append(row | _metrics(one))
-    return pd.DataFrame(rows)
+    curve, columns = with_answers(curve, task, names), {f"recall_{name}": name for name in tasks.load(task).RECALLS}
+    curves = [(dict(zip(NETWORK, key)), one.sort_values("k")) for key, one in curve.groupby(NETWORK, sort=False)]
+    table = pd.DataFrame([network | _answers(one) for network, one in curves])
+    if columns:
+        recalls = curve.rename(columns=columns).melt([*IN_STUDY, "k"], [*columns.values()], "name", "recall")
+    if recalls is not None:
+        table = table.join(lost_classes(recalls, task), on=IN_STUDY)
+    return pd.concat([table, pd.DataFrame([_metrics(one) for _, one in curves])], axis=1)
+
+
+def short_lines(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> list[str]:
+    """Return one line per removal: what the networks of one criterion answer at the largest K, and mean metrics."""
+    several = tasks.load(task).SEVERAL
+    return [
+        f"{_words(removal).capitalize()}, K = {curve['k'].max()}: {_ends(networks, several)}; mean {_means(networks)}."
+        for removal, networks in shape_table(curve, task).groupby("removal", sort=False)
+    ]
+
+
+def explanation(curve: pd.DataFrame, task: str = tasks.DEFAULT, recalls: pd.DataFrame | None = None) -> str:
+    """Return a text about one criterion's curves: for each removal its sentences as a list; see `shape_table`."""
+    first, table = curve.iloc[0], shape_table(curve, task, recalls=recalls)
+    areas = by_network(curve, lambda one: {name: normalised_area(one["k"].to_numpy(), one[name]) for name in METRICS})
+    areas = areas.groupby("removal")[[*METRICS]].mean()
+    seeds = curve["seed"].nunique()
+    over = f"{seeds} networks (seeds)" if seeds > 1 else "one network (seed)"
+    title = (
+        f"Why the curves look as they do at large K: {first['dataset']}, {first['layer']}, channels in the order of "
+        f"{_words(first['criterion'])}, {over}."
+    )
+    blocks = [wrapped(title, indent=""), wrapped(tasks.load(task).constant_answers(curve), indent="")]
+    for removal, networks in table.groupby("removal", sort=False):
+        sentences = _sentences(networks, int(curve["k"].max()), task) + _minus_structural(areas, removal)
+        blocks.append("\n".join([_words(removal).capitalize(), *(wrapped(f"- {sentence}") for sentence in sentences)]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _sentences(networks: pd.DataFrame, last: int, task: str) -> list[str]:
+    """Return the explanation of one removal from its rows of `shape_table`; last: the largest K."""
+    n, first, several, inputs = len(networks), networks.iloc[0], tasks.load(task).SEVERAL, tasks.load(task).INPUTS
+    constant, flipped = networks[networks["constant_from"].notna()], networks[networks["flips"] > 0]
+    sentences = [f"At K = {last}, {_ends(networks, several)}; mean {_means(networks)}."]
+    if len(constant):
+        since = as_range(constant["constant_from"])
+        depending = ", depending on the network," if " to " in since else ""
+        sentences.append(f"From K = {since} on{depending} this answer goes to {CONSTANT_TEXT} or more of the {inputs}.")
+    lost = _listed([f"{what} in {count} of {n}" for what, count in _frequencies(networks["lost_first"])])
+    sentences.append(f"The first class whose recall falls below one half: {lost}.")
+    if "classes_lost" in networks:
+        sentences.append(f"Classes whose recall falls below one half at some K: {as_range(networks['classes_lost'])}.")
+    if len(flipped):
+        at = flipped["flipped_at"].str.extract(r"^(\d+)", expand=False).astype(int)
+        frequent = "more frequent" if several == "both" else "majority"
+        sentences.append(f"The {frequent} answer changes in {len(flipped)} of {n}, first at K = {as_range(at)}.")
+    if first["gap_auroc"] > first["gap_balanced_accuracy"]:
+        metrics = ", ".join(f"{NAMES[metric]} {first[f'gap_{metric}']:.2f}" for metric in reversed(METRICS))
+        sentences.append(
+            f"In the network of seed {first['seed']}, AUROC exceeds balanced accuracy most at K = {first['gap_k']} "
+            f"({metrics}): the scores order the {inputs} better than the answers do."
+        )
+    return sentences
+
+
+def _frequencies(values: pd.Series) -> list[tuple[str, int]]:
+    """Return the different values with their counts, by first row; more than MOST_LISTED by count."""
+    counts = values.value_counts(sort=False)
+    if len(counts) > MOST_LISTED:
+        counts = counts.sort_values(ascending=False, kind="stable")
+    return list(counts.items())
+
+
+def _listed(texts: list[str]) -> str:
+    """Return the first MOST_LISTED texts, and how many there are more."""
+    more = [f"{len(texts) - MOST_LISTED} others"] if len(texts) > MOST_LISTED else []
+    return ", ".join([*texts[:MOST_LISTED], *more])
+
+
+def _ends(networks: pd.DataFrame, several: str) -> str:
+    """Return how many networks give which answer at the largest K: `3 of 5 networks answer “same”, 2 of 5 both`.
+
+    several: what a network answers that gives no constant answer.
+    """
+    n, quoted = len(networks), networks["ends"].map(lambda name: f"“{name}”")
+    (answer, count), *others = _frequencies(quoted.where(networks["constant_from"].notna(), several))
+    if n == 1:
+        return f"the network gives {several} answers" if answer == several else f"the network answers {answer}"
+    verb = f"give {several} answers" if answer == several else f"answer {answer}"
+    return _listed([f"{count} of {n} networks {verb}", *(f"{c} of {n} {a}" for a, c in others)])
+
+
+def _means(networks: pd.DataFrame) -> str:
+    return ", ".join(f"{NAMES[metric]} {networks[f'last_{metric}'].mean():.2f}" for metric in METRICS)
+
+
+def _minus_structural(areas: pd.DataFrame, removal: str) -> list[str]:
+    """Return a sentence about the difference between a removal's areas and those of structural removal, if both are."""
+    if removal == "structural" or "structural" not in areas.index:
+        return []
+    more = areas.loc[removal] - areas.loc["structural"]
+    metrics = ", ".join(f"{NAMES[metric]} {more[metric]:+.3f}".replace("-", "−") for metric in METRICS)
+    return [f"Mean area under the curve, minus that of structural removal: {metrics}."]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -11,9 +11,6 @@ from prunecurve.data.splits import SPLITS
 COMPARED = (*((split, split) for split in SPLITS), ("test", "train"))
 
 
-COLUMNS = ("dataset", "seed", "other", "split", "other_split", "images", "shared", "share")
-
-
 def shared_images(index: Mapping[int, np.ndarray], dataset: str) -> list[dict[str, object]]:
     """Return one row for each ordered pair of networks and each comparison of splits.
 
@@ -21,16 +18,13 @@ def shared_images(index: Mapping[int, np.ndarray], dataset: str) -> list[dict[st
     the data set. A row has the number of images of `seed` in `split` (images), how many of them `other` has in
     `other_split` (shared), and their share.
     """
-    images = {
-        (seed, split): rows[rows[:, 0] == number, 1]
-        for seed, rows in index.items()
-        for number, split in enumerate(SPLITS)
-    }
     table = []
-    for seed, other in permutations(index, 2):
+    for (seed, own), (other, others) in permutations(index.items(), 2):
         for split, other_split in COMPARED:
-            own = images[seed, split]
-            shared = int(np.isin(own, images[other, other_split]).sum())
+            images, compared = (
+                rows[rows[:, 0] == SPLITS.index(name), 1] for rows, name in ((own, split), (others, other_split))
+            )
+            shared = int(np.isin(images, compared).sum())
             row = {"dataset": dataset, "seed": seed, "other": other, "split": split, "other_split": other_split}
-            table.append(row | {"images": len(own), "shared": shared, "share": shared / len(own)})
+            table.append(row | {"images": len(images), "shared": shared, "share": shared / len(images)})
     return table

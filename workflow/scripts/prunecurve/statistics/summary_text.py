@@ -44,8 +44,7 @@ def summary_text(
         sentences = (_best(rows["criterion"].tolist(), areas.loc[removal]), _against_random(rows, minus_random))
         blocks += [f"Removal: {removal}\n{_table(rows, minus_random)}", "\n".join(map(wrapped, sentences))]
     blocks += [_notes(comparisons), _controls(first, tasks.load(task).CONSTANT_ANSWER[0])]
-    blocks += [] if shared is None else [wrapped(_shared(shared))]
-    blocks += [f"Figures: {figures}"]
+    blocks += [*([] if shared is None else [wrapped(_shared(shared))]), f"Figures: {figures}"]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -58,8 +57,6 @@ def _ks(curve: pd.DataFrame) -> str:
 
 def _minus_random(comparisons: pd.DataFrame, removal: str) -> pd.DataFrame:
     """Return the rows of `paired` about AREA and random, by criterion; none where the study has no random."""
-    if comparisons.empty:
-        return pd.DataFrame()
     chosen = (comparisons["quantity"] == AREA) & (comparisons["baseline"] == "random")
     return comparisons[chosen & (comparisons["removal"] == removal)].set_index("criterion")
 
@@ -85,11 +82,8 @@ def _best(names: list[str], areas: pd.DataFrame) -> str:
     text = f"Largest area: {best}; its lead over {second} is {number(lead, digits=3, sign='+')}"
     if lead["seeds"] < 2:
         return f"{text}. One network cannot show whether a lead is more than chance."
-    if lead["low"] > 0:
-        return (
-            f"{text} on the same networks. The interval excludes zero, but is not corrected for picking the two best."
-        )
-    return f"{text} on the same networks: not a clear lead."
+    clear = ". The interval excludes zero, but is not corrected for picking the two best."
+    return f"{text} on the same networks{clear if lead['low'] > 0 else ': not a clear lead.'}"
 
 
 def _against_random(rows: pd.DataFrame, minus_random: pd.DataFrame) -> str:
@@ -122,9 +116,9 @@ def _notes(comparisons: pd.DataFrame) -> str:
         "largest K: balanced accuracy is within one percentage point at this and every smaller evaluated K. "
         f"{NOT_COMPARED}",
     ]
-    areas = comparisons[comparisons["quantity"] == AREA] if not comparisons.empty else comparisons
-    if not areas.empty and (areas.loc[areas["baseline"] == "random", "p_holm"] < LEVEL).any():
-        family = areas["comparisons"].max()
+    beyond_chance = comparisons.query(f"quantity == '{AREA}' and baseline == 'random' and p_holm < {LEVEL}")
+    if len(beyond_chance):
+        family = beyond_chance["comparisons"].max()
         notes.append(f"*: differs from random, p < {LEVEL} after Holm's correction for {family} comparisons.")
     return "\n".join(map(wrapped, notes))
 

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping
 
+import pandas as pd
+
 # Wherever the largest K is shown.
 NOT_COMPARED = (
     "Do not compare it between layers of different numbers of channels or with a different sweep.ks: the more K are "
@@ -22,3 +24,9 @@ def number(row: Mapping[str, float], digits: int, sign: str = "") -> str:
 def means_over(seeds: int) -> str:
     """Return the sentence that says what the numbers of a text are means over."""
     return f"Means over {seeds} networks (seeds) [95 % Student t interval]." if seeds > 1 else "One network (seed)."
+
+
+def as_range(values: pd.Series) -> str:
+    """Return the smallest and the largest of integers: `5 to 7`, or `5` if they are equal."""
+    low, high = int(values.min()), int(values.max())
+    return f"{low}" if low == high else f"{low} to {high}"

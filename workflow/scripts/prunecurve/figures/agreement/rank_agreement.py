@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prunecurve.figures import Data, style
@@ -21,7 +20,13 @@ def draw(data: Data) -> Figure:
     figure = Figure(figsize=(style.PAGE_WIDTH, style.PAGE_WIDTH * 0.85))
     ax = figure.add_subplot()
     image = ax.imshow(values, cmap="RdBu_r", vmin=-100, vmax=100)
-    _numbers(ax, values)
+    # Squares take six tenths of the figure's width; −100 takes 4.5 characters of 0.6 font sizes.
+    font = min(FONT, 0.6 * style.PAGE_WIDTH * 72 / len(values) / (4.5 * 0.6))
+    for (row, column), value in np.ndenumerate(values):
+        if font >= SMALLEST:
+            text = "–" if np.isnan(value) else f"{round(value)}".replace("-", "−")
+            colour = "white" if abs(value) > 65 else "black"
+            ax.text(column, row, text, ha="center", va="center", fontsize=font, color=colour)
     labels = [style.label(name) for name in names]
     ax.set_xticks(range(len(names)), labels, rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(len(names)), labels)
@@ -35,7 +40,7 @@ def draw(data: Data) -> Figure:
         "below the diagonal: Kendall’s τ, above it: Spearman’s ρ\n"
         "random: mean over its draws; on the diagonal, of each draw with the others",
     )
-    style.colour_bar(figure, ax, image, "rank correlation × 100", shrink=0.7, aspect=30)
+    style.colour_bar(figure, ax, image, "rank correlation × 100", shrink=0.7)
     return figure
 
 
@@ -56,13 +61,3 @@ def similar_together(correlation: pd.DataFrame) -> list[str]:
     # Rounding: what is equal but for the last digit, or below zero by as much.
     condensed = np.clip(np.round(squareform(distances, checks=False), 9), 0, None)
     return [names[leaf] for leaf in leaves_list(linkage(condensed, "average", optimal_ordering=True))]
-
-
-def _numbers(ax: Axes, values: np.ndarray) -> None:
-    """Write the values into their squares, if they fit."""
-    # Squares take six tenths of the figure's width; −100 takes 4.5 characters of 0.6 font sizes.
-    font = min(FONT, 0.6 * style.PAGE_WIDTH * 72 / len(values) / (4.5 * 0.6))
-    for (row, column), value in np.ndenumerate(values if font >= SMALLEST else np.empty((0, 0))):
-        text = "–" if np.isnan(value) else f"{round(value)}".replace("-", "−")
-        colour = "white" if abs(value) > 65 else "black"
-        ax.text(column, row, text, ha="center", va="center", fontsize=font, color=colour)

@@ -8,7 +8,8 @@ from prunecurve.figures import Data, style
 
 def draw(data: Data) -> Figure:
     """Return the channels from the least active, which `mean_activation` removes first, to the most active."""
-    figure, (ax,) = style.grid(1, columns=1, height=3.2)
+    figure = Figure(figsize=(style.PAGE_WIDTH, 3.2))
+    ax = figure.subplots()
     for seed, look in style.line_looks(data.table["seed"].unique()).items():
         channels = data.table[data.table["seed"] == seed]
         levels = np.sort(channels["relu_mean"].to_numpy())
@@ -18,7 +19,7 @@ def draw(data: Data) -> Figure:
         ax.plot(place[:dead], levels[:dead], "x", color=look["color"], ms=4, clip_on=False, label="_dead")
     ax.set(xlabel="channels, from the least to the most active", ylabel="mean activation after ReLU")
     ax.set(xlim=(1, max(len(levels), 2)), ylim=(0, None))
-    style.integer_ticks(ax)
+    ax.locator_params(axis="x", integer=True)
     crosses = "crosses: dead channels" if (data.table["relu_max"] == 0).any() else "dead"
     style.legend(figure, ax, f"{style.where(data.table)}, one line per network; {crosses}: {style.DEAD}")
     return figure

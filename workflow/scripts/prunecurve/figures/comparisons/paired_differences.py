@@ -15,27 +15,23 @@ def draw(data: Data) -> Figure:
     The order is that of the areas: by the difference in the first panel, for the first removal.
     """
     table = data.table.assign(filled=data.table["p_holm"] < LEVEL)
-    removals = list(table["removal"].unique())
-    baselines = [name for name in BASELINES if name in set(table["baseline"])]
     panels = {
-        (quantity, baseline): table[(table["quantity"] == quantity) & (table["baseline"] == baseline)]
-        for quantity in QUANTITIES
-        for baseline in baselines
+        f"{title}:\ncriterion minus {baseline}": rows
+        for quantity, title in QUANTITIES.items()
+        for baseline in BASELINES
+        if len(rows := table[(table["quantity"] == quantity) & (table["baseline"] == baseline)])
     }
     first = next(iter(panels.values()))
-    mean = first[first["removal"] == removals[0]].set_index("criterion")["mean"]
+    mean = first[first["removal"] == first["removal"].iloc[0]].set_index("criterion")["mean"]
     # A baseline's difference from itself is zero.
     order = list(mean.reindex(table["criterion"].unique(), fill_value=0.0).sort_values(kind="stable").index)
-    figure, axes = style.rows_of_criteria(order, removals, len(panels))
-    for ax, ((quantity, baseline), rows) in zip(axes, panels.items()):
-        ax.axvline(0, color=style.GREY, lw=0.8)
-        style.marks(ax, rows, order, removals)
-        ax.set_title(f"{QUANTITIES[quantity]}:\ncriterion minus {baseline}", fontsize=style.SMALL)
-        ax.set_xlabel("← worse    better →", fontsize=style.SMALL)
     title = (
         f"{style.where(table)}: mean difference on the same {style.networks(int(table['seeds'].max()))}, "
         f"bar: 95 % Student t interval, not corrected;\nfilled: p < {LEVEL} after Holm’s correction for the "
         f"{table['comparisons'].max()} comparisons of an area, open: not"
     )
-    style.legend(figure, style.shapes(removals), title)
-    return figure
+    axes = style.dots(panels, order, title)
+    for ax in axes:
+        ax.axvline(0, color=style.GREY, lw=0.8, zorder=1)
+        ax.set_xlabel("← worse    better →", fontsize=style.SMALL)
+    return axes[0].figure

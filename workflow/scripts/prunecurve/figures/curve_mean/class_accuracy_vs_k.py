@@ -12,8 +12,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from prunecurve.figures import Data, style
-from prunecurve.naming import criterion_of, shortened
-from prunecurve.statistics.means import half_width
+from prunecurve.naming import shortened
+from prunecurve.statistics.means import by_criterion, over_networks
 
 # If there are more panels than fit on a page, only those of the first removal are drawn.
 MOST = 24
@@ -36,7 +36,7 @@ def draw(data: Data) -> Figure:
     for ax, (removal, criterion) in zip(axes, shown):
         several = f", {style.label(removal)}" if len(removals) > 1 else ""
         ax.set_title(style.label(criterion) + several, loc="left", fontsize=7)
-        style.k_axis(ax, int(table["k"].max()), ticks=4 if many else 8, named=False)
+        style.k_axis(ax, int(table["k"].max()), ticks=4 if many else 8)
     alone = f" (removal: {style.label(removals[0])})" if len(removals) == 1 else ""
     figure.supxlabel(f"K, channels removed{alone}", fontsize=8)
     as_lines = data.recalls is None or data.recalls["class"].nunique() <= MOST_LINES
@@ -58,8 +58,7 @@ def _pairs(axes: list[Axes], shown: list[tuple[str, str]], table: pd.DataFrame) 
     for ax, (removal, criterion) in zip(axes, shown):
         curve = table[(table["removal"] == removal) & (table["criterion"] == criterion)].set_index("k")
         for name, colour, dash in (("different", style.COLOURS[0], "-"), ("same", style.COLOURS[1], (0, (5, 1.5)))):
-            look = {"label": f"recall of {name}", "color": colour, "linestyle": dash}
-            style.line_with_band(ax, curve, f"recall_{name}", **look)
+            style.line(ax, curve, f"recall_{name}", label=f"recall of {name}", color=colour, linestyle=dash)
         # It follows from the recalls, so a band would only cover theirs.
         ax.plot(curve["predicted_same_rate_mean"], color=style.BLACK, ls=(0, (1, 1)), label="share predicted same")
         ax.axhline(same, **style.CONSTANT_LOOK, label="share truly same")
@@ -70,16 +69,11 @@ def _pairs(axes: list[Axes], shown: list[tuple[str, str]], table: pd.DataFrame) 
 def means_of_classes(recalls: pd.DataFrame) -> pd.DataFrame:
     """Return the mean over networks of each class's recall and its interval, and its largest share of the answers.
 
-    recalls: class_recall.csv. The result has the index removal, criterion, class, name and k. Draws of random are
-    averaged first.
+    recalls: class_recall.csv. The result has the index removal, criterion, class, name and k.
     """
-    keys = ["removal", "criterion", "class", "name", "k"]
-    rows = recalls.assign(criterion=recalls["criterion"].map(criterion_of))
-    networks = rows.groupby([*keys, "seed"], sort=False)[["recall", "answers"]].mean().groupby(keys, sort=False)
-    mean = networks["recall"].mean()
-    half = half_width(networks["recall"].std(ddof=1).to_numpy(), networks.size().to_numpy())
-    ends = {"recall_low": (mean - half).clip(0, 1), "recall_high": (mean + half).clip(0, 1)}
-    return pd.DataFrame({"recall_mean": mean, **ends, "answers": networks["answers"].max()})
+    keys, rows = ["removal", "criterion", "class", "name", "k"], by_criterion(recalls)
+    answers = rows.groupby([*keys, "seed"], sort=False)["answers"].mean().groupby(keys, sort=False).max()
+    return over_networks(rows, keys, {"recall": (0, 1)}).assign(answers=answers)
 
 
 def _classes(axes: list[Axes], shown: list[tuple[str, str]], means: pd.DataFrame) -> str:
@@ -87,7 +81,7 @@ def _classes(axes: list[Axes], shown: list[tuple[str, str]], means: pd.DataFrame
     looks = style.line_looks(means.index.unique("name"))
     for ax, panel in zip(axes, shown):
         for (_, name), line in means.loc[panel].groupby(["class", "name"]):
-            style.line_with_band(ax, line.droplevel([0, 1]), "recall", label=f"recall of {name}", **looks[name])
+            style.line(ax, line.droplevel([0, 1]), "recall", label=f"recall of {name}", **looks[name])
         ax.set_ylim(-0.02, 1.02)
     return "recall"
 

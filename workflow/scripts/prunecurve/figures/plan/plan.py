@@ -59,8 +59,8 @@ def _scores(ax: Axes, data: Data) -> None:
         if method != "unpruned" and rows[PREDICTED].notna().all():
             predicted = max(rows[PREDICTED].mean(), 0)
             ax.plot(predicted, row + 0.25, "v", color=style.GREY, ms=4, label="predicted from single layers")
-    constant = style.constant_score(data.table, METRIC)
-    ax.axvline(constant, **style.CONSTANT_LOOK, label=style.constant_name(METRIC, data.task))
+    constant, name = style.constant_answer(data.table, METRIC, data.task)
+    ax.axvline(constant, **style.CONSTANT_LOOK, label=name)
     ax.set_yticks(range(len(methods)), [METHODS[name].replace(", ", ",\n") for name in methods])
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.5, len(methods) - 0.4), xlabel=f"{style.label(METRIC)}, test {data.inputs}")
 

@@ -4,6 +4,8 @@ A few layers are lines, the fewest with their intervals. The accuracies of more 
 row per layer in the order of the network.
 """
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,8 +17,8 @@ from prunecurve.statistics.sensitivity import sensitivity_table
 METRICS = ("accuracy", "balanced_accuracy")
 # More layers than this are a heat map, and the lines of more than this have no bands, which would cover each other.
 MOST_LINES, MOST_BANDS = 8, 4
-# Columns of the heat map, and panels in one of its rows.
-STEPS, PANELS = 200, 2
+# Panels in a row of heat maps.
+PANELS = 2
 
 
 def draw(data: Data) -> Figure:
@@ -30,23 +32,18 @@ def draw(data: Data) -> Figure:
 def _lines(table: pd.DataFrame, task: str) -> Figure:
     """Return accuracy and balanced accuracy; each line is a mean over networks, its band the interval."""
     bands = table["layer"].nunique() <= MOST_BANDS
-    looks = style.line_looks(table["layer"].unique())
-    criteria = list(table["criterion"].unique())
+    criteria = table["criterion"].unique()
     figure = Figure(figsize=(style.PAGE_WIDTH, 2.6 * len(criteria) + 0.4))
     grid = figure.subplots(len(criteria), len(METRICS), sharex=True, sharey=True, squeeze=False)
-    panels = [(criterion, metric) for criterion in criteria for metric in METRICS]
-    for ax, (criterion, metric) in zip(grid.flat, panels):
-        for layer, look in looks.items():
+    for ax, (criterion, metric) in zip(grid.flat, itertools.product(criteria, METRICS)):
+        for layer, look in style.line_looks(table["layer"].unique()).items():
             curve = table[(table["layer"] == layer) & (table["criterion"] == criterion)].set_index("share_removed")
             # matplotlib leaves labels that begin with an underscore out of the legend.
             name = f"layer {layer}" if layer.startswith("_") else layer
-            look = look | {"label": f"{name} ({curve['channels_left'].max()} channels)"}
-            if bands:
-                style.line_with_band(ax, curve, metric, **look)
-            else:
-                ax.plot(curve.index, curve[f"{metric}_mean"], **look)
-        name = style.constant_name("accuracy", task)
-        ax.axhline(style.constant_score(table, metric), **style.CONSTANT_LOOK, label=name)
+            look |= {"label": f"{name} ({curve['channels_left'].max()} channels)"}
+            style.line(ax, curve, metric, band=bands, **look)
+        constant, name = style.constant_answer(table, metric, task)
+        ax.axhline(constant, **style.CONSTANT_LOOK, label=name)
         ax.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel=style.label(metric))
         ax.set_title(f"order of {style.label(criterion)}", loc="left")
     for ax in grid[-1]:
@@ -61,14 +58,19 @@ def _heat_maps(table: pd.DataFrame, largest: pd.DataFrame) -> Figure:
     largest: the result of `sensitivity_table`.
     """
     criteria, layers = list(table["criterion"].unique()), list(table["layer"].unique())
-    channels = table.groupby("layer")["channels_left"].max()
-    names = [f"{layer} ({channels[layer]})" for layer in layers]
+    channels = table.groupby("layer")["channels_left"].max()[layers]
+    names = [f"{layer} ({count})" for layer, count in channels.items()]
     figure, axes = style.grid(len(criteria), PANELS, height=0.6 + 0.14 * len(layers))
-    highest, edges = float(table["balanced_accuracy_mean"].max()), np.linspace(0, 1, STEPS + 1)
+    highest = float(table["balanced_accuracy_mean"].max())
     for ax, criterion in zip(axes, criteria):
         panel = table[table["criterion"] == criterion]
-        values = np.array([_over_shares(panel[panel["layer"] == layer]) for layer in layers])
-        colours = style.heat_map(ax, edges, values, names, highest)
+        values = panel.pivot(index="layer", columns="share_removed", values="balanced_accuracy_mean").loc[layers]
+        # Each K reaches to the next one, the largest as far as one more channel; beyond it, nothing is known.
+        end = panel.groupby("layer")["k"].max()[layers].add(1) / channels
+        shares = values.columns.union(end[end < 1].unique())
+        known = end.to_numpy()[:, None] > shares.to_numpy()
+        values = values.reindex(columns=shares).ffill(axis=1).where(known)
+        colours = style.heat_map(ax, np.append(shares, 1), values.to_numpy(), names, highest)
         ax.tick_params(axis="y", labelsize=6)
         marks = largest[largest["criterion"] == criterion].set_index("layer").loc[layers, "share_removed_mean"]
         look = {"ls": "none", "marker": "|", "ms": 5, "clip_on": False}
@@ -79,17 +81,7 @@ def _heat_maps(table: pd.DataFrame, largest: pd.DataFrame) -> Figure:
     style.colour_bar(figure, axes, colours, "balanced accuracy")
     title = (
         f"{style.heading(table, interval='')}\nmark: this and every smaller evaluated K are within one percentage "
-        "point; not comparable between layers of different numbers of channels"
+        "point;\nnot comparable between layers of different numbers of channels"
     )
     style.legend(figure, axes[0], title)
     return figure
-
-
-def _over_shares(curve: pd.DataFrame) -> np.ndarray:
-    """Return the balanced accuracy (STEPS,) of one layer over shares from 0 to 1; NaN beyond its largest K."""
-    shares, values = curve["share_removed"].to_numpy(), curve["balanced_accuracy_mean"].to_numpy()
-    middles = (np.arange(STEPS) + 0.5) / STEPS
-    # Each K reaches to the next one.
-    places = np.searchsorted(shares, middles, side="right") - 1
-    channels = float(curve["channels_left"].max())
-    return np.where(middles > shares[-1] + 1 / channels, np.nan, values[places])

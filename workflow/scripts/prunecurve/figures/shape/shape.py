@@ -14,8 +14,15 @@ from matplotlib.patches import Patch
 
 from prunecurve.figures import Data, style
 from prunecurve.naming import shortened
-from prunecurve.statistics.shape import METRICS, constant, constant_runs, with_answers
-from prunecurve.statistics.shape_text import CONSTANT_TEXT, NAMES, short_lines
+from prunecurve.statistics.shape import (
+    CONSTANT,
+    CONSTANT_TEXT,
+    METRICS,
+    NAMES,
+    constant_runs,
+    short_lines,
+    with_answers,
+)
 
 LOOKS = dict(zip(METRICS, zip(style.COLOURS, ("-", (0, (5, 1.5)), (0, (1, 1))))))
 SHADES = {"same": "#F7E2B3", "different": "#CCE8F8"}
@@ -40,15 +47,22 @@ def draw(data: Data) -> Figure:
         curves = [rows[(rows["removal"] == removal) & (rows["seed"] == seed)].sort_values("k") for seed in seeds]
         _metrics(upper, curves[0], shades)
         upper.set_title(f"removal: {style.label(removal)}", loc="left")
-        _shares(lower, curves, share)
+        for curve in reversed(curves):
+            look = {"color": "black", "lw": 1.2} if curve is curves[0] else {"color": style.GREY, "lw": 0.6}
+            lower.plot(curve["k"], curve[share], **look)
+        if share == "predicted_same_rate":
+            lower.axhline(0.5, color=style.GREY, lw=0.5, ls=(0, (1, 2)))
         style.k_axis(lower, int(rows["k"].max()), ticks=6)
+        lower.set_xlabel("K, channels removed")
     above[0].set(ylim=(-0.02, 1.02), ylabel=f"one network (seed {seeds[0]}):\nmetric on the test {data.inputs}")
     which = f"all {len(seeds)} networks (black: seed {seeds[0]})" if len(seeds) > 1 else "the same network"
     named = "share predicted “same”" if share == "predicted_same_rate" else "share of the most frequent answer"
     below[0].set_ylabel(f"{which}:\n{named}")
     title = f"{style.where(rows)}, channels in the order of {style.label(rows['criterion'].iloc[0])}"
-    style.legend(figure, [*above[0].get_lines()[: len(METRICS)], *_patches(shades)], title, ncols=3)
-    lines = (textwrap.fill(line, MOST_CHARACTERS, subsequent_indent="    ") for line in short_lines(rows, data.task))
+    style.legend(figure, [*above[0].get_lines()[: len(METRICS)], *_patches(shades)], title)
+    lines = (
+        textwrap.fill(line, MOST_CHARACTERS, subsequent_indent="    ") for line in short_lines(data.table, data.task)
+    )
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=6.5)
     return figure
 
@@ -57,7 +71,7 @@ def shades_of(rows: pd.DataFrame) -> dict[str, str]:
     """Return the shade of each constant answer, in the order of their frequency: PALE, then OTHERS."""
     if "predicted_same_rate" in rows:
         return SHADES
-    frequent = rows[constant(rows)]["answer"].value_counts().index
+    frequent = rows.loc[rows["share"] >= CONSTANT, "answer"].value_counts().index
     return dict(zip(frequent, (*PALE, *[OTHERS] * len(frequent))))
 
 
@@ -68,19 +82,10 @@ def _patches(shades: dict[str, str]) -> list[Patch]:
     return [Patch(color=colour, label=f"{text} to {CONSTANT_TEXT} or more") for colour, text in texts.items()]
 
 
-def _shares(ax: Axes, curves: list[pd.DataFrame], share: str) -> None:
-    """Draw the share of an answer in every network, the first one in black."""
-    for curve in reversed(curves):
-        look = {"color": "black", "lw": 1.2} if curve is curves[0] else {"color": style.GREY, "lw": 0.6}
-        ax.plot(curve["k"], curve[share], **look)
-    if share == "predicted_same_rate":
-        ax.axhline(0.5, color=style.GREY, lw=0.5, ls=(0, (1, 2)))
-
-
 def _metrics(ax: Axes, curve: pd.DataFrame, shades: dict[str, str]) -> None:
     """Draw the metrics of a network, with shades where it gives a constant answer."""
     for metric, (colour, dash) in LOOKS.items():
         ax.plot(curve["k"], curve[metric], color=colour, linestyle=dash, label=NAMES[metric])
     # Half a step to either side: an answer at a single K is one of the curve's points, not a line without width.
-    for first, last, answer in constant_runs(curve["k"].to_numpy(), curve["answer"].to_numpy(), constant(curve)):
+    for first, last, answer in constant_runs(curve):
         ax.axvspan(first - 0.5, last + 0.5, color=shades[answer], lw=0, zorder=0)
