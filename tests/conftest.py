@@ -4,7 +4,6 @@ import atexit
 import compileall
 import fcntl
 import functools
-import json
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ from types import MappingProxyType
 
 import matplotlib
 import numpy as np
+import preloaded
 import pytest
 import torch
 from hypothesis import settings
@@ -69,7 +69,8 @@ def not_copied(folder: str, names: list[str]) -> set[str]:
 class Study:
     """A copy of the project with a small config. `run` calls `snakemake` in it as a user does."""
 
-    # Additional environment variables for `run`.
+    # The name of the study, and additional environment variables for `run`.
+    name = "digits"
     variables: Mapping[str, str] = MappingProxyType({})
     # Whether jobs are forks of a process that has imported their libraries.
     preloaded_jobs = True
@@ -88,13 +89,31 @@ class Study:
         study.folder = folder
         return study
 
+    def copy(self, folder: Path) -> "Study":
+        """Return a copy with the modification times and the records that Snakemake uses; links stay links."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        study = self.at(folder)
+        study.variables, study.name = self.variables, self.name
+        return study
+
     def run(self, *arguments: str, succeed: bool | None = True, cores: int = 2) -> subprocess.CompletedProcess[str]:
         """Run snakemake and return the process; its `stdout` holds stdout and stderr.
 
         succeed: whether the run must succeed; None accepts both results.
         """
-        variables, options = environment() | self.variables, ["--cores", str(cores), *arguments]
-        process = preloaded().run(self.folder, variables, options, preloaded_jobs=self.preloaded_jobs)
+        words = ["-m", "snakemake", "--cores", str(cores), *arguments]
+        variables = environment() | self.variables
+        variables["PYTHON_OF_JOBS"] = preloaded_python() if self.preloaded_jobs else sys.executable
+        with open(os.devnull) as stdin, tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+            files = [file.fileno() for file in (stdin, output, output)]
+            try:
+                status = preloaded.call(preloaded_python(), words, str(self.folder), variables, files)
+            except BaseException:
+                # A test that is stopped, for example by its timeout, leaves no run behind.
+                stop_preloaded()
+                raise
+            output.seek(0)
+            process = subprocess.CompletedProcess(words, status, output.read())
         if succeed is not None:
             assert (process.returncode == 0) is succeed, process.stdout
         return process
@@ -116,60 +135,37 @@ class Study:
 
     def path(self, name: str) -> Path:
         """Return the path of a file in the results of the study."""
-        return self.folder / "results" / "digits" / name
-
-
-class Preloaded:
-    """The process of preloaded.py. It runs Snakemake as `python -m snakemake` does, without the time for its import."""
-
-    def __init__(self) -> None:
-        self.process = started("preloaded.py", environment())
-
-    def run(
-        self, folder: Path, variables: Mapping[str, str], arguments: list[str], *, preloaded_jobs: bool
-    ) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake in a folder; the process' `stdout` holds stdout and stderr."""
-        with tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace") as output:
-            request = {"folder": str(folder), "environment": dict(variables)}
-            request |= {"arguments": arguments, "output": output.name}
-            request |= {"python": str(python_of_preloaded_jobs()) if preloaded_jobs else sys.executable}
-            try:
-                print(json.dumps(request), file=self.process.stdin, flush=True)
-                status = int(self.process.stdout.readline())
-            except BaseException:
-                # A test that is stopped, for example by its timeout, leaves no run behind.
-                os.killpg(self.process.pid, signal.SIGKILL)
-                preloaded.cache_clear()
-                raise
-            return subprocess.CompletedProcess(arguments, status, output.read())
-
-
-def started(file: str, variables: Mapping[str, str], *arguments: str) -> subprocess.Popen:
-    """Start a file of this folder with pipes. It ends when its input ends, at the latest with this process."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    command = [sys.executable, Path(__file__).with_name(file), *arguments]
-    return subprocess.Popen(command, env=variables, start_new_session=True, **pipes)
+        return self.folder / "results" / self.name / name
 
 
 @functools.cache
-def preloaded() -> Preloaded:
-    """Return the process of this test process, which starts it at first use."""
-    return Preloaded()
-
-
-@functools.cache
-def python_of_preloaded_jobs() -> Path:
-    """Return the file that runs jobs in preloaded_jobs.py, which this test process starts at first use."""
-    folder = Path(tempfile.mkdtemp(prefix="jobs-"))
-    atexit.register(shutil.rmtree, folder)
+def preloaded_python() -> str:
+    """Return the path of a `python` that is preloaded.py; this test process starts its server at first use."""
+    folder = tempfile.mkdtemp(prefix="preloaded-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     # What the package and its figures set before they import these libraries.
     variables = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")} | {"GOMP_SPINCOUNT": "0"}
     variables |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(Path(matplotlib.__file__).with_name("mpl-data"))}
-    # Not closed while this process lives: it answers jobs until its input ends.
-    server = started("preloaded_jobs.py", environment() | variables, str(folder))
-    atexit.register(server.stdin.close)
-    assert server.stdout.readline() == "ready\n"
-    return folder / "python"
+    server = subprocess.Popen(
+        [sys.executable, preloaded.__file__, f"{folder}/python"],
+        env=environment() | variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert server.stdout.readline() == b"ready\n"
+    SERVERS.append(server)
+    return f"{folder}/python"
+
+
+# The servers of preloaded.py. Not closed while this process lives: they answer calls until their input ends.
+SERVERS: list[subprocess.Popen] = []
+
+
+def stop_preloaded() -> None:
+    """Kill the server of this process and all that it runs; the next run starts another one."""
+    os.killpg(SERVERS[-1].pid, signal.SIGKILL)
+    preloaded_python.cache_clear()
 
 
 def environment() -> dict[str, str]:
@@ -268,9 +264,8 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory, name: str, config: 
 
 @pytest.fixture
 def copied(finished: Study, tmp_path: Path) -> Study:
-    """A copy of the finished study, with the modification times and the records that Snakemake uses."""
-    shutil.copytree(finished.folder, tmp_path / "study", symlinks=True)
-    return Study.at(tmp_path / "study")
+    """A copy of the finished study."""
+    return finished.copy(tmp_path / "study")
 
 
 def random_network(architecture: Architecture, seed: int) -> ConvNet:
