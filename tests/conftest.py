@@ -27,17 +27,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 PROJECT = Path(__file__).parents[1]
 # Folders at the top of a working folder that a fresh clone does not have or that a study does not need.
-NOT_COPIED = {
-    ".git",
-    ".venv",
-    ".snakemake",
-    ".hypothesis",
-    ".pytest_cache",
-    ".ruff_cache",
-    "results",
-    "archive",
-    "data",
-}
+NOT_COPIED = shutil.ignore_patterns(
+    ".git", ".venv*", ".snakemake", ".*_cache", ".hypothesis", "archive", "data", "results"
+)
 
 # No deadline: each example builds a network, and the time for that is irrelevant to the tested property.
 settings.register_profile("prunecurve", deadline=None, max_examples=25)
@@ -63,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def not_copied(folder: str, names: list[str]) -> set[str]:
     """Return the names in a folder of the project that a copy for a test leaves out."""
-    return {name for name in names if Path(folder) == PROJECT and name in NOT_COPIED}
+    return NOT_COPIED(folder, names) if Path(folder) == PROJECT else set()
 
 
 class Study:
@@ -225,12 +217,6 @@ def pytest_xdist_make_scheduler(config, log):
 def same_weights_in_any_order_of_the_tests() -> None:
     """Begin each test with the same random numbers of torch, whichever tests the process has run before."""
     torch.manual_seed(0)
-
-
-@pytest.fixture
-def jobs_with_a_new_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start each job of a study as a user's run does."""
-    monkeypatch.setattr(Study, "preloaded_jobs", False)
 
 
 @pytest.fixture

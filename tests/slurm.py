@@ -1,4 +1,4 @@
-"""Start and stop a real Slurm on this machine only. By hand: `python tests/slurm.py start` and `stop`.
+"""A real Slurm on this machine only.
 
 Needs root and Debian's slurmctld, slurmd, slurm-client, slurm-wlm-basic-plugins and munge (.ci/run installs them). It
 uses neither systemd nor cgroups, so memory limits are not enforced. All files are in one folder, except for a link at
@@ -6,7 +6,6 @@ uses neither systemd nor cgroups, so memory limits are not enforced. All files a
 variables.
 """
 
-import argparse
 import contextlib
 import os
 import secrets
@@ -14,7 +13,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -42,7 +40,7 @@ EnforcePartLimits=ALL
 # Without a default, a job that requests no memory would get the whole memory of a node.
 DefMemPerCPU=500
 KillWait=5
-MinJobAge={forgets_after}
+MinJobAge=3600
 MaxJobCount={most_jobs}
 JobCompType=jobcomp/none
 AccountingStorageType=accounting_storage/none
@@ -106,11 +104,9 @@ def wait_until(condition, seconds: float, what: str) -> None:
 
 def free_ports(count: int) -> list[int]:
     """Return numbers of ports that are not in use."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
 
 
 def processes_in(folder: Path) -> list[str]:
@@ -128,11 +124,9 @@ def processes_in(folder: Path) -> list[str]:
 class Slurm:
     """Munge, a Slurm controller and some nodes, all on this machine."""
 
-    def __init__(self, folder: Path, nodes: int = 4, cpus: int = 2) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.names = [f"n{i}" for i in range(1, nodes + 1)]
-        self.cpus = cpus
-        self.settings = {"forgets_after": 3600, "most_jobs": 10000}
+        self.names = ["n1", "n2", "n3", "n4"]
 
     def start(self) -> "Slurm":
         """Start all daemons; return when jobs can run."""
@@ -148,29 +142,23 @@ class Slurm:
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(128))
         # Our own munge, separate from the system's. `--force`: accept a folder inside a private folder.
-        files = {"key": key, "socket": "munge.socket", "pid": "munged.pid", "log": "munged.log", "seed": "munge.seed"}
-        call(
-            "munged",
-            "--force",
-            *(f"--{name}{'' if name == 'socket' else '-file'}={self.folder / file}" for name, file in files.items()),
-        )
+        files = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munged.pid", "log-file": "munged.log"}
+        files |= {"seed-file": "munge.seed"}
+        call("munged", "--force", *(f"--{name}={self.folder / file}" for name, file in files.items()))
         self.start_controller()
         for name in self.names:
             call("slurmd", "-N", name)
         wait_until(lambda: call("sinfo", "-h", "-o", "%T").split() == ["idle"], 60, "nodes")
         return self
 
-    def configure(self, **settings: int) -> None:
+    def configure(self, most_jobs: int = 10000) -> None:
         """Write the configuration, which the controller reads when it starts."""
-        self.settings |= settings
+        host = socket.gethostname()
         nodes = "\n".join(
-            f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port}"
-            f" CPUs={self.cpus} RealMemory=4000"
+            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=4000"
             for name, port in zip(self.names, self.ports[1:])
         )
-        text = CONF.format(
-            host=socket.gethostname(), port=self.ports[0], folder=self.folder, nodes=nodes, **self.settings
-        )
+        text = CONF.format(host=host, port=self.ports[0], folder=self.folder, nodes=nodes, most_jobs=most_jobs)
         (self.folder / "slurm.conf").write_text(text)
 
     def start_controller(self) -> None:
@@ -219,19 +207,3 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("do", choices=["start", "stop"], help="what to do")
-    parser.add_argument("--nodes", type=int, default=4, help="number of nodes")
-    parser.add_argument("--cpus", type=int, default=2, help="CPUs per node; may be more than this machine has")
-    asked = parser.parse_args()
-    by_hand = Slurm(Path(tempfile.gettempdir()) / "prunecurve-slurm", asked.nodes, asked.cpus)
-    if asked.do == "stop":
-        by_hand.stop()
-    elif reason := obstacle():
-        parser.error(reason)
-    else:
-        by_hand.start()
-        print(call("sinfo"), end="")

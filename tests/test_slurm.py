@@ -158,7 +158,7 @@ def test_a_controller_that_is_away_and_a_full_queue_are_waited_for(slurm, unswep
         assert refused() and not running(unswept)
     finally:
         slurm.stop_controller()
-        slurm.configure(most_jobs=10000)
+        slurm.configure()
         slurm.start_controller()
         cluster.call("scancel", held)
     assert "Trying to restart" not in driver.succeeds()
