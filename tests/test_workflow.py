@@ -702,32 +702,23 @@ def test_own_colour_images_through_all_steps(tmp_path):
         + "dataset: image_folder\nimage_size: 16\npairs_per_image: {same: 1, different: 3}\n"
         + "sweep: {removals: [structural, mean_replacement], ks: [2, 5], ks_per_job: 8}\n",
     )
+    study.name = "image_folder"
     # Without the tag, Snakemake makes 12 of this name.
     (tmp_path / "photos").rename(study.folder / "1_2")
-    files = (
-        "curve.csv",
-        "seed0/conv3/verification.csv",
-        "figures/shape.png",
-        "figures/mean_feature_maps_conv3_seed0.png",
-    )
-    files = [f"results/image_folder/{name}" for name in files]
+    names = ("curve.csv", "seed0/conv3/verification.csv", "figures/shape.png", f"figures/{FIGURES[-2]}.png")
+    files = [f"results/image_folder/{name}" for name in names]
     study.run(*files, "--config", "data_dir=!!str 1_2")
-    results = study.folder / "results" / "image_folder"
-    table = rows(results / "curve.csv")
+    table = rows(study.path("curve.csv"))
     assert [(row["removal"], row["k"]) for row in table] == [
         (removal, k) for removal in ("structural", "mean_replacement") for k in ("0", "2", "5")
     ]
-    model = load_model(results / "seed0" / "model.pt")
-    assert model.conv1.weight.shape == (4, 6, 3, 3)
-    assert {row["removal"] for row in rows(results / "seed0" / "conv3" / "verification.csv")} == {
-        "structural",
-        "mean_replacement",
-        "zero_weights",
-    }
-    shutil.copytree(study.folder / "1_2", tmp_path / "copied", copy_function=shutil.copyfile)
-    assert study.plan(*files, "--config", f"data_dir={tmp_path / 'copied'}") == {}, "a copy has the same content"
-    (tmp_path / "copied" / "sky" / "0.png").unlink()
-    assert "get_images" in study.plan("--config", f"data_dir={tmp_path / 'copied'}")
+    assert load_model(study.path("seed0/model.pt")).conv1.weight.shape == (4, 6, 3, 3)
+    verified = {row["removal"] for row in rows(study.path("seed0/conv3/verification.csv"))}
+    assert verified == {"structural", "mean_replacement", "zero_weights"}
+    copy = shutil.copytree(study.folder / "1_2", tmp_path / "copied", copy_function=shutil.copyfile)
+    assert study.plan(*files, "--config", f"data_dir={copy}") == {}, "a copy has the same content"
+    (copy / "sky" / "0.png").unlink()
+    assert "get_images" in study.plan("--config", f"data_dir={copy}")
 
 
 def test_the_report_explains_the_study_and_holds_its_figures_and_tables(copied):
