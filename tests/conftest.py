@@ -5,18 +5,21 @@ import compileall
 import fcntl
 import functools
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import matplotlib
 import numpy as np
 import preloaded
+import psutil
 import pytest
 import torch
 from hypothesis import settings
@@ -102,7 +105,8 @@ class Study:
                 status = preloaded.call(preloaded_python(), words, str(self.folder), variables, files)
             except BaseException:
                 # A test that is stopped, for example by its timeout, leaves no run behind.
-                stop_preloaded()
+                os.killpg(preloaded_server()[1].pid, signal.SIGKILL)
+                preloaded_server.cache_clear()
                 raise
             output.seek(0)
             process = subprocess.CompletedProcess(words, status, output.read())
@@ -110,34 +114,55 @@ class Study:
             assert (process.returncode == 0) is succeed, process.stdout
         return process
 
+    def start(self, *arguments: str, python: str = sys.executable, cores: int = 2) -> subprocess.Popen:
+        """Start snakemake in a process group of its own. Its output is in `output`.
+
+        python: the Python of snakemake and its jobs.
+        """
+        with (self.folder / "output.log").open("w") as output:
+            return subprocess.Popen(
+                [python, "-m", "snakemake", "--cores", str(cores), *arguments],
+                cwd=self.folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment() | {"PYTHON_OF_JOBS": python},
+                start_new_session=True,
+                preexec_fn=heeds_interrupts,
+            )
+
+    @property
+    def output(self) -> str:
+        """The output of the last process that `start` has started."""
+        return (self.folder / "output.log").read_text()
+
     def plan(self, *arguments: str) -> dict[str, int]:
         """Return the number of planned jobs of each rule (dry run)."""
-        lines = self.run("-n", *arguments, "--quiet", "rules").stdout.splitlines()
-        if not any(line.startswith("Job stats:") for line in lines):
-            assert any("Nothing to be done" in line for line in lines), lines
-            return {}
-        start = next(i for i, line in enumerate(lines) if line.startswith("---"))
-        jobs = {}
-        for line in lines[start + 1 :]:
-            if line.startswith("total"):
-                break
-            rule, count = line.split()
-            jobs[rule] = int(count)
-        return jobs
+        output = self.run("-n", *arguments, "--quiet", "rules").stdout
+        assert "Job stats" in output or "Nothing to be done" in output, output
+        return jobs_of_run(output)
 
     def path(self, name: str) -> Path:
         """Return the path of a file in the results of the study."""
         return self.folder / "results" / self.name / name
 
 
+def jobs_of_run(output: str) -> dict[str, int]:
+    """Return the number of jobs of each rule that a run or a dry run prints before its first job."""
+    table = re.search(r"^Job stats.*?^ ?total", output, re.MULTILINE | re.DOTALL)
+    counts = re.findall(r"^ ?([a-z_ ]+?) +(\d+) *$", table[0], re.MULTILINE) if table else []
+    # A table of the plugin rich has spaces in the names of rules, and begins with one.
+    return {rule.replace(" ", "_"): int(count) for rule, count in counts}
+
+
 @functools.cache
-def preloaded_python() -> str:
-    """Return the path of a `python` that is preloaded.py; this test process starts its server at first use."""
+def preloaded_server() -> tuple[str, subprocess.Popen]:
+    """Start preloaded.py, once in each test process; return the path of its `python` and its process."""
     folder = tempfile.mkdtemp(prefix="preloaded-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     # What the package and its figures set before they import these libraries.
     variables = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")} | {"GOMP_SPINCOUNT": "0"}
     variables |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(Path(matplotlib.__file__).with_name("mpl-data"))}
+    # It answers calls until its input ends, at the latest with this process.
     server = subprocess.Popen(
         [sys.executable, preloaded.__file__, f"{folder}/python"],
         env=environment() | variables,
@@ -146,18 +171,12 @@ def preloaded_python() -> str:
         start_new_session=True,
     )
     assert server.stdout.readline() == b"ready\n"
-    SERVERS.append(server)
-    return f"{folder}/python"
+    return f"{folder}/python", server
 
 
-# The servers of preloaded.py. Not closed while this process lives: they answer calls until their input ends.
-SERVERS: list[subprocess.Popen] = []
-
-
-def stop_preloaded() -> None:
-    """Kill the server of this process and all that it runs; the next run starts another one."""
-    os.killpg(SERVERS[-1].pid, signal.SIGKILL)
-    preloaded_python.cache_clear()
+def preloaded_python() -> str:
+    """Return the path of a `python` that has imported Snakemake and the libraries of the jobs."""
+    return preloaded_server()[0]
 
 
 def environment() -> dict[str, str]:
@@ -172,6 +191,20 @@ def environment() -> dict[str, str]:
 def heeds_interrupts() -> None:
     """For `preexec_fn`: restore Ctrl-C, which is ignored if a shell started the tests in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> bool:
+    """Wait until the condition is true; return whether it is."""
+    deadline = time.monotonic() + seconds
+    while not (reached := condition()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return bool(reached)
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """Return all processes whose working directory is in a folder, with their `info`: name and command line."""
+    running = psutil.process_iter(["cwd", "name", "cmdline"])
+    return [each for each in running if each.info["cwd"] and Path(each.info["cwd"]).is_relative_to(folder.resolve())]
 
 
 TOGETHER = ("test_slurm.py", "test_archive.py", "test_cache.py", "test_benchmarks.py", "test_classes.py")

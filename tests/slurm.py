@@ -13,8 +13,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
+
+from conftest import wait_until
 
 LINK = Path("/etc/slurm/slurm.conf")
 PROGRAMS = ["slurmctld", "slurmd", "munged", "sbatch", "squeue", "scancel", "scontrol", "srun"]
@@ -93,32 +94,11 @@ def call(*command: object, check: bool = True) -> str:
     return done.stdout
 
 
-def wait_until(condition, seconds: float, what: str) -> None:
-    """Wait until the condition is true; TimeoutError after this many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.1)
-
-
 def free_ports(count: int) -> list[int]:
     """Return numbers of ports that are not in use."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [each.getsockname()[1] for each in sockets]
-
-
-def processes_in(folder: Path) -> list[str]:
-    """Return the command lines of all processes whose working directory is in a folder."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if Path(os.readlink(entry / "cwd")).is_relative_to(folder.resolve()):
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:
-            pass  # the process has ended in the meantime
-    return found
 
 
 class Slurm:
@@ -148,7 +128,7 @@ class Slurm:
         self.start_controller()
         for name in self.names:
             call("slurmd", "-N", name)
-        wait_until(lambda: call("sinfo", "-h", "-o", "%T").split() == ["idle"], 60, "nodes")
+        assert wait_until(lambda: call("sinfo", "-h", "-o", "%T").split() == ["idle"], 60), "nodes"
         return self
 
     def configure(self, most_jobs: int = 10000) -> None:
@@ -165,7 +145,7 @@ class Slurm:
         """Start slurmctld, which continues with the jobs that it knew before."""
         (self.folder / "state").mkdir(exist_ok=True)
         call("slurmctld")
-        wait_until(lambda: "is UP" in call("scontrol", "ping", check=False), 30, "slurmctld")
+        assert wait_until(lambda: "is UP" in call("scontrol", "ping", check=False), 30), "slurmctld"
 
     def stop_controller(self) -> None:
         """Stop only slurmctld; running jobs continue."""
@@ -176,7 +156,7 @@ class Slurm:
         try:
             if (self.folder / "slurmctld.pid").exists():
                 call("scancel", "--user=root", check=False)
-                wait_until(lambda: not call("squeue", "-h", check=False).strip(), 30, "cancelled jobs")
+                wait_until(lambda: not call("squeue", "-h", check=False).strip(), 30)
         finally:
             # Nodes first, because they sign off at the controller.
             for file in [*self.folder.glob("slurmd-*.pid"), self.folder / "slurmctld.pid", self.folder / "munged.pid"]:
@@ -194,9 +174,7 @@ def end(pid_file: Path) -> None:
     # The daemon may have ended by itself.
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-        try:
-            wait_until(lambda: not alive(pid), 20, str(pid_file))
-        except TimeoutError:
+        if not wait_until(lambda: not alive(pid), 20):
             os.kill(pid, signal.SIGKILL)
     pid_file.unlink(missing_ok=True)
 

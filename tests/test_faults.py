@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import TINY, Study, environment, finished_study, preloaded_python
+from conftest import TINY, Study, environment, finished_study, preloaded_python, processes_in, wait_until
 from prunecurve.provenance.seal import seal
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
@@ -104,23 +104,8 @@ def unfinished(study: Study) -> list[Path]:
 
 def processes(study: Study, name: str = "") -> list[int]:
     """Return the processes that run in a study's folder: all, those of `snakemake`, or those of a script."""
-    found = []
-    for process in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            here = os.readlink(f"/proc/{process}/cwd") == str(study.folder)
-            # A fork of preloaded.py has the name of what it runs; the kernel keeps 15 letters.
-            if here and (not name or Path(f"/proc/{process}/comm").read_text().strip() == name[:15]):
-                found.append(int(process))
-        except OSError:
-            pass
-    return found
-
-
-def wait_until(condition, seconds: float = 120.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < deadline:
-        time.sleep(0.002)
-    return bool(found)
+    # A fork of preloaded.py has the name of what it runs; the kernel keeps 15 letters.
+    return [each.pid for each in processes_in(study.folder) if not name or each.info["name"] == name[:15]]
 
 
 def delete(study: Study, *names: str) -> None:
@@ -154,15 +139,8 @@ def start_from(stage: Stage, study: Study, target: str = CURVE) -> subprocess.Po
     for name in (*stage.outputs, *stage.after):
         if study.path(name).exists():
             delete(study, name)
-    log = (study.folder / "output.log").open("w")
-    driver = subprocess.Popen(
-        [preloaded_python(), "-m", "snakemake", "--cores", "2", target],
-        cwd=study.folder,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=environment() | {"PYTHON_OF_JOBS": preloaded_python()},
-    )
-    assert wait_until(lambda: processes(study, stage.script)), (study.folder / "output.log").read_text()
+    driver = study.start(target, python=preloaded_python())
+    assert wait_until(lambda: processes(study, stage.script)), study.output
     return driver
 
 
@@ -213,7 +191,7 @@ def kill(victim: str, stage: Stage, driver: subprocess.Popen, study: Study, rng:
         failed = driver.wait(120) != 0
         assert failed is killed or not study.path("curve.csv").exists()
         if failed:
-            assert f"Failed {stage.script}" in (study.folder / "output.log").read_text()
+            assert f"Failed {stage.script}" in study.output
     else:
         killed = kill_snakemake(study)
         for process in processes(study) if victim == "all" else ():
@@ -516,7 +494,7 @@ def test_a_second_run_is_refused_and_the_first_is_unharmed(finished, copied):
     output = copied.run(CURVE, succeed=False).stdout
     assert "Directory cannot be locked" in output and "no other Snakemake process" in output
     os.kill(job, signal.SIGCONT)
-    assert first.wait(120) == 0, (copied.folder / "output.log").read_text()
+    assert first.wait(120) == 0, copied.output
     assert differing(copied, finished) == [] and "digits/curve.csv" in artifacts(copied)
     assert copied.plan(CURVE) == {}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import slurm as cluster
-from conftest import PROJECT, Study, environment
+from conftest import PROJECT, Study, processes_in, wait_until
 
 GENERIC, PLUGIN = "profiles/slurm-generic", "profiles/slurm"
 SCRIPTS = PROJECT / GENERIC
@@ -40,7 +40,7 @@ def slurm(tmp_path_factory):
         yield instance.start()
     finally:
         instance.stop()
-    cluster.wait_until(lambda: not cluster.processes_in(studies), 20, "the end of all processes of studies")
+    assert wait_until(lambda: not processes_in(studies), 20)
 
 
 @pytest.fixture
@@ -55,26 +55,10 @@ def arguments(profile: str, *more: str) -> list[str]:
     return [*more, "--profile", profile, *HASTE[profile]]
 
 
-class Driver:
-    """A `snakemake` process that runs in parallel with the test."""
-
-    def __init__(self, study: Study, profile: str, *words: str) -> None:
-        self.output = study.folder / "driver.log"
-        with self.output.open("w") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", "--cores", "2", *arguments(profile, *words)],
-                cwd=study.folder,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env=environment(),
-            )
-
-    def succeeds(self) -> str:
-        """Wait for the end of the process, check that it succeeded, and return its output."""
-        code = self.process.wait(timeout=300)
-        output = self.output.read_text()
-        assert code == 0, output
-        return output
+def succeeds(driver: subprocess.Popen, study: Study) -> str:
+    """Wait for the end of a run, check that it succeeded, and return its output."""
+    assert driver.wait(timeout=300) == 0, study.output
+    return study.output
 
 
 def jobs_in_slurm(study: Study, form: str, states: str = "all") -> list[str]:
@@ -88,10 +72,10 @@ def running(study: Study) -> list[str]:
     return jobs_in_slurm(study, "%i", "RUNNING")
 
 
-def wait_for_a_job(study: Study, driver: Driver) -> str:
+def wait_for_a_job(study: Study, driver: subprocess.Popen) -> str:
     """Wait for the first running job and return its number."""
-    cluster.wait_until(lambda: running(study) or driver.process.poll() is not None, 120, "a running job")
-    assert driver.process.poll() is None, driver.output.read_text()
+    assert wait_until(lambda: running(study) or driver.poll() is not None)
+    assert driver.poll() is None, study.output
     return running(study)[0]
 
 
@@ -131,9 +115,9 @@ SINGLE = ["--group-components", "evaluations=1", "--default-resources", "slurm_p
 )
 def test_a_cancelled_job_is_done_again(slurm, unswept, finished, profile, words, jobs):
     """With slurm-generic, each evaluation is a job of its own, and all go to the requested partition."""
-    driver = Driver(unswept, profile, *words)
+    driver = unswept.start(*arguments(profile, *words))
     cluster.call("scancel", wait_for_a_job(unswept, driver))
-    assert "Trying to restart" in driver.succeeds()
+    assert "Trying to restart" in succeeds(driver, unswept)
     assert same(unswept, finished, words[0])
     assert jobs_in_slurm(unswept, "%P") == ["other" if profile == GENERIC else "main"] * (jobs + 1)
 
@@ -141,7 +125,7 @@ def test_a_cancelled_job_is_done_again(slurm, unswept, finished, profile, words,
 def test_a_controller_that_is_away_and_a_full_queue_are_waited_for(slurm, unswept, finished):
     """A thousand held jobs of another user fill the queue: sbatch refuses the last job until the limit is raised."""
     held = cluster.call("sbatch", "--parsable", "--hold", "--uid=nobody", "--array=1-1000", "--wrap", "true").strip()
-    driver = Driver(unswept, GENERIC, CURVE)
+    driver = unswept.start(*arguments(GENERIC, CURVE))
     try:
         wait_for_a_job(unswept, driver)
         queued = len(cluster.call("squeue", "-h", "-r", "--states=all").splitlines())
@@ -151,9 +135,9 @@ def test_a_controller_that_is_away_and_a_full_queue_are_waited_for(slurm, unswep
         slurm.start_controller()
 
         def refused() -> bool:
-            return any(command.startswith("sbatch") for command in cluster.processes_in(unswept.folder))
+            return any(each.info["name"] == "sbatch" for each in processes_in(unswept.folder))
 
-        cluster.wait_until(refused, 60, "a submission")
+        assert wait_until(refused, 60)
         time.sleep(8)
         assert refused() and not running(unswept)
     finally:
@@ -161,18 +145,18 @@ def test_a_controller_that_is_away_and_a_full_queue_are_waited_for(slurm, unswep
         slurm.configure()
         slurm.start_controller()
         cluster.call("scancel", held)
-    assert "Trying to restart" not in driver.succeeds()
+    assert "Trying to restart" not in succeeds(driver, unswept)
     assert same(unswept, finished)
 
 
 def test_a_killed_driver_leaves_jobs_to_cancel_and_the_same_command_goes_on(slurm, unswept, finished):
-    driver = Driver(unswept, GENERIC, CURVE)
+    driver = unswept.start(*arguments(GENERIC, CURVE))
     job = wait_for_a_job(unswept, driver)
-    driver.process.send_signal(signal.SIGKILL)
-    driver.process.wait()
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
     assert job in running(unswept), "the job continues, and a new run would start the same job again"
     cluster.call("scancel", "--name=prunecurve")
-    cluster.wait_until(lambda: not running(unswept), 30, "cancelled jobs")
+    assert wait_until(lambda: not running(unswept), 30)
     assert "--unlock" in unswept.run(*arguments(GENERIC, CURVE), succeed=False).stdout
     unswept.run("--unlock")
     unswept.run(*arguments(GENERIC, CURVE))

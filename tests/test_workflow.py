@@ -8,14 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PROJECT, TINY, Study, environment, heeds_interrupts
+from conftest import PROJECT, TINY, Study, environment, jobs_of_run, wait_until
 from PIL import Image
 from prunecurve import provenance
 from prunecurve.provenance.seal import settings_of
@@ -56,13 +55,6 @@ def replace(study: Study, old: str, new: str) -> None:
     config = study.folder / "config.yaml"
     assert old in config.read_text()
     config.write_text(config.read_text().replace(old, new))
-
-
-def jobs_of_run(output: str) -> dict[str, int]:
-    """Return the number of jobs of each rule that a run printed before its first job."""
-    table = re.search(r"^Job stats.*?^ total", output, re.MULTILINE | re.DOTALL)
-    found = re.findall(r"^ ([a-z ]+?) +(\d+) *$", table[0], re.MULTILINE) if table else []
-    return {rule.replace(" ", "_"): int(count) for rule, count in found}
 
 
 def append(study: Study, module: str) -> None:
@@ -535,31 +527,20 @@ def test_an_interrupted_run_continues_with_the_same_command(finished, study):
     files = ("results/digits/curve.csv", "results/digits/shape.csv")
 
     def interrupt(number: int, reached: Callable[[], bool], *, group: bool) -> None:
-        with (study.folder / "interrupted.log").open("w") as log:
-            driver = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", "--cores", "1", *files],
-                cwd=study.folder,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment(),
-                start_new_session=True,
-                preexec_fn=heeds_interrupts,
-            )
-            deadline = time.monotonic() + 240
-            while not reached() and time.monotonic() < deadline:
-                time.sleep(0.05)
-            os.killpg(driver.pid, number) if group else driver.send_signal(number)
-            assert driver.wait(timeout=60) != 0, (study.folder / "interrupted.log").read_text()
+        driver = study.start(*files, cores=1)
+        wait_until(reached, 240)
+        os.killpg(driver.pid, number) if group else driver.send_signal(number)
+        assert driver.wait(timeout=60) != 0, study.output
         assert not list((study.folder / "results").rglob(".unfinished-*"))
 
     def evaluated() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in study.folder.glob("results/**/k*.csv")}
 
-    interrupt(signal.SIGINT, lambda: "train seed 0" in (study.folder / "interrupted.log").read_text(), group=True)
+    interrupt(signal.SIGINT, lambda: "train seed 0" in study.output, group=True)
     study.run("results/digits/seed0/conv3/partial_sums/l1_norm.npy", cores=1)
     interrupt(signal.SIGTERM, lambda: len(evaluated()) >= 5, group=False)
     done = evaluated()
-    assert 5 <= len(done) < (len(CRITERIA) + 1) * P, (study.folder / "interrupted.log").read_text()
+    assert 5 <= len(done) < (len(CRITERIA) + 1) * P, study.output
     study.run(*files, "results/digits/seed0/conv3/verification.csv", cores=1)
     for name in (
         "curve.csv",
