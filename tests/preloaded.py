@@ -33,7 +33,9 @@ def call(
         request = json.dumps([arguments, folder, variables]).encode()
         socket.send_fds(server, [len(request).to_bytes(8, "big")], files)
         server.sendall(request)
-        process = int.from_bytes(server.recv(8), "big")
+        if not (number := server.recv(8)):
+            return 137
+        process = int.from_bytes(number, "big")
         for number in (signal.SIGINT, signal.SIGTERM) if forward else ():
             signal.signal(number, lambda number, frame: os.kill(process, number))
         return (server.recv(1) or b"\x89")[0]
