@@ -2,6 +2,7 @@
 # make test        set up, then the tests
 # make extras      set up, then install libraries with which more tests run: networks as people have them
 # make test-quick  set up, then the tests that do not run Snakemake
+# make test-oldest install the oldest Snakemake that works (OLDEST) in .venv-oldest, then test with it
 # make figures     set up, then draw the figures of a frozen study (ARCHIVE) without running it (CONFIG: more config keys)
 # make archive     set up, then freeze a study in archive/NAME (default NAME: the name of the study)
 # make compare     list the differences between two studies, A and B, each a folder of results/ or archive/
@@ -9,7 +10,7 @@
 # make lint        set up, then ruff, mypy, import-linter, snakefmt and snakemake --lint
 # make bench       set up, then run the benchmarks against alternatives (half an hour; DATA: the folder with MNIST)
 # make docs        set up, then write the table in config/README.md and the schema of the config for editors
-# make clean       delete .venv (results are kept)
+# make clean       delete .venv and .venv-oldest (results are kept)
 #
 # STUDY is a config file whose values replace those of config.yaml, or several of them:
 # STUDY="config/mnist.yaml config/all_criteria.yaml".
@@ -27,6 +28,7 @@ NAME ?=
 A ?=
 B ?=
 PYTEST_ARGS ?=
+OLDEST ?= 9.22.0
 DATA ?= data
 BENCH_ARGS ?=
 
@@ -50,7 +52,7 @@ endif
 unexport PYTHONSAFEPATH
 
 .DELETE_ON_ERROR:
-.PHONY: study figures archive compare unlock test extras test-quick lint bench docs clean
+.PHONY: study figures archive compare unlock test extras test-quick test-oldest lint bench docs clean
 
 study: $(READY)
 	@for file in $(STUDY); do \
@@ -79,6 +81,12 @@ extras: $(READY)
 test-quick: $(READY)
 	$(BIN)/python -m pytest -m "not snakemake" $(PYTEST_ARGS)
 
+# What the workflow uses of Snakemake: plans, runs, checkpoints, archives, modules, reports.
+test-oldest:
+	$(MAKE) VENV=.venv-oldest .venv-oldest/$(notdir $(READY))
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check snakemake==$(OLDEST)
+	.venv-oldest/bin/python -m pytest tests/test_workflow.py tests/test_archive.py tests/test_plan.py $(PYTEST_ARGS)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -102,4 +110,4 @@ $(READY): requirements.txt
 	rm -f $(VENV)/ready-* && touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-oldest

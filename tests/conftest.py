@@ -4,19 +4,22 @@ import atexit
 import compileall
 import fcntl
 import functools
-import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import matplotlib
 import numpy as np
+import preloaded
+import psutil
 import pytest
 import torch
 from hypothesis import settings
@@ -27,17 +30,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 PROJECT = Path(__file__).parents[1]
 # Folders at the top of a working folder that a fresh clone does not have or that a study does not need.
-NOT_COPIED = {
-    ".git",
-    ".venv",
-    ".snakemake",
-    ".hypothesis",
-    ".pytest_cache",
-    ".ruff_cache",
-    "results",
-    "archive",
-    "data",
-}
+NOT_COPIED = shutil.ignore_patterns(
+    ".git", ".venv*", ".snakemake", ".*_cache", ".hypothesis", "archive", "data", "results"
+)
 
 # No deadline: each example builds a network, and the time for that is irrelevant to the tested property.
 settings.register_profile("prunecurve", deadline=None, max_examples=25)
@@ -63,13 +58,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def not_copied(folder: str, names: list[str]) -> set[str]:
     """Return the names in a folder of the project that a copy for a test leaves out."""
-    return {name for name in names if Path(folder) == PROJECT and name in NOT_COPIED}
+    return NOT_COPIED(folder, names) if Path(folder) == PROJECT else set()
 
 
 class Study:
     """A copy of the project with a small config. `run` calls `snakemake` in it as a user does."""
 
-    # Additional environment variables for `run`.
+    # The name of the study, and additional environment variables for `run`.
+    name = "digits"
     variables: Mapping[str, str] = MappingProxyType({})
     # Whether jobs are forks of a process that has imported their libraries.
     preloaded_jobs = True
@@ -88,88 +84,99 @@ class Study:
         study.folder = folder
         return study
 
+    def copy(self, folder: Path) -> "Study":
+        """Return a copy with the modification times and the records that Snakemake uses; links stay links."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        study = self.at(folder)
+        study.variables, study.name = self.variables, self.name
+        return study
+
     def run(self, *arguments: str, succeed: bool | None = True, cores: int = 2) -> subprocess.CompletedProcess[str]:
         """Run snakemake and return the process; its `stdout` holds stdout and stderr.
 
         succeed: whether the run must succeed; None accepts both results.
         """
-        variables, options = environment() | self.variables, ["--cores", str(cores), *arguments]
-        process = preloaded().run(self.folder, variables, options, preloaded_jobs=self.preloaded_jobs)
+        words = ["-m", "snakemake", "--cores", str(cores), *arguments]
+        variables = environment() | self.variables
+        variables["PYTHON_OF_JOBS"] = preloaded_python() if self.preloaded_jobs else sys.executable
+        with open(os.devnull) as stdin, tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+            files = [file.fileno() for file in (stdin, output, output)]
+            try:
+                status = preloaded.call(preloaded_python(), words, str(self.folder), variables, files)
+            except BaseException:
+                # A test that is stopped, for example by its timeout, leaves no run behind.
+                os.killpg(preloaded_server()[1].pid, signal.SIGKILL)
+                preloaded_server.cache_clear()
+                raise
+            output.seek(0)
+            process = subprocess.CompletedProcess(words, status, output.read())
         if succeed is not None:
             assert (process.returncode == 0) is succeed, process.stdout
         return process
 
+    def start(self, *arguments: str, python: str = sys.executable, cores: int = 2) -> subprocess.Popen:
+        """Start snakemake in a process group of its own. Its output is in `output`.
+
+        python: the Python of snakemake and its jobs.
+        """
+        with (self.folder / "output.log").open("w") as output:
+            return subprocess.Popen(
+                [python, "-m", "snakemake", "--cores", str(cores), *arguments],
+                cwd=self.folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment() | {"PYTHON_OF_JOBS": python},
+                start_new_session=True,
+                preexec_fn=heeds_interrupts,
+            )
+
+    @property
+    def output(self) -> str:
+        """The output of the last process that `start` has started."""
+        return (self.folder / "output.log").read_text()
+
     def plan(self, *arguments: str) -> dict[str, int]:
         """Return the number of planned jobs of each rule (dry run)."""
-        lines = self.run("-n", *arguments, "--quiet", "rules").stdout.splitlines()
-        if not any(line.startswith("Job stats:") for line in lines):
-            assert any("Nothing to be done" in line for line in lines), lines
-            return {}
-        start = next(i for i, line in enumerate(lines) if line.startswith("---"))
-        jobs = {}
-        for line in lines[start + 1 :]:
-            if line.startswith("total"):
-                break
-            rule, count = line.split()
-            jobs[rule] = int(count)
-        return jobs
+        output = self.run("-n", *arguments, "--quiet", "rules").stdout
+        assert "Job stats" in output or "Nothing to be done" in output, output
+        return jobs_of_run(output)
 
     def path(self, name: str) -> Path:
         """Return the path of a file in the results of the study."""
-        return self.folder / "results" / "digits" / name
+        return self.folder / "results" / self.name / name
 
 
-class Preloaded:
-    """The process of preloaded.py. It runs Snakemake as `python -m snakemake` does, without the time for its import."""
-
-    def __init__(self) -> None:
-        self.process = started("preloaded.py", environment())
-
-    def run(
-        self, folder: Path, variables: Mapping[str, str], arguments: list[str], *, preloaded_jobs: bool
-    ) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake in a folder; the process' `stdout` holds stdout and stderr."""
-        with tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace") as output:
-            request = {"folder": str(folder), "environment": dict(variables)}
-            request |= {"arguments": arguments, "output": output.name}
-            request |= {"python": str(python_of_preloaded_jobs()) if preloaded_jobs else sys.executable}
-            try:
-                print(json.dumps(request), file=self.process.stdin, flush=True)
-                status = int(self.process.stdout.readline())
-            except BaseException:
-                # A test that is stopped, for example by its timeout, leaves no run behind.
-                os.killpg(self.process.pid, signal.SIGKILL)
-                preloaded.cache_clear()
-                raise
-            return subprocess.CompletedProcess(arguments, status, output.read())
-
-
-def started(file: str, variables: Mapping[str, str], *arguments: str) -> subprocess.Popen:
-    """Start a file of this folder with pipes. It ends when its input ends, at the latest with this process."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    command = [sys.executable, Path(__file__).with_name(file), *arguments]
-    return subprocess.Popen(command, env=variables, start_new_session=True, **pipes)
+def jobs_of_run(output: str) -> dict[str, int]:
+    """Return the number of jobs of each rule that a run or a dry run prints before its first job."""
+    table = re.search(r"^Job stats.*?^ ?total", output, re.MULTILINE | re.DOTALL)
+    counts = re.findall(r"^ ?([a-z_ ]+?) +(\d+) *$", table[0], re.MULTILINE) if table else []
+    # A table of the plugin rich has spaces in the names of rules, and begins with one.
+    return {rule.replace(" ", "_"): int(count) for rule, count in counts}
 
 
 @functools.cache
-def preloaded() -> Preloaded:
-    """Return the process of this test process, which starts it at first use."""
-    return Preloaded()
-
-
-@functools.cache
-def python_of_preloaded_jobs() -> Path:
-    """Return the file that runs jobs in preloaded_jobs.py, which this test process starts at first use."""
-    folder = Path(tempfile.mkdtemp(prefix="jobs-"))
-    atexit.register(shutil.rmtree, folder)
+def preloaded_server() -> tuple[str, subprocess.Popen]:
+    """Start preloaded.py, once in each test process; return the path of its `python` and its process."""
+    folder = tempfile.mkdtemp(prefix="preloaded-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     # What the package and its figures set before they import these libraries.
     variables = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")} | {"GOMP_SPINCOUNT": "0"}
     variables |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(Path(matplotlib.__file__).with_name("mpl-data"))}
-    # Not closed while this process lives: it answers jobs until its input ends.
-    server = started("preloaded_jobs.py", environment() | variables, str(folder))
-    atexit.register(server.stdin.close)
-    assert server.stdout.readline() == "ready\n"
-    return folder / "python"
+    # It answers calls until its input ends, at the latest with this process.
+    server = subprocess.Popen(
+        [sys.executable, preloaded.__file__, f"{folder}/python"],
+        env=environment() | variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert server.stdout.readline() == b"ready\n"
+    return f"{folder}/python", server
+
+
+def preloaded_python() -> str:
+    """Return the path of a `python` that has imported Snakemake and the libraries of the jobs."""
+    return preloaded_server()[0]
 
 
 def environment() -> dict[str, str]:
@@ -184,6 +191,20 @@ def environment() -> dict[str, str]:
 def heeds_interrupts() -> None:
     """For `preexec_fn`: restore Ctrl-C, which is ignored if a shell started the tests in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> bool:
+    """Wait until the condition is true; return whether it is."""
+    deadline = time.monotonic() + seconds
+    while not (reached := condition()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return bool(reached)
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """Return all processes whose working directory is in a folder, with their `info`: name and command line."""
+    running = psutil.process_iter(["cwd", "name", "cmdline"])
+    return [each for each in running if each.info["cwd"] and Path(each.info["cwd"]).is_relative_to(folder.resolve())]
 
 
 TOGETHER = ("test_slurm.py", "test_archive.py", "test_cache.py", "test_benchmarks.py", "test_classes.py")
@@ -232,12 +253,6 @@ def same_weights_in_any_order_of_the_tests() -> None:
 
 
 @pytest.fixture
-def jobs_with_a_new_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start each job of a study as a user's run does."""
-    monkeypatch.setattr(Study, "preloaded_jobs", False)
-
-
-@pytest.fixture
 def study(tmp_path: Path) -> Study:
     """A new study in which nothing was run yet."""
     return Study(tmp_path / "study")
@@ -268,9 +283,8 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory, name: str, config: 
 
 @pytest.fixture
 def copied(finished: Study, tmp_path: Path) -> Study:
-    """A copy of the finished study, with the modification times and the records that Snakemake uses."""
-    shutil.copytree(finished.folder, tmp_path / "study", symlinks=True)
-    return Study.at(tmp_path / "study")
+    """A copy of the finished study."""
+    return finished.copy(tmp_path / "study")
 
 
 def random_network(architecture: Architecture, seed: int) -> ConvNet:

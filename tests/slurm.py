@@ -1,4 +1,4 @@
-"""Start and stop a real Slurm on this machine only. By hand: `python tests/slurm.py start` and `stop`.
+"""A real Slurm on this machine only.
 
 Needs root and Debian's slurmctld, slurmd, slurm-client, slurm-wlm-basic-plugins and munge (.ci/run installs them). It
 uses neither systemd nor cgroups, so memory limits are not enforced. All files are in one folder, except for a link at
@@ -6,7 +6,6 @@ uses neither systemd nor cgroups, so memory limits are not enforced. All files a
 variables.
 """
 
-import argparse
 import contextlib
 import os
 import secrets
@@ -14,9 +13,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
-import time
 from pathlib import Path
+
+from conftest import wait_until
 
 LINK = Path("/etc/slurm/slurm.conf")
 PROGRAMS = ["slurmctld", "slurmd", "munged", "sbatch", "squeue", "scancel", "scontrol", "srun"]
@@ -42,7 +41,7 @@ EnforcePartLimits=ALL
 # Without a default, a job that requests no memory would get the whole memory of a node.
 DefMemPerCPU=500
 KillWait=5
-MinJobAge={forgets_after}
+MinJobAge=3600
 MaxJobCount={most_jobs}
 JobCompType=jobcomp/none
 AccountingStorageType=accounting_storage/none
@@ -95,44 +94,19 @@ def call(*command: object, check: bool = True) -> str:
     return done.stdout
 
 
-def wait_until(condition, seconds: float, what: str) -> None:
-    """Wait until the condition is true; TimeoutError after this many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.1)
-
-
 def free_ports(count: int) -> list[int]:
     """Return numbers of ports that are not in use."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def processes_in(folder: Path) -> list[str]:
-    """Return the command lines of all processes whose working directory is in a folder."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if Path(os.readlink(entry / "cwd")).is_relative_to(folder.resolve()):
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:
-            pass  # the process has ended in the meantime
-    return found
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
 
 
 class Slurm:
     """Munge, a Slurm controller and some nodes, all on this machine."""
 
-    def __init__(self, folder: Path, nodes: int = 4, cpus: int = 2) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.names = [f"n{i}" for i in range(1, nodes + 1)]
-        self.cpus = cpus
-        self.settings = {"forgets_after": 3600, "most_jobs": 10000}
+        self.names = ["n1", "n2", "n3", "n4"]
 
     def start(self) -> "Slurm":
         """Start all daemons; return when jobs can run."""
@@ -148,36 +122,30 @@ class Slurm:
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(128))
         # Our own munge, separate from the system's. `--force`: accept a folder inside a private folder.
-        files = {"key": key, "socket": "munge.socket", "pid": "munged.pid", "log": "munged.log", "seed": "munge.seed"}
-        call(
-            "munged",
-            "--force",
-            *(f"--{name}{'' if name == 'socket' else '-file'}={self.folder / file}" for name, file in files.items()),
-        )
+        files = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munged.pid", "log-file": "munged.log"}
+        files |= {"seed-file": "munge.seed"}
+        call("munged", "--force", *(f"--{name}={self.folder / file}" for name, file in files.items()))
         self.start_controller()
         for name in self.names:
             call("slurmd", "-N", name)
-        wait_until(lambda: call("sinfo", "-h", "-o", "%T").split() == ["idle"], 60, "nodes")
+        assert wait_until(lambda: call("sinfo", "-h", "-o", "%T").split() == ["idle"], 60), "nodes"
         return self
 
-    def configure(self, **settings: int) -> None:
+    def configure(self, most_jobs: int = 10000) -> None:
         """Write the configuration, which the controller reads when it starts."""
-        self.settings |= settings
+        host = socket.gethostname()
         nodes = "\n".join(
-            f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port}"
-            f" CPUs={self.cpus} RealMemory=4000"
+            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=4000"
             for name, port in zip(self.names, self.ports[1:])
         )
-        text = CONF.format(
-            host=socket.gethostname(), port=self.ports[0], folder=self.folder, nodes=nodes, **self.settings
-        )
+        text = CONF.format(host=host, port=self.ports[0], folder=self.folder, nodes=nodes, most_jobs=most_jobs)
         (self.folder / "slurm.conf").write_text(text)
 
     def start_controller(self) -> None:
         """Start slurmctld, which continues with the jobs that it knew before."""
         (self.folder / "state").mkdir(exist_ok=True)
         call("slurmctld")
-        wait_until(lambda: "is UP" in call("scontrol", "ping", check=False), 30, "slurmctld")
+        assert wait_until(lambda: "is UP" in call("scontrol", "ping", check=False), 30), "slurmctld"
 
     def stop_controller(self) -> None:
         """Stop only slurmctld; running jobs continue."""
@@ -188,7 +156,7 @@ class Slurm:
         try:
             if (self.folder / "slurmctld.pid").exists():
                 call("scancel", "--user=root", check=False)
-                wait_until(lambda: not call("squeue", "-h", check=False).strip(), 30, "cancelled jobs")
+                wait_until(lambda: not call("squeue", "-h", check=False).strip(), 30)
         finally:
             # Nodes first, because they sign off at the controller.
             for file in [*self.folder.glob("slurmd-*.pid"), self.folder / "slurmctld.pid", self.folder / "munged.pid"]:
@@ -206,9 +174,7 @@ def end(pid_file: Path) -> None:
     # The daemon may have ended by itself.
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-        try:
-            wait_until(lambda: not alive(pid), 20, str(pid_file))
-        except TimeoutError:
+        if not wait_until(lambda: not alive(pid), 20):
             os.kill(pid, signal.SIGKILL)
     pid_file.unlink(missing_ok=True)
 
@@ -219,19 +185,3 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("do", choices=["start", "stop"], help="what to do")
-    parser.add_argument("--nodes", type=int, default=4, help="number of nodes")
-    parser.add_argument("--cpus", type=int, default=2, help="CPUs per node; may be more than this machine has")
-    asked = parser.parse_args()
-    by_hand = Slurm(Path(tempfile.gettempdir()) / "prunecurve-slurm", asked.nodes, asked.cpus)
-    if asked.do == "stop":
-        by_hand.stop()
-    elif reason := obstacle():
-        parser.error(reason)
-    else:
-        by_hand.start()
-        print(call("sinfo"), end="")

@@ -122,6 +122,7 @@ def test_the_criterion_in_the_config_page_is_the_file():
 # ---- the numbers about MNIST
 
 METRICS = ["accuracy", "balanced_accuracy", "auroc"]
+ENDS = ["mean", "low", "high"]
 P = 128
 
 
@@ -145,16 +146,17 @@ def curve():
 
 
 @pytest.fixture(scope="module")
-def structural(curve):
-    return curve[curve.removal == "structural"]
+def networks(curve):
+    """The metrics of each network, by criterion, removal, K and seed: means over its rankings of this criterion."""
+    return curve.groupby(["criterion", "removal", "k", "seed"])[METRICS].mean()
 
 
 @pytest.fixture(scope="module")
-def largest(structural):
+def largest(curve):
     """For each criterion, the largest K: mean, low, high."""
-    of_ranking = structural.groupby(["criterion", "seed", "ranking"])[["k", "balanced_accuracy"]].apply(largest_k)
-    of_network = of_ranking.groupby(["criterion", "seed"]).mean()
-    return {name: interval(values, P - 1) for name, values in of_network.groupby("criterion")}
+    rankings = curve[curve.removal == "structural"].groupby(["criterion", "seed", "ranking"])
+    each = rankings[["k", "balanced_accuracy"]].apply(largest_k).groupby(["criterion", "seed"]).mean()
+    return {name: interval(values, P - 1) for name, values in each.groupby("criterion")}
 
 
 @pytest.fixture(scope="module")
@@ -167,133 +169,103 @@ def comparisons():
     return pd.read_csv(ARCHIVE / "comparisons.csv")
 
 
-def numbers(text: str) -> list[str]:
-    """The numbers of a text as printed, with an ASCII minus and without plus."""
-    return re.findall(r"-?\d+(?:\.\d+)?", text.replace("−", "-"))
-
-
-def printed(values, like: list[str]) -> list[str]:
-    """Values, rounded to the decimals that the page prints."""
-    return [f"{value:.{len(text.partition('.')[2])}f}" for value, text in zip(values, like, strict=True)]
-
-
 def section(text: str, heading: str) -> str:
     """From a heading to the next one of the same level."""
     level = heading.split(" ")[0]
     return re.split(rf"^{level} ", text.split(f"{heading}\n")[1], maxsplit=1, flags=re.M)[0]
 
 
-def tables(text: str) -> list[list[list[str]]]:
-    """The Markdown tables of a text: rows of cells, the header first."""
-    blocks = re.findall(r"(?:^\|.*\n)+", text, re.M)
-    rows = [[[cell.strip() for cell in line.strip("| ").split(" | ")] for line in b.splitlines()] for b in blocks]
-    return [[table[0], *table[2:]] for table in rows]
+def with_interval(values, form: str = ".3f") -> str:
+    mean, low, high = (f"{value:{form}}".replace("-", "−") for value in values)
+    return f"{mean} [{low}, {high}]"
 
 
-@pytest.fixture
-def expected(summary, comparisons, structural, largest):
-    """What a cell must show, as a function of the column's header and the criterion; None where it shows no number."""
-    of = summary[summary.removal == "structural"].set_index("criterion")
-    minus = comparisons[comparisons.removal == "structural"].set_index("criterion")
-    minus = minus.query("quantity == 'balanced_accuracy_area' and baseline == 'random'")
-
-    def cell(header: str, criterion: str):
-        if header in ("area, balanced accuracy", "area, accuracy"):
-            quantity = header.removeprefix("area, ").replace(" ", "_")
-            return [of.loc[criterion, f"{quantity}_area_{end}"] for end in ("mean", "low", "high")]
-        if header == "largest K":
-            return largest[criterion]
-        if k := re.fullmatch(r"(\d+) left \(K = (\d+)\)", header):
-            assert int(k[1]) + int(k[2]) == P
-            at = structural[(structural.criterion == criterion) & (structural.k == int(k[2]))]
-            return interval(at.groupby("seed").balanced_accuracy.mean(), 1)
-        columns = {"minus random": ["mean", "low", "high"], "p, Holm's p": ["p", "p_holm"]}[header]
-        return None if criterion == "random" else minus.loc[criterion, columns].tolist()
-
-    return cell
+def p_value(p: float) -> str:
+    return "< 0.001" if p < 0.0005 else f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
 
 
-def test_the_tables_about_mnist_are_those_of_the_archive(expected, summary):
-    areas, left = tables(section(RESULTS.read_text(encoding="utf-8"), MNIST))
-    for header, *rows in (areas, left):
-        for criterion, *cells in rows:
-            for name, cell in zip(header[1:], cells, strict=True):
-                values = expected(name, criterion.strip("`"))
-                if values is None:
-                    assert cell == "–"
-                    continue
-                parts = cell.split(", ") if name == "p, Holm's p" else [cell]
-                if len(parts) == 1:
-                    assert numbers(cell) == printed(values, numbers(cell)), f"{criterion}, {name}"
-                    continue
-                for value, part in zip(values, parts, strict=True):
-                    text = "< 0.001" if value < 0.0005 else printed([value], [part])[0]
-                    assert part == text, f"{criterion}, {name}"
-    listed = [row[0].strip("`") for row in areas[1:]]
-    by_area = summary[summary.removal == "structural"].sort_values("balanced_accuracy_area_mean", ascending=False)
-    assert listed == by_area.criterion.tolist()
-    assert len({row[0] for row in left}) == len(left)
+def test_the_tables_about_mnist_are_those_of_the_archive(summary, comparisons, networks, largest):
+    text = section(RESULTS.read_text(encoding="utf-8"), MNIST)
+    areas, left = (block.splitlines() for block in re.findall(r"(?:^\|.*\n)+", text, re.M))
+    minus = comparisons.query(
+        "removal == 'structural' and quantity == 'balanced_accuracy_area' and baseline == 'random'"
+    ).set_index("criterion")
+    expected = []
+    ordered = summary[summary.removal == "structural"].sort_values("balanced_accuracy_area_mean", ascending=False)
+    for _, row in ordered.iterrows():
+        cells = [f"`{row.criterion}`"]
+        cells += [with_interval(row[[f"{m}_area_{end}" for end in ENDS]]) for m in ("balanced_accuracy", "accuracy")]
+        cells.append(with_interval(largest[row.criterion], ".1f"))
+        if row.criterion == "random":
+            cells += ["–", "–"]
+        else:
+            one = minus.loc[row.criterion]
+            cells += [with_interval(one[ENDS], "+.3f"), f"{p_value(one.p)}, {p_value(one.p_holm)}"]
+        expected.append(f"| {' | '.join(cells)} |")
+    assert areas[2:] == expected
+    shown = [(int(k), int(n)) for n, k in re.findall(r"(\d+) left \(K = (\d+)\)", left[0])]
+    assert len(shown) == 4 and all(k + n == P for k, n in shown)
+    for line in left[2:]:
+        one = networks.balanced_accuracy[line.split("`")[1], "structural"]
+        assert line.split(" | ", 1)[1] == " | ".join(with_interval(interval(one[k], 1)) for k, _ in shown) + " |"
 
 
 @pytest.fixture(scope="module")
-def of_criterion(curve, summary, comparisons, largest):
-    """For each criterion, what the text may say of it: lists of (mean, low, high), and of numbers without interval."""
-    networks = curve.groupby(["criterion", "removal", "k", "seed"])[METRICS].mean()
-    over = networks.groupby(["criterion", "removal", "k"]).agg(["mean", "sem"])
-    t = stats.t.ppf(0.975, networks.index.get_level_values("seed").nunique() - 1)
+def in_text(networks, summary, comparisons, largest):
+    """For each criterion, what the text may say of it: (mean, low, high), and numbers without interval."""
     triples: dict[str, list] = {name: [values] for name, values in largest.items()}
     single: dict[str, list] = {name: [] for name in largest}
+    grouped = networks.groupby(["criterion", "removal", "k"]).agg(["mean", "sem"])
+    t = stats.t.ppf(0.975, networks.index.get_level_values("seed").nunique() - 1)
     for metric in METRICS:
-        for (name, *_), mean, sem in over[metric].itertuples():
+        for (name, *_), mean, sem in grouped[metric].itertuples():
             triples[name].append((mean, max(0, mean - t * sem), min(1, mean + t * sem)))
     for _, row in summary.iterrows():
         for quantity in ("accuracy_area", "balanced_accuracy_area"):
-            triples[row.criterion].append([row[f"{quantity}_{end}"] for end in ("mean", "low", "high")])
+            triples[row.criterion].append([row[f"{quantity}_{end}"] for end in ENDS])
             single[row.criterion].append(row[f"{quantity}_mean"])
     for _, row in comparisons[~comparisons.quantity.str.startswith("largest_k")].iterrows():
-        triples[row.criterion].append((row["mean"], row.low, row.high))
+        triples[row.criterion].append(row[ENDS].tolist())
         single[row.criterion] += [row.p, row.p_holm]
-    first = summary.iloc[0]
-    triples[""] = [
-        [first[f"control_{metric}_{end}"] for end in ("mean", "low", "high")] for metric in METRICS if metric != "auroc"
-    ]
+    controls = summary.iloc[0]
+    triples[""] = [[controls[f"control_{metric}_{end}"] for end in ENDS] for metric in METRICS[:2]]
     single[""] = []
     return {name: (values, single[name]) for name, values in triples.items()}
 
 
-def unsupported(text: str, of_criterion) -> list[str]:
+def unsupported(text: str, in_text) -> list[str]:
     """Numbers with an interval, or with three decimals, that are none of the criterion named last before them.
 
     Before the first criterion of a paragraph they must be the unpruned networks'.
     """
-    wrong = []
-    number, inner = r"[−+]?\d+\.\d+", r"[−+]?\d+\.\d+"
-    token = re.compile(rf"`([\w-]+)`|({number})\s+\[({inner}),\s+({inner})\]|(?<![\w.·])([−+]?\d\.\d{{3}})(?!\d)")
+    wrong, number = [], r"[−+]?\d+\.\d+"
+    token = re.compile(rf"`([\w-]+)`|({number})\s+\[({number}),\s+({number})\]|(?<![\w.·])([−+]?\d\.\d{{3}})(?!\d)")
     without_tables = re.sub(r"^(\||    ).*$", "", text, flags=re.M)
     for paragraph in re.split(r"\n\s*\n|^(?:- |\d\. )", without_tables, flags=re.M):
         criterion = ""
-        for name, mean, low, high, alone in token.findall(paragraph):
+        for name, *texts in token.findall(paragraph):
             if name:
-                criterion = name if name in of_criterion else criterion
+                criterion = name if name in in_text else criterion
                 continue
-            shown = numbers(f"{mean} {low} {high}{alone}")
-            triples, single = of_criterion[criterion]
-            known = [[value] for value in single] if alone else triples
-            if not any(shown == printed(values, shown) for values in known):
+            shown = [text.replace("−", "-").lstrip("+") for text in texts if text]
+            triples, single = in_text[criterion]
+            allowed = triples if len(shown) == 3 else [[value] for value in single]
+            decimals = len(shown[0].partition(".")[2])
+            if not any(shown == [f"{value:.{decimals}f}" for value in values] for values in allowed):
                 wrong.append(f"{criterion}: {' '.join(shown)}")
     return wrong
 
 
-def test_the_numbers_in_the_texts_about_mnist_are_those_of_the_archive(of_criterion):
+def test_the_numbers_in_the_texts_about_mnist_are_those_of_the_archive(in_text):
     for text in (section(RESULTS.read_text(encoding="utf-8"), MNIST), README.read_text(encoding="utf-8")):
-        assert unsupported(text, of_criterion) == []
+        assert unsupported(text, in_text) == []
 
 
-def test_a_changed_number_in_the_text_is_noticed(of_criterion):
+def test_a_changed_number_in_the_text_is_noticed(in_text):
     text = "`greedy` has 0.954 [0.947, 0.962].\n\nUnpruned: 0.987 [0.984,\n0.990]. `mean_activation`: 0.807."
-    assert unsupported(text, of_criterion) == []
+    assert unsupported(text, in_text) == []
     for old, new in (("0.954", "0.953"), ("0.984", "0.983"), ("0.807", "0.655"), ("greedy", "chip")):
-        assert len(unsupported(text.replace(old, new), of_criterion)) == 1, new
+        assert len(unsupported(text.replace(old, new), in_text)) == 1, new
 
 
 def test_the_other_facts_about_mnist_are_those_of_the_archive(curve, summary, comparisons):

@@ -23,7 +23,7 @@ TINY = {
     "images": {"train": 60, "val": 40, "test": 30},
     "network": {"arguments": {"depth": 8, "width": 4, "classes": 10}},
     "training": {"epochs": 1, "batch_size": 20, "require": 0},
-    "ranking": {"random_draws": 1},
+    "ranking": {"criteria": ["mean_activation", "random"], "random_draws": 1},
     "sweep": {"ks": [0, 1, 2]},
     "verification": {"rankings": 1, "drawn_ks": 0},
     "sensitivity": {"criteria": ["l1_norm"]},
