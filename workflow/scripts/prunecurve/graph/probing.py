@@ -174,16 +174,24 @@ class Probe:
             numbers = torch.arange(count - value.numel(), count, dtype=torch.float64, device=value.device)
             return numbers.reshape(value.shape)
 
+        # What it does can depend on the values, so they are also tried with the opposite sign.
+        drawn = self._drawn
+        negated = {each: mapped(lambda one: -one if one.is_floating_point() else one, drawn[each]) for each in drawn}
         try:
-            places = self._run({each: mapped(numbered, self._drawn[each]) for each in self.operands})
+            places = self._run({each: mapped(numbered, drawn[each]) for each in self.operands})
+            tried = [(drawn, self.result), (negated, self._run(negated))]
         except Mixed:
             return None
-        drawn = [one for each in self.operands for one in tensors(self._drawn[each])]
-        labels = [one for each in self.operands for one in tensors(self._network.labels[each])]
-        value = torch.cat([one.flatten() for one in drawn])
-        label = torch.cat([own.expand(one.shape).flatten() for one, own in zip(drawn, labels)])
-        if not all(_moves(place, value, one) for place, one in zip(tensors(places), tensors(self.result))):
-            return None
+        for values, moved in tried:
+            value = torch.cat([one.flatten() for each in self.operands for one in tensors(values[each])])
+            if not all(_moves(place, value, one) for place, one in zip(tensors(places), tensors(moved))):
+                return None
+        labels = [
+            own.expand(one.shape).flatten()
+            for each in self.operands
+            for one, own in zip(tensors(drawn[each]), tensors(self._network.labels[each]))
+        ]
+        label = torch.cat(labels)
         result = mapped(lambda place: collapsed(label[place.long().cpu()]), places)
         left = distinct(result)
         self._sizes_of = [each for each in self.operands if left.isdisjoint(distinct(self._network.labels[each]))]
