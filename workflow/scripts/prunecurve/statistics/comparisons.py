@@ -77,7 +77,8 @@ def agreement(rankings: pd.DataFrame) -> pd.DataFrame:
     rankings: columns seed, criterion, channel, score. Equal scores count as ties, not as the order that channel numbers
     give them. For `random` the correlations of its draws are averaged; those with itself are of two different draws.
     """
-    names, pair, columns = rankings["criterion"].unique(), ["criterion", "other"], {}
+    names, pair = rankings["criterion"].unique(), ["criterion", "other"]
+    columns: dict[str, pd.Series] = {}
     count = pd.Series(names).map(criterion_of).value_counts()
     scores = rankings.pivot(index=["seed", "channel"], columns="criterion", values="score")[names].groupby("seed")
     for method in ("kendall", "spearman"):

@@ -6,6 +6,7 @@ row per layer in the order of the network.
 
 import itertools
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -40,7 +41,7 @@ def _lines(table: pd.DataFrame, task: str) -> Figure:
             # matplotlib leaves labels that begin with an underscore out of the legend.
             name = f"layer {layer}" if layer.startswith("_") else layer
             look |= {"label": f"{name} ({curve['channels_left'].max()} channels)"}
-            style.line(ax, curve, metric, band=bands, **look)
+            style.line(ax, curve, metric, bands, **look)
         constant, name = style.constant_answer(table, metric, task)
         ax.axhline(constant, **style.CONSTANT_LOOK, label=name)
         ax.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel=style.label(metric))
@@ -69,7 +70,7 @@ def _heat_maps(table: pd.DataFrame, largest: pd.DataFrame) -> Figure:
         shares = values.columns.union(end[end < 1].unique())
         known = end.to_numpy()[:, None] > shares.to_numpy()
         values = values.reindex(columns=shares).ffill(axis=1).where(known)
-        colours = style.heat_map(ax, [*shares, 1], values.to_numpy(), names, highest)
+        colours = style.heat_map(ax, np.append(shares, 1), values.to_numpy(), names, highest)
         ax.tick_params(axis="y", labelsize=6)
         marks = largest[largest["criterion"] == criterion].set_index("layer").loc[layers, "share_removed_mean"]
         look = {"ls": "none", "marker": "|", "ms": 5, "clip_on": False}
