@@ -216,7 +216,7 @@ def panels(figure: Figure, count: int, columns: int) -> list[Axes]:
     return list(axes[:count])
 
 
-def line(ax: Axes, rows: pd.DataFrame, metric: str, *, band: bool = True, **look: object) -> None:
+def line(ax: Axes, rows: pd.DataFrame, metric: str, band: bool = True, /, **look: object) -> None:
     """Draw a metric's mean over networks, by the table's index (K, or a share), and the band of its interval."""
     ax.plot(rows.index, rows[f"{metric}_mean"], **look)
     if band:

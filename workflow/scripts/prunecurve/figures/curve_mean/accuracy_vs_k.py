@@ -62,7 +62,7 @@ def _large(ax: Axes, curves: dict[str, pd.DataFrame], metric: str, bands: bool, 
     for place, (name, curve) in enumerate(curves.items()):
         # The markers of lines that lie on each other are apart.
         look = {"label": style.label(name), "markersize": 3.5, "markevery": (place * step // len(curves), step)}
-        style.line(ax, curve, metric, band=bands, **look, **style.criterion_look(name))
+        style.line(ax, curve, metric, bands, **look, **style.criterion_look(name))
     (constant, answer), unpruned = style.constant_answer(first, metric, data.task), first[f"{metric}_mean"].iloc[0]
     ax.axhline(constant, **style.CONSTANT_LOOK, label=f"{answer}: {constant:.3f}")
     look = {"ls": "none", "marker": "o", "ms": 6, "mew": 1.2, "color": style.BLACK, "mfc": "none"}
@@ -79,7 +79,7 @@ def _small(part: SubFigure, curves: dict[str, pd.DataFrame], metric: str, column
     for ax, (name, curve) in zip(style.panels(part, len(curves), columns), curves.items()):
         for baseline in (each for each in BASELINES if each in curves and each != name):
             look = style.criterion_look(baseline) | {"marker": "", "lw": 0.6, "zorder": 1}
-            style.line(ax, curves[baseline], metric, band=False, **look)
+            style.line(ax, curves[baseline], metric, False, **look)
         style.line(ax, curve, metric, **style.criterion_look(name) | {"marker": ""})
         ax.axhline(style.constant_answer(curve, metric, "pairs")[0], **style.CONSTANT_LOOK)
         ax.set_title(style.label(name), loc="left", fontsize=style.SMALL if columns < 5 else 6)

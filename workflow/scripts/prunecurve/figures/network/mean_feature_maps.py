@@ -24,7 +24,7 @@ def draw(data: Data, *, shared_scale: bool = False) -> Figure:
     removes before it: a channel is removed for every K > order. data.maps_order says which tile comes first. The grid
     is as near to square as holds P tiles.
     """
-    maps = required(data.maps, "figures: the mean maps are missing; give the script --mean-maps")
+    maps = required(data.maps, "figures: the mean maps are missing; give the script --maps")
     columns = math.ceil(math.sqrt(len(maps)))
     rows = math.ceil(len(maps) / columns)
     channels = data.table.set_index("channel")

@@ -41,7 +41,7 @@ def _lines(table: pd.DataFrame, task: str) -> Figure:
             # matplotlib leaves labels that begin with an underscore out of the legend.
             name = f"layer {layer}" if layer.startswith("_") else layer
             look |= {"label": f"{name} ({curve['channels_left'].max()} channels)"}
-            style.line(ax, curve, metric, band=bands, **look)
+            style.line(ax, curve, metric, bands, **look)
         constant, name = style.constant_answer(table, metric, task)
         ax.axhline(constant, **style.CONSTANT_LOOK, label=name)
         ax.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel=style.label(metric))
