@@ -7,6 +7,7 @@ from importlib import metadata
 
 import pytest
 from conftest import PROJECT
+from prunecurve.data.datasets import MODULES
 from prunecurve.provenance.code import code_of, code_setting, files_of, version
 
 SCRIPTS = PROJECT / "workflow" / "scripts"
@@ -34,9 +35,10 @@ def test_all_that_is_imported_is_listed(name):
         text=True,
         check=True,
     ).stdout.split()
-    # The rule of get_images names the module of its data set.
+    # Rules name the module of the data set and of the task.
     imported = [path for path in imported if "/data/" not in path]
-    assert {*imported, str(script)} <= {str(path) for path in code(name).files}
+    readers = [f"data.datasets.{module}" for module in MODULES.values()] if name == "get_images" else []
+    assert {*imported, str(script)} <= {str(path) for path in code(name, *readers).files}
 
 
 def test_modules_that_are_imported_by_name_bring_what_they_import():
@@ -133,7 +135,7 @@ def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
     assert changed("prunecurve/data/datasets/pixels.py", with_statement) == {"get_images"}
     assert changed("plot.py", with_statement) == {"plot"}
     # Of the smallest edit; not of the description of a key.
-    assert "train" in changed("prunecurve/training/learned.py", replaced("1 / len", "2 / len"))
+    assert "train" in changed("prunecurve/training/learned.py", replaced("1 / classes", "2 / classes"))
     assert changed("prunecurve/data/parameters.py", replaced("Number or share of training", "Number of")) == set()
     # All that read and write files import this one.
     assert changed("prunecurve/files.py", with_statement) >= {"train", "eval_pruned", "plot"}

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from conftest import PROJECT
 from PIL import Image
-from prunecurve.data.datasets import DATASETS, digests
+from prunecurve import digests
+from prunecurve.data.datasets import DATASETS
 from prunecurve.data.datasets.folder import listed, picture
 from prunecurve.data.datasets.pixels import with_channels
 from prunecurve.data.splits import SPLITS, images_per_split, require_enough, split_sizes

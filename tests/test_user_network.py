@@ -15,7 +15,7 @@ from conftest import PROJECT, random_network, random_split
 from prunecurve.config.check import check
 from prunecurve.config.settings import data_settings, replaced, settings, weights_settings
 from prunecurve.data.batches import all_logits
-from prunecurve.data.datasets import digests
+from prunecurve import digests
 from prunecurve.errors import StudyError
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.graph.tracing import traced_network

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prunecurve import provenance
-from prunecurve.data.datasets.digests import digests_of_files
+from prunecurve.digests import digests_of_files
 from prunecurve.errors import StudyError
 from prunecurve.provenance import SEPARATOR, code
 from prunecurve.provenance.code import Code

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from prunecurve.data.datasets import DataSet, ImageSet
-from prunecurve.data.datasets.digests import digest_of_files
 from prunecurve.data.datasets.pixels import resized_all
 from prunecurve.data.splits import AUTO, SPLITS, images_per_split
+from prunecurve.digests import digest_of_files
 from prunecurve.errors import StudyError, some
 
 IMAGES, LABELS, NAMES = "images.npy", "labels.npy", "classes.txt"

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from prunecurve.data.datasets import DataSet, ImageSet
-from prunecurve.data.datasets.digests import digest_of_files
 from prunecurve.data.datasets.pixels import eight_bit, resized
 from prunecurve.data.splits import AUTO, SPLITS, images_per_split
+from prunecurve.digests import digest_of_files
 from prunecurve.errors import StudyError, some
 
 log = logging.getLogger("prunecurve")

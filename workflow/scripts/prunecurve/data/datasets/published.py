@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from prunecurve.data.datasets import DataSet, ImageSet
-from prunecurve.data.datasets.digests import digest_of_files
 from prunecurve.data.datasets.pixels import resized_all
 from prunecurve.data.splits import SPLITS
 from prunecurve.data.torchvision_operators import with_torchvision
+from prunecurve.digests import digest_of_files
 from prunecurve.errors import StudyError
 
 # The four unpacked files of MNIST, and their digest as published.

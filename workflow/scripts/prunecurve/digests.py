@@ -1,4 +1,4 @@
-"""The digests of a data set's files, and of others. A second call reads only the files that changed."""
+"""The digests of files of the user: images and weights. A second call reads only the files that changed."""
 
 import hashlib
 import json
