@@ -464,7 +464,7 @@ def test_every_criterion_ranks_a_group_of_several_layers(tmp_path):
         def hook(module, given):
             return (given[0].index_fill(1, torch.tensor(removed), 0.0),)
 
-        hooks = [each.register_forward_pre_hook(hook) for each in (model.inner, model.last) if removed]
+        hooks = [each.register_forward_pre_hook(hook) for each in (model.outer, model.last) if removed]
         with torch.inference_mode():
             probability = torch.softmax(model(x).double(), 1).numpy()
         for each in hooks:

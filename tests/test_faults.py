@@ -488,12 +488,14 @@ def test_a_config_that_would_run_code_is_refused(copied, tmp_path):
 
 def test_a_second_run_is_refused_and_the_first_is_unharmed(finished, copied):
     first = start_from(STAGES[2], copied)
-    # The first run does not end before the second one starts.
-    (job,) = processes(copied, STAGES[2].script)[:1]
-    os.kill(job, signal.SIGSTOP)
+    # The first run does not end before the second one has started.
+    running = processes(copied, "snakemake")
+    for process in running:
+        os.kill(process, signal.SIGSTOP)
     output = copied.run(CURVE, succeed=False).stdout
     assert "Directory cannot be locked" in output and "no other Snakemake process" in output
-    os.kill(job, signal.SIGCONT)
+    for process in running:
+        os.kill(process, signal.SIGCONT)
     assert first.wait(120) == 0, copied.output
     assert differing(copied, finished) == [] and "digits/curve.csv" in artifacts(copied)
     assert copied.plan(CURVE) == {}

@@ -10,7 +10,7 @@ from prunecurve.arrays import load_array
 from prunecurve.commandline import parser, run
 from prunecurve.statistics.comparisons import agreement
 from prunecurve.statistics.means import read_table
-from prunecurve.statistics.shared_images import shared_images
+from prunecurve.statistics.shared_images import COLUMNS, shared_images
 from prunecurve.tables import read_rows, write_rows, write_table
 
 
@@ -49,7 +49,7 @@ def work(arguments: argparse.Namespace) -> None:
     write_table(arguments.agreement, agreement(rankings).assign(dataset=dataset, layer=layer))
     if arguments.shared_images:
         images = {seed: load_array(index.format(seed=seed), shape=(None, 2)) for seed in seeds}
-        write_rows(arguments.shared_images, shared_images(images, dataset), sealed=False)
+        write_table(arguments.shared_images, pd.DataFrame(shared_images(images, dataset), columns=COLUMNS))
 
 
 if __name__ == "__main__":

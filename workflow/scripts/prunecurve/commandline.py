@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from prunecurve import provenance
-from prunecurve.errors import StudyError
+from prunecurve.errors import StudyError, unwritable
 
 log = logging.getLogger("prunecurve")
 
@@ -65,8 +65,11 @@ def run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     handlers: list[logging.Handler] = [terminal]
     name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
     if arguments.log:
-        os.makedirs(os.path.dirname(arguments.log) or ".", exist_ok=True)
-        file = logging.FileHandler(arguments.log, mode="w", encoding="utf-8")
+        try:
+            os.makedirs(os.path.dirname(arguments.log) or ".", exist_ok=True)
+            file = logging.FileHandler(arguments.log, mode="w", encoding="utf-8")
+        except OSError as error:
+            sys.exit(f"{name}: {unwritable(arguments.log, error) or error}")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(file)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)

@@ -1,6 +1,7 @@
 """Progress of running jobs, read from their logs: jobs that wrote to the terminal would break its live display."""
 
 import glob
+import math
 import re
 import threading
 import time
@@ -18,12 +19,13 @@ class Follower:
     def __init__(self, patterns: Sequence[str], show: Callable[[str], None], pause: float = 0) -> None:
         """patterns: glob patterns of log files; show: gets each message.
 
-        pause: seconds between two looks at the files. Of each look, only the last message of a file and all warnings
-        are shown. 0: all messages are shown at once.
+        pause: seconds between two messages of one file; of those in between the last is shown. Warnings always are.
         """
         self.patterns, self.show, self.pause = patterns, show, pause
-        # The place up to which each file was read.
+        # By path: the place up to which a file was read; a message that waits for the end of a pause; that end.
         self.places: dict[str, int] = {}
+        self.waiting: dict[str, str] = {}
+        self.due: dict[str, float] = {}
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -39,16 +41,20 @@ class Follower:
             self.thread.join()
 
     def _run(self) -> None:
-        while not self.ended.wait(self.pause or SECONDS):
-            self._look()
-        self._look()
+        while not self.ended.wait(SECONDS):
+            self._look(time.monotonic())
+        self._look(math.inf)
 
-    def _look(self) -> None:
+    def _look(self, now: float) -> None:
         for path in sorted(path for pattern in self.patterns for path in glob.glob(pattern)):
-            messages = list(self._new_messages(Path(path)))
-            for place, (level, message) in enumerate(messages, start=1):
-                if not self.pause or level == "WARNING" or place == len(messages):
+            for level, message in self._new_messages(Path(path)):
+                if self.pause and level == "INFO":
+                    self.waiting[path] = message
+                else:
                     self.show(message)
+        for path in [path for path in self.waiting if self.due.get(path, 0) <= now]:
+            self.show(self.waiting.pop(path))
+            self.due[path] = now + self.pause
 
     def _new_messages(self, path: Path) -> Iterator[tuple[str, ...]]:
         try:

@@ -7,7 +7,6 @@ settings that it was computed with (see provenance). Freezing compares them with
 import hashlib
 import json
 import lzma
-import os
 import platform
 import re
 import shutil
@@ -163,8 +162,8 @@ def checked(folder: Path) -> dict[str, Any]:
         raise StudyError(f"archive: {folder / MANIFEST} is not a manifest ({error}); {_restore(folder)}") from error
     for name, identity in files.items():
         path = folder / name
-        # Not through a link, and no path to a place outside.
-        if os.path.relpath(path.resolve(), folder.resolve()) != name:
+        # Neither outside of the folder nor through a link.
+        if not path.resolve().is_relative_to(folder.resolve()) or path.resolve() != folder.resolve() / name:
             raise StudyError(f"archive: {folder / MANIFEST} names {name}, which is not a file in this archive")
         if not path.is_file():
             raise StudyError(f"archive: {path} is missing; {_restore(folder)}")

@@ -8,6 +8,7 @@ import numpy as np
 from prunecurve.data.splits import SPLITS
 
 # The images of the same split are compared, and the test images of one network with the training images of another.
+COLUMNS = ("dataset", "seed", "other", "split", "other_split", "images", "shared", "share")
 COMPARED = (*((split, split) for split in SPLITS), ("test", "train"))
 
 
