@@ -52,11 +52,10 @@ def test_rankings_layers_and_rows_of_the_built_in_network():
 
 def test_only_torch_reads_the_network_and_the_images_in_evaluations():
     one = of_user()
-    assert one.evaluated_split("test", "b.c") == ["results/{study}/seed{seed}/labels/test.npy"]
-    assert len(one.evaluated_split("test", "a")) == 3 and one.evaluated_model("a").endswith("model.pt")
-    assert one.evaluated_model("b.c") == Options(one).evaluation("b.c") == one.stored_sums("a") == []
-    assert one.stored_sums("b.c") and not of_user(sweep={"ks_per_job": 40}).stored_sums("b.c")
-    options = Options(one).evaluation("a")
+    assert one.if_torch("a", ["model.pt"]) == ["model.pt"] and one.if_torch("b.c", ["model.pt"]) == []
+    assert one.partial_sums("b.c") and one.partial_sums("a") == []
+    assert not of_user(sweep={"ks_per_job": 40}).partial_sums("b.c")
+    options = Options(one).torch()
     network = json.loads(options[options.index("--network") + 1])
     assert network == {"factory": "net.py:net", "arguments": {}, "leaf_modules": []}
     assert one.modules("greedy", "a") == ["ranking.criteria.greedy", "ranking.torch_losses"]
@@ -91,9 +90,9 @@ def test_settings_name_what_a_result_depends_on():
     built_in = Settings(study())
     assert not [line for line in built_in.keys("training") if "require" in line]
     assert built_in.keys("layer", "sweep.ks") == ["layer: conv3", "sweep.ks: all"]
-    assert built_in.networks([2], "plan.macs") == ["seeds: [2]", "plan.macs: 0.5"]
-    of_random = [built_in.rankings([0], section) for section in ("ranking.criteria", "sensitivity")]
-    assert ["ranking.random_draws: 2" in lines for lines in of_random] == [True, False]
+    assert built_in.seeds([2], "plan.macs") == ["seeds: [2]", "plan.macs: 0.5"]
+    assert "ranking.random_draws: 2" in built_in.rankings(["apoz", "random"], [0])
+    assert "ranking.random_draws: 2" not in built_in.rankings(["apoz"], [0], "layer")
 
 
 def test_an_option_with_a_list_has_several_values():

@@ -1,6 +1,5 @@
 # From a network to one of its layers: what jobs without torch need to know of it, and its activations on one split.
 
-ACTIVATIONS = f"{LAYER}/activations/{{split}}"
 MEASURED_WITH = settings.keys("preprocess", "activations", "device", "threads")
 
 
@@ -9,7 +8,7 @@ rule describe_layer:
     input:
         model=MODEL,
         # A layer that a target names can be one that the network does not have.
-        layers=lambda w: layers_known(w.layer),
+        wait=lambda w: layers_known(w.layer),
     output:
         LAYER_FILE,
     log:
@@ -30,10 +29,10 @@ rule collect_activations:
         model=MODEL,
         split=split_files("{split}"),
     output:
-        features=f"{ACTIVATIONS}/features.npy",
-        mean_features=f"{ACTIVATIONS}/mean_features.npy",
-        mean_maps=f"{ACTIVATIONS}/mean_maps.npy",
-        channels=f"{ACTIVATIONS}/channels.csv",
+        features=activations("{split}", "features.npy"),
+        mean_features=activations("{split}", "mean_features.npy"),
+        mean_maps=activations("{split}", "mean_maps.npy"),
+        channels=activations("{split}", "channels.csv"),
     log:
         f"{SEED}/logs/collect_activations/{{layer}}/{{split}}.log",
     cache: CACHED
@@ -60,7 +59,7 @@ rule sample_maps:
         model=MODEL,
         split=split_files("{split}"),
     output:
-        f"{ACTIVATIONS}/maps_{{point}}.npy",
+        activations("{split}", "maps_{point}.npy"),
     log:
         f"{SEED}/logs/sample_maps/{{layer}}/{{split}}_{{point}}.log",
     cache: CACHED

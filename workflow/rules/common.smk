@@ -80,7 +80,8 @@ USERS_FILES = [*data_settings(DATA_CONTENT), *weights_settings(WEIGHTS.values())
 
 # The layers of a user's network are known after a job: layers.smk.
 study = Study(config, lambda: layers_of_users_network(), frozen)
-# What the jobs' outputs depend on and carry, and the options of their commands.
+# The parameter `settings` of a job has only what the job itself reads: keys of the config, and its code. The settings of
+# its inputs are stored in these files. The parameter `options` has all options of the command that are no files.
 settings, options = Settings(study, CODE_OF_NETWORK, WEIGHTS), Options(study, placed)
 # The folder of a study, in commands. It is no parameter, so that studies of different names can share results through the
 # cache.
@@ -98,7 +99,10 @@ TASK = f"data.tasks.{config['task']}"
 
 
 def command(name):
-    """Return the beginning of a command: the script, its log, and the lines that its outputs carry, `settings`."""
+    """Return the beginning of a command: the script, its log, and the lines that its outputs carry, `settings`.
+
+    An option whose files are an empty list has no value: the script takes it as not given.
+    """
     script = shlex.quote(str(SCRIPT_FILES / f"{name}.py")).replace("{", "{{").replace("}", "}}")
     return f"python {script} --log {{log:q}} --settings {{params.settings:q}}"
 
@@ -157,6 +161,7 @@ wildcard_constraints:
     layer="|".join(map(re.escape, study.built_in.channels)) if study.built_in else MODULE_PATH,
     point="conv|bn|relu|pool",
     target="(_sensitivity)?",
+    # A ranking: a criterion, a draw of random, or a reversed criterion.
     criterion="|".join([*criteria.allowed(), r"random-\d+"]),
     removal="|".join(REMOVALS),
     ks="|".join(study.ks_patterns()),

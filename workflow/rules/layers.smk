@@ -36,9 +36,9 @@ def layers_of_users_network():
     layers = table_of_layers()
     if lines := list(misfits(config, layers)):
         raise WorkflowError("\n  ".join(["the config has errors:", *lines]))
-    # What the table says now was not known when the run started.
-    if workflow.is_main_process and not REPLACED and (lines := finished.differences(layers)):
-        raise WorkflowError(f"stopped: {finished.message(lines)}")
+    # What the table says now was not known when the run started (run.smk).
+    if workflow.is_main_process and not REPLACED and (lines := earlier.replaced(layers)):
+        raise WorkflowError(f"stopped: {earlier.message(lines)}")
     return layers
 
 
@@ -47,7 +47,8 @@ def layers_known(layer=None):
 
     Raises StudyError if the layer, one that a target names, cannot be pruned.
     """
-    return [] if study.channels(layer or study.layer) else []
+    study.require_layer(layer or study.layer)
+    return []
 
 
 def evaluation_group(w):

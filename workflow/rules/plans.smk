@@ -1,6 +1,6 @@
 # From the curves of all layers on the validation inputs to a plan for the whole network, and its evaluation.
 
-PLANNED_BY = config["plan"]["criterion"]
+PLAN_CRITERION = config["plan"]["criterion"]
 BUDGET = [study.budget, config["plan"][study.budget]]
 
 
@@ -8,7 +8,7 @@ BUDGET = [study.budget, config["plan"][study.budget]]
 rule plan_costs:
     input:
         split=expand(split_files("train"), seed=study.seeds[0], allow_missing=True),
-        layers=lambda w: layers_known(),
+        wait=lambda w: layers_known(),
     output:
         "results/{study}/plan_costs.csv",
     log:
@@ -22,16 +22,17 @@ rule plan_costs:
         command("plan_costs") + " --split {input.split:q} {params.options:q} --output {output:q}"
 
 
-# A plan is chosen on the validation inputs. The labels of test inputs are read by its evaluation alone.
+# A plan is chosen on the validation inputs. The labels of test inputs are read by its evaluation alone. The parameters
+# of eval_pruned that are not named here stay; all its other parts are replaced.
 use rule eval_pruned as eval_validation with:
     input:
-        features=features("val"),
-        split=lambda w: study.evaluated_split("val", w.layer),
+        features=activations("val", "features.npy"),
+        split=lambda w: study.if_torch(w.layer, split_files("val")) or labels("val"),
         layer=LAYER_FILE,
         mean_features=[],
         ranking=RANKING,
         sums=[],
-        model=lambda w: study.evaluated_model(w.layer),
+        model=lambda w: study.if_torch(w.layer, MODEL),
     output:
         VALIDATION,
     log:
@@ -45,7 +46,7 @@ use rule eval_pruned as eval_validation with:
 rule choose_plan:
     input:
         costs=rules.plan_costs.output,
-        rows=lambda w: expand(VALIDATION, layer=study.plan_layers, criterion=PLANNED_BY, **w),
+        rows=lambda w: expand(VALIDATION, layer=study.plan_layers, criterion=PLAN_CRITERION, **w),
     output:
         PLAN_CHOICE,
     log:
@@ -55,7 +56,7 @@ rule choose_plan:
     params:
         settings=settings.keys("plan.macs", "plan.params", "plan.tolerance", "plan.criterion") + code("choose_plan"),
         # A pattern of the rows, because a network can have hundreds of layers.
-        options=lambda w: flags(rows=options.pattern(VALIDATION, seed=w.seed, criterion=PLANNED_BY), budget=BUDGET),
+        options=lambda w: flags(rows=options.pattern(VALIDATION, seed=w.seed, criterion=PLAN_CRITERION), budget=BUDGET),
     shell:
         command("choose_plan") + " --costs {input.costs:q} {params.options:q} --output {output:q}"
 
@@ -67,7 +68,7 @@ rule evaluate_plan:
         split=split_files("test"),
         costs=rules.plan_costs.output,
         choice=rules.choose_plan.output,
-        rankings=lambda w: expand(RANKING, layer=study.plan_layers, criterion=PLANNED_BY, **w),
+        rankings=lambda w: expand(RANKING, layer=study.plan_layers, criterion=PLAN_CRITERION, **w),
     output:
         PLAN_EVALUATION,
     log:
@@ -79,8 +80,8 @@ rule evaluate_plan:
         settings=settings.keys("preprocess", "activations", "threads", "plan.random_draws")
         + code("evaluate_plan", TASK),
         options=lambda w: options.torch()
-        + options.row(w.seed, PLANNED_BY)
-        + flags(ranking=options.pattern(RANKING, seed=w.seed, criterion=PLANNED_BY))
+        + options.row(w.seed, PLAN_CRITERION)
+        + flags(ranking=options.pattern(RANKING, seed=w.seed, criterion=PLAN_CRITERION))
         + flags(draws=config["plan"]["random_draws"]),
     shell:
         command("evaluate_plan") + " --model {input.model:q} --split {input.split:q} --costs {input.costs:q}"
@@ -101,7 +102,7 @@ rule aggregate_plan:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: settings.networks(seeds_in(w.study), "sweep.ks") + code("aggregate_plan", TASK),
+        settings=lambda w: settings.seeds(seeds_in(w.study), "sweep.ks") + code("aggregate_plan", TASK),
         options=lambda w: flags(
             choices=options.pattern(PLAN_CHOICE),
             evaluations=options.pattern(PLAN_EVALUATION),

@@ -1,18 +1,17 @@
 # From activations to the order in which a criterion removes channels.
 
-RANKED_BY = f"{LAYER}/activations/{config['ranking']['split']}"
-POINT = config["ranking"]["measure_at"]
+SPLIT, POINT = config["ranking"]["split"], config["ranking"]["measure_at"]
 
 
 rule rank_channels:
     input:
         layer=LAYER_FILE,
         # Each criterion gets only the inputs that it reads. Labels come from validation inputs, never from test inputs.
-        channels=lambda w: if_read("statistics", w.criterion, f"{RANKED_BY}/channels.csv"),
-        maps=lambda w: if_read("maps", w.criterion, f"{RANKED_BY}/maps_{POINT}.npy"),
-        features=lambda w: if_read("labels", w.criterion, features("val")),
-        split=lambda w: if_read("labels", w.criterion, study.evaluated_split("val", w.layer)),
-        model=lambda w: if_read("labels", w.criterion, study.evaluated_model(w.layer)),
+        channels=lambda w: if_read("statistics", w.criterion, activations(SPLIT, "channels.csv")),
+        maps=lambda w: if_read("maps", w.criterion, activations(SPLIT, f"maps_{POINT}.npy")),
+        features=lambda w: if_read("labels", w.criterion, activations("val", "features.npy")),
+        split=lambda w: if_read("labels", w.criterion, study.if_torch(w.layer, split_files("val")) or labels("val")),
+        model=lambda w: if_read("labels", w.criterion, study.if_torch(w.layer, MODEL)),
     output:
         RANKING,
     log:

@@ -11,7 +11,7 @@ FOLLOWER = Follower(
 )
 
 
-finished = Finished(study, USERS_FILES, placed)
+earlier = EarlierResults(study, USERS_FILES, placed)
 
 
 def below_requirement(trained=()):
@@ -24,11 +24,11 @@ def below_requirement(trained=()):
 DRAWING = {"all", "complete", "figures"}
 
 # For a dry run, a module and if there is nothing to do, where Snakemake runs no hooks.
-REPLACED = finished.differences(study.built_in or table_of_layers()) if workflow.is_main_process else []
+REPLACED = earlier.replaced(study.built_in or table_of_layers()) if workflow.is_main_process else []
 if REPLACED and not frozen:
-    logger.warning(finished.message(REPLACED))
+    logger.warning(earlier.message(REPLACED))
 if REPLACED and placed("results") != "results":
-    raise WorkflowError(f"stopped: {finished.message(REPLACED)}")
+    raise WorkflowError(f"stopped: {earlier.message(REPLACED)}")
 if lines := below_requirement() if workflow.is_main_process else []:
     differences = "\n  ".join(lines)
     logger.warning(f"networks of this study do not reach training.require:\n  {differences}")
@@ -45,9 +45,9 @@ onstart:
         )
     written = {file for job in planned for file in job.output}
     awaited = any(job.rule.name == "describe_network" for job in planned)
-    if lines := finished.differences_of(REPLACED, written, study.built_in or table_of_layers(), awaited=awaited):
+    if lines := earlier.replaced_by(written, REPLACED, study.built_in or table_of_layers(), awaited=awaited):
         raise WorkflowError(
-            f"stopped: {finished.folder} would be replaced. Nothing was changed.", finished.message(lines)
+            f"stopped: {earlier.folder} would be replaced. Nothing was changed.", earlier.message(lines)
         )
     if lines := below_requirement({job.wildcards.seed for job in planned if job.rule.name == "train"}):
         raise WorkflowError(
@@ -63,7 +63,7 @@ onstart:
 onsuccess:
     FOLLOWER.stop()
     targets = {rule.name for rule in workflow.dag.targetrules}
-    for figure in finished.former_figures(all_figures()) if targets & DRAWING and not until() else []:
+    for figure in earlier.former_figures(all_figures()) if targets & DRAWING and not until() else []:
         figure.unlink()
         logger.warning(f"removed {figure}: this config does not draw it (another layer, seed or criterion)")
     printed = {f"results/{study.name}/{name}.txt": {name} for name in ("layers", "sensitivity", "plan")}

@@ -1,33 +1,34 @@
 # From rows to the curve, and from the curve to statistics over networks.
 
 # The wildcard `study` is a folder in results: that of the study, `partial` in it for the networks that are finished
-# (seeds_in returns which), or archive/NAME. An output that a study does not have is an empty list.
+# (seeds_in returns which), or archive/NAME. For inputs that are very many files, scripts get patterns of their paths.
 
-# A job that reads the rows of all evaluations has no group: whenever one of them is finished, Snakemake would compare the
-# groups of all. In a study of 13,000 evaluations that took two minutes.
-
-# Scripts count the inputs of each class with the names of the classes and the test labels, if the task has such counts.
-CLASS_FILES = [CLASSES, labels("test")] if study.task.CLASS_COUNTS else []
-HAS_COMPARISONS = study.has_comparisons(study.seeds)
+# Tables that not every study has. Outputs cannot be functions, so `partial` has those of the whole study; with one
+# network, they are empty.
+RECALLS = ["class_recall"] if study.task.CLASS_COUNTS else []
+COMPARISONS = ["comparisons"] if study.has_comparisons(study.seeds) else []
+SHARED_IMAGES = ["shared_images"] if len(study.seeds) > 1 else []
 
 
 # All rows of the study in one table, the curve. If the task counts the inputs of each class, their recalls are a table of
 # their own, because a study can have a hundred classes.
+# No group, here and wherever a job reads the rows of all evaluations: whenever one of them is finished, Snakemake would
+# compare their groups, which took two minutes for 13,000 evaluations.
 rule aggregate:
     input:
         rows=lambda w: study.rows(seeds_in(w.study), study.rankings, study.removals, study.layer),
-        classes=lambda w: [file for path in CLASS_FILES for file in expand_networks(path, w.study)],
+        classes=lambda w: expand_networks(study.class_files, w.study),
     output:
         curve="results/{study}/curve.csv",
-        recalls="results/{study}/class_recall.csv" if study.task.CLASS_COUNTS else [],
-        settings=settings_files("curve", *["class_recall"] * study.task.CLASS_COUNTS),
+        recalls=[f"results/{{study}}/{table}.csv" for table in RECALLS],
+        settings=settings_files("curve", *RECALLS),
     log:
         "results/{study}/logs/aggregate.log",
     conda:
         "../envs/figures.yaml"
     params:
         settings=lambda w: settings.rankings(
-            seeds_in(w.study), "layer", "ranking.criteria", "sweep.removals", "sweep.ks"
+            study.criteria, seeds_in(w.study), "layer", "ranking.criteria", "sweep.removals", "sweep.ks"
         )
         + code("aggregate"),
         options=lambda w: options.curves(seeds_in(w.study), study.rankings, study.removals),
@@ -42,11 +43,11 @@ rule summarise:
         training=lambda w: expand(study.history(w.study), seed=seeds_in(w.study)),
         shared=lambda w: study.shared_images(w.study, seeds_in(w.study)),
     output:
-        comparisons="results/{study}/comparisons.csv" if HAS_COMPARISONS else [],
+        comparisons=[f"results/{{study}}/{table}.csv" for table in COMPARISONS],
         mean=in_tables("results/{study}/curve_mean.csv", "mean over networks for every K", "curve_mean"),
         table=in_tables("results/{study}/summary.csv", "summary, one row per criterion and removal", "summary"),
         text=in_tables("results/{study}/summary.txt", "summary, as printed after a run", "summary"),
-        settings=settings_files("curve_mean", "summary", *["comparisons"] * HAS_COMPARISONS),
+        settings=settings_files("curve_mean", "summary", *COMPARISONS),
     log:
         "results/{study}/logs/summarise.log",
     group:
@@ -55,7 +56,7 @@ rule summarise:
         "../envs/figures.yaml"
     params:
         settings=code("summarise", TASK),
-        options=lambda w: options.networks(w.study, seeds_in(w.study)),
+        options=lambda w: options.histories(w.study, seeds_in(w.study)),
     shell:
         command("summarise") + " --curve {input.curve:q} --shared {input.shared:q} {params.options:q}"
         " --mean {output.mean:q} --summary {output.table:q} --text {output.text:q} --comparisons {output.comparisons:q}"
@@ -70,8 +71,8 @@ rule compare_networks:
     output:
         channels="results/{study}/channels.csv",
         agreement="results/{study}/agreement.csv",
-        shared="results/{study}/shared_images.csv" if len(study.seeds) > 1 else [],
-        settings=settings_files("channels", "agreement", *["shared_images"] * (len(study.seeds) > 1)),
+        shared=[f"results/{{study}}/{table}.csv" for table in SHARED_IMAGES],
+        settings=settings_files("channels", "agreement", *SHARED_IMAGES),
     log:
         "results/{study}/logs/compare_networks.log",
     group:
@@ -79,7 +80,8 @@ rule compare_networks:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: settings.rankings(seeds_in(w.study), "layer", "ranking.criteria") + code("compare_networks"),
+        settings=lambda w: settings.rankings(study.criteria, seeds_in(w.study), "layer", "ranking.criteria")
+        + code("compare_networks"),
         options=lambda w: flags(
             networks=[options.pattern(path, layer=study.layer) for path in (CHANNELS, RANKING, INDEX)],
             columns=[study.dataset_name, study.layer],
@@ -95,8 +97,8 @@ rule compare_networks:
 rule explain_shape:
     input:
         curve=rules.aggregate.output.curve,
-        recalls=rules.aggregate.output.recalls if study.task.CLASS_COUNTS else [],
-        classes=lambda w: [file for path in CLASS_FILES for file in expand_networks(path, w.study)],
+        recalls=rules.aggregate.output.recalls,
+        classes=lambda w: expand_networks(study.class_files, w.study),
         rows=lambda w: study.rows(seeds_in(w.study), study.rankings[:1], REMOVALS, study.layer),
     output:
         shown="results/{study}/shape.csv",
@@ -130,9 +132,11 @@ rule aggregate_sensitivity:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: settings.rankings(seeds_in(w.study), "sensitivity", "sweep.ks")
+        settings=lambda w: settings.rankings(
+            config["sensitivity"]["criteria"], seeds_in(w.study), "sensitivity", "sweep.ks"
+        )
         + code("aggregate_sensitivity", TASK),
-        options=lambda w: options.networks(w.study, seeds_in(w.study)) + options.sensitivity(),
+        options=lambda w: options.histories(w.study, seeds_in(w.study)) + options.sensitivity(),
     shell:
         command("aggregate_sensitivity") + " {params.options:q} --curves {output.curves:q} --table {output.table:q}"
         " --text {output.text:q}"

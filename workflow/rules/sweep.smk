@@ -1,15 +1,15 @@
 # From a ranking to one row of the curve for each number K of removed channels.
 
 
-# Sums of the first linear layer over the channels of a ranking, from which the evaluations of single K start.
+# Sums of the first linear layer over the channels of a ranking. Jobs that evaluate few K in numpy start from them.
 rule sum_channels:
     input:
-        features=features("test"),
+        features=activations("test", "features.npy"),
         layer=LAYER_FILE,
         ranking=RANKING,
     output:
         # Not temp(): when a further K needs the sums, Snakemake (9.27) would run all finished evaluations again.
-        # With ancient() it would not run them again if their own code changed together with that of the sums.
+        # With ancient() in eval_pruned, it would miss an edit to code that both rules use.
         SUMS,
     log:
         f"{SEED}/logs/sum_channels/{{layer}}/{{criterion}}.log",
@@ -29,13 +29,13 @@ rule sum_channels:
 # For other layers, torch runs the rest of the network, and one job evaluates all K of a ranking.
 rule eval_pruned:
     input:
-        features=features("test"),
-        split=lambda w: study.evaluated_split("test", w.layer),
+        features=activations("test", "features.npy"),
+        split=lambda w: study.if_torch(w.layer, split_files("test")) or labels("test"),
         layer=LAYER_FILE,
-        mean_features=lambda w: mean_features([w.removal]),
+        mean_features=lambda w: mean_features(w.removal),
         ranking=RANKING,
-        sums=lambda w: study.stored_sums(w.layer),
-        model=lambda w: study.evaluated_model(w.layer),
+        sums=lambda w: study.partial_sums(w.layer),
+        model=lambda w: study.if_torch(w.layer, MODEL),
     output:
         ROWS,
     log:
@@ -50,8 +50,10 @@ rule eval_pruned:
     threads: lambda w, input: config["threads"] if input.model else 1
     params:
         # The code is only that of the backend that is used: an edit to the other one does not trigger a re-run.
-        settings=lambda w: settings.evaluation(w.layer) + code("eval_pruned", TASK, study.backend(w.layer)),
-        options=lambda w: options.evaluation(w.layer) + options.row(w.seed, w.criterion),
+        settings=lambda w: study.if_torch(w.layer, settings.keys("threads"))
+        + code("eval_pruned", TASK, study.backend(w.layer)),
+        options=lambda w: study.if_torch(w.layer, options.torch()) + options.row(w.seed, w.criterion),
+        # Parameters of their own, because the evaluations of a plan (plans.smk) replace them.
         removal="{removal}",
         ks=lambda w: study.ks_of_job(w.ks, int(w.seed), w.layer, w.criterion),
     shell:

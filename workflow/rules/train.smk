@@ -34,7 +34,7 @@ rule train:
         val=split_files("val"),
         # A network is not trained for a layer that it does not have. Not with `--until train`, which a job in a process of
         # its own does not know of.
-        layers=lambda w: [] if "train" in until() or not workflow.is_main_process else layers_known(),
+        wait=lambda w: [] if "train" in until() or not workflow.is_main_process else layers_known(),
     output:
         model=MODEL,
         history=HISTORY,

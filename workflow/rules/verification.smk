@@ -6,10 +6,10 @@ rule verify_surgery:
         model=MODEL,
         layer=LAYER_FILE,
         split=split_files("test"),
-        features=features("test"),
-        mean_features=mean_features(study.removals),
+        features=activations("test", "features.npy"),
+        mean_features=mean_features(*study.removals),
         # The mean maps are measured again.
-        val=split_files("val") if mean_features(study.removals) else [],
+        val=split_files("val") if mean_features(*study.removals) else [],
         rankings=lambda w: expand(RANKING, criterion=study.verified_rankings(w.target), **w),
         rows=lambda w: study.verified_rows(**w),
     output:

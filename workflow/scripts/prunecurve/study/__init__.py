@@ -1,7 +1,7 @@
 """What a study consists of, by its config and the layers of its network; nothing here knows Snakemake."""
 
 from prunecurve.study.archived import archived_code, archived_config, archived_files
-from prunecurve.study.finished import Finished
+from prunecurve.study.earlier import EarlierResults
 from prunecurve.study.frozen import Frozen
 from prunecurve.study.options import Options, flags
 from prunecurve.study.settings import Settings
@@ -11,7 +11,7 @@ __all__ = [
     "NETWORK_FIGURES",
     "ONLY_VERIFIED",
     "STUDY_FIGURES",
-    "Finished",
+    "EarlierResults",
     "Frozen",
     "Options",
     "Settings",

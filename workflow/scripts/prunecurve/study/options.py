@@ -11,8 +11,8 @@ from typing import Any
 from prunecurve.data.datasets import asked_sizes
 from prunecurve.naming import REVERSED
 from prunecurve.ranking import criteria
-from prunecurve.study.paths import CLASSES, ROWS, labels
-from prunecurve.study.study import Study
+from prunecurve.study.paths import ROWS
+from prunecurve.study.study import Study, if_read
 from prunecurve.sweep.k_batches import as_word
 
 
@@ -27,16 +27,16 @@ def flags(**values: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the jobs of a study. place: adds to a path what rules add to theirs."""
+    """The options of the jobs of a study. placed: adds to a path what rules add to theirs."""
 
     study: Study
-    place: Callable[[str], str] = str
+    placed: Callable[[str], str] = str
 
     def pattern(self, path: str, **values: object) -> str:
         """Return a path with some placeholders filled in; a script that reads many files fills in the others."""
         for name, value in {"study": self.study.name, **values}.items():
             path = path.replace(f"{{{name}}}", str(value))
-        return self.place(path)
+        return self.placed(path)
 
     def network(self, *, leaf_modules: bool = True) -> str:
         """Return what builds the network as JSON: the shape of the built-in network, or the function and its arguments.
@@ -51,9 +51,9 @@ class Options:
         """Return the options of the job that draws images and makes inputs from them."""
         config, task = self.study.config, self.study.task
         words = [config["task"], *(f"{key}={value}" for name in task.KEYS for key, value in config[name].items())]
-        place = flags(place=self.study.seeds.index(seed)) if config["images"]["disjoint"] else []
+        position = flags(place=self.study.seeds.index(seed)) if config["images"]["disjoint"] else []
         sizes = json.dumps(asked_sizes(config))
-        return [*flags(dataset=config["dataset"], sizes=sizes, task=words, seed=seed), *place]
+        return [*flags(dataset=config["dataset"], sizes=sizes, task=words, seed=seed), *position]
 
     def training(self, seed: str) -> list[Any]:
         """Return the options of a training, except the recipe."""
@@ -67,10 +67,6 @@ class Options:
         options = {"network": self.network(), "preprocess": json.dumps(config["preprocess"], sort_keys=True)}
         return flags(**options, batch_size=config["activations"]["batch_size"], threads=config["threads"])
 
-    def evaluation(self, layer: str) -> list[Any]:
-        """Return the options of evaluations of a layer that concern its network; none if they run no network."""
-        return self.torch() if self.study.runs_torch(layer) else []
-
     def row(self, seed: str, criterion: str) -> list[Any]:
         """Return the options of jobs that write rows: the task, and what distinguishes the rows from others."""
         return flags(task=self.study.config["task"], dataset=self.study.dataset_name, seed=seed, criterion=criterion)
@@ -79,7 +75,7 @@ class Options:
         """Return the options of a ranking."""
         parameters = criteria.parameters(criterion.removeprefix(REVERSED))
         return [
-            *(self.evaluation(layer) if "labels" in criteria.reads(criterion) else []),
+            *if_read("labels", criterion, self.study.if_torch(layer, self.torch())),
             *flags(criterion=criterion, point=self.study.point(criterion), seed=seed),
             *flags(parameters=[f"{key}={self.study.config['ranking'][key]}" for key in parameters]),
             *flags(threads=self.study.ranking_threads(criterion)),
@@ -108,14 +104,13 @@ class Options:
 
         If the task counts the inputs of each class, they also read the names of the classes and the test labels.
         """
-        classes = [self.pattern(path) for path in (CLASSES, labels("test"))] if self.study.task.CLASS_COUNTS else []
         return flags(
             rows=self.pattern(ROWS, layer=self.study.layer),
             seeds=[*seeds],
             criteria=[*rankings],
             removals=[*removals],
             ks=self.k_words(self.study.layer),
-            classes=classes,
+            classes=[self.pattern(path) for path in self.study.class_files],
             task=self.study.config["task"],
         )
 
@@ -130,7 +125,7 @@ class Options:
             ks=[" ".join(self.k_words(layer)) for layer in layers],
         )
 
-    def networks(self, folder: str, seeds: Iterable[int]) -> list[Any]:
+    def histories(self, folder: str, seeds: Iterable[int]) -> list[Any]:
         """Return the options of scripts that warn about networks that have learned nothing."""
-        training = self.place(self.study.history(folder))
+        training = self.placed(self.study.history(folder))
         return flags(task=self.study.config["task"], training=training, seeds=[*seeds])

@@ -31,6 +31,6 @@ def labels(split: str) -> str:
     return f"{SEED}/labels/{split}.npy"
 
 
-def features(split: str) -> str:
-    """Return the maps of a split, as the layers that follow the pruned one read them."""
-    return f"{LAYER}/activations/{split}/features.npy"
+def activations(split: str, name: str) -> str:
+    """Return a file that was measured on a split: features.npy is what the layers behind the pruned one read."""
+    return f"{LAYER}/activations/{split}/{name}"

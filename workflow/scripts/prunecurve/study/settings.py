@@ -3,6 +3,7 @@
 Freezing an archive compares them with the config.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from prunecurve.ranking import criteria
 from prunecurve.study.study import Study
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Settings:
     """The settings of the jobs of a study.
 
@@ -23,9 +24,13 @@ class Settings:
     code: Sequence[str] = ()
     weights: Mapping[int, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Compute the lines of the config once, and again when the layers are known."""
+        self._lines = functools.cache(lambda layers: settings(self.study.config, layers))
+
     def keys(self, *keys: str) -> list[str]:
         """Return the lines of these config keys or sections."""
-        lines = settings(self.study.config, self.study.layers if {"layer", "sweep.ks"} & set(keys) else None)
+        lines = self._lines(self.study.layers if {"layer", "sweep.ks"} & set(keys) else None)
         return [lines[key] for key in lines if any(key == k or key.startswith(f"{k}.") for k in keys)]
 
     def network(self) -> list[str]:
@@ -47,16 +52,10 @@ class Settings:
         keys += ["ranking.measure_at"] if criteria.point(plain, "chosen") == "chosen" else []
         return self.keys(*keys, *(["threads"] if "labels" in reads else []))
 
-    def evaluation(self, layer: str) -> list[str]:
-        """Return the settings of evaluations of a layer."""
-        return self.keys("threads") if self.study.runs_torch(layer) else []
-
-    def networks(self, seeds: Sequence[int], *keys: str) -> list[str]:
+    def seeds(self, seeds: Sequence[int], *keys: str) -> list[str]:
         """Return the settings of a job that reads the results of several networks."""
         return [settings({**self.study.config, "seeds": seeds})["seeds"], *self.keys(*keys)]
 
-    def rankings(self, seeds: Sequence[int], *keys: str) -> list[str]:
-        """Return the settings of a job that reads all rankings of several networks."""
-        ranked_by = self.study.config["sensitivity" if "sensitivity" in keys else "ranking"]["criteria"]
-        draws = self.keys("ranking.random_draws") if "random" in ranked_by else []
-        return [*self.networks(seeds, *keys), *draws]
+    def rankings(self, criteria: Sequence[str], seeds: Sequence[int], *keys: str) -> list[str]:
+        """Return the settings of a job that reads all rankings of several networks by these criteria."""
+        return [*self.seeds(seeds, *keys), *(self.keys("ranking.random_draws") if "random" in criteria else [])]

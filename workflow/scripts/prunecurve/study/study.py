@@ -19,14 +19,15 @@ from prunecurve.ranking import criteria
 from prunecurve.study.frozen import Frozen
 from prunecurve.study.paths import (
     CHANNELS,
+    CLASSES,
     HISTORY,
     INDEX,
-    LAYER,
     MEAN_MAPS,
     MODEL,
     RANKING,
     ROWS,
     SUMS,
+    activations,
     labels,
     split_files,
 )
@@ -49,16 +50,16 @@ BUDGETS = ("macs", "params", "tolerance")
 # The evaluation job of those K that only the verification needs, where torch evaluates.
 ONLY_VERIFIED = "verified"
 # Evaluation jobs of fewer K than this start from stored sums, one for every 32 channels.
-STORED_FOR = 32
+FEWEST_WITHOUT_SUMS = 32
 
 
-def mean_features(removals: Iterable[str]) -> str | list[str]:
-    """Return the mean maps if one of the removals reads them, otherwise an empty list.
+def mean_features(*removals: str) -> str | list[str]:
+    """Return the mean features if one of the removals reads them, otherwise an empty list.
 
     They are of the validation inputs: a pruned network must contain nothing of the inputs that evaluate it.
     """
     needed = any(REMOVALS[removal].reads_means for removal in removals)
-    return f"{LAYER}/activations/val/mean_features.npy" if needed else []
+    return activations("val", "mean_features.npy") if needed else []
 
 
 def if_read(kind: str, criterion: str, files: Any) -> Any:
@@ -128,20 +129,25 @@ class Study:
         """Return the method that verifies the removals from a layer."""
         return self.layers.verified_by.get(layer, SURGERY)
 
-    def channels(self, layer: str) -> int:
-        """Return the number of channels of a layer. Raises StudyError if it cannot be pruned."""
+    def require_layer(self, layer: str) -> None:
+        """Raise StudyError if a layer cannot be pruned."""
         if layer not in self.layers.channels:
             raise StudyError(wrong_layer(layer, self.layers))
+
+    def channels(self, layer: str) -> int:
+        """Return the number of channels of a layer. Raises StudyError if it cannot be pruned."""
+        self.require_layer(layer)
         return self.layers.channels[layer]
 
     def runs_torch(self, layer: str) -> bool:
         """Return whether the network behind a layer is evaluated in torch and not in numpy."""
-        return bool(self.channels(layer)) and self.layers.backends[layer] == "torch"
+        self.require_layer(layer)
+        return self.layers.backends[layer] == "torch"
 
     # ---- values of K
 
     def _k_batches(self, layer: str) -> Mapping[str, list[int]]:
-        self.channels(layer)
+        self.require_layer(layer)
         return k_batches(self.config, layer, self.layers)
 
     def ks_patterns(self) -> list[str]:
@@ -154,7 +160,7 @@ class Study:
         """Return all K that the study evaluates of a layer."""
         return [k for ks in self.k_batches(layer).values() for k in ks]
 
-    def verified_ks(self, seed: int, layer: str, order: str) -> dict[str, list[int]]:
+    def verified_ks(self, seed: int, layer: str, ranking: str) -> dict[str, list[int]]:
         """Return the K that the verification checks in a ranking of one network, by the evaluation job that has them.
 
         In numpy, a K that the study does not evaluate is a job of its own. In torch, one job evaluates all of them.
@@ -162,13 +168,13 @@ class Study:
         channels, count = self.channels(layer), self.config["verification"]["drawn_ks"]
         job_of = {k: name for name, ks in self.k_batches(layer).items() for k in ks}
         jobs: dict[str, list[int]] = {}
-        for k in [*checked_ks(channels), *drawn_ks(channels, count, seed, layer, order)]:
+        for k in [*checked_ks(channels), *drawn_ks(channels, count, seed, layer, ranking)]:
             jobs.setdefault(job_of.get(k, ONLY_VERIFIED if self.runs_torch(layer) else str(k)), []).append(k)
         return jobs
 
-    def ks_of_job(self, name: str, seed: int, layer: str, order: str) -> list[int]:
+    def ks_of_job(self, name: str, seed: int, layer: str, ranking: str) -> list[int]:
         """Return the K of the evaluation job of this name. Raises StudyError if the study has no such job."""
-        ks = self.k_batches(layer).get(name) or self.verified_ks(seed, layer, order).get(name)
+        ks = self.k_batches(layer).get(name) or self.verified_ks(seed, layer, ranking).get(name)
         if ks is None and not name.isdigit():
             raise StudyError(f"k{name}: the study has no evaluation job of {layer} with these values of K")
         return ks or [int(name)]
@@ -191,24 +197,17 @@ class Study:
 
     # ---- evaluations and their verification
 
-    def evaluated_split(self, split: str, layer: str) -> list[str]:
-        """Return the files of a split that evaluations of a layer read: the labels, and in torch all.
+    def if_torch(self, layer: str, value: Any) -> Any:
+        """Return files or options that evaluations of a layer need in torch; an empty list if numpy evaluates it."""
+        return value if self.runs_torch(layer) else []
 
-        In torch, values that are too large to be stored are computed again from the images.
-        """
-        return split_files(split) if self.runs_torch(layer) else [labels(split)]
-
-    def evaluated_model(self, layer: str) -> str | list[str]:
-        """Return the network, if evaluations of a layer run it in torch; an empty list for numpy."""
-        return MODEL if self.runs_torch(layer) else []
-
-    def stored_sums(self, layer: str) -> str | list[str]:
+    def partial_sums(self, layer: str) -> str | list[str]:
         """Return the stored sums from which an evaluation of a layer starts; an empty list if a job evaluates many K.
 
         In torch, a job evaluates all K and there are no sums. In numpy, such a job computes the same sums itself, and
         its rows have the same bytes. In large studies the stored sums would be larger than all other results together.
         """
-        return [] if self.config["sweep"]["ks_per_job"] >= STORED_FOR or self.runs_torch(layer) else SUMS
+        return [] if self.config["sweep"]["ks_per_job"] >= FEWEST_WITHOUT_SUMS or self.runs_torch(layer) else SUMS
 
     def backend(self, layer: str) -> str:
         """Return the module that evaluates the network behind a layer."""
@@ -250,6 +249,11 @@ class Study:
         ]
 
     # ---- tables and figures
+
+    @property
+    def class_files(self) -> list[str]:
+        """The names of the classes and the test labels, for scripts that turn counts of classes into recalls."""
+        return [CLASSES, labels("test")] if self.task.CLASS_COUNTS else []
 
     def has_comparisons(self, seeds: Sequence[int]) -> bool:
         """Return whether comparisons are possible: at least two networks and two criteria, one of them a baseline."""

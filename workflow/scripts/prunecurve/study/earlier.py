@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,55 +22,58 @@ OF_TABLE = {name: tuple(f"{key}{SEPARATOR}" for key in keys) for name, keys in k
 
 
 @dataclass(frozen=True)
-class Finished:
+class EarlierResults:
     """The results that a study already has, seen from the config of a run.
 
-    users_files: the settings for the contents of the user's files. place: adds to a path what rules add to theirs.
+    users_files: the settings for the contents of the user's files. placed: adds to a path what rules add to theirs.
     """
 
     study: Study
     users_files: Sequence[str]
-    place: Callable[[str], str] = str
+    placed: Callable[[str], str] = str
 
     @property
     def folder(self) -> str:
         """The folder of the study."""
-        return self.place(f"results/{self.study.name}")
+        return self.placed(f"results/{self.study.name}")
 
-    def differences(self, layers: Layers | None) -> list[str]:
-        """Return what the run would replace: one line per setting.
+    def replaced(self, layers: Layers | None) -> list[str]:
+        """Return what a run would replace in a finished study: one line per setting.
 
         layers: those of the network, or None if they are not known yet.
         """
-        config = self.study.config
         # An old table may not have the layer that the config names.
-        layers = None if layers and list(misfits(config, layers)) else layers
+        layers = None if layers and list(misfits(self.study.config, layers)) else layers
         # A study may consist of its sensitivity or its plan alone.
-        tables = [f"{self.folder}/{name}.csv" for name in ("curve", "sensitivity", "plan")]
+        tables = (f"{self.folder}/{name}.csv" for name in ("curve", "sensitivity", "plan"))
+        stored = next(filter(None, map(self._stored, tables)), [])
+        return replaced(stored, self.study.config, self.users_files, layers)
+
+    def _stored(self, table: str) -> list[str]:
+        """Return the settings that a table was made with; none if it may be replaced."""
+        try:
+            return [] if self.study.config["overwrite"] else read_settings(table)
         # A table that was edited by hand does not belong to any settings.
-        with suppress(StudyError):
-            stored = next(filter(None, map(read_settings, tables)), [])
-            return [] if config["overwrite"] else replaced(stored, config, self.users_files, layers)
-        return []
+        except StudyError:
+            return []
 
-    def differences_of(
-        self, lines: Sequence[str], written: Collection[str], layers: Layers | None, *, awaited: bool
+    def replaced_by(
+        self, written: Collection[str], lines: Sequence[str], layers: Layers | None, *, awaited: bool
     ) -> list[str]:
-        """Return what jobs that write these files would replace: one line per setting.
+        """Return what jobs that write these files would replace in a finished study: one line per setting.
 
-        lines: of `differences`. awaited: whether the layers are not known yet, and then not which jobs write the curve.
+        lines: of `replaced`. awaited: whether the layers are not known yet, and then not which jobs write the curve.
         """
-        study, differing = self.study, []
+        replacing: list[str] = []
         # A run that draws an archive may not write to the study.
-        if not study.frozen or any(file.startswith(f"{self.folder}/") for file in written):
-            differing += [line for line in lines if awaited or not line.startswith(sum(OF_TABLE.values(), ()))]
-        for table, keys in {} if study.config["overwrite"] else OF_TABLE.items():
-            path = f"{self.folder}/{table}"
-            if path in written:
-                with suppress(StudyError):
-                    own = replaced(read_settings(path), study.config, self.users_files, layers)
-                    differing += [line for line in own if line.startswith(keys)]
-        return list(dict.fromkeys(differing))
+        if not self.study.frozen or any(file.startswith(f"{self.folder}/") for file in written):
+            of_one_table = tuple(key for keys in OF_TABLE.values() for key in keys)
+            replacing += [line for line in lines if awaited or not line.startswith(of_one_table)]
+        for name, keys in OF_TABLE.items():
+            if (table := f"{self.folder}/{name}") in written:
+                own = replaced(self._stored(table), self.study.config, self.users_files, layers)
+                replacing += [line for line in own if line.startswith(keys)]
+        return list(dict.fromkeys(replacing))
 
     def message(self, lines: Sequence[str]) -> str:
         """Return the message about these differences."""
@@ -86,12 +88,12 @@ class Finished:
 
         drawn: the files of the figures that the config draws. Those of the targets are kept, too.
         """
-        current = set(map(self.place, drawn))
+        current = set(map(self.placed, drawn))
         if not all(map(os.path.exists, current)):
             return []
         of_targets = "|".join([*figures.of("sensitivity"), *figures.of("plan")])
         name = re.compile(rf"(?!({of_targets})\.)({'|'.join(figures.names())})(_.+_seed\d+)?\.(png|svg)")
-        folder = Path(self.place(f"results/{self.study.drawn}/figures"))
+        folder = Path(self.placed(f"results/{self.study.drawn}/figures"))
         return [
             each for each in sorted(folder.glob("*.*")) if name.fullmatch(each.name) and each.as_posix() not in current
         ]
