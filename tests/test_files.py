@@ -144,9 +144,9 @@ def test_objects_are_neither_written_nor_read(tmp_path):
     objects = np.array([{"a": 1}], dtype=object)
     with pytest.raises(ValueError, match="allow_pickle"):
         save_array(tmp_path / "a.npy", objects)
-    for load, array in ((load_array, objects), (load_arrays, objects), (load_arrays, np.zeros((), [("a", object)]))):
+    for load, array in ((load_array, objects), (load_arrays, np.zeros((), [("a", object)]))):
         np.save(tmp_path / "b.npy", array, allow_pickle=True)
-        seal.seal(str(tmp_path / "b.npy"))
+        seal(str(tmp_path / "b.npy"))
         with pytest.raises(StudyError, match=r"b\.npy is not a readable .* delete it"):
             load(tmp_path / "b.npy")
 
@@ -170,9 +170,6 @@ def test_named_arrays_are_read_back_and_have_the_same_bytes(tmp_path):
     assert list(loaded) == list(arrays)
     for name, array in arrays.items():
         assert loaded[name].dtype == array.dtype and np.array_equal(loaded[name], array), name
-    save_array(tmp_path / "c.npy", np.array(3))
-    with pytest.raises(StudyError, match=r"c\.npy holds no named arrays"):
-        load_arrays(tmp_path / "c.npy")
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n", "a,b\n1\n", "a,b\n1,2,3\n"])

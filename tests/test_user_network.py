@@ -266,16 +266,16 @@ def test_a_network_that_takes_views_gives_the_same_results_as_one_that_flattens(
     assert type(model).__name__ == "Net" and list(model.state_dict()) == list(plain.state_dict())
     assert np.allclose(all_logits(model, split), all_logits(plain, split), atol=1e-6)
     save_model(tmp_path / "model.pt", model, NUMBERS, 0)
-    loaded = load_network(ModelFile(str(tmp_path / "model.pt"), f"{path}:make"))
-    assert np.array_equal(all_logits(loaded.module, split), all_logits(model, split))
+    loaded, shape, _ = load_network(ModelFile(str(tmp_path / "model.pt"), f"{path}:make"))
+    assert np.array_equal(all_logits(loaded, split), all_logits(model, split))
     if "in_features" in flat:
         refused("view divides its channels or fixes their number", PrunableLayer, model, "conv", SHAPE)
         return
-    layer, (example, _) = PrunableLayer(loaded.module, "conv", loaded.input_shape), next(split.batches(4))
+    layer, (example, _) = PrunableLayer(loaded, "conv", shape), next(split.batches(4))
     with torch.inference_mode():
         assert torch.allclose(layer.traced(example), plain(example), atol=1e-6)
     # Surgery runs the network itself, from images in channels-last layout.
-    assert len(all_logits(structural(loaded.module, {"conv": np.array([1])}, example[:1]), split)) == len(split)
+    assert len(all_logits(structural(loaded, {"conv": np.array([1])}, example[:1]), split)) == len(split)
 
 
 def test_a_network_that_takes_views_reads_images_of_one_channel(file):

@@ -29,7 +29,7 @@ from prunecurve.tables import read_rows
 from prunecurve.machine import gpus, machine
 from prunecurve.model.factory import MODULE_PATH, code_of_network, contents_of_weights, path_of_weights
 from prunecurve.provenance.code import code_setting
-from prunecurve.provenance.seal import settings_of as stored_settings
+from prunecurve.provenance import settings_of as stored_settings
 from prunecurve.ranking import criteria
 from prunecurve.study import *
 from prunecurve.study.paths import *

@@ -1,4 +1,4 @@
-"""Write and read CSV tables. Those that jobs pass to other jobs end with a seal (provenance/seal.py).
+"""Write and read CSV tables. Those that jobs pass to other jobs end with a seal (provenance).
 
 Tables of a whole study are plain, because people and other programs read them: their settings lie next to them, in
 `curve.csv.settings` for `curve.csv`.
@@ -16,7 +16,7 @@ import numpy as np
 
 from prunecurve.errors import StudyError, remedy, unreadable
 from prunecurve.files import atomic
-from prunecurve.provenance.seal import check_seal, is_sealed, read_settings, seal, write_settings
+from prunecurve.provenance import check_seal, is_sealed, read_settings, seal, write_settings
 
 
 def as_text(value: object) -> str:
