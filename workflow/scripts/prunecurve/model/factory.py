@@ -20,7 +20,7 @@ NAME = r"\w(?:[\w +-]*[\w+-])?"
 MODULE_PATH = rf"{NAME}(?:\.{NAME})*"
 # Replaced by the seed in the path of weights (network.weights).
 SEED_IN_PATH = "{seed}"
-# The key of the setting for the content of a file of weights, and how many digits of `files.content_digest` it has.
+# The key of the setting for the content of a file of weights, and how many digits of `content_digest` it has.
 CONTENT_OF_WEIGHTS = "content of network.weights"
 DIGITS_OF_WEIGHTS = 16
 INSTALLED = {"site-packages", "dist-packages"}

@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from prunecurve import provenance
+from prunecurve.digests import content_digest
 from prunecurve.errors import StudyError, some
-from prunecurve.files import content_digest
 from prunecurve.model.factory import CONTENT_OF_WEIGHTS, DIGITS_OF_WEIGHTS
 from prunecurve.model.messages import not_loaded, one_line
 

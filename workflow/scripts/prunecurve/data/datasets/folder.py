@@ -126,14 +126,13 @@ def _is_image(path: str) -> bool:
     return path.lower().endswith(ENDINGS)
 
 
-def counts(data_dir: str | Path) -> dict[str, int]:
-    """Return the number of images in each split. Raises StudyError as `listed` does."""
-    return images_per_split(listed(data_dir)[2])
-
-
 def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
     """Return a digest of the names and contents of all images."""
     return digest_of_files(data_dir, listed(data_dir)[0], cache)
 
 
-DATASETS = {"image_folder": DataSet(read, counts, dict.fromkeys(SPLITS, AUTO), fingerprint)}
+DATASETS = {
+    "image_folder": DataSet(
+        read, lambda data_dir: images_per_split(listed(data_dir)[2]), dict.fromkeys(SPLITS, AUTO), fingerprint
+    )
+}
