@@ -18,8 +18,7 @@ sys.path.insert(0, str(SCRIPT_FILES.resolve()))
 from prunecurve import figures, jobs
 from prunecurve.archive import archive
 from prunecurve.config.check import check
-from prunecurve.config.contradictions import misfits
-from prunecurve.config.layers import Layers
+from prunecurve.config.layers import Layers, misfits
 from prunecurve.config.settings import data_settings, of_archive, weights_settings
 from prunecurve.config.settings import settings as config_settings
 from prunecurve.data.datasets import DATASETS, MODULES, check_data

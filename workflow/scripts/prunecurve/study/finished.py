@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunecurve import figures
-from prunecurve.config.contradictions import misfits
-from prunecurve.config.layers import Layers
+from prunecurve.config.layers import Layers, misfits
 from prunecurve.config.model import keys_of_tables
 from prunecurve.config.settings import replaced
 from prunecurve.errors import StudyError
