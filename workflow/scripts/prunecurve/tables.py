@@ -1,7 +1,4 @@
-"""Write and read CSV tables. Those that jobs pass to other jobs end with a seal (provenance).
-
-Tables of a whole study are plain, because people and other programs read them: their settings lie next to them, in
-`curve.csv.settings` for `curve.csv`.
+"""Write and read CSV tables: sealed ones, and plain ones of a whole study (provenance).
 
 Every evaluation job imports this module. It does not import pathlib or other modules that take milliseconds to import.
 """

@@ -51,7 +51,7 @@ def picture(path: Path, size: int) -> np.ndarray:
 
     try:
         with Image.open(path) as opened:
-            pixels = resized(eight_bit(ImageOps.exif_transpose(opened), opened.format), size)
+            pixels = resized(eight_bit(ImageOps.exif_transpose(opened)), size)
             return pixels[:1] if (pixels == pixels[:1]).all() else pixels
     # Pillow raises many kinds of exceptions for damaged files: OSError, SyntaxError, struct.error, MemoryError, …
     except Exception as error:
