@@ -83,10 +83,7 @@ def read_rows(path: str | os.PathLike[str], *, sealed: bool | None = True) -> li
 def read_columns(path: str | os.PathLike[str], *names: str) -> list[np.ndarray]:
     """Read the named columns of a table of numbers as float64 arrays."""
     rows = read_rows(path)
-    try:
-        return [np.array([float(row[name]) for row in rows]) for name in names]
-    except (KeyError, ValueError) as error:
-        raise StudyError(f"{path} lacks a column, or a value is not a number ({error}); {remedy(path)}") from error
+    return [np.array([float(row[name]) for row in rows]) for name in names]
 
 
 def read_order(path: str | os.PathLike[str], channels: int) -> np.ndarray:
