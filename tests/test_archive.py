@@ -274,11 +274,6 @@ def changed(archived):
     (archived / "curve.csv").write_text((archived / "curve.csv").read_text().replace("0", "1", 1))
 
 
-def linked(archived):
-    (archived / "curve.csv").rename(archived / "elsewhere")
-    (archived / "curve.csv").symlink_to("elsewhere")
-
-
 def linked_folder(archived):
     (archived / "seed0").rename(archived.parent / "elsewhere")
     (archived / "seed0").symlink_to("../elsewhere")
@@ -301,10 +296,8 @@ def with_manifest(edit):
         ),
         (lambda a: (a / "summary.csv").unlink(), r"summary\.csv is missing; restore it"),
         (linked_folder, r"names seed0/\S+, which is not a file in this archive"),
-        (linked, r"names curve\.csv, which is not a file in this archive"),
         (with_manifest(lambda t: t.replace('"curve.csv"', '"../curve.csv"')), r"names \.\./curve\.csv, which is not"),
         (with_manifest(lambda t: t.replace('"curve.csv"', '"/etc/passwd"')), r"names /etc/passwd, which is not"),
-        (with_manifest(lambda t: t[:-20]), r"manifest\.json is not a manifest"),
         (with_manifest(lambda t: '{"files": {}, "config": 3}'), r"manifest\.json is not a manifest"),
         (lambda a: (a / "manifest.json").unlink(), r"there is no .*manifest\.json; archives here: none"),
     ],
@@ -314,15 +307,6 @@ def test_a_changed_archive_is_refused(archived, damage, message):
     damage(archived)
     with pytest.raises(StudyError, match=message):
         archive.checked(archived)
-
-
-def test_a_changed_archive_stops_the_workflow_before_anything_is_planned(frozen, archived, tmp_path):
-    study = Study(tmp_path / "study")
-    shutil.copytree(archived, study.folder / "archive" / "tiny")
-    changed(study.folder / "archive" / "tiny")
-    output = study.run("figures", "-n", "--config", "archive=tiny", succeed=False).stdout
-    assert "archive/tiny/curve.csv was changed: it does not match its checksum in manifest.json" in output
-    assert "Traceback" not in output
 
 
 # ---- comparing two studies

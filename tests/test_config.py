@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from prunecurve.config.check import check
 from prunecurve.config.layers import Layers, k_batches, ks, pruned_layer
 from prunecurve.config.model import KEYS
+from prunecurve.config.model import Study as StudyKeys
 from prunecurve.config.settings import of_archive, resolved
 from prunecurve.config.settings import settings as settings_of
-from prunecurve.config.model import Study as StudyKeys
 from prunecurve.data.datasets import asked_sizes
 from prunecurve.errors import StudyError
 from prunecurve.ranking import criteria
@@ -166,11 +166,6 @@ def test_another_budget_replaces_the_default_of_a_plan():
         plan = check({"plan": given_plan})["plan"]
         assert tuple(plan[key] for key in budgets) == values
         assert check({"plan": plan})["plan"] == plan
-
-
-def test_keys_of_the_task_pairs_have_no_effect_on_images():
-    pairs = {"pairs_per_image": {"same": 500, "different": 500}}
-    assert check({"task": "classes", "images": {"val": 10}} | pairs)["task"] == "classes"
 
 
 def test_the_study_of_all_criteria_names_all():

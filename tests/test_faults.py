@@ -19,7 +19,7 @@ import pytest
 import torch
 import yaml
 from conftest import TINY, Study, environment, finished_study, preloaded_python, processes_in, wait_until
-from prunecurve.provenance.seal import seal
+from prunecurve.provenance import seal
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
 CURVE = "results/digits/curve.csv"

@@ -15,8 +15,7 @@ from prunecurve.arrays import load_array, save_array
 from prunecurve.tables import read_columns, read_rows
 from prunecurve.graph.description import describe
 from prunecurve.graph.layer_file import save_layer
-from prunecurve.graph.layers import PrunableLayer
-from prunecurve.graph.layers import batch_of
+from prunecurve.graph.layers import PrunableLayer, batch_of
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import built, save_model
 from prunecurve.model.parameters import Network

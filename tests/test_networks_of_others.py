@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from prunecurve.config import layers as layers_of
-from prunecurve.config.contradictions import misfits, sensitivity_layers
+from prunecurve.config.layers import misfits, sensitivity_layers
 from prunecurve.data.batches import Split
 from prunecurve.data.torchvision_operators import with_torchvision
 from prunecurve.errors import StudyError

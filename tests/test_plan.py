@@ -7,12 +7,11 @@ import re
 import pytest
 from conftest import TINY, Study, random_network
 from prunecurve.config.check import check
-from prunecurve.config.contradictions import misfits, sensitivity_layers
-from prunecurve.config.layers import Layers, k_batches, ks, pruned_layer
+from prunecurve.config.layers import Layers, k_batches, ks, misfits, pruned_layer, sensitivity_layers
 from prunecurve.config.settings import replaced, resolved, settings
 from prunecurve.arrays import load_array
 from prunecurve.tables import as_text, read_rows, read_text
-from prunecurve.provenance.seal import settings_of
+from prunecurve.provenance import settings_of
 from prunecurve.model.conv_net import Architecture
 from prunecurve.graph.layer_table import layer_table
 

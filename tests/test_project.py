@@ -1,12 +1,9 @@
-"""Consistency of the project: pinned versions, generated documents, the imports between modules, the rule files."""
+"""Consistency of the project: pinned versions, generated documents, the rule files."""
 
 import ast
 import json
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -34,25 +31,6 @@ def test_every_environment_is_used_and_exists():
     rules = "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").glob("*.smk"))
     used = set(re.findall(r'"\.\./envs/(\w+\.yaml)"', rules))
     assert used == {path.name for path in (PROJECT / "workflow" / "envs").iterdir()}
-
-
-def linted(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Check the imports of the package in a folder, as `make lint` does."""
-    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
-    return subprocess.run(
-        command, cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True
-    )
-
-
-def test_imports_run_one_way(tmp_path):
-    assert linted(PACKAGE.parent).returncode == 0
-    # The check can fail: data must not import from training.
-    shutil.copytree(PACKAGE, tmp_path / "prunecurve", ignore=shutil.ignore_patterns("__pycache__"))
-    module = tmp_path / "prunecurve" / "data" / "splits.py"
-    module.write_text(module.read_text() + "import prunecurve.training.training\n")
-    process = linted(tmp_path)
-    assert process.returncode != 0
-    assert "prunecurve.data is not allowed to import prunecurve.training" in process.stdout
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:

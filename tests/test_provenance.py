@@ -20,8 +20,7 @@ from prunecurve.config.settings import data_settings, replaced, settings
 from prunecurve.errors import StudyError
 from prunecurve.arrays import load_array, save_array
 from prunecurve.tables import read_rows, write_rows, write_table
-from prunecurve.provenance import SEPARATOR
-from prunecurve.provenance.seal import settings_of
+from prunecurve.provenance import SEPARATOR, settings_of
 from prunecurve.statistics.means import read_table
 
 LINES = st.lists(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prunecurve.errors import StudyError
 from prunecurve.data.tasks.pairs import measure
 from prunecurve.model.conv_net import Architecture
-from prunecurve.provenance.seal import seal
+from prunecurve.provenance import seal
 from prunecurve.model.network_file import built, load_model, prepare_torch, save_model
 from prunecurve.model.parameters import Network
 from prunecurve.data.batches import Split, all_logits

@@ -164,14 +164,6 @@ def test_a_file_imports_what_lies_beside_it(file, line):
     assert digest(path) != before
 
 
-def test_names_of_modules_that_are_imported_already_are_refused_where_they_matter(file):
-    assert type(made(file(PLAIN, "numpy.py"))).__name__ == "Net", "it imports no numpy"
-    for i, (name, module) in enumerate({"torch": torch.__file__, "numpy": np.__file__, "sys": "built in"}.items()):
-        path, clash = file(f"import {name}\n{PLAIN}", f"{i}/net.py"), file("x = 1", f"{i}/{name}.py")
-        message = f"network.factory: {clash} has the name of a module that is imported already ({module}); rename it"
-        refused(message, made, path)
-
-
 KEPT = "    net = Net()\n    net.kept = net.bn.weight * 2\n    return net\n"
 
 
@@ -180,10 +172,7 @@ KEPT = "    net = Net()\n    net.kept = net.bn.weight * 2\n    return net\n"
     [
         ("from math import *\n", "network.factory: {path} has no function make; it has "),
         ("make, mkae = 3, print", "network.factory: {path} has no function make; it has mkae"),
-        (
-            "def make(x): pass",
-            "network.arguments: make() is not possible (missing a required argument: 'x'); {path} def",
-        ),
+        ("def make(x): pass", "make() of {path} fails (TypeError: make() missing 1 required positional argument: 'x'"),
         ("def make():\n    {}['so\\nwhat']", "make() of {path} fails (KeyError: 'so\\nwhat'; {path}, line 2: {}['so"),
         (
             "import sys\ndef make(): sys.exit(3)",
@@ -194,7 +183,6 @@ KEPT = "    net = Net()\n    net.kept = net.bn.weight * 2\n    return net\n"
             "{path} cannot be imported (ModuleNotFoundError: No module named 'nowhere'; {path}, line 1: ",
         ),
         ("def make(): return {}", "make() of {path} must return a torch.nn.Module, but returns a dict"),
-        ("from torch import nn\ndef make(): return nn.LazyLinear(2)", "the sizes of weight, bias are not known before"),
         (
             "from torch import nn\nmake = nn.Flatten",
             "the network has no Conv2d and no Linear, so there are no channels",
@@ -215,8 +203,8 @@ def test_a_wrong_function_is_refused_in_one_line_with_its_key(file, text, messag
 
 def test_wrong_arguments_and_modules_are_refused(file):
     path = file(PLAIN)
-    message = "network.arguments: make(widht=3) is not possible (got an unexpected keyword argument 'widht'); "
-    refused(f"{message}{path} defines make(width=4, classes=2)", made, path, widht=3)
+    message = f"network.factory, network.arguments: make(widht=3) of {path} fails (TypeError: make() got an unexpected "
+    refused(f"{message}keyword argument 'widht'", made, path, widht=3)
     name = "torchvision.models"
     message = "network.factory: no_such.models cannot be imported (ModuleNotFoundError: No module named 'no_such'"
     refused(message, made, "no_such.models")
@@ -278,16 +266,16 @@ def test_a_network_that_takes_views_gives_the_same_results_as_one_that_flattens(
     assert type(model).__name__ == "Net" and list(model.state_dict()) == list(plain.state_dict())
     assert np.allclose(all_logits(model, split), all_logits(plain, split), atol=1e-6)
     save_model(tmp_path / "model.pt", model, NUMBERS, 0)
-    loaded = load_network(ModelFile(str(tmp_path / "model.pt"), f"{path}:make"))
-    assert np.array_equal(all_logits(loaded.module, split), all_logits(model, split))
+    loaded, shape, _ = load_network(ModelFile(str(tmp_path / "model.pt"), f"{path}:make"))
+    assert np.array_equal(all_logits(loaded, split), all_logits(model, split))
     if "in_features" in flat:
         refused("view divides its channels or fixes their number", PrunableLayer, model, "conv", SHAPE)
         return
-    layer, (example, _) = PrunableLayer(loaded.module, "conv", loaded.input_shape), next(split.batches(4))
+    layer, (example, _) = PrunableLayer(loaded, "conv", shape), next(split.batches(4))
     with torch.inference_mode():
         assert torch.allclose(layer.traced(example), plain(example), atol=1e-6)
     # Surgery runs the network itself, from images in channels-last layout.
-    assert len(all_logits(structural(loaded.module, {"conv": np.array([1])}, example[:1]), split)) == len(split)
+    assert len(all_logits(structural(loaded, {"conv": np.array([1])}, example[:1]), split)) == len(split)
 
 
 def test_a_network_that_takes_views_reads_images_of_one_channel(file):

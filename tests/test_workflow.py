@@ -17,7 +17,7 @@ import pytest
 from conftest import PROJECT, TINY, Study, environment, jobs_of_run, wait_until
 from PIL import Image
 from prunecurve import provenance
-from prunecurve.provenance.seal import settings_of
+from prunecurve.provenance import settings_of
 from prunecurve.ranking import criteria
 from prunecurve.model.network_file import load_model
 from prunecurve.arrays import save_array

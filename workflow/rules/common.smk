@@ -18,8 +18,7 @@ sys.path.insert(0, str(SCRIPT_FILES.resolve()))
 from prunecurve import figures, jobs
 from prunecurve.archive import archive
 from prunecurve.config.check import check
-from prunecurve.config.contradictions import misfits
-from prunecurve.config.layers import Layers
+from prunecurve.config.layers import Layers, misfits
 from prunecurve.config.settings import data_settings, of_archive, weights_settings
 from prunecurve.config.settings import settings as config_settings
 from prunecurve.data.datasets import DATASETS, MODULES, check_data
@@ -29,7 +28,7 @@ from prunecurve.tables import read_rows
 from prunecurve.machine import gpus, machine
 from prunecurve.model.factory import MODULE_PATH, code_of_network, contents_of_weights, path_of_weights
 from prunecurve.provenance.code import code_setting
-from prunecurve.provenance.seal import settings_of as stored_settings
+from prunecurve.provenance import settings_of as stored_settings
 from prunecurve.ranking import criteria
 from prunecurve.study import *
 from prunecurve.study.paths import *

@@ -37,7 +37,7 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     # On the CPU, as the verification.
     prepare_torch("cpu", arguments.threads)
-    model, costs = load_network(model_file(arguments)).module, load_costs(arguments.costs)
+    model, costs = load_network(model_file(arguments))[0], load_costs(arguments.costs)
     split = Split.read(arguments.split, "cpu", arguments.preprocess)
     orders = {
         layer: read_order(arguments.ranking.replace("{layer}", layer), channels)

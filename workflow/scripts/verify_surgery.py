@@ -54,7 +54,7 @@ def options() -> argparse.ArgumentParser:
 def work(arguments: argparse.Namespace) -> None:
     # Always on the CPU. If a GPU computed the features, this also compares two devices.
     prepare_torch("cpu", arguments.threads)
-    model = load_network(model_file(arguments)).module
+    model = load_network(model_file(arguments))[0]
     inputs = InputFiles(*arguments.split, arguments.preprocess.model_dump_json(), arguments.batch_size)
     files = arguments.features, inputs.labels, arguments.layer, arguments.mean_features
     evaluator = Evaluator(*files, model=model_file(arguments), threads=arguments.threads, inputs=inputs)

@@ -1,4 +1,4 @@
-"""Write and read arrays, `.npy` files that end with a seal (provenance/seal.py). Nothing is ever unpickled.
+"""Write and read arrays, `.npy` files that end with a seal (provenance). Nothing is ever unpickled.
 
 Every evaluation job imports this module. It does not import pathlib or other modules that take milliseconds to import.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from prunecurve.errors import StudyError, remedy, unreadable
 from prunecurve.files import atomic
-from prunecurve.provenance.seal import check_seal, seal
+from prunecurve.provenance import check_seal, seal
 
 # The header of a record names all its fields, so it can exceed numpy's default limit. This is enough for any network.
 LONGEST_HEADER = 1_000_000
@@ -63,8 +63,6 @@ def load_array(
     # All exceptions: parsing a damaged header can raise SyntaxError, TokenError and others, which numpy does not catch.
     except Exception as error:
         raise unreadable(path, ".npy array", error) from error
-    if not isinstance(array, np.ndarray):
-        raise StudyError(f"{path} is not a single .npy array; {remedy(path)}")
     wanted = array.shape if shape is None else tuple(shape)
     if len(wanted) != array.ndim or any(w not in (None, n) for w, n in zip(wanted, array.shape)):
         expected = " × ".join("any" if n is None else str(n) for n in wanted)
@@ -87,6 +85,4 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) 
 def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Read all arrays that `save_arrays` wrote. Raises StudyError, naming the file, as `load_array` does."""
     record = load_array(path, shape=())
-    if record.dtype.names is None:
-        raise StudyError(f"{path} holds no named arrays; {remedy(path)}")
-    return {name: record[name] for name in record.dtype.names}
+    return {name: record[name] for name in record.dtype.names or ()}

@@ -9,10 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from prunecurve.errors import StudyError
-from prunecurve.files import atomic, content_digest
+from prunecurve.files import atomic
 
 # A file that was changed less than this many seconds ago can change again without a new modification time.
 SETTLED = 2.0
+
+
+def content_digest(path: str | Path) -> str:
+    """Return 32 hexadecimal digits of a hash over the content of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def digest_of_files(data_dir: str | Path, paths: Iterable[str], cache: str | Path | None = None) -> str:

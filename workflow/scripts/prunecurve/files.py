@@ -32,8 +32,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
                 with suppress(FileNotFoundError):
                     os.unlink(os.path.join(folder, left))
         yield temporary
-        if not (os.path.exists(path) and _same_bytes(temporary, path)):
-            os.replace(temporary, path)
+        if os.path.exists(path):
+            # Imported here because evaluations do not need it.
+            import filecmp
+
+            if filecmp.cmp(temporary, path, shallow=False):
+                return
+        os.replace(temporary, path)
     except OSError as error:
         # This comes before the temporary file is removed, which frees space on a full disk.
         message = unwritable(path if error.filename in (None, temporary) else error.filename, error)
@@ -44,13 +49,6 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
         # If nothing can be written, removing can fail too. The first error is the one to report.
         with suppress(OSError):
             os.unlink(temporary)
-
-
-def _same_bytes(first: str, second: str | os.PathLike[str]) -> bool:
-    # Imported here because evaluations do not need it.
-    import filecmp
-
-    return filecmp.cmp(first, second, shallow=False)
 
 
 def _is_alive(process: int) -> bool:
@@ -66,12 +64,3 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text."""
     with atomic(path) as temporary, open(temporary, "w", newline="\n", encoding="utf-8") as file:
         file.write(text)
-
-
-def content_digest(path: str | os.PathLike[str]) -> str:
-    """Return 32 hexadecimal digits of a hash over the content of a file."""
-    # Imported here because evaluations do not need it.
-    import hashlib
-
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]

@@ -23,11 +23,7 @@ def gpus() -> list[str]:
     """Return the models of the NVIDIA GPUs that torch can see; empty if there is none."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
         return []
-    models = []
-    for path in sorted(glob.glob(GPUS)):
-        model = re.search(r"^Model:\s*(.+)$", system_file(path), re.M)
-        models.append(model[1].strip() if model else "unknown")
-    return models
+    return re.findall(r"^Model:\s*(.+?)\s*$", "\n".join(map(system_file, sorted(glob.glob(GPUS)))), re.M)
 
 
 def processor() -> list[str]:

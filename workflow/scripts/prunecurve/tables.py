@@ -1,7 +1,4 @@
-"""Write and read CSV tables. Those that jobs pass to other jobs end with a seal (provenance/seal.py).
-
-Tables of a whole study are plain, because people and other programs read them: their settings lie next to them, in
-`curve.csv.settings` for `curve.csv`.
+"""Write and read CSV tables: sealed ones, and plain ones of a whole study (provenance).
 
 Every evaluation job imports this module. It does not import pathlib or other modules that take milliseconds to import.
 """
@@ -16,7 +13,7 @@ import numpy as np
 
 from prunecurve.errors import StudyError, remedy, unreadable
 from prunecurve.files import atomic
-from prunecurve.provenance.seal import check_seal, is_sealed, read_settings, seal, write_settings
+from prunecurve.provenance import check_seal, is_sealed, read_settings, seal, write_settings
 
 
 def as_text(value: object) -> str:
@@ -86,10 +83,7 @@ def read_rows(path: str | os.PathLike[str], *, sealed: bool | None = True) -> li
 def read_columns(path: str | os.PathLike[str], *names: str) -> list[np.ndarray]:
     """Read the named columns of a table of numbers as float64 arrays."""
     rows = read_rows(path)
-    try:
-        return [np.array([float(row[name]) for row in rows]) for name in names]
-    except (KeyError, ValueError) as error:
-        raise StudyError(f"{path} lacks a column, or a value is not a number ({error}); {remedy(path)}") from error
+    return [np.array([float(row[name]) for row in rows]) for name in names]
 
 
 def read_order(path: str | os.PathLike[str], channels: int) -> np.ndarray:

@@ -18,9 +18,8 @@ from typing import Any
 
 from prunecurve import machine
 from prunecurve.errors import StudyError, unwritable
-from prunecurve.provenance import SEPARATOR, UNKNOWN
+from prunecurve.provenance import SEPARATOR, UNKNOWN, check_seal, settings_of
 from prunecurve.provenance.code import version
-from prunecurve.provenance.seal import check_seal, settings_of
 from prunecurve.tables import read_text
 
 MANIFEST = "manifest.json"
@@ -35,11 +34,9 @@ def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: P
     Checksums are verified first. Links are replaced by copies, because a cached file may be deleted later. An old
     archive of the same name is replaced when the new one is complete.
     """
-    new, old = (folder.with_name(f"{mark}-{folder.name}") for mark in (".unfinished", ".old"))
-    files = {}
+    new, files = folder.with_name(f".unfinished-{folder.name}"), {}
     try:
-        for left in (new, old):
-            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
         for name in names:
             stored, content = _stored(root / name, name)
             (new / stored).parent.mkdir(parents=True, exist_ok=True)
@@ -47,15 +44,13 @@ def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: P
             files[stored] = _identity(content)
         text = json.dumps({**facts, "files": files}, indent=1, ensure_ascii=False)
         (new / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
-        if folder.exists():
-            folder.rename(old)
+        shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
     except OSError as error:
         message = unwritable(folder, error)
         raise StudyError(message) if message else error from error
     finally:
-        for left in (new, old) if folder.exists() else (new,):
-            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def require_made_with(root: Path, names: Iterable[str], allowed: Iterable[str]) -> None:

@@ -1,15 +1,18 @@
 """Check a config, fill in defaults, and report errors, one line per error: key, value, allowed values, nearest key."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from prunecurve.config.contradictions import contradictions
+from prunecurve.config.layers import Layers, misfits, pruned_layer
 from prunecurve.config.model import KEYS, Study
+from prunecurve.data import tasks
 from prunecurve.errors import StudyError
+from prunecurve.model.factory import SEED_IN_PATH
 from prunecurve.naming import REVERSED
+from prunecurve.ranking import criteria
 
 
 def check(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,9 +26,46 @@ def check(config: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         raise _refusal(_message(wrong, config) for wrong in error.errors(include_url=False)) from None
     complete["study"] = complete["study"] or complete["dataset"]
-    if wrong := list(contradictions(complete)):
+    if wrong := list(_contradictions(complete)):
         raise _refusal(wrong)
     return complete
+
+
+def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the errors that concern several keys, one line each; the first key of a line is to be changed."""
+    network, layers = config["network"], Layers.of(config)
+    if layers:
+        yield from _contradictions_of_built_in(config, layers)
+    # Layers from outside are known after a job (rules/layers.smk).
+    elif network["weights"] and SEED_IN_PATH not in network["weights"] and len(config["seeds"]) > 1:
+        yield (
+            f"network.weights: one file of weights is one network, and there are {len(config['seeds'])} seeds; "
+            f"write {SEED_IN_PATH} in the path (weights_{SEED_IN_PATH}.pt), or give one seed "
+            f"(seeds: [{config['seeds'][0]}])"
+        )
+    if not tasks.load(config["task"]).RECALLS and not isinstance(weight := config["training"]["same_weight"], str):
+        yield (
+            f"training.same_weight: {weight} is the weight of same pairs, which the task {config['task']} does not "
+            "have; allowed: balanced (or task: pairs)"
+        )
+
+
+def _contradictions_of_built_in(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:
+    network, size = config["network"], config["image_size"]
+    for key in ("arguments", "weights", "leaf_modules"):
+        if network[key]:
+            yield f"network.{key}: it belongs to the network of network.factory, which is not given"
+    blocks = len(network["channels"])
+    if size >> blocks < 1:
+        yield (
+            f"network.channels: {blocks} blocks are too many for image_size {size}, since each halves the image; "
+            f"allowed: at most {size.bit_length() - 1} blocks"
+        )
+    yield from misfits(config, layers)
+    if pruned_layer(config, layers) in layers.channels.keys() - layers.convolutions.keys():
+        for name in config["ranking"]["criteria"]:
+            if "scale" in criteria.reads(name):
+                yield f"ranking.criteria: {name} needs batch normalisation, and {config['layer']} (layer) has none"
 
 
 def _refusal(lines: Iterable[str]) -> StudyError:

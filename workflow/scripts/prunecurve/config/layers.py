@@ -1,8 +1,16 @@
-"""The layers of a network, as far as the jobs of a study depend on them."""
+"""The layers of a network, as far as the jobs of a study depend on them, and whether a config fits them."""
 
-from collections.abc import Iterable, Mapping
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from prunecurve.errors import StudyError
+from prunecurve.naming import REVERSED
+from prunecurve.ranking import criteria
+
+# Messages name all layers of a small network; for others they name the command that lists them.
+NAMED = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,3 +103,67 @@ def k_batches(config: Mapping[str, Any], layer: str, layers: Layers) -> dict[str
     size = config["sweep"]["ks_per_job"] if layers.backends[layer] == "numpy" else len(chosen)
     parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
     return {str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}": part for part in parts}
+
+
+def misfits(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:
+    """Yield the errors of the keys `layer`, `sweep` and `ranking.criteria` for these layers, one line each."""
+    layer = pruned_layer(config, layers)
+    channels = layers.channels.get(layer)
+    if channels is None:
+        yield wrong_layer(layer, layers)
+        return
+    width = "network.channels" if layer in layers.convolutions else "network.hidden"
+    of_key = "" if config["network"]["factory"] else f" ({width})"
+    if channels < 2:
+        yield f"layer: {layer} has {channels} channel{of_key}; allowed: at least 2"
+        return
+    for name in [] if config["sensitivity"]["layers"] == "all" else config["sensitivity"]["layers"]:
+        if name not in layers.channels:
+            yield wrong_layer(name, layers, "sensitivity.layers")
+    yield from unmeasured(config, "ranking", [layer], layers)
+    if layer in layers.zero_weights and "zero_weights" in config["sweep"]["removals"]:
+        yield f"sweep.removals: zero_weights is not possible at {layer}: {layers.zero_weights[layer]}; leave it out"
+    asked = config["sweep"]["ks"]
+    if isinstance(asked, list) and max(asked) >= channels:
+        yield (
+            f"sweep.ks: K = {max(asked)} is out of range; allowed: 0 to {channels - 1}, "
+            f"because {layer} has {channels} channels{of_key}"
+        )
+
+
+def wrong_layer(layer: str, layers: Layers, key: str = "layer") -> str:
+    """Return the error for a layer, the value of a key, that cannot be pruned."""
+    prunable = list(layers.channels)
+    names = ", ".join(prunable) or "none"
+    if len(prunable) > NAMED:
+        names = f"one of {len(prunable)} layers (snakemake layers lists them)"
+    if layer == "last":
+        return f"{key}: last is the last convolution, but the network has none; allowed: {names}"
+    allowed = f"allowed: last, {names}" if layers.last in layers.channels else f"allowed: {names}"
+    if layer in layers.refused:
+        return f"{key}: {layer} {layers.refused[layer]}; {allowed}"
+    near = difflib.get_close_matches(layer, prunable, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{key}: {layer} is not a convolution or linear layer of the network; {allowed}{hint}"
+
+
+def unmeasured(config: Mapping[str, Any], section: str, measured: Iterable[str], layers: Layers) -> Iterator[str]:
+    """Yield the errors of the criteria of a section that measure behind an activation where a layer has none."""
+    for name in config[section]["criteria"]:
+        if criteria.point(name.removeprefix(REVERSED), config["ranking"]["measure_at"]) in criteria.AFTER_ACTIVATION:
+            for layer in measured:
+                if layer in layers.signed:
+                    yield f"{section}.criteria: at {layer}, {criteria.needs_activation(name, layers.signed[layer])}"
+
+
+def sensitivity_layers(config: Mapping[str, Any], layers: Layers) -> list[str]:
+    """Return the layers of the target `sensitivity`, in the order of the network.
+
+    Raises StudyError if a criterion of the sensitivity cannot rank one of them.
+    """
+    asked = config["sensitivity"]["layers"]
+    chosen = list(layers.convolutions) if asked == "all" else [layer for layer in layers.channels if layer in asked]
+    if wrong := list(unmeasured(config, "sensitivity", chosen, layers)):
+        others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise StudyError(wrong[0] + others)
+    return chosen

@@ -20,7 +20,7 @@ NAME = r"\w(?:[\w +-]*[\w+-])?"
 MODULE_PATH = rf"{NAME}(?:\.{NAME})*"
 # Replaced by the seed in the path of weights (network.weights).
 SEED_IN_PATH = "{seed}"
-# The key of the setting for the content of a file of weights, and how many digits of `files.content_digest` it has.
+# The key of the setting for the content of a file of weights, and how many digits of `content_digest` it has.
 CONTENT_OF_WEIGHTS = "content of network.weights"
 DIGITS_OF_WEIGHTS = 16
 INSTALLED = {"site-packages", "dist-packages"}
@@ -93,7 +93,7 @@ def code_of(factory: Factory) -> tuple[Code, Path]:
         root = Path(places[0]).absolute().parent
         files = [] if not spec or INSTALLED & set(root.parts) else code.files_of(root, factory.place)
         if not files:
-            return Code(set(), {top}, {}), root
+            return Code(set(), {top}), root
     try:
         return code.code_of(files, root), root
     except (OSError, SyntaxError, ValueError) as error:

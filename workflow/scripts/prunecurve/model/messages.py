@@ -4,7 +4,7 @@ import os
 import pickle
 import sysconfig
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,12 +19,6 @@ STANDARD = sysconfig.get_paths()["stdlib"]
 def times(shape: Sequence[int]) -> str:
     """Return a shape in words: `2 × 28 × 28`."""
     return " × ".join(map(str, shape))
-
-
-def few(names: Iterable[str], most: int = 5) -> str:
-    """Return the first of some names as text, with dots if there are more."""
-    names = list(names)
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 def place_of(error: BaseException) -> str:

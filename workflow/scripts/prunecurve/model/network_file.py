@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from prunecurve.model.messages import not_loaded
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.parameters import BuiltIn, Network
 from prunecurve.model.user_network import build, require_logits
-from prunecurve.provenance.seal import check_seal, seal
+from prunecurve.provenance import check_seal, seal
 
 
 def prepare_torch(device: str, threads: int) -> torch.device:
@@ -42,17 +41,6 @@ def prepare_torch(device: str, threads: int) -> torch.device:
     # With TF32, cuDNN rounds to 10 bits of mantissa: an error larger than the tolerance of the verification.
     torch.backends.cudnn.allow_tf32 = False
     return torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
-
-
-class LoadedNetwork(NamedTuple):
-    """A trained network in evaluation mode.
-
-    input_shape: (C, S, S) of one input. leaf_modules: see `traced_network`.
-    """
-
-    module: nn.Module
-    input_shape: tuple[int, int, int]
-    leaf_modules: tuple[str, ...] = ()
 
 
 def built(network: Network, numbers: Mapping[str, int], seed: int, *, trained: bool = False) -> nn.Module:
@@ -103,9 +91,7 @@ def save_model(
     }
     about: dict[str, object] = {"numbers": dict(numbers), "seed": seed}
     if isinstance(model, ConvNet):
-        values = model.architecture.model_dump()
-        keys = ("in_channels", "image_size", *BuiltIn.model_fields, "classes")
-        about = {"architecture": {k: tuple(values[k]) if isinstance(values[k], list) else values[k] for k in keys}}
+        about = {"architecture": model.architecture.model_dump()}
     # torch.save writes to memory: given a path, it stores the file's name (here temporary, with the process number) in
     # the archive, and it reports a full disk without an errno.
     content = io.BytesIO()
@@ -115,11 +101,12 @@ def save_model(
         seal(temporary)
 
 
-def load_network(model: ModelFile) -> LoadedNetwork:
+def load_network(model: ModelFile) -> tuple[nn.Module, tuple[int, int, int], tuple[str, ...]]:
     """Load the network that `save_model` wrote, in evaluation mode.
 
-    The file does not choose which code runs: the function that builds a user's network comes from `model`. Raises
-    StudyError, which names the file, if the file is damaged, not a model, or of a different kind of network.
+    Returns it, the shape (C, S, S) of one input, and the modules that are not traced (see `traced_network`). The file
+    does not choose which code runs: the function that builds a user's network comes from `model`. Raises StudyError,
+    which names the file, if the file is damaged, not a model, or of a different kind of network.
     """
     path = model.path
     # torch ignores the checksums in its archives, and they do not cover the archive's directory.
@@ -138,9 +125,9 @@ def load_network(model: ModelFile) -> LoadedNetwork:
     # torch.load raises many different exceptions for damaged or malicious files.
     except Exception as error:
         raise StudyError(f"{path} is not a model of this workflow ({not_loaded(error)}); {remedy(path)}") from error
-    return LoadedNetwork(module.to(memory_format=torch.channels_last).eval(), shape, tuple(model.leaf_modules))
+    return module.to(memory_format=torch.channels_last).eval(), shape, model.leaf_modules
 
 
 def load_model(path: str | Path) -> nn.Module:
     """Load the built-in network that `save_model` wrote; see `load_network`."""
-    return load_network(ModelFile(str(path))).module
+    return load_network(ModelFile(str(path)))[0]

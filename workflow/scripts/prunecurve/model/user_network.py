@@ -7,7 +7,6 @@ import copy
 import difflib
 import importlib
 import importlib.util
-import inspect
 import os
 import random
 import sys
@@ -22,8 +21,8 @@ from torch import Tensor, nn
 
 from prunecurve.data.torchvision_operators import with_torchvision
 from prunecurve.errors import StudyError
-from prunecurve.model.factory import Factory, code_of, parsed_factory, require_as_planned
-from prunecurve.model.messages import few, named, one_line, place_of, times
+from prunecurve.model.factory import Factory, parsed_factory, require_as_planned
+from prunecurve.model.messages import named, place_of, times
 
 # The package of a user's file, so that `from .blocks import Block` finds the file in the same folder.
 PACKAGE = "users_network"
@@ -47,8 +46,8 @@ def build(text: str, arguments: Mapping[str, Any], input_shape: Sequence[int], s
 
     text, arguments: the config keys network.factory and network.arguments. input_shape: (C, S, S) of one input. Raises
     StudyError with one line that names a key, and the line of the user's code: if there is no such function, if it
-    raises an error, needs other arguments or returns no module, if its code is not the one that the run started with,
-    or if the module cannot read the inputs.
+    raises an error or returns no module, if its code is not the one that the run started with, or if the module cannot
+    read the inputs.
     """
     factory = parsed_factory(text)
     require_as_planned(factory)
@@ -56,14 +55,6 @@ def build(text: str, arguments: Mapping[str, Any], input_shape: Sequence[int], s
     with _unchanged_process(factory.place):
         function = _function(factory, seed)
         with reported(f"network.factory, network.arguments: {call} of {factory.place} fails"):
-            signature = inspect.signature(function)
-            try:
-                signature.bind(**arguments)
-            except TypeError as error:
-                raise StudyError(
-                    f"network.arguments: {call} is not possible ({error}); "
-                    f"{factory.place} defines {factory.function}{one_line(str(signature))}"
-                ) from error
             module = _seeded(seed, lambda: function(**arguments))
     if not isinstance(module, nn.Module):
         raise StudyError(
@@ -71,10 +62,6 @@ def build(text: str, arguments: Mapping[str, Any], input_shape: Sequence[int], s
             f"{type(module).__name__}"
         )
     module = _unwrapped(module)
-    if lazy := [name for name, each in module.named_parameters() if isinstance(each, nn.UninitializedParameter)]:
-        raise StudyError(
-            f"network.factory: the sizes of {few(lazy)} are not known before an input is read (lazy modules); give them"
-        )
     if not any(isinstance(each, nn.Conv2d | nn.Linear) for each in module.modules()):
         raise StudyError(
             "network.factory: the network has no Conv2d and no Linear, so there are no channels to remove; use these "
@@ -147,15 +134,6 @@ def _function(factory: Factory, seed: int) -> Callable[..., Any]:
 
 def _module_of(factory: Factory) -> types.ModuleType:
     """Run a file as a module of its own package. Its folder is the first that its imports are looked up in."""
-    beside = code_of(factory)[0].beside
-    for top in beside.keys() & sys.modules.keys():
-        # A package without __init__.py has no file.
-        loaded = getattr(sys.modules[top], "__file__", "built in")
-        if loaded and os.path.realpath(loaded) != os.path.realpath(beside[top]):
-            raise StudyError(
-                f"network.factory: {beside[top]} has the name of a module that is imported already ({loaded}); "
-                "rename it"
-            )
     folder, name = os.path.dirname(os.path.abspath(factory.place)), os.path.basename(factory.place).removesuffix(".py")
     # Bytecode counts as current if time (in seconds) and size agree, so an edit could have no effect.
     sys.dont_write_bytecode = True

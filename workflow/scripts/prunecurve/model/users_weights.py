@@ -8,10 +8,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from prunecurve import provenance
-from prunecurve.errors import StudyError
-from prunecurve.files import content_digest
+from prunecurve.digests import content_digest
+from prunecurve.errors import StudyError, some
 from prunecurve.model.factory import CONTENT_OF_WEIGHTS, DIGITS_OF_WEIGHTS
-from prunecurve.model.messages import few, not_loaded, one_line
+from prunecurve.model.messages import not_loaded, one_line
 
 # Keys under which a checkpoint holds a state dict.
 HOLDERS = ("state_dict", "model_state_dict", "model")
@@ -58,7 +58,7 @@ def _state_in(path: str) -> dict[str, Any]:
         state = next((content[name] for name in HOLDERS if isinstance(content.get(name), Mapping)), content)
         if any(isinstance(value, Tensor) for value in state.values()):
             return dict(state)
-    what = f"a mapping with the keys {few(map(str, state))}" if isinstance(state, Mapping) else type(state).__name__
+    what = f"a mapping with the keys {some(list(state), 5)}" if isinstance(state, Mapping) else type(state).__name__
     raise StudyError(
         f"network.weights: {path} holds no state dict, but {what}; "
         f"a state dict, or a mapping with one under {' or '.join(HOLDERS)}, is needed"

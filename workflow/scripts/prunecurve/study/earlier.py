@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunecurve import figures
-from prunecurve.config.contradictions import misfits
-from prunecurve.config.layers import Layers
+from prunecurve.config.layers import Layers, misfits
 from prunecurve.config.model import keys_of_tables
 from prunecurve.config.settings import replaced
 from prunecurve.errors import StudyError
-from prunecurve.provenance import SEPARATOR
-from prunecurve.provenance.seal import read_settings
+from prunecurve.provenance import SEPARATOR, read_settings
 from prunecurve.study.study import Study
 
 # The keys that one table depends on, with what is computed from it, and no file of a network. A run that does not write

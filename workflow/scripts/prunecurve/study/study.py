@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunecurve import figures
-from prunecurve.config.contradictions import sensitivity_layers, wrong_layer
-from prunecurve.config.layers import Layers, k_batches, pruned_layer
+from prunecurve.config.layers import Layers, k_batches, pruned_layer, sensitivity_layers, wrong_layer
 from prunecurve.data import tasks
 from prunecurve.data.splits import SPLITS
 from prunecurve.errors import StudyError

@@ -24,8 +24,6 @@ from prunecurve.training.parameters import Recipe
 
 log = logging.getLogger("prunecurve")
 
-BALANCED = "balanced"
-
 
 class Augmenter:
     """Batches of training inputs with random shifts of each image and random swaps of a pair; labels stay the same."""
@@ -112,7 +110,7 @@ def class_weights(recipe: Recipe, labels: np.ndarray) -> list[float]:
 
     labels: int (N,), of the training inputs.
     """
-    if recipe.same_weight != BALANCED:
+    if recipe.same_weight != "balanced":
         return [1.0, float(recipe.same_weight)]
     first, *others = np.bincount(labels).tolist()
     return [1.0, *(first / max(count, 1) for count in others)]

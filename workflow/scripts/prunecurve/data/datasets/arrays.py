@@ -23,11 +23,6 @@ def read(data_dir: Path, size: int) -> ImageSet:
     return ImageSet(np.concatenate([resized_all(part, size) for part in images]), labels, splits, names)
 
 
-def counts(data_dir: str | Path) -> dict[str, int]:
-    """Return the number of images in each split. Raises StudyError as `opened` does."""
-    return images_per_split(opened(data_dir)[2])
-
-
 def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
     """Return a digest of the names and contents of all files."""
     root = Path(data_dir)
@@ -134,4 +129,8 @@ def _class_names(file: Path, labels: np.ndarray) -> tuple[str, ...]:
         raise StudyError(f"data_dir: {file} cannot be read as UTF-8 text: {error}") from error
 
 
-DATASETS = {"arrays": DataSet(read, counts, dict.fromkeys(SPLITS, AUTO), fingerprint)}
+DATASETS = {
+    "arrays": DataSet(
+        read, lambda data_dir: images_per_split(opened(data_dir)[2]), dict.fromkeys(SPLITS, AUTO), fingerprint
+    )
+}

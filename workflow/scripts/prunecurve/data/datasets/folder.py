@@ -51,7 +51,7 @@ def picture(path: Path, size: int) -> np.ndarray:
 
     try:
         with Image.open(path) as opened:
-            pixels = resized(eight_bit(ImageOps.exif_transpose(opened), opened.format), size)
+            pixels = resized(eight_bit(ImageOps.exif_transpose(opened)), size)
             return pixels[:1] if (pixels == pixels[:1]).all() else pixels
     # Pillow raises many kinds of exceptions for damaged files: OSError, SyntaxError, struct.error, MemoryError, …
     except Exception as error:
@@ -126,14 +126,13 @@ def _is_image(path: str) -> bool:
     return path.lower().endswith(ENDINGS)
 
 
-def counts(data_dir: str | Path) -> dict[str, int]:
-    """Return the number of images in each split. Raises StudyError as `listed` does."""
-    return images_per_split(listed(data_dir)[2])
-
-
 def fingerprint(data_dir: str | Path, cache: str | Path | None = None) -> str:
     """Return a digest of the names and contents of all images."""
     return digest_of_files(data_dir, listed(data_dir)[0], cache)
 
 
-DATASETS = {"image_folder": DataSet(read, counts, dict.fromkeys(SPLITS, AUTO), fingerprint)}
+DATASETS = {
+    "image_folder": DataSet(
+        read, lambda data_dir: images_per_split(listed(data_dir)[2]), dict.fromkeys(SPLITS, AUTO), fingerprint
+    )
+}

@@ -31,18 +31,17 @@ def resized_all(images: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate(list(planes)).reshape(*images.shape[:2], size, size)
 
 
-def eight_bit(image: Any, file_format: str | None = None) -> Any:
+def eight_bit(image: Any) -> Any:
     """Convert a Pillow image to 8-bit grey (mode `L`) or RGB. Transparent images are put on a white background.
 
     16-bit grey is divided by 256, whatever values the image has, so that equal values give equal pixels in all images.
-    (Pillow's own conversion clips 16-bit values at 255 and ignores transparency.) file_format: Pillow's name of the
-    format. Raises ValueError for pixels that have no fixed range: floating-point numbers and 32-bit integers.
+    (Pillow's own conversion clips 16-bit values at 255 and ignores transparency.) Raises ValueError for pixels that
+    have no fixed range: floating-point numbers and 32-bit integers.
     """
     from PIL import Image
 
-    # Some versions of Pillow open a 16-bit PNG file as mode `I`. The PNG format has no integers of more bits.
-    if image.mode.startswith("I;16") or (image.mode == "I" and file_format == "PNG"):
-        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("F", "I"):
         raise ValueError("the range of 32-bit pixels is not known; save it with 8 or 16 bits")
     grey = image.mode in ("1", "L", "LA")
