@@ -164,6 +164,14 @@ def test_a_file_imports_what_lies_beside_it(file, line):
     assert digest(path) != before
 
 
+def test_names_of_modules_that_are_imported_already_are_refused_where_they_matter(file):
+    assert type(made(file(PLAIN, "numpy.py"))).__name__ == "Net", "it imports no numpy"
+    for i, (name, module) in enumerate({"torch": torch.__file__, "numpy": np.__file__, "sys": "built in"}.items()):
+        path, clash = file(f"import {name}\n{PLAIN}", f"{i}/net.py"), file("x = 1", f"{i}/{name}.py")
+        message = f"network.factory: {clash} has the name of a module that is imported already ({module}); rename it"
+        refused(message, made, path)
+
+
 KEPT = "    net = Net()\n    net.kept = net.bn.weight * 2\n    return net\n"
 
 

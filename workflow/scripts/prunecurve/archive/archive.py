@@ -34,9 +34,11 @@ def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: P
     Checksums are verified first. Links are replaced by copies, because a cached file may be deleted later. An old
     archive of the same name is replaced when the new one is complete.
     """
-    new, files = folder.with_name(f".unfinished-{folder.name}"), {}
+    new, old = (folder.with_name(f"{mark}-{folder.name}") for mark in (".unfinished", ".old"))
+    files = {}
     try:
-        shutil.rmtree(new, ignore_errors=True)
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
         for name in names:
             stored, content = _stored(root / name, name)
             (new / stored).parent.mkdir(parents=True, exist_ok=True)
@@ -44,13 +46,15 @@ def freeze(root: Path, names: Iterable[str], facts: Mapping[str, Any], folder: P
             files[stored] = _identity(content)
         text = json.dumps({**facts, "files": files}, indent=1, ensure_ascii=False)
         (new / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
         new.rename(folder)
     except OSError as error:
         message = unwritable(folder, error)
         raise StudyError(message) if message else error from error
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        for left in (new, old) if folder.exists() else (new,):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def require_made_with(root: Path, names: Iterable[str], allowed: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from prunecurve.data.torchvision_operators import with_torchvision
 from prunecurve.errors import StudyError
-from prunecurve.model.factory import Factory, parsed_factory, require_as_planned
+from prunecurve.model.factory import Factory, code_of, parsed_factory, require_as_planned
 from prunecurve.model.messages import named, place_of, times
 
 # The package of a user's file, so that `from .blocks import Block` finds the file in the same folder.
@@ -134,6 +134,15 @@ def _function(factory: Factory, seed: int) -> Callable[..., Any]:
 
 def _module_of(factory: Factory) -> types.ModuleType:
     """Run a file as a module of its own package. Its folder is the first that its imports are looked up in."""
+    beside = code_of(factory)[0].beside
+    for top in beside.keys() & sys.modules.keys():
+        # A package without __init__.py has no file.
+        loaded = getattr(sys.modules[top], "__file__", "built in")
+        if loaded and os.path.realpath(loaded) != os.path.realpath(beside[top]):
+            raise StudyError(
+                f"network.factory: {beside[top]} has the name of a module that is imported already ({loaded}); "
+                "rename it"
+            )
     folder, name = os.path.dirname(os.path.abspath(factory.place)), os.path.basename(factory.place).removesuffix(".py")
     # Bytecode counts as current if time (in seconds) and size agree, so an edit could have no effect.
     sys.dont_write_bytecode = True

@@ -19,11 +19,13 @@ INSTALLED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 class Code(NamedTuple):
     """What some files need: the files themselves, and all that they import, directly or indirectly.
 
-    files: below a common folder. libraries: import names of all other modules, without the standard library.
+    files: below a common folder. libraries: import names of all other modules, without the standard library. beside:
+    the files of the top-level modules of the folder that are imported by their names alone, by these names.
     """
 
     files: set[Path]
     libraries: set[str]
+    beside: dict[str, Path]
 
 
 def code_of(files: Iterable[Path], root: Path) -> Code:
@@ -32,13 +34,14 @@ def code_of(files: Iterable[Path], root: Path) -> Code:
     Imports inside functions count too, imports that are not statements (importlib) do not. Raises SyntaxError, OSError
     or ValueError if a file cannot be read as Python.
     """
-    code, waiting = Code(set(), set()), list(files)
+    code, waiting = Code(set(), set(), {}), list(files)
     while waiting:
         if (file := waiting.pop()) not in code.files:
             code.files.add(file)
             needed = _parsed(file.read_bytes(), file, root)[1]
             waiting += needed.files
             code.libraries.update(needed.libraries)
+            code.beside.update(needed.beside)
     return code
 
 
@@ -93,12 +96,15 @@ def version(library: str) -> str:
 @functools.cache
 def _parsed(content: bytes, file: Path, root: Path) -> tuple[str, Code]:
     """Return the code of a file without docstrings, and what the file itself imports."""
-    tree, needed = ast.parse(content, file), Code(set(), set())
+    tree, needed = ast.parse(content, file), Code(set(), set(), {})
     for node in ast.walk(tree):
         for name in _imported(node, file, root):
             top, here = name.split(".")[0], files_of(root, name)
+            relative = isinstance(node, ast.ImportFrom) and node.level > 0
             needed.files.update(here)
-            if not here and not getattr(node, "level", 0) and top not in sys.stdlib_module_names:
+            if here and not relative:
+                needed.beside[top] = here[0]
+            elif not relative and top not in sys.stdlib_module_names:
                 needed.libraries.add(top)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [statement for statement in node.body if not _is_remark(statement)] or [ast.Pass()]
