@@ -93,7 +93,7 @@ def code_of(factory: Factory) -> tuple[Code, Path]:
         root = Path(places[0]).absolute().parent
         files = [] if not spec or INSTALLED & set(root.parts) else code.files_of(root, factory.place)
         if not files:
-            return Code(set(), {top}), root
+            return Code(set(), {top}, {}), root
     try:
         return code.code_of(files, root), root
     except (OSError, SyntaxError, ValueError) as error:
