@@ -47,6 +47,8 @@ SHAPES = "osD^"
 BLACK, GREY = "#000000", "#777777"
 PAGE_WIDTH = 7.2  # inches, two columns of a journal's page
 SMALL = 7  # points, for headings and notes
+# If there are more small panels than fit on a page, only those of the first removal are drawn.
+MOST_PANELS = 24
 # The definition of a dead channel, wherever one is marked.
 DEAD = "zero after ReLU at every position for every test input"
 

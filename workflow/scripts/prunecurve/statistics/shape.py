@@ -17,7 +17,7 @@ from prunecurve.text import wrapped
 
 # An answer counts as constant if at least this share of the inputs gets it.
 CONSTANT, CONSTANT_TEXT = 0.99, "99 %"
-# Of two answers, the more frequent one has at least this share of all answers.
+# The answer of the majority has at least this share of all answers. Of two answers, the more frequent one has it.
 MAJORITY = 0.5
 # A class counts as lost where its recall is below.
 LOST = 0.5
