@@ -1,5 +1,6 @@
 """A network that gives a constant answer is no subject of a study: it is recognised, stopped, and warned about."""
 
+import argparse
 import json
 import re
 
@@ -11,7 +12,7 @@ from prunecurve.data.batches import Split
 from prunecurve.errors import StudyError
 from prunecurve.arrays import save_array
 from prunecurve.tables import write_rows
-from prunecurve.statistics.histories import warning_about
+from prunecurve.statistics.histories import warning_of
 from prunecurve.training.learned import kept_epoch, shortfall, validation_columns
 from prunecurve.model.network_file import prepare_torch
 from prunecurve.training.training import class_weights
@@ -96,6 +97,10 @@ def files(tmp_path):
     return [*arguments, "--seed", "7"], outputs
 
 
+def warning_about(history, seeds) -> str:
+    return warning_of(argparse.Namespace(training=str(history), seeds=seeds, task="pairs"))
+
+
 def recipe(require: float) -> list[str]:
     return ["--training", json.dumps({"epochs": 1, "learning_rate": 0.003, "require": require})]
 
@@ -111,22 +116,20 @@ def test_training_stops_at_a_network_that_learned_nothing(files):
     assert not any(path.exists() for path in outputs.values())
     script.work(script.options().parse_args([*arguments, *recipe(0)]))
     assert all(path.exists() for path in outputs.values())
-    assert warning_about({7: str(outputs["history"])}) == (
+    assert warning_about(outputs["history"], [7]) == (
         "WARNING: the network is not clearly better than a constant answer on the validation pairs. "
         "The curve of such a network says nothing about pruning."
     )
 
 
 def test_a_warning_names_the_networks(tmp_path):
-    histories = {}
     for seed in range(20):
-        histories[seed] = str(tmp_path / f"{seed}.csv")
         rows = [{"epoch": e, "above_constant": int(seed < 3 or e == 1), "kept": int(e == 2)} for e in (1, 2)]
-        write_rows(histories[seed], rows)
-    assert warning_about({seed: histories[seed] for seed in range(3)}) == ""
-    some = warning_about({seed: histories[seed] for seed in (1, 2, 3, 5)})
+        write_rows(tmp_path / f"{seed}.csv", rows)
+    assert warning_about(tmp_path / "{seed}.csv", range(3)) == ""
+    some, every = (warning_about(tmp_path / "{seed}.csv", seeds) for seeds in ((1, 2, 3, 5), range(20)))
     assert some.startswith("WARNING: 2 of 4 networks (seed 3, 5) are not clearly better than a constant answer")
-    assert "17 of 20 networks (seed 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, …)" in warning_about(histories)
+    assert "17 of 20 networks (seed 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, …)" in every
 
 
 def test_ten_classes_must_go_the_same_share_of_the_way_from_a_constant_answer():

@@ -215,15 +215,6 @@ def test_a_step_passes_a_stair_of_the_curve():
     assert for_budget(curves, additive({"a": 8, "b": 8}), "macs", 10) == {"a": 6, "b": 0}
 
 
-def test_channels_are_restored_where_they_save_the_most():
-    curves = {
-        "a": Curve.of(range(4), [0.1 * k for k in range(4)]),
-        "b": Curve.of(range(4), [0.3 * k for k in range(4)]),
-    }
-    assert for_budget(curves, additive({"a": 4, "b": 4}), "macs", 6) == {"a": 2, "b": 0}
-    assert for_budget(curves, additive({"a": 4, "b": 4}), "macs", 7) == {"a": 1, "b": 0}
-
-
 def test_noise_does_not_make_a_removal_free():
     curve = Curve.of([4, 0, 2, 1], [0.1, 0.5, 0.6, 0.4])
     assert curve.ks.tolist() == [0, 1, 2, 4]

@@ -6,7 +6,6 @@ import invented
 import numpy as np
 import pandas as pd
 import pytest
-import summarise
 from prunecurve.statistics.comparisons import paired
 from prunecurve.statistics.means import by_network
 from prunecurve.statistics.means import summarise as table_of
@@ -48,7 +47,7 @@ def test_criteria_are_sorted_with_the_numbers_of_the_tables():
     assert rows[1][4] == "-", "random is not compared with itself"
 
 
-def test_columns_are_aligned_and_lines_short():
+def test_each_removal_has_a_table_and_lines_are_short():
     names = {"a_criterion_with_a_name_that_is_much_too_long_for_a_table": 0.7, "apoz": 0.4, "random-1": 0.5}
     both = [study(names, removal=removal) for removal in ("structural", "zero_weights")]
     text = summary_text(pd.concat(both), FIGURES)
@@ -56,11 +55,7 @@ def test_columns_are_aligned_and_lines_short():
     lines = text.splitlines()
     assert max(map(len, lines)) <= WIDTH
     assert [line for line in lines if line.startswith("Removal")] == ["Removal: structural", "Removal: zero_weights"]
-    starts = [i for i, line in enumerate(lines) if line.startswith("criterion")]
-    for start in starts:
-        place = lines[start].index("area under")
-        assert all(line[place - 2 : place] == "  " and line[place] != " " for line in lines[start : start + 5])
-        assert lines[start + 2].startswith("a_criterion_with_a_name_t… ")
+    assert sum(line.startswith("a_criterion_with_a_name_t…  ") for line in lines) == 2
 
 
 def test_the_controls_are_there():
@@ -151,16 +146,3 @@ def test_what_networks_share_is_said():
     text = summary_text(table, FIGURES)
     assert "Images:" not in text
     assert summary_text(table, FIGURES, warning="WARNING: nothing.") == "WARNING: nothing.\n\n" + text
-
-
-def test_the_script_writes_the_text(tmp_path):
-    table = study({"mean_activation": 0.5, "random-1": 0.4})
-    table.to_csv(tmp_path / "curve.csv", index=False)
-    shared(0, 0, 0, 0).to_csv(tmp_path / "shared.csv", index=False)
-    words = ["--curve", str(tmp_path / "curve.csv"), "--text", str(tmp_path / "summary.txt")]
-    words += ["--mean", str(tmp_path / "curve_mean.csv")]
-    words += ["--summary", str(tmp_path / "summary.csv"), "--shared", str(tmp_path / "shared.csv")]
-    summarise.work(summarise.options().parse_args(words))
-    assert (tmp_path / "summary.txt").read_text(encoding="utf-8") == summary_text(
-        table, f"{tmp_path}/figures/", shared(0, 0, 0, 0)
-    )

@@ -15,7 +15,7 @@ from prunecurve.statistics.means import read_table
 
 def options() -> argparse.ArgumentParser:
     cli = parser(__doc__)
-    cli.add_argument("--figure", choices=figures.names(), required=True)
+    cli.add_argument("--figure", choices=figures.FOLDERS, required=True)
     cli.add_argument("--data", type=Path, required=True, help="the table of the figure's folder: curve_mean.csv, …")
     add_histories(cli)
     cli.add_argument("--criteria", nargs="*", default=[], help="the study's criteria, in the order of its config")

@@ -49,16 +49,6 @@ class Data:
 FOLDERS = {path.stem: path.parent.name for path in sorted(Path(__path__[0]).glob("*/[!_]*.py"))}
 
 
-def names() -> list[str]:
-    """Return the names of all figures."""
-    return list(FOLDERS)
-
-
-def folders() -> list[str]:
-    """Return the folders of figures: `curve_mean`, …."""
-    return list(dict.fromkeys(FOLDERS.values()))
-
-
 def folder_of(name: str) -> str:
     """Return the folder that a figure's module lies in."""
     return FOLDERS[name]

@@ -35,6 +35,7 @@ from matplotlib.lines import Line2D
 
 from prunecurve.data import tasks
 from prunecurve.naming import REVERSED
+from prunecurve.statistics.text import label, networks_text
 
 # Okabe & Ito 2008, for colour-blind readers, without yellow, which is too pale for a line on white; the last two are
 # Paul Tol's, darker than the others.
@@ -46,6 +47,8 @@ SHAPES = "osD^"
 BLACK, GREY = "#000000", "#777777"
 PAGE_WIDTH = 7.2  # inches, two columns of a journal's page
 SMALL = 7  # points, for headings and notes
+# If there are more small panels than fit on a page, only those of the first removal are drawn.
+MOST_PANELS = 24
 # The definition of a dead channel, wherever one is marked.
 DEAD = "zero after ReLU at every position for every test input"
 
@@ -152,16 +155,6 @@ def line_looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def label(name: str) -> str:
-    """Return a config name as words."""
-    return name.replace("_", " ")
-
-
-def networks(count: int) -> str:
-    """Return `3 networks (seeds)`."""
-    return f"{count} networks (seeds)" if count > 1 else "one network (seed)"
-
-
 def where(table: pd.DataFrame) -> str:
     """Return the data set and the pruned layer, or the number of layers."""
     layers = table["layer"].unique()
@@ -176,7 +169,7 @@ def heading(table: pd.DataFrame, interval: str = "band") -> str:
     seeds, draws = int(table["seeds"].max()), int(table["draws"].max())
     mean, band = ("mean of ", f", {interval}: 95 % Student t interval" if interval else "") if seeds > 1 else ("", "")
     orders = f"; random: mean of {draws} orders per network" if draws > 1 else ""
-    return f"{where(table)}: {mean}{networks(seeds)}{band}{orders}"
+    return f"{where(table)}: {mean}{networks_text(seeds)}{band}{orders}"
 
 
 def k_axis(ax: Axes, last: int, ticks: int = 8) -> None:

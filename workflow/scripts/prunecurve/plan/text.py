@@ -41,13 +41,15 @@ def plan_text(plan: pd.DataFrame, layers: pd.DataFrame, budget: str, value: floa
     """Return the text about plan.csv and plan_layers.csv. budget, value: the key of the config and its value."""
     networks = by_method(plan)
     dataset, criterion = plan.loc[plan["method"] == "plan", ["dataset", "criterion"]].iloc[0]
+    # A table without it is of the task `pairs`.
+    constant = plan["constant_balanced_accuracy"].mean() if "constant_balanced_accuracy" in plan else 0.5
     title = f"{dataset}, a plan for all layers, plan.{budget}: {value:g}, order of {criterion}."
     blocks = [
         wrapped(f"{title} {means_over(networks['seed'].nunique())}"),
         f"Channels that each layer keeps\n{_layers(layers)}",
         f"Balanced accuracy on the test {tasks.load(task).INPUTS}\n{_methods(networks)}",
         "\n".join(map(wrapped, _sentences(networks))),
-        wrapped(_constant(plan)),
+        f"A constant answer has balanced accuracy {constant:.3f}.",
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -104,9 +106,3 @@ def _compared(lead: pd.Series, other: str) -> str:
     if row["low"] <= 0 <= row["high"]:
         return f"{text}: not a clear lead."
     return f"{text}: {'better' if row['mean'] > 0 else 'worse'}, the interval excludes zero."
-
-
-def _constant(plan: pd.DataFrame) -> str:
-    """Return the score of a constant answer; a table without it is of the task `pairs`."""
-    constant = plan["constant_balanced_accuracy"].mean() if "constant_balanced_accuracy" in plan else 0.5
-    return f"A constant answer has balanced accuracy {constant:.3f}."

@@ -1,7 +1,6 @@
 """The training histories of a study's networks, and the warning about networks that have learned nothing."""
 
 import argparse
-from collections.abc import Mapping
 
 from prunecurve.data import tasks
 from prunecurve.statistics.means import read_table
@@ -16,17 +15,12 @@ def add_histories(cli: argparse.ArgumentParser) -> None:
 
 
 def warning_of(arguments: argparse.Namespace) -> str:
-    """Return `warning_about` the networks of the options of `add_histories`."""
-    paths = {seed: arguments.training.replace("{seed}", str(seed)) for seed in arguments.seeds}
-    return warning_about(paths, arguments.task)
-
-
-def warning_about(histories: Mapping[int, str], task: str = tasks.DEFAULT) -> str:
     """Return a warning that names the networks that are not clearly above a constant answer; empty if there are none.
 
-    histories: the path of training.csv of each seed.
+    arguments: with the options of `add_histories`.
     """
-    kept = {seed: kept_epoch(read_table(path).to_dict("records")) for seed, path in histories.items()}
+    tables = {seed: read_table(arguments.training.replace("{seed}", str(seed))) for seed in arguments.seeds}
+    kept = {seed: kept_epoch(table.to_dict("records")) for seed, table in tables.items()}
     seeds = [seed for seed, row in kept.items() if not int(row.get("above_constant", 1))]
     if not seeds:
         return ""
@@ -35,6 +29,6 @@ def warning_about(histories: Mapping[int, str], task: str = tasks.DEFAULT) -> st
     verb = "are" if len(seeds) > 1 else "is"
     return (
         f"WARNING: {which} {verb} not clearly better than a constant answer on the validation "
-        f"{tasks.load(task).INPUTS}. "
+        f"{tasks.load(arguments.task).INPUTS}. "
         "The curve of such a network says nothing about pruning."
     )

@@ -1,8 +1,5 @@
 """How many channels can be removed from each layer: the largest K within one percentage point, and what this frees."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
 from prunecurve.statistics.means import GROUP, by_criterion, by_network, largest_k_within, spread
@@ -10,7 +7,6 @@ from prunecurve.statistics.text import NOT_COMPARED, means_over, number
 from prunecurve.text import text_table, wrapped
 
 METRIC = "balanced_accuracy"
-PARTS = ("mean", "low", "high")
 SHARES = ("share_removed", "params_freed", "macs_freed")
 HEADER = (
     ("layer", "channels", "criterion", "largest K", "of the", "parameters", "MACs"),
@@ -38,7 +34,7 @@ def sensitivity_table(sensitivity: pd.DataFrame) -> pd.DataFrame:
         row = dict(zip(GROUP, names)) | {"channels": channels, "seeds": len(networks), "draws": int(draws[names])}
         for name in ("largest_k", *SHARES):
             values = spread(networks[name], channels - 1 if name == "largest_k" else 1)
-            row |= {f"{name}_{part}": values[part] for part in PARTS}
+            row |= {f"{name}_{part}": values[part] for part in ("mean", "low", "high")}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -54,20 +50,18 @@ def _quantities(curve: pd.DataFrame) -> dict[str, float]:
 def sensitivity_text(table: pd.DataFrame, figures: str, warning: str = "") -> str:
     """Return the result of `sensitivity_table` as text.
 
-    figures: where the study's figures are. warning: of `histories.warning_about`, the first line.
+    figures: where the study's figures are. warning: of `histories.warning_of`, the first line.
     """
     title = (
         f"{table['dataset'].iloc[0]}: how many channels can be removed from each layer within one percentage point of "
         f"balanced accuracy. {means_over(int(table['seeds'].max()))}"
     )
-    lines = text_table([*HEADER, *map(_cells, table.to_dict("records"))], ["left", "right", "left", "right"])
+    cells = [
+        [row["layer"], str(row["channels"]), row["criterion"], number(row, digits=1, prefix="largest_k_")]
+        + [f"{100 * row[f'{name}_mean']:.1f} %" for name in SHARES]
+        for row in table.to_dict("records")
+    ]
+    lines = text_table([*HEADER, *cells], ["left", "right", "left", "right"])
     blocks = [wrapped(warning)] if warning else []
     blocks += [wrapped(title), lines, "\n".join(map(wrapped, NOTES)), f"Figures: {figures}"]
     return "\n\n".join(blocks) + "\n"
-
-
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    """Return the cells of a layer under HEADER."""
-    k = number({part: row[f"largest_k_{part}"] for part in PARTS}, digits=1)
-    shares = [f"{100 * row[f'{name}_mean']:.1f} %" for name in SHARES]
-    return [row["layer"], str(row["channels"]), row["criterion"], k, *shares]

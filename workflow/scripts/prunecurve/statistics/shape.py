@@ -12,12 +12,12 @@ import pandas as pd
 
 from prunecurve.data import tasks
 from prunecurve.statistics.means import by_network, normalised_area
-from prunecurve.statistics.text import as_range
+from prunecurve.statistics.text import as_range, label, networks_text
 from prunecurve.text import wrapped
 
 # An answer counts as constant if at least this share of the inputs gets it.
 CONSTANT, CONSTANT_TEXT = 0.99, "99 %"
-# Of two answers, the more frequent one has at least this share of all answers.
+# The answer of the majority has at least this share of all answers. Of two answers, the more frequent one has it.
 MAJORITY = 0.5
 # A class counts as lost where its recall is below.
 LOST = 0.5
@@ -130,7 +130,7 @@ def short_lines(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> list[str]:
     """Return one line per removal: what the networks of one criterion answer at the largest K, and mean metrics."""
     several = tasks.load(task).SEVERAL
     return [
-        f"{_words(removal).capitalize()}, K = {curve['k'].max()}: {_ends(networks, several)}; mean {_means(networks)}."
+        f"{label(removal).capitalize()}, K = {curve['k'].max()}: {_ends(networks, several)}; mean {_means(networks)}."
         for removal, networks in shape_table(curve, task).groupby("removal", sort=False)
     ]
 
@@ -140,16 +140,14 @@ def explanation(curve: pd.DataFrame, task: str = tasks.DEFAULT, recalls: pd.Data
     first, table = curve.iloc[0], shape_table(curve, task, recalls=recalls)
     areas = by_network(curve, lambda one: {name: normalised_area(one["k"].to_numpy(), one[name]) for name in METRICS})
     areas = areas.groupby("removal")[[*METRICS]].mean()
-    seeds = curve["seed"].nunique()
-    over = f"{seeds} networks (seeds)" if seeds > 1 else "one network (seed)"
     title = (
         f"Why the curves look as they do at large K: {first['dataset']}, {first['layer']}, channels in the order of "
-        f"{_words(first['criterion'])}, {over}."
+        f"{label(first['criterion'])}, {networks_text(curve['seed'].nunique())}."
     )
     blocks = [wrapped(title, indent=""), wrapped(tasks.load(task).constant_answers(curve), indent="")]
     for removal, networks in table.groupby("removal", sort=False):
         sentences = _sentences(networks, int(curve["k"].max()), task) + _minus_structural(areas, removal)
-        blocks.append("\n".join([_words(removal).capitalize(), *(wrapped(f"- {sentence}") for sentence in sentences)]))
+        blocks.append("\n".join([label(removal).capitalize(), *(wrapped(f"- {sentence}") for sentence in sentences)]))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -217,7 +215,3 @@ def _minus_structural(areas: pd.DataFrame, removal: str) -> list[str]:
     more = areas.loc[removal] - areas.loc["structural"]
     metrics = ", ".join(f"{NAMES[metric]} {more[metric]:+.3f}".replace("-", "−") for metric in METRICS)
     return [f"Mean area under the curve, minus that of structural removal: {metrics}."]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

@@ -31,16 +31,17 @@ def summary_text(
 ) -> str:
     """Return the summary of a curve.csv. figures: where the study's figures are.
 
-    shared: shared_images.csv, if the study has one. warning: of `histories.warning_about`, the first line.
+    shared: shared_images.csv, if the study has one. warning: of `histories.warning_of`, the first line.
     """
     summary, comparisons = summarise(curve, task), paired(curve)
+    comparisons = comparisons[(comparisons["quantity"] == AREA) & (comparisons["baseline"] == "random")]
     areas = by_network(curve).pivot(index=["removal", "seed"], columns="criterion", values=AREA)
     first, over = summary.iloc[0], means_over(int(summary["seeds"].max()))
     blocks = [wrapped(warning)] if warning else []
     blocks += [wrapped(f"{first['dataset']}, {first['layer']}, test {tasks.load(task).INPUTS}, {_ks(curve)}. {over}")]
     for removal, rows in summary.groupby("removal", sort=False):
         rows = rows.sort_values(f"{AREA}_mean", ascending=False, kind="stable")
-        minus_random = _minus_random(comparisons, removal)
+        minus_random = comparisons[comparisons["removal"] == removal].set_index("criterion")
         sentences = (_best(rows["criterion"].tolist(), areas.loc[removal]), _against_random(rows, minus_random))
         blocks += [f"Removal: {removal}\n{_table(rows, minus_random)}", "\n".join(map(wrapped, sentences))]
     blocks += [_notes(comparisons), _controls(first, tasks.load(task).CONSTANT_ANSWER[0])]
@@ -55,21 +56,19 @@ def _ks(curve: pd.DataFrame) -> str:
     return f"K = 0 to {ks[-1]}" if every else f"{len(ks)} values of K from 0 to {ks[-1]}"
 
 
-def _minus_random(comparisons: pd.DataFrame, removal: str) -> pd.DataFrame:
-    """Return the rows of `paired` about AREA and random, by criterion; none where the study has no random."""
-    chosen = (comparisons["quantity"] == AREA) & (comparisons["baseline"] == "random")
-    return comparisons[chosen & (comparisons["removal"] == removal)].set_index("criterion")
-
-
 def _table(rows: pd.DataFrame, minus_random: pd.DataFrame) -> str:
-    """Return one line per criterion, in the order of the rows, under HEADER."""
+    """Return one line per criterion, in the order of the rows, under HEADER.
+
+    minus_random: the rows of `paired` about AREA and random, by criterion; none if the study has no random.
+    """
     lines = list(HEADER)
     for row in rows.to_dict("records"):
         name, minus = row["criterion"], "-"
         if name in minus_random.index:
             comparison = minus_random.loc[name]
             minus = number(comparison, digits=3, sign="+") + (" *" if comparison["p_holm"] < LEVEL else "")
-        lines.append((shortened(name, NAME_WIDTH), _mean(row, AREA, 3), minus, _mean(row, LARGEST, 1)))
+        area, largest = number(row, 3, prefix=f"{AREA}_"), number(row, 1, prefix=f"{LARGEST}_")
+        lines.append((shortened(name, NAME_WIDTH), area, minus, largest))
     return text_table(lines, ["left"])
 
 
@@ -109,16 +108,15 @@ def _against_random(rows: pd.DataFrame, minus_random: pd.DataFrame) -> str:
     return f"{subject} is {side} random on average: {area}. This does not hold after {holm}."
 
 
-def _notes(comparisons: pd.DataFrame) -> str:
+def _notes(minus_random: pd.DataFrame) -> str:
     """Return what the columns of the tables mean."""
     notes = [
         "area: the curve's mean height over K, at best 1.",
         "largest K: balanced accuracy is within one percentage point at this and every smaller evaluated K. "
         f"{NOT_COMPARED}",
     ]
-    beyond_chance = comparisons.query(f"quantity == '{AREA}' and baseline == 'random' and p_holm < {LEVEL}")
-    if len(beyond_chance):
-        family = beyond_chance["comparisons"].max()
+    if (minus_random["p_holm"] < LEVEL).any():
+        family = minus_random["comparisons"].max()
         notes.append(f"*: differs from random, p < {LEVEL} after Holm's correction for {family} comparisons.")
     return "\n".join(map(wrapped, notes))
 
@@ -138,15 +136,10 @@ def _shared(shared: pd.DataFrame) -> str:
 
 def _controls(row: pd.Series, constant_answer: str) -> str:
     """Return the scores of the unpruned network and of a constant answer, whose balanced accuracy is 1/C."""
-    accuracy, balanced = (_mean(row, f"control_{name}", 3) for name in ("accuracy", "balanced_accuracy"))
+    accuracy, balanced = (number(row, 3, prefix=f"control_{name}_") for name in ("accuracy", "balanced_accuracy"))
     constant = row["constant_accuracy"], row.get("constant_balanced_accuracy", 0.5)
     lines = [
         ("Unpruned network:", f"accuracy {accuracy}, balanced accuracy {balanced}"),
         (f"{constant_answer.capitalize()}:", "accuracy {:.3f}, balanced accuracy {:.3f}".format(*constant)),
     ]
     return text_table(lines, ["left"])
-
-
-def _mean(row: pd.Series | dict, quantity: str, digits: int) -> str:
-    """Return a quantity of summary.csv with its interval."""
-    return number({part: row[f"{quantity}_{part}"] for part in ("mean", "low", "high")}, digits)

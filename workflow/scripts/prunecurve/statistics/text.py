@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -12,18 +13,29 @@ NOT_COMPARED = (
 )
 
 
-def number(row: Mapping[str, float], digits: int, sign: str = "") -> str:
+def number(row: Mapping[str, Any], digits: int, sign: str = "", prefix: str = "") -> str:
     """Return `mean [low, high]` with a real minus sign; without the interval, which one network does not have.
 
-    sign: `+` to show the sign of positive numbers too.
+    sign: `+` to show the sign of positive numbers too. prefix: of the names mean, low and high in the row.
     """
-    mean, low, high = (f"{row[part]:{sign}.{digits}f}".replace("-", "−") for part in ("mean", "low", "high"))
-    return mean if math.isnan(row["low"]) else f"{mean} [{low}, {high}]"
+    values = [row[f"{prefix}{part}"] for part in ("mean", "low", "high")]
+    mean, low, high = (f"{value:{sign}.{digits}f}".replace("-", "−") for value in values)
+    return mean if math.isnan(values[1]) else f"{mean} [{low}, {high}]"
+
+
+def label(name: str) -> str:
+    """Return a config name as words."""
+    return name.replace("_", " ")
+
+
+def networks_text(count: int) -> str:
+    """Return `3 networks (seeds)`."""
+    return f"{count} networks (seeds)" if count > 1 else "one network (seed)"
 
 
 def means_over(seeds: int) -> str:
     """Return the sentence that says what the numbers of a text are means over."""
-    return f"Means over {seeds} networks (seeds) [95 % Student t interval]." if seeds > 1 else "One network (seed)."
+    return f"Means over {networks_text(seeds)} [95 % Student t interval]." if seeds > 1 else "One network (seed)."
 
 
 def as_range(values: pd.Series) -> str:

@@ -90,7 +90,7 @@ class EarlierResults:
         if not all(map(os.path.exists, current)):
             return []
         of_targets = "|".join([*figures.of("sensitivity"), *figures.of("plan")])
-        name = re.compile(rf"(?!({of_targets})\.)({'|'.join(figures.names())})(_.+_seed\d+)?\.(png|svg)")
+        name = re.compile(rf"(?!({of_targets})\.)({'|'.join(figures.FOLDERS)})(_.+_seed\d+)?\.(png|svg)")
         folder = Path(self.placed(f"results/{self.study.drawn}/figures"))
         return [
             each for each in sorted(folder.glob("*.*")) if name.fullmatch(each.name) and each.as_posix() not in current

@@ -36,7 +36,7 @@ def draw(data: Data) -> Figure:
     style.head(
         figure,
         f"{style.where(data.table)}: rank correlation of the criteria’s scores × 100, {'mean of ' * (seeds > 1)}"
-        f"{style.networks(seeds)}; similar ones are neighbours\n"
+        f"{style.networks_text(seeds)}; similar ones are neighbours\n"
         "below the diagonal: Kendall’s τ, above it: Spearman’s ρ\n"
         "random: mean over its draws; on the diagonal, of each draw with the others",
     )

@@ -26,7 +26,7 @@ def draw(data: Data) -> Figure:
     # A baseline's difference from itself is zero.
     order = list(mean.reindex(table["criterion"].unique(), fill_value=0.0).sort_values(kind="stable").index)
     title = (
-        f"{style.where(table)}: mean difference on the same {style.networks(int(table['seeds'].max()))}, "
+        f"{style.where(table)}: mean difference on the same {style.networks_text(int(table['seeds'].max()))}, "
         f"bar: 95 % Student t interval, not corrected;\nfilled: p < {LEVEL} after Holm’s correction for the "
         f"{table['comparisons'].max()} comparisons of an area, open: not"
     )

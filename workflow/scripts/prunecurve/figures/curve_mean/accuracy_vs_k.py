@@ -16,8 +16,6 @@ from prunecurve.statistics.means import normalised_area
 
 # As many bands as can be distinguished in one panel.
 TOGETHER = 4
-# If there are more small panels than fit on a page, only those of the first removal are drawn.
-MOST = 24
 # Markers on a line, so that lines can be distinguished without colour.
 MARKERS_PER_LINE = 8
 
@@ -27,7 +25,7 @@ def draw(data: Data, metric: str = "accuracy") -> Figure:
     curves = {removal: _curves(rows, metric) for removal, rows in data.table.groupby("removal", sort=False)}
     removals, count = list(curves), len(next(iter(curves.values())))
     bands = count <= TOGETHER
-    in_detail = [] if bands else removals if count * len(removals) <= MOST else removals[:1]
+    in_detail = [] if bands else removals if count * len(removals) <= style.MOST_PANELS else removals[:1]
     columns = min(5, math.ceil(count / 2))
     heights = [max(2.7, 0.11 * count + 0.7)] * len(removals)
     heights += [(1.5 if columns < 4 else 1.25) * math.ceil(count / columns) + 0.35] * len(in_detail)

@@ -14,22 +14,19 @@ from matplotlib.figure import Figure
 from prunecurve.figures import Data, style
 from prunecurve.naming import shortened
 from prunecurve.statistics.means import by_criterion, over_networks
+from prunecurve.statistics.shape import MAJORITY
 
-# If there are more panels than fit on a page, only those of the first removal are drawn.
-MOST = 24
 # More classes than this are a heat map; more than this have no names at its rows.
 MOST_LINES, MOST_NAMES = 4, 20
 # A longer name of a class is cut.
 NAME_WIDTH = 12
-# An answer is marked where it has at least this share of all answers.
-MAJORITY = 0.5
 
 
 def draw(data: Data) -> Figure:
     """Return the figure; each line or colour is a mean over networks, the band of a line its interval."""
     table = data.table
     removals = list(table["removal"].unique())
-    removals = removals[:1] if len(removals) * len(data.criteria) > MOST else removals
+    removals = removals[:1] if len(removals) * len(data.criteria) > style.MOST_PANELS else removals
     shown = [(removal, criterion) for removal in removals for criterion in data.criteria]
     many = len(shown) > 8
     figure, axes = style.grid(len(shown), columns=4 if many else 2, height=1.6 if many else 2.3)

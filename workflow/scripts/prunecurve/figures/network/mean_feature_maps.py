@@ -22,7 +22,7 @@ def draw(data: Data, *, shared_scale: bool = False) -> Figure:
 
     The table holds one network's channels, with `order`, the number of channels that the study's first criterion
     removes before it: a channel is removed for every K > order. data.maps_order says which tile comes first. The grid
-    is as near to square as holds P tiles.
+    is as near to square as holds P tiles. shared_scale: one scale from 0 to the highest value of any map.
     """
     maps = required(data.maps, "figures: the mean maps are missing; give the script --maps")
     columns = math.ceil(math.sqrt(len(maps)))

@@ -35,10 +35,11 @@ def _heading(table: pd.DataFrame) -> str:
     seeds, draws = table["seed"].nunique(), int(table["draw"].max())
     criterion = style.label(table.loc[table["method"] == "plan", "criterion"].iloc[0])
     plan, uniform = 100 * table.groupby("method")["macs_share"].mean()[["plan", "uniform"]]
-    points = ", small points; large point and bar: mean and 95 % Student t interval" if seeds > 1 else ""
+    networks = style.networks_text(seeds)
+    networks += ", small points; large point and bar: mean and 95 % Student t interval" if seeds > 1 else ""
     layers = "; layers: mean and range over networks" if seeds > 1 else ""
     return (
-        f"{table['dataset'].iloc[0]}, a plan for all layers, order of {criterion}: {style.networks(seeds)}{points}\n"
+        f"{table['dataset'].iloc[0]}, a plan for all layers, order of {criterion}: {networks}\n"
         f"MACs left: plan {plan:.1f} %, uniform ratios {uniform:.1f} %; "
         f"random channels: mean of {draws} orders per network{layers}"
     )
