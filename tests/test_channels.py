@@ -37,14 +37,15 @@ TORCHVISION = {
 
 
 def randomised(model: nn.Module) -> nn.Module:
-    """Return a network in evaluation mode whose normalisations and biases are not trivial."""
+    """Return a network in evaluation mode whose normalisations are not trivial."""
     generator = torch.Generator().manual_seed(1)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1, generator=generator)
             module.running_var.uniform_(0.5, 2, generator=generator)
-            module.weight.data.uniform_(0.5, 1.5, generator=generator)
-            module.bias.data.normal_(0, 0.3, generator=generator)
+            if module.affine:
+                module.weight.data.uniform_(0.5, 1.5, generator=generator)
+                module.bias.data.normal_(0, 0.3, generator=generator)
     return model.eval()
 
 
@@ -312,27 +313,20 @@ REFUSED = {
 }
 
 
-class Normalised(nn.Module):
-    """A convolution whose weights are computed from others."""
-
-    def __init__(self, change):
-        super().__init__()
-        # Without gradients, because otherwise the network could not be copied.
-        with torch.no_grad():
-            self.first = change(conv(3, 8))
-        self.last, self.head = conv(8, 6), nn.Linear(6, 4)
-
-    def forward(self, x):
-        return self.head(pooled(self.last(self.first(x))))
+def computed(change):
+    """Return a network with a convolution whose weights are computed from others."""
+    model = through(lambda net, x: x)
+    # Without gradients, because otherwise the network could not be copied.
+    with torch.no_grad():
+        model.first = change(model.first)
+    return model
 
 
 def prototypes():
     """Return a network whose layer `head` reads a constant too."""
-
-    def forward(net, x):
-        return net.head(pooled(net.last(net.first(x)))) + net.head(net.last.bias)
-
-    return Network(forward, first=conv(3, 8), last=conv(8, 6), head=nn.Linear(6, 4))
+    model = through(lambda net, x: x)
+    model.function = lambda net, x: net.head(pooled(net.last(net.first(x)))) + net.head(net.last.bias)
+    return model
 
 
 FIXED = "divides its channels or fixes their number"
@@ -362,13 +356,9 @@ MISLEADING = {
         "the network also reads first.weight",
     ),
     "constant": (prototypes(), "last", "also runs on a constant|the network also reads last.bias"),
-    "parametrization": (Normalised(nn.utils.parametrizations.weight_norm), "first", "it has parametrizations"),
-    "old spectral_norm": (Normalised(nn.utils.spectral_norm), "first", "it has hooks"),
-    "masked": (
-        Normalised(lambda module: l1_unstructured(module, "weight", 0.5)),
-        "first",
-        "it has hooks",
-    ),
+    "parametrization": (computed(nn.utils.parametrizations.weight_norm), "first", "it has parametrizations"),
+    "old spectral_norm": (computed(nn.utils.spectral_norm), "first", "it has hooks"),
+    "masked": (computed(lambda module: l1_unstructured(module, "weight", 0.5)), "first", "it has hooks"),
     "scalar": (through(lambda net, x: x / x.flatten(1).max(1)[0][:, None, None, None]), "first", f"max {MIXES}"),
 }
 
@@ -489,30 +479,22 @@ def one_activation(net, x):
     return net.head(pooled(net.act(x)))
 
 
+def two_layers(net, x):
+    return net.head(pooled(net.first(x)))
+
+
+def coordinates(net, x):
+    return net.head(pooled(net.last(torch.cat([net.first(x), net.place.expand(x.size(0), 1, 8, 8)], 1))))
+
+
 ALLOWED = {
-    "one channel": (
-        Network(lambda net, x: net.head(pooled(net.first(x))), first=conv(3, 1), head=nn.Linear(1, 4)),
-        "first",
-    ),
-    "one logit": (
-        Network(lambda net, x: net.head(pooled(net.first(x))), first=conv(3, 5), head=nn.Linear(5, 1)),
-        "first",
-    ),
+    "one channel": (Network(two_layers, first=conv(3, 1), head=nn.Linear(1, 4)), "first"),
+    "one logit": (Network(two_layers, first=conv(3, 5), head=nn.Linear(5, 1)), "first"),
     "a method's name": (
         Network(lambda net, x: net.mean(net.first(x).mean((2, 3))), first=conv(3, 5), mean=nn.Linear(5, 4)),
         "first",
     ),
-    "coordinates": (
-        Network(
-            lambda net, x: net.head(
-                pooled(net.last(torch.cat([net.first(x), net.place.expand(x.size(0), 1, 8, 8)], 1)))
-            ),
-            first=conv(3, 5),
-            last=conv(6, 7),
-            head=nn.Linear(7, 4),
-        ),
-        "last",
-    ),
+    "coordinates": (Network(coordinates, first=conv(3, 5), last=conv(6, 7), head=nn.Linear(7, 4)), "last"),
     "batch size": (Network(batch_size_first, first=conv(3, 8), last=conv(8, 6), head=nn.Linear(6, 4)), "first"),
     "flattened twice": (through(lambda net, x: x.flatten(2).unsqueeze(2)), "first"),
     "transposed maps": (through(lambda net, x: x.transpose(2, 3)), "first"),

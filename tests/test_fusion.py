@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from prunecurve.graph.layers import PrunableLayer
+from test_channels import randomised
 from torch import fx, nn
 from torch.nn import functional
 
@@ -33,16 +34,7 @@ class Block(nn.Module):
 
 @pytest.fixture
 def model():
-    torch.manual_seed(0)
-    network = Block()
-    for norm in network.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            nn.init.normal_(norm.running_mean)
-            nn.init.uniform_(norm.running_var, 0.1, 2)
-            if norm.affine:
-                nn.init.normal_(norm.weight)
-                nn.init.normal_(norm.bias)
-    return network.eval()
+    return randomised(Block())
 
 
 @pytest.mark.parametrize("path", ["first", "last"])
@@ -115,11 +107,7 @@ class Elsewhere(nn.Module):
 
 
 def test_weights_that_are_read_elsewhere_and_functions_of_a_user_stay_as_they_are():
-    torch.manual_seed(0)
-    network = Elsewhere().eval()
-    for norm in (network.one, network.other):
-        nn.init.normal_(norm.running_mean)
-        nn.init.normal_(norm.weight)
+    network = randomised(Elsewhere())
     layer = PrunableLayer(network, "first", SHAPE, leaf_modules=["leaf"])
     x = torch.randn(7, *SHAPE)
     with torch.no_grad():
