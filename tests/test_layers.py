@@ -358,13 +358,18 @@ def test_values_that_are_not_stored_give_the_same_bytes(name, path, tmp_path):
         swept(layer, tmp_path, empty, order, ks, means)
 
 
-@pytest.mark.parametrize(("name", "path"), [case for case in LAYERS if NETWORKS[case[0]][1][case[1]] == "torch"])
-def test_effects_in_torch_are_autograds_on_gates(name, path):
+def test_effects_are_autograds_on_gates(case, tmp_path):
     """The gates multiply the channels wherever they are read, in the network itself."""
-    model, x = network(name), inputs(9)
-    layer = PrunableLayer(model, path, SHAPE)
+    (model, layer, name), x = case, inputs(9)
     gates = torch.ones(9, layer.channels, requires_grad=True)
     labels = torch.arange(9) % layer.classes
+    if name == "numpy":
+        features, _ = written(tmp_path, model, layer.path, x)
+        effects = Losses(ValidationSet(features, labels.numpy(), describe(layer))).effects()
+    else:
+        with torch.no_grad():
+            values = layer.crossing(x)
+        effects = layer.downstream.effects(values, labels)
     calls = iter(layer.downstream.readings)
 
     def hook(module, given):
@@ -378,10 +383,7 @@ def test_effects_in_torch_are_autograds_on_gates(name, path):
     for reader in layer.readers:
         model.get_submodule(reader).register_forward_pre_hook(hook)
     functional.cross_entropy(model(x), labels, reduction="sum").backward()
-    with torch.no_grad():
-        values = layer.crossing(x)
-    layer.traced.requires_grad_(False)
-    assert layer.downstream.effects(values, labels) == pytest.approx(gates.grad.numpy(), abs=1e-5)
+    assert effects == pytest.approx(gates.grad.numpy(), abs=1e-5)
 
 
 def test_criteria_read_the_weights_and_scales_of_all_layers_of_a_group():
@@ -416,20 +418,6 @@ def test_activations_and_their_derivatives_are_those_of_torch(name, seed, slope)
         y = ACTIVATIONS[name].function(x.copy() if out is not x else x, out, slope)
         assert y == pytest.approx(expected.detach().numpy(), abs=1e-6)
     assert ACTIVATIONS[name].derivative(y, slope) == pytest.approx(given_.grad.numpy(), abs=1e-6)
-
-
-@pytest.mark.parametrize(("name", "path"), [("plain", "3"), ("linear", "0"), ("linear", "5"), ("linear", "7")])
-def test_effects_are_autograds_for_any_classes_and_activations(name, path):
-    model = network(name)
-    layer, x = PrunableLayer(model, path, SHAPE), inputs(40)
-    labels = torch.arange(40) % layer.classes
-    gates = torch.ones(40, layer.channels, 1, 1, requires_grad=True)
-    with torch.no_grad():
-        maps = layer.maps(x)["pool"]
-    output = layer.downstream.logits([(maps * gates).flatten(1)], [])
-    functional.cross_entropy(output, labels, reduction="sum").backward()
-    losses = Losses(ValidationSet(maps.numpy(), labels.numpy(), describe(layer)))
-    assert losses.effects() == pytest.approx(gates.grad[:, :, 0, 0].numpy(), abs=1e-5)
 
 
 @pytest.mark.parametrize(
