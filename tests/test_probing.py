@@ -1,6 +1,7 @@
 """What operations do with channels, against an oracle: the network itself, with values of channels changed."""
 
 import copy
+import functools
 
 import numpy as np
 import pytest
@@ -214,14 +215,6 @@ def test_a_normalisation_that_activates_is_measured_at_both_points():
 # ---- random networks
 
 
-@st.composite
-def networks(draw) -> tuple[nn.Module, list[str]]:
-    """A network of random operations on one stream of channels, with joins and slices."""
-    # Each once: a module with parameters per channel that runs twice ties channels that the oracle does not connect.
-    steps = draw(st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=4, unique=True))
-    return between(lambda net, x: _run(net, steps, x), **_modules()), steps
-
-
 STEPS = {
     "residual": lambda net, x: x + net.body(torch.relu(x)),
     "gate": lambda net, x: x * torch.sigmoid(net.gate(x.mean((2, 3), keepdim=True))),
@@ -254,16 +247,12 @@ def _modules() -> dict[str, nn.Module]:
     }
 
 
-def _run(net: Network, steps: list[str], x: Tensor) -> Tensor:
-    for step in steps:
-        x = STEPS[step](net, x)
-    return x
-
-
-@given(networks())
+# Each once: a module with parameters per channel that runs twice ties channels that the oracle does not connect.
+@given(st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=4, unique=True))
 @settings(max_examples=25, deadline=None)
-def test_what_is_listed_in_random_networks_agrees_with_the_oracle(case):
-    model, _ = case
+def test_what_is_listed_in_random_networks_agrees_with_the_oracle(steps):
+    """Random operations on one stream of channels, with joins and slices."""
+    model = between(lambda net, x: functools.reduce(lambda x, step: STEPS[step](net, x), steps, x), **_modules())
     for row in layer_table(model, SHAPE):
         if not row["refused"] and row["channels"] > 1:
             require_the_oracle(model, row["layer"])
@@ -306,18 +295,13 @@ def test_after_it_the_network_of_the_confirmation_is_as_before():
 def test_a_wrong_smaller_network_is_not_confirmed(monkeypatch):
     """Not the channels that the others removed."""
     model = between(lambda net, x: torch.relu(x))
+    images = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(
         "prunecurve.verification.confirmation.run_pruned",
-        lambda traced, group, kept, values: pruned(traced, group, np.array([0, 1]))(_images()),
+        lambda traced, group, kept, values: pruned(traced, group, np.array([0, 1]))(images),
     )
-    with pytest.raises(
-        NotPrunable, match=r"its removal cannot be verified .*its smaller network gives different logits"
-    ):
+    with pytest.raises(NotPrunable, match=r"its removal cannot be verified .*its smaller network gives different log"):
         Confirmation(model, SHAPE).by(PrunableLayer(model, "first", SHAPE))
-
-
-def _images() -> Tensor:
-    return torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0))
 
 
 def test_the_entries_of_a_perturbation():
