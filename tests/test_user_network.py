@@ -31,7 +31,7 @@ from prunecurve.training.parameters import Recipe
 from prunecurve.training.training import train
 from prunecurve.verification.surgery import structural
 from safetensors.torch import save_file
-from test_training import Hostile
+from test_arrays import Danger
 from torch import nn
 
 SCRIPTS = PROJECT / "workflow" / "scripts"
@@ -442,18 +442,13 @@ def without(*names, **more):
         (without(**{"head.weight": torch.zeros(9, 4)}), "size mismatch for head.weight: copying a param with shape t"),
         ({"weights": without()}, "holds no state dict, but a mapping with the keys weights; a state dict, or a mappi"),
         (torch.zeros(3), "holds no state dict, but Tensor"),
+        ({"state_dict": Danger()}, "cannot be loaded (it is damaged, or holds"),
         (net(), "cannot be loaded (it is damaged, or holds objects other than weights, which are not loaded); the fi"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_with_their_keys(tmp_path, content, message):
     torch.save(content, tmp_path / "w.pt")
     refused(message, load_weights, net(), str(tmp_path / "w.pt"))
-
-
-def test_hostile_weights_are_refused_unopened(tmp_path):
-    torch.save({"state_dict": Hostile(tmp_path / "opened")}, tmp_path / "w.pt")
-    refused("w.pt cannot be loaded (it is damaged, or holds", load_weights, net(), str(tmp_path / "w.pt"))
-    assert not (tmp_path / "opened").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04rest", b"\n<!DOCTYPE html><html></html>"])
