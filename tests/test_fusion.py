@@ -4,45 +4,30 @@ import numpy as np
 import pytest
 import torch
 from prunecurve.graph.layers import PrunableLayer
+from test_channels import Network, conv, randomised
 from torch import fx, nn
 from torch.nn import functional
 
 SHAPE = (3, 8, 8)
 
 
-class Block(nn.Module):
-    """Batch normalisation after a convolution, after a sum, after a convolution that runs twice, and after ReLU."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.shared = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1, bias=False)
-        self.depth, self.last = nn.Conv2d(6, 6, 3, groups=6), nn.Conv2d(6, 5, 1)
-        self.after_depth, self.after_last = nn.BatchNorm2d(6, affine=False), nn.BatchNorm2d(5)
-        self.after_sum, self.after_shared, self.after_relu = nn.BatchNorm2d(6), nn.BatchNorm2d(6), nn.BatchNorm2d(5)
-        self.relu, self.head = nn.ReLU(), nn.Linear(5, 3)
-
-    def forward(self, x):
-        x = self.first(x)
-        y = self.relu(self.after_shared(self.shared(x)))
-        x = functional.relu(self.after_sum(self.shared(y) + x))
-        x = torch.relu(self.after_depth(self.depth(x)))
-        # Both the outputs of the convolution and their ReLU are read, so it must not overwrite them.
-        x = self.after_last(self.last(x))
-        return self.head(self.after_relu(x.relu() - x).mean((2, 3)))
-
-
 @pytest.fixture
 def model():
-    torch.manual_seed(0)
-    network = Block()
-    for norm in network.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            nn.init.normal_(norm.running_mean)
-            nn.init.uniform_(norm.running_var, 0.1, 2)
-            if norm.affine:
-                nn.init.normal_(norm.weight)
-                nn.init.normal_(norm.bias)
-    return network.eval()
+    """Batch normalisation after a convolution, after a sum, after a convolution that runs twice, and after ReLU."""
+
+    def forward(net, x):
+        x = net.first(x)
+        y = net.relu(net.after_shared(net.shared(x)))
+        x = functional.relu(net.after_sum(net.shared(y) + x))
+        x = torch.relu(net.after_depth(net.depth(x)))
+        # Both the outputs of the convolution and their ReLU are read, so it must not overwrite them.
+        x = net.after_last(net.last(x))
+        return net.head(net.after_relu(x.relu() - x).mean((2, 3)))
+
+    layers = {"first": conv(3, 6), "shared": conv(6, 6, bias=False), "depth": nn.Conv2d(6, 6, 3, groups=6)}
+    norms = {"after_sum": nn.BatchNorm2d(6), "after_shared": nn.BatchNorm2d(6), "after_relu": nn.BatchNorm2d(5)}
+    norms |= {"after_depth": nn.BatchNorm2d(6, affine=False), "after_last": nn.BatchNorm2d(5), "relu": nn.ReLU()}
+    return randomised(Network(forward, **layers, **norms, last=conv(6, 5, 1), head=nn.Linear(5, 3)))
 
 
 @pytest.mark.parametrize("path", ["first", "last"])
@@ -97,29 +82,18 @@ def add(x, number):
     return x
 
 
-class Elsewhere(nn.Module):
+def test_weights_that_are_read_elsewhere_and_functions_of_a_user_stay_as_they_are():
     """Convolutions whose weights are read in another way, and functions of a user that are named as those of torch."""
 
-    def __init__(self):
-        super().__init__()
-        self.first, self.reader = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 1)
-        self.second, self.leaf = nn.Conv2d(6, 6, 3, padding=1), Leaf()
-        self.one, self.other = nn.BatchNorm2d(6), nn.BatchNorm2d(6)
-        self.head = nn.Linear(6, 3)
-
-    def forward(self, x):
-        x = self.one(self.second(torch.relu(self.reader(self.first(x)))))
-        x = functional.conv2d(relu(x), self.second.weight, padding=1)
+    def forward(net, x):
+        x = net.one(net.second(torch.relu(net.reader(net.first(x)))))
+        x = functional.conv2d(relu(x), net.second.weight, padding=1)
         x = functional.relu(add(x, 1.0)) + x
-        return self.head(self.leaf(self.other(self.leaf.conv(x))).mean((2, 3)))
+        return net.head(net.leaf(net.other(net.leaf.conv(x))).mean((2, 3)))
 
-
-def test_weights_that_are_read_elsewhere_and_functions_of_a_user_stay_as_they_are():
-    torch.manual_seed(0)
-    network = Elsewhere().eval()
-    for norm in (network.one, network.other):
-        nn.init.normal_(norm.running_mean)
-        nn.init.normal_(norm.weight)
+    modules = {"first": conv(3, 6), "reader": conv(6, 6, 1), "second": conv(6, 6), "leaf": Leaf()}
+    norms = {"one": nn.BatchNorm2d(6), "other": nn.BatchNorm2d(6)}
+    network = randomised(Network(forward, **modules, **norms, head=nn.Linear(6, 3)))
     layer = PrunableLayer(network, "first", SHAPE, leaf_modules=["leaf"])
     x = torch.randn(7, *SHAPE)
     with torch.no_grad():

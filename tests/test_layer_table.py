@@ -6,7 +6,7 @@ from conftest import random_network
 from prunecurve.model.conv_net import Architecture
 from prunecurve.graph.layer_table import layer_table
 from prunecurve.graph.layer_text import layer_text
-from test_channels import conv, pooled, randomised
+from test_channels import Network, conv, pooled
 from prunecurve.verification.surgery import size_of
 from torch import nn
 
@@ -60,19 +60,13 @@ def test_the_cost_of_every_k_is_that_of_the_layers_behind(model, rows):
     assert rows["conv3"]["passes"] * total == pytest.approx(macs("linear1") + 4 * behind)
 
 
-class Residual(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first, self.second, self.head = conv(3, 6), conv(6, 6), nn.Linear(6, 4)
-        self.depth = conv(6, 6, groups=6)
-
-    def forward(self, x):
-        x = self.first(x)
-        return self.head(pooled(self.depth(torch.relu(x + self.second(x)))))
-
-
 def test_layers_that_cannot_be_pruned_have_their_reason():
-    rows = layer_table(randomised(Residual()), (3, 8, 8))
+    def residual(net, x):
+        x = net.first(x)
+        return net.head(pooled(net.depth(torch.relu(x + net.second(x)))))
+
+    modules = {"first": conv(3, 6), "second": conv(6, 6), "depth": conv(6, 6, groups=6), "head": nn.Linear(6, 4)}
+    rows = layer_table(Network(residual, **modules), (3, 8, 8))
     refused = {row["layer"]: row["refused"] for row in rows}
     assert refused == {
         "first": "",

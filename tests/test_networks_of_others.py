@@ -34,17 +34,22 @@ def refusals(model: nn.Module, **options) -> dict[str, str]:
     return {row["layer"]: row["refused"] for row in layer_table(model, SHAPE, **options)}
 
 
+def averaged(maps, width: int = 4, **modules: nn.Module) -> Network:
+    """Return a network whose head reads the means of maps, a function (network, images) → (n, width, M, N)."""
+    return Network(lambda net, x: net.head(maps(net, x).mean((2, 3))), **modules, head=nn.Linear(width, 3))
+
+
 # ---- where activations are measured
 
 
 def signed() -> Network:
     """The channels branch before an activation, and the head reads one of the branches."""
 
-    def forward(net, x):
+    def maps(net, x):
         x = net.conv(x)
-        return net.head((x + net.body(functional.relu(net.norm(x)))).mean((2, 3)))
+        return x + net.body(functional.relu(net.norm(x)))
 
-    model = Network(forward, conv=conv(1, 4, 1), norm=nn.BatchNorm2d(4), body=conv(4, 4), head=nn.Linear(4, 3))
+    model = averaged(maps, conv=conv(1, 4, 1), norm=nn.BatchNorm2d(4), body=conv(4, 4))
     with torch.no_grad():
         model.conv.weight[2] *= 30
         model.conv.bias[2] = -20
@@ -54,13 +59,12 @@ def signed() -> Network:
 def dense() -> Network:
     """As in DenseNet: all branches of the channels have an activation of their own."""
 
-    def forward(net, x):
+    def maps(net, x):
         x = net.conv(x)
-        y = net.grow(functional.relu(net.norm1(x)))
-        return net.head(functional.relu(net.norm2(torch.cat([y, x], 1))).mean((2, 3)))
+        return functional.relu(net.norm2(torch.cat([net.grow(functional.relu(net.norm1(x))), x], 1)))
 
     modules = {"conv": conv(1, 4), "norm1": nn.BatchNorm2d(4), "grow": conv(4, 3), "norm2": nn.BatchNorm2d(7)}
-    return with_random_constants(Network(forward, **modules, head=nn.Linear(7, 3)))
+    return with_random_constants(averaged(maps, 7, **modules))
 
 
 def some_inputs() -> Split:
@@ -125,10 +129,8 @@ def test_criteria_of_activations_are_refused_before_anything_is_trained():
 
 
 def masked() -> Network:
-    def forward(net, x):
-        return net.head((torch.relu(net.conv(x)) * torch.sigmoid(net.mask(x))).mean((2, 3)))
-
-    return Network(forward, conv=conv(1, 4), mask=conv(1, 1), head=nn.Linear(4, 3))
+    modules = {"conv": conv(1, 4), "mask": conv(1, 1)}
+    return averaged(lambda net, x: torch.relu(net.conv(x)) * torch.sigmoid(net.mask(x)), **modules)
 
 
 def test_zero_weights_is_refused_where_a_mask_scales_what_they_leave():
@@ -150,11 +152,11 @@ def test_zero_weights_is_refused_where_a_mask_scales_what_they_leave():
 def test_zero_weights_is_refused_where_a_mask_is_computed_from_the_channels_that_are_left():
     """Without all channels the mask is a constant; without some it is not."""
 
-    def forward(net, x):
+    def maps(net, x):
         x = torch.relu(net.conv(x))
-        return net.head((x * torch.sigmoid(net.mask(x))).mean((2, 3)))
+        return x * torch.sigmoid(net.mask(x))
 
-    model = Network(forward, conv=conv(1, 4), mask=conv(4, 1), head=nn.Linear(4, 3))
+    model = averaged(maps, conv=conv(1, 4), mask=conv(4, 1))
     with torch.no_grad():
         # Otherwise a zero filter leaves nothing behind ReLU.
         model.conv.bias += 1
@@ -162,12 +164,11 @@ def test_zero_weights_is_refused_where_a_mask_is_computed_from_the_channels_that
 
 
 def both_calls(second_is_signed: bool) -> Network:
-    def forward(net, x):
+    def maps(net, x):
         first, second = torch.relu(net.conv(x)), net.conv(-x)
-        second = second if second_is_signed else torch.relu(second)
-        return net.head((net.body(first) + net.body(second)).mean((2, 3)))
+        return net.body(first) + net.body(second if second_is_signed else torch.relu(second))
 
-    return Network(forward, conv=conv(1, 4), body=conv(4, 5), head=nn.Linear(5, 3))
+    return averaged(maps, 5, conv=conv(1, 4), body=conv(4, 5))
 
 
 def test_all_calls_of_a_layer_are_measured():
@@ -206,19 +207,18 @@ class Activating(nn.Conv2d):
 
 
 def test_layers_of_own_classes_that_add_something_or_activate():
-    def forward(net, x):
-        return net.head(torch.relu(net.body(torch.relu(net.conv(x)))).mean((2, 3)))
+    def maps(net, x):
+        return torch.relu(net.body(torch.relu(net.conv(x))))
 
-    modules = {"conv": conv(1, 4), "head": nn.Linear(5, 3)}
-    model = Network(forward, **modules, body=Shifted(4, 5, 3, padding=1))
+    model = averaged(maps, 5, conv=conv(1, 4), body=Shifted(4, 5, 3, padding=1))
     layer, images = PrunableLayer(model, "conv", SHAPE), torch.rand(3, *SHAPE)
     constant = torch.rand(zero_filter(layer).shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         swept = layer.downstream.logits(layer.crossing(images), np.array([0, 2]), constant)
-        maps = torch.relu(model.conv(images))
-        maps[:, [0, 2]] = constant.reshape(4, 8, 8)[[0, 2]]
-        assert torch.allclose(swept, model.head(torch.relu(model.body(maps)).mean((2, 3))), atol=1e-6)
-    found = refusals(Network(forward, **modules, body=Activating(4, 5, 3, padding=1)))
+        cut = torch.relu(model.conv(images))
+        cut[:, [0, 2]] = constant.reshape(4, 8, 8)[[0, 2]]
+        assert torch.allclose(swept, model.head(torch.relu(model.body(cut)).mean((2, 3))), atol=1e-6)
+    found = refusals(averaged(maps, 5, conv=conv(1, 4), body=Activating(4, 5, 3, padding=1)))
     assert found["conv"] == "body (Activating) is not linear in each of its inputs alone" and found["body"] == ""
 
 
@@ -273,34 +273,23 @@ def test_other_arguments_of_forward_have_their_defaults():
 
 
 def test_shared_weights_are_refused():
-    model = Network(
-        lambda net, x: net.head(net.b(net.a(net.first(x).relu()).relu()).relu().mean((2, 3))),
-        **{"first": conv(1, 4), "a": conv(4, 4), "b": conv(4, 4), "head": nn.Linear(4, 3)},
-    )
+    modules = {"first": conv(1, 4), "a": conv(4, 4), "b": conv(4, 4)}
+    model = averaged(lambda net, x: net.b(net.a(net.first(x).relu()).relu()).relu(), **modules)
     model.b.weight = model.a.weight
-    assert refusals(model) | {"head": ""} == {
-        "first": "a and b share weights",
-        "a": "a and b share weights",
-        "b": "a and b share weights",
-        "head": "",
-    }
+    assert refusals(model) | {"head": ""} == dict.fromkeys(modules, "a and b share weights") | {"head": ""}
 
 
 def test_buffers_are_values_with_methods():
-    def forward(net, x):
-        return net.head(torch.relu(net.conv(torch.cat([x, net.grid.expand(x.size(0), -1, -1, -1)], 1))).mean((2, 3)))
-
-    model = Network(forward, conv=conv(2, 5), head=nn.Linear(5, 3))
+    model = averaged(
+        lambda net, x: torch.relu(net.conv(torch.cat([x, net.grid.expand(x.size(0), -1, -1, -1)], 1))),
+        **{"width": 5, "conv": conv(2, 5)},
+    )
     model.register_buffer("grid", torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8))
     assert refusals(model)["conv"] == ""
 
 
 def test_buffers_can_decide_what_runs():
-    def forward(net, x):
-        x = net.conv(x)
-        return net.head((torch.relu(x) if net.started else x).mean((2, 3)))
-
-    model = Network(forward, conv=conv(1, 5), head=nn.Linear(5, 3))
+    model = averaged(lambda net, x: torch.relu(net.conv(x)) if net.started else net.conv(x), conv=conv(1, 4))
     model.register_buffer("started", torch.tensor(True))
     assert refusals(model)["conv"] == ""
     assert PrunableLayer(model, "conv", SHAPE).points.signed == ""
@@ -341,10 +330,8 @@ def test_leaf_modules_by_path_pattern_and_class(names):
     for block in blocks:
         block.add_module("conv", conv(4, 4))
         block.add_module("attn", Attention(4))
-    model = Network(
-        lambda net, x: net.head(net.last(net.blocks(net.first(x))).mean((2, 3))),
-        **{"first": conv(1, 4), "blocks": blocks, "last": conv(4, 4), "head": nn.Linear(4, 3)},
-    )
+    modules = {"first": conv(1, 4), "blocks": blocks, "last": conv(4, 4)}
+    model = averaged(lambda net, x: net.last(net.blocks(net.first(x))), **modules)
     with pytest.raises(StudyError, match=r"torch.fx cannot trace it"):
         layer_table(model, SHAPE)
     found = refusals(model, leaf_modules=names)
@@ -355,9 +342,7 @@ def test_leaf_modules_by_path_pattern_and_class(names):
 
 def test_each_layer_has_a_row():
     """Also those that do not run."""
-    model = Network(
-        lambda net, x: net.head(net.conv(x).relu().mean((2, 3))), conv=conv(1, 4), head=nn.Linear(4, 3), aux=conv(4, 4)
-    )
+    model = averaged(lambda net, x: net.conv(x).relu(), conv=conv(1, 4), aux=conv(4, 4))
     assert refusals(model)["aux"] == "the network does not run it as a layer in evaluation mode"
 
 
@@ -370,13 +355,11 @@ def test_notes_name_the_layers_that_are_measured_or_verified_in_another_way():
 
 
 def test_slices_divide_the_channels_and_the_layers_behind_are_verified():
-    def forward(net, x):
+    def maps(net, x):
         p, q = functional.relu(net.first(x)).chunk(2, 1)
-        joined = torch.cat([p, functional.relu(net.b(functional.relu(net.a(q))))], 1)
-        return net.head(functional.relu(net.join(joined)).mean((2, 3)))
+        return functional.relu(net.join(torch.cat([p, functional.relu(net.b(functional.relu(net.a(q))))], 1)))
 
-    modules = {"first": conv(1, 8), "a": conv(4, 4), "b": conv(4, 4), "join": conv(8, 6), "head": nn.Linear(6, 3)}
-    model = Network(forward, **modules)
+    model = averaged(maps, 6, first=conv(1, 8), a=conv(4, 4), b=conv(4, 4), join=conv(8, 6))
     rows = {row["layer"]: row for row in layer_table(model, SHAPE, (), Confirmation(model, SHAPE).by)}
     assert rows["first"]["refused"].startswith("chunk divides its channels")
     assert [rows[name]["refused"] for name in ("a", "b", "join")] == ["", "", ""]
@@ -422,18 +405,14 @@ class Several(nn.Module):
 
 @pytest.mark.parametrize(("kind", "refused"), [(Named, ""), (dict, "several (Several) returns a dict, which is not")])
 def test_modules_that_return_several_values(kind, refused):
-    def forward(net, x):
-        return net.head(net.several(net.conv(x))[0 if kind is Named else "maps"].mean((2, 3)))
-
-    model = Network(forward, conv=conv(1, 4), several=Several(kind), head=nn.Linear(4, 3))
+    place = 0 if kind is Named else "maps"
+    model = averaged(lambda net, x: net.several(net.conv(x))[place], conv=conv(1, 4), several=Several(kind))
     found = refusals(model, leaf_modules=["several"])["conv"]
     assert found.startswith(refused) and bool(found) == bool(refused)
 
 
 def test_a_layer_that_is_called_by_keyword_is_refused():
-    model = Network(
-        lambda net, x: net.head(net.conv(input=x).relu().mean((2, 3))), conv=conv(1, 4), head=nn.Linear(4, 3)
-    )
+    model = averaged(lambda net, x: net.conv(input=x).relu(), conv=conv(1, 4))
     assert refusals(model)["conv"] == "it must be called with one input, as layer(x), and return one tensor"
 
 

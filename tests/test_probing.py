@@ -1,6 +1,7 @@
 """What operations do with channels, against an oracle: the network itself, with values of channels changed."""
 
 import copy
+import functools
 
 import numpy as np
 import pytest
@@ -15,27 +16,21 @@ from prunecurve.graph.pruning import pruned
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.confirmation import Confirmation
 from prunecurve.verification.perturbation import Perturbation
+from test_channels import Network, conv
 from torch import Tensor, nn
 from torch.nn import functional
 
 SHAPE = (3, 8, 8)
 
 
-class Network(nn.Module):
-    """The convolution `first` with 4 channels, an operation, the convolution `last`, and a head."""
+def between(operation, **modules: nn.Module) -> Network:
+    """Return a network of the convolution `first` with 4 channels, an operation, the convolution `last`, and a head."""
+    torch.manual_seed(0)
 
-    def __init__(self, operation, channels: int = 4, **modules: nn.Module) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.operation = operation
-        self.first, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(channels, 6, 3, padding=1)
-        self.head = nn.Linear(6, 3)
-        for name, module in modules.items():
-            self.add_module(name, module)
-        self.eval()
+    def forward(net, x):
+        return net.head(torch.relu(net.last(operation(net, net.first(x)))).mean((2, 3)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.relu(self.last(self.operation(self, self.first(x)))).mean((2, 3)))
+    return Network(forward, first=conv(3, 4), last=conv(4, 6), head=nn.Linear(6, 3), **modules)
 
 
 @torch.fx.wrap
@@ -111,36 +106,36 @@ class Grid(nn.Module):
 
 # Operations on each channel alone, that no table has.
 ALONE = {
-    "own function": Network(lambda net, x: swish(x)),
-    "own function of a known name": Network(lambda net, x: relu(x)),
-    "variance by hand": Network(
+    "own function": between(lambda net, x: swish(x)),
+    "own function of a known name": between(lambda net, x: relu(x)),
+    "variance by hand": between(
         lambda net, x: x * ((x - x.mean((2, 3), keepdim=True)) ** 2).mean((2, 3), keepdim=True)
     ),
-    "instance normalisation": Network(lambda net, x: net.norm(x), norm=nn.InstanceNorm2d(4, affine=True)),
-    "scale": Network(lambda net, x: net.scale(x), scale=Scale(4)),
-    "scale of zeros": Network(lambda net, x: x + net.scale(x), scale=Scale(4, 0.0)),
-    "one scale": Network(lambda net, x: net.scale(x), scale=Scale(1, 0.5)),
-    "position": Network(lambda net, x: x + net.place.grid, place=Grid(1, 1, 8, 8)),
-    "position and channel": Network(lambda net, x: x + net.place.grid, place=Grid(1, 4, 8, 8)),
-    "prelu by function": Network(lambda net, x: functional.prelu(x, net.act.weight), act=nn.PReLU(4)),
-    "norm and activation": Network(lambda net, x: net.norm(x), norm=NormAct(4)),
-    "own batch norm": Network(own_batch_norm, norm=Statistics()),
-    "sorted maps": Network(lambda net, x: x.flatten(2).sort(2)[0].view(x.shape)),
-    "where": Network(lambda net, x: torch.where(x > 0, x, x * 0.1)),
-    "half of the depthwise": Network(
+    "instance normalisation": between(lambda net, x: net.norm(x), norm=nn.InstanceNorm2d(4, affine=True)),
+    "scale": between(lambda net, x: net.scale(x), scale=Scale(4)),
+    "scale of zeros": between(lambda net, x: x + net.scale(x), scale=Scale(4, 0.0)),
+    "one scale": between(lambda net, x: net.scale(x), scale=Scale(1, 0.5)),
+    "position": between(lambda net, x: x + net.place.grid, place=Grid(1, 1, 8, 8)),
+    "position and channel": between(lambda net, x: x + net.place.grid, place=Grid(1, 4, 8, 8)),
+    "prelu by function": between(lambda net, x: functional.prelu(x, net.act.weight), act=nn.PReLU(4)),
+    "norm and activation": between(lambda net, x: net.norm(x), norm=NormAct(4)),
+    "own batch norm": between(own_batch_norm, norm=Statistics()),
+    "sorted maps": between(lambda net, x: x.flatten(2).sort(2)[0].view(x.shape)),
+    "where": between(lambda net, x: torch.where(x > 0, x, x * 0.1)),
+    "half of the depthwise": between(
         lambda net, x: net.deep(x), deep=nn.Conv2d(4, 4, 3, padding=1, groups=4, padding_mode="reflect")
     ),
-    "spatial gate": Network(lambda net, x: x * torch.sigmoid(net.mask(x)), mask=nn.Conv2d(4, 1, 1)),
-    "blur": Network(
+    "spatial gate": between(lambda net, x: x * torch.sigmoid(net.mask(x)), mask=nn.Conv2d(4, 1, 1)),
+    "blur": between(
         lambda net, x: functional.conv2d(x, net.blur.grid, padding=1, groups=x.shape[1]), blur=Grid(4, 1, 3, 3)
     ),
-    "roll": Network(lambda net, x: x.roll(1, 1)),
-    "stack and mean": Network(lambda net, x: torch.stack([x, x], 0).mean(0)),
+    "roll": between(lambda net, x: x.roll(1, 1)),
+    "stack and mean": between(lambda net, x: torch.stack([x, x], 0).mean(0)),
 }
 # Networks with two layers, both listed.
 LAYERS = {
-    "own initialisation": Network(lambda net, x: net.more(x), more=OwnInit(4, 4, 3, padding=1)),
-    "same padding": Network(lambda net, x: net.more(x), more=SamePadding(4, 4, 3)),
+    "own initialisation": between(lambda net, x: net.more(x), more=OwnInit(4, 4, 3, padding=1)),
+    "same padding": between(lambda net, x: net.more(x), more=SamePadding(4, 4, 3)),
 }
 
 
@@ -188,7 +183,7 @@ def test_layers_of_own_classes_are_layers(name, path):
 
 
 def test_a_layer_that_computes_with_all_inputs_stops_those_before_it_alone():
-    model = Network(lambda net, x: net.more(x), more=Standardised(4, 4, 3))
+    model = between(lambda net, x: net.more(x), more=Standardised(4, 4, 3))
     rows = {row["layer"]: row for row in layer_table(model, SHAPE)}
     assert rows["first"]["refused"] == "more (Standardised) is not linear in each of its inputs alone"
     assert rows["more"]["refused"] == ""
@@ -218,14 +213,6 @@ def test_a_normalisation_that_activates_is_measured_at_both_points():
 
 
 # ---- random networks
-
-
-@st.composite
-def networks(draw) -> tuple[nn.Module, list[str]]:
-    """A network of random operations on one stream of channels, with joins and slices."""
-    # Each once: a module with parameters per channel that runs twice ties channels that the oracle does not connect.
-    steps = draw(st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=4, unique=True))
-    return Network(lambda net, x: _run(net, steps, x), **_modules()), steps
 
 
 STEPS = {
@@ -260,16 +247,12 @@ def _modules() -> dict[str, nn.Module]:
     }
 
 
-def _run(net: Network, steps: list[str], x: Tensor) -> Tensor:
-    for step in steps:
-        x = STEPS[step](net, x)
-    return x
-
-
-@given(networks())
+# Each once: a module with parameters per channel that runs twice ties channels that the oracle does not connect.
+@given(st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=4, unique=True))
 @settings(max_examples=25, deadline=None)
-def test_what_is_listed_in_random_networks_agrees_with_the_oracle(case):
-    model, _ = case
+def test_what_is_listed_in_random_networks_agrees_with_the_oracle(steps):
+    """Random operations on one stream of channels, with joins and slices."""
+    model = between(lambda net, x: functools.reduce(lambda x, step: STEPS[step](net, x), steps, x), **_modules())
     for row in layer_table(model, SHAPE):
         if not row["refused"] and row["channels"] > 1:
             require_the_oracle(model, row["layer"])
@@ -277,7 +260,7 @@ def test_what_is_listed_in_random_networks_agrees_with_the_oracle(case):
 
 def test_a_normalisation_that_runs_twice_ties_the_channels_of_both_calls():
     """One smaller module cannot keep other channels in each call."""
-    model = Network(lambda net, x: net.norm(net.other(torch.relu(net.norm(x)))), **_modules())
+    model = between(lambda net, x: net.norm(net.other(torch.relu(net.norm(x)))), **_modules())
     group = Channels(model, SHAPE).group("first")
     assert list(group.makers) == ["first", "other"] and list(group.followers) == ["norm"]
     assert group.makers["other"].tolist() == [0, 1, 2, 3]
@@ -286,7 +269,7 @@ def test_a_normalisation_that_runs_twice_ties_the_channels_of_both_calls():
 @pytest.mark.parametrize("step", ["swish", "residual", "gate", "mask", "scale", "norm", "layer", "flip", "tokens"])
 def test_these_steps_are_no_obstacle(step):
     """Otherwise the test above could pass because nothing is listed."""
-    model = Network(lambda net, x: STEPS[step](net, x), **_modules())
+    model = between(lambda net, x: STEPS[step](net, x), **_modules())
     assert {row["layer"]: row["refused"] for row in layer_table(model, SHAPE)}["first"] == ""
 
 
@@ -294,14 +277,14 @@ def test_these_steps_are_no_obstacle(step):
 
 
 def test_what_torch_pruning_cuts_wrongly_is_verified_by_perturbation():
-    model = Network(lambda net, x: torch.relu(net.other(x)) * torch.sigmoid(net.mask(x)), **_modules())
+    model = between(lambda net, x: torch.relu(net.other(x)) * torch.sigmoid(net.mask(x)), **_modules())
     confirmation = Confirmation(model, SHAPE)
     assert confirmation.by(PrunableLayer(model, "other", SHAPE)) == PERTURBATION
     assert confirmation.by(PrunableLayer(model, "last", SHAPE)) == SURGERY
 
 
 def test_after_it_the_network_of_the_confirmation_is_as_before():
-    model = Network(lambda net, x: net.norm(x + net.body(torch.relu(x))), **_modules())
+    model = between(lambda net, x: net.norm(x + net.body(torch.relu(x))), **_modules())
     confirmation, images = Confirmation(model, SHAPE), torch.randn(2, *SHAPE)
     for path in ("first", "last", "body", "first"):
         assert confirmation.by(PrunableLayer(model, path, SHAPE)) == SURGERY
@@ -311,23 +294,18 @@ def test_after_it_the_network_of_the_confirmation_is_as_before():
 
 def test_a_wrong_smaller_network_is_not_confirmed(monkeypatch):
     """Not the channels that the others removed."""
-    model = Network(lambda net, x: torch.relu(x))
+    model = between(lambda net, x: torch.relu(x))
+    images = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(
         "prunecurve.verification.confirmation.run_pruned",
-        lambda traced, group, kept, values: pruned(traced, group, np.array([0, 1]))(_images()),
+        lambda traced, group, kept, values: pruned(traced, group, np.array([0, 1]))(images),
     )
-    with pytest.raises(
-        NotPrunable, match=r"its removal cannot be verified .*its smaller network gives different logits"
-    ):
+    with pytest.raises(NotPrunable, match=r"its removal cannot be verified .*its smaller network gives different log"):
         Confirmation(model, SHAPE).by(PrunableLayer(model, "first", SHAPE))
 
 
-def _images() -> Tensor:
-    return torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0))
-
-
 def test_the_entries_of_a_perturbation():
-    model = Network(lambda net, x: x + net.body(torch.relu(x)), **_modules())
+    model = between(lambda net, x: x + net.body(torch.relu(x)), **_modules())
     items = Perturbation(model, torch.zeros(1, *SHAPE)).items("first", [1, 3])
     assert {(path, reads): numbers for path, reads, numbers in items} == {
         ("first", False): [1, 3],

@@ -9,7 +9,7 @@ from prunecurve.tables import write_table
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
+    cli = parser(__doc__, "--seeds", "--criteria")
     add_curves(cli)
     cli.add_argument("--curve", type=Path, required=True, help="output: all rows, without counts of classes")
     cli.add_argument("--recalls", nargs="?", help="output: one row per row of the curve and class, with --classes")

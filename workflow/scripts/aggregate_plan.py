@@ -15,12 +15,10 @@ from prunecurve.tables import read_rows, write_table
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
+    cli = parser(__doc__, "--seeds", "--budget")
     cli.add_argument("--choices", required=True, help="path of a file of choose_plan, with placeholder {seed}")
     cli.add_argument("--evaluations", required=True, help="path of a file of evaluate_plan, with placeholder {seed}")
-    cli.add_argument("--seeds", nargs="+", required=True)
-    cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task of the study")
-    cli.add_argument("--budget", nargs=2, required=True, metavar=("KEY", "VALUE"), help="for the text")
+    tasks.add_task(cli)
     cli.add_argument("--table", type=Path, required=True, help="output: one row per seed and pruned network")
     cli.add_argument("--layers", type=Path, required=True, help="output: one row per seed, method and layer")
     cli.add_argument("--text", type=Path, required=True, help="output: the text that is printed")

@@ -16,16 +16,13 @@ from prunecurve.tables import write_table
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
-    cli.add_argument(
-        "--rows", required=True, help="path of rows, with placeholders {layer}, {seed}, {criterion}, {removal}, {ks}"
-    )
-    cli.add_argument("--criteria", nargs="+", required=True)
+    cli = parser(__doc__, "--criteria")
+    placeholders = "{layer}, {seed}, {criterion}, {removal}, {ks}"
+    cli.add_argument("--rows", required=True, help=f"path of rows, with placeholders {placeholders}")
     cli.add_argument("--removal", required=True)
     cli.add_argument("--layers", nargs="+", required=True, metavar="NAME:CHANNELS")
-    cli.add_argument(
-        "--ks", nargs="+", required=True, metavar="'KS=K,K,… …'", help="per layer: the K of each file by its {ks}"
-    )
+    jobs = "per layer: the K of each file by its {ks}"
+    cli.add_argument("--ks", nargs="+", required=True, metavar="'KS=K,K,… …'", help=jobs)
     add_histories(cli)
     cli.add_argument("--curves", type=Path, required=True, help="output: all rows, with the share of channels removed")
     cli.add_argument("--table", type=Path, required=True, help="output: one row per layer and criterion")

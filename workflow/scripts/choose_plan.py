@@ -4,17 +4,15 @@ import argparse
 from pathlib import Path
 
 from prunecurve.commandline import log, parser, run
-from prunecurve.plan.choice import BUDGETS, choose, curves_of
+from prunecurve.plan.choice import choose, curves_of
 from prunecurve.plan.costs import load_costs
 from prunecurve.tables import read_rows, write_rows
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
+    cli = parser(__doc__, "--budget")
     cli.add_argument("--costs", type=Path, required=True, help="a file of plan_costs")
     cli.add_argument("--rows", required=True, help="path of the rows of a layer, with placeholder {layer}")
-    names = ", ".join(BUDGETS)
-    cli.add_argument("--budget", nargs=2, required=True, metavar=("KEY", "VALUE"), help=f"of the section plan: {names}")
     cli.add_argument("--output", type=Path, required=True, help="output: one row per method and layer, with its K")
     return cli
 

@@ -4,22 +4,17 @@ import argparse
 from pathlib import Path
 
 from prunecurve.activations.collection import collect
-from prunecurve.commandline import add_section, add_split, parser, run
-from prunecurve.data.batches import Normalisation, Split
+from prunecurve.commandline import parser, run
+from prunecurve.data.batches import Split, add_splits
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.model.network_file import load_network, prepare_torch
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
+    cli = parser(__doc__, "--layer", "--batch-size", "--device", "--threads")
     add_model(cli)
-    add_split(cli, "--split", "measured")
-    add_section(cli, "--preprocess", Normalisation, "the config section preprocess")
-    cli.add_argument("--layer", required=True, help="module path of the layer, for example conv3")
-    cli.add_argument("--batch-size", type=int, default=250, help="inputs per forward pass")
-    cli.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
+    add_splits(cli, split="measured")
     cli.add_argument("--stored-mb", type=int, default=4000, help="largest size of the features that is stored, in MB")
     cli.add_argument("--folder", type=Path, required=True, help="output: maps, mean maps, statistics")
     return cli

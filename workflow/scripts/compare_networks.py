@@ -15,18 +15,12 @@ from prunecurve.tables import read_rows, write_rows, write_table
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
-    cli.add_argument(
-        "--networks",
-        nargs=3,
-        required=True,
-        metavar=("CHANNELS", "RANKING", "INDEX"),
-        help="paths of the channel statistics, of a ranking, and of the images that make_pairs drew, with the "
-        "placeholders {seed} and {criterion}",
-    )
+    cli = parser(__doc__, "--criteria")
+    files = "channel statistics, a ranking, and the images that make_pairs drew: paths with {seed} and {criterion}"
+    metavar = ("CHANNELS", "RANKING", "INDEX")
+    cli.add_argument("--networks", nargs=3, required=True, metavar=metavar, help=files)
     cli.add_argument("--columns", nargs=2, required=True, metavar=("DATASET", "LAYER"), help="values of these columns")
     cli.add_argument("--seeds", type=int, nargs="+", required=True)
-    cli.add_argument("--criteria", nargs="+", required=True, help="names of the rankings, values of {criterion}")
     cli.add_argument("--channels", type=Path, required=True, help="output: one row per channel and network")
     cli.add_argument("--agreement", type=Path, required=True, help="output: one row per pair of criteria")
     cli.add_argument("--shared-images", nargs="?", help="output: one row per pair of networks and of splits")

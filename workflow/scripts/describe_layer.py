@@ -12,9 +12,8 @@ from prunecurve.model.network_file import load_network, prepare_torch
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
+    cli = parser(__doc__, "--layer")
     add_model(cli)
-    cli.add_argument("--layer", required=True, help="module path of the layer, for example conv3")
     cli.add_argument("--output", type=Path, required=True, help="output: the layer as a record of arrays")
     return cli
 

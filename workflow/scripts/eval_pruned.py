@@ -16,24 +16,17 @@ from prunecurve.tables import read_order, write_rows
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
-    cli.add_argument(
-        "--features", required=True, help="the split's maps, as the layers behind the pruned one read them"
-    )
+    cli = parser(__doc__, "--features", "--dataset", "--seed", "--criterion", "--threads")
     add_evaluated_split(cli)
     cli.add_argument("--layer", required=True, help="the pruned layer, a file of describe_layer")
     cli.add_argument("--mean-features", nargs="?", help="mean maps, for mean_replacement")
     add_model(cli, required=False, help="the network, if more than linear layers follow the pruned layer")
-    cli.add_argument("--threads", type=int, default=1, help="number of torch threads, if --model is used")
     cli.add_argument("--ranking", required=True, help="the ranking, a CSV file")
     cli.add_argument("--partial-sums", nargs="?", help="the ranking's stored sums; they save time for few K")
     cli.add_argument("--removal", choices=REMOVALS, required=True, help="kind of removal")
     cli.add_argument("--k", type=int, nargs="+", required=True, help="numbers of removed channels")
     # Not checked here: listing the tasks takes longer than importing one.
     cli.add_argument("--task", default=tasks.DEFAULT, help="the task, whose metrics are computed")
-    cli.add_argument("--dataset", required=True, help="value of the column dataset")
-    cli.add_argument("--seed", type=int, required=True, help="value of the column seed")
-    cli.add_argument("--criterion", required=True, help="value of the column criterion")
     cli.add_argument("--output", required=True, help="output: a CSV file with one row per K")
     return cli
 
@@ -45,13 +38,8 @@ def work(arguments: argparse.Namespace) -> None:
     order = read_order(arguments.ranking, evaluator.layer.channels)
     stored = evaluator.stored_sums(arguments.partial_sums) if arguments.partial_sums else None
     rows = evaluator.rows(order, arguments.k, arguments.removal, stored, task=arguments.task)
-    identity = {
-        "dataset": arguments.dataset,
-        "seed": arguments.seed,
-        "layer": evaluator.layer.name,
-        "criterion": arguments.criterion,
-        "removal": arguments.removal,
-    }
+    values = vars(arguments) | {"layer": evaluator.layer.name}
+    identity = {column: values[column] for column in ("dataset", "seed", "layer", "criterion", "removal")}
     # Each curve has one file with K = 0. The settings of all its files are the same, and stand there.
     write_rows(arguments.output, [identity | row for row in rows], brief=0 not in arguments.k)
 

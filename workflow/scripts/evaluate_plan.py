@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from prunecurve.commandline import add_section, add_split, log, parser, run
+from prunecurve.commandline import log, parser, run
 from prunecurve.data import tasks
-from prunecurve.data.batches import Normalisation, Split
+from prunecurve.data.batches import Split, add_splits
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.plan.costs import load_costs
@@ -14,22 +14,14 @@ from prunecurve.tables import read_order, read_rows, write_rows
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
+    cli = parser(__doc__, "--dataset", "--seed", "--criterion", "--batch-size", "--threads")
     add_model(cli)
-    add_split(cli, "--split", "test")
-    add_section(cli, "--preprocess", Normalisation, "the config section preprocess")
-    cli.add_argument("--batch-size", type=int, default=250, help="inputs per forward pass")
+    add_splits(cli, split="test")
     cli.add_argument("--costs", type=Path, required=True, help="a file of plan_costs")
     cli.add_argument("--choice", type=Path, required=True, help="a file of choose_plan")
     cli.add_argument("--ranking", required=True, help="path of the ranking of a layer, with placeholder {layer}")
-    cli.add_argument("--criterion", required=True, help="the criterion of the rankings, value of the column criterion")
     cli.add_argument("--draws", type=int, default=3, help="number of networks without random channels, per method")
-    cli.add_argument(
-        "--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task, whose metrics are computed"
-    )
-    cli.add_argument("--dataset", required=True, help="value of the column dataset")
-    cli.add_argument("--seed", type=int, required=True, help="value of the column seed, and seed of the random orders")
-    cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
+    tasks.add_task(cli)
     cli.add_argument("--output", type=Path, required=True, help="output: one row per pruned network")
     return cli
 

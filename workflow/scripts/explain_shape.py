@@ -15,12 +15,10 @@ from prunecurve.tables import write_table
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
+    cli = parser(__doc__, "--seeds", "--criteria")
     cli.add_argument("--curve", type=Path, required=True, help="the study's")
     add_curves(cli)
-    cli.add_argument(
-        "--recalls", type=Path, nargs="?", help="the study's class_recall.csv, if its rows have counts of classes"
-    )
+    cli.add_argument("--recalls", type=Path, nargs="?", help="class_recall.csv, if the rows have counts of classes")
     cli.add_argument("--shown", type=Path, required=True, help="output: all rows of one criterion")
     cli.add_argument("--table", type=Path, required=True, help="output: one row per network, ranking and removal")
     cli.add_argument("--text", type=Path, required=True, help="output: the explanation in sentences, of the same")

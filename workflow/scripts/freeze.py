@@ -11,20 +11,14 @@ from prunecurve.config.settings import settings
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
+    cli = parser(__doc__, "--seeds", "--criteria")
     cli.add_argument("--root", type=Path, required=True, help="folder of the study, for example results/mnist")
     # Patterns, not the files: a study has too many files for one command line.
-    cli.add_argument(
-        "--files", nargs="+", required=True, help="paths below --root, with placeholders {seed}, {criterion}"
-    )
-    cli.add_argument("--seeds", nargs="+", required=True)
-    cli.add_argument("--criteria", nargs="+", required=True)
+    cli.add_argument("--files", nargs="+", required=True, help="paths below --root, with {seed} and {criterion}")
     cli.add_argument("--config", type=json.loads, required=True, help="the study's config, as JSON")
     cli.add_argument("--data", nargs="*", default=[], help="the setting for the content of data_dir, if there is one")
     cli.add_argument("--codes", nargs="*", default=[], help="the settings for the code of all scripts")
-    cli.add_argument(
-        "--manifest", type=Path, required=True, help="output: the manifest; the files go to the same folder"
-    )
+    cli.add_argument("--manifest", type=Path, required=True, help="output: the manifest, in the folder of the files")
     return cli
 
 

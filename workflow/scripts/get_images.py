@@ -18,17 +18,13 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--dataset", choices=DATASETS, required=True, help="name of the data set")
     cli.add_argument("--data-dir", type=Path, required=True, help="folder of the data set")
     cli.add_argument("--image-size", type=int, required=True, help="height and width in pixels")
-    cli.add_argument(
-        "--image-channels", choices=[AUTO, "1", "3"], default=AUTO, help="channels that all images are converted to"
+    cli.add_argument("--image-channels", choices=[AUTO, "1", "3"], default=AUTO, help="channels of all images")
+    outputs = (
+        "outputs: images, uint8 (n, C, S, S); labels, int64 (n,); the split that the data set assigns each image to, "
+        "int8 (n,); number, name and size of each class"
     )
-    cli.add_argument(
-        "--source",
-        nargs=4,
-        required=True,
-        metavar=("IMAGES", "LABELS", "SPLITS", "CLASSES"),
-        help="outputs: images, uint8 (n, C, S, S); labels, int64 (n,); the split that the data set assigns each image "
-        "to, int8 (n,); number, name and size of each class",
-    )
+    metavar = ("IMAGES", "LABELS", "SPLITS", "CLASSES")
+    cli.add_argument("--source", nargs=4, required=True, metavar=metavar, help=outputs)
     return cli
 
 

@@ -15,22 +15,13 @@ from prunecurve.tables import read_rows
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
+    cli = parser(__doc__, "--dataset", "--seed")
     metavar = ("IMAGES", "LABELS", "SPLITS", "CLASSES")
     cli.add_argument("--source", nargs=4, required=True, metavar=metavar, help="the files of get_images")
-    cli.add_argument("--dataset", required=True, help="name of the data set, for error messages")
     add_section(cli, "--sizes", Images, "the config section images")
-    cli.add_argument(
-        "--task",
-        nargs="+",
-        default=[tasks.DEFAULT],
-        metavar=("NAME", "KEY=NUMBER"),
-        help=f"what an input and its label are, one of {', '.join(tasks.names())}, and the parameters of the task",
-    )
-    cli.add_argument("--seed", type=int, required=True, help="seed of the study")
-    cli.add_argument(
-        "--place", type=int, help="place of the seed in the list of seeds, if no two networks may share images"
-    )
+    words, names = ("NAME", "KEY=NUMBER"), ", ".join(tasks.names())
+    cli.add_argument("--task", nargs="+", default=[tasks.DEFAULT], metavar=words, help=f"{names}; and its parameters")
+    cli.add_argument("--place", type=int, help="place of the seed in the list, if no two networks may share images")
     cli.add_argument("--folder", type=Path, required=True, help="output: images/, inputs/, labels/, one file per split")
     return cli
 

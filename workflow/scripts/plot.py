@@ -21,12 +21,9 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--criteria", nargs="*", default=[], help="the study's criteria, in the order of its config")
     cli.add_argument("--recalls", type=Path, nargs="?", help="class_recall.csv, for a figure of all classes")
     cli.add_argument("--layers", type=Path, nargs="?", help="plan_layers.csv, for the figure of a plan")
-    cli.add_argument(
-        "--maps",
-        nargs=5,
-        metavar=("DATASET", "SEED", "LAYER", "MAPS", "RANKING"),
-        help="of one network's figures: what its title names, its mean maps, and the first criterion's ranking",
-    )
+    words = ("DATASET", "SEED", "LAYER", "MAPS", "RANKING")
+    files = "of one network's figures: what its title names, its mean maps, and the first criterion's ranking"
+    cli.add_argument("--maps", nargs=5, metavar=words, help=files)
     cli.add_argument("--maps-order", choices=figures.MAPS_ORDERS, default="channel", help="how its maps are arranged")
     cli.add_argument("--dpi", type=int, default=300, help="of the PNG")
     cli.add_argument("--png", type=Path, required=True, help="output")

@@ -19,12 +19,8 @@ from prunecurve.tables import read_columns, read_rows, write_rows
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
-    cli.add_argument(
-        "--criterion",
-        required=True,
-        help="the criterion; random-1, … are draws of random, and reversed-NAME is the reverse",
-    )
+    cli = parser(__doc__, "--seed", "--threads")
+    cli.add_argument("--criterion", required=True, help="also random-1, … (draws of random), and reversed-NAME")
     cli.add_argument("--layer", type=Path, required=True, help="the pruned layer, a file of describe_layer")
     cli.add_argument("--point", default="relu", help="where activations are measured")
     cli.add_argument("--channels", nargs="?", help="statistics of the channels, if the criterion reads statistics")
@@ -33,8 +29,6 @@ def options() -> argparse.ArgumentParser:
     add_model(cli, required=False, help="the network, if more than linear layers follow and labels are read")
     add_evaluated_split(cli, required=False)
     cli.add_argument("--parameters", nargs="*", default=[], metavar="KEY=NUMBER", help="parameters of the criterion")
-    cli.add_argument("--threads", type=int, default=1, help="number of threads")
-    cli.add_argument("--seed", type=int, required=True, help="seed of the study")
     cli.add_argument("--output", type=Path, required=True, help="output: a CSV file with order, channel and score")
     return cli
 

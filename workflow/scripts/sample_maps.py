@@ -7,8 +7,8 @@ import numpy as np
 
 from prunecurve.activations.collection import single_maps
 from prunecurve.arrays import load_array
-from prunecurve.commandline import add_section, add_split, log, parser, run
-from prunecurve.data.batches import Normalisation, Split
+from prunecurve.commandline import log, parser, run
+from prunecurve.data.batches import Split, add_splits
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.graph.points import POINTS
 from prunecurve.model.model_file import add_model, model_file
@@ -17,17 +17,11 @@ from prunecurve.seeding import stream
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
+    cli = parser(__doc__, "--layer", "--seed", "--batch-size", "--device", "--threads")
     add_model(cli)
-    add_split(cli, "--split", "measured")
-    add_section(cli, "--preprocess", Normalisation, "the config section preprocess")
-    cli.add_argument("--layer", required=True, help="module path of the layer, for example conv3")
+    add_splits(cli, split="measured")
     cli.add_argument("--point", choices=POINTS, required=True, help="measurement point behind the layer")
     cli.add_argument("--count", type=int, required=True, help="number of random inputs; all if there are fewer")
-    cli.add_argument("--seed", type=int, required=True, help="seed of the study")
-    cli.add_argument("--batch-size", type=int, default=250, help="inputs per forward pass")
-    cli.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
     cli.add_argument("--output", type=Path, required=True, help="output: float32 (n, P, M, N)")
     return cli
 

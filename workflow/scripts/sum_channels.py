@@ -10,10 +10,7 @@ from prunecurve.tables import read_order
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
-    cli.add_argument(
-        "--features", required=True, help="the split's maps, as the layers behind the pruned one read them"
-    )
+    cli = parser(__doc__, "--features")
     cli.add_argument("--layer", required=True, help="the pruned layer, a file of describe_layer")
     cli.add_argument("--ranking", required=True, help="the ranking, a CSV file")
     cli.add_argument("--output", required=True, help="output: the sums from several places to the end of the ranking")

@@ -17,9 +17,7 @@ def options() -> argparse.ArgumentParser:
     # The curve alone: tables of an archive may define a quantity as an older version did.
     cli.add_argument("--curve", type=Path, required=True, help="the study's curve.csv")
     add_histories(cli)
-    cli.add_argument(
-        "--shared", nargs="?", help="the study's shared_images.csv; one network and old archives have none"
-    )
+    cli.add_argument("--shared", nargs="?", help="the study's shared_images.csv, if it has one")
     cli.add_argument("--mean", type=Path, required=True, help="output: one row per criterion, removal and K")
     cli.add_argument("--summary", type=Path, required=True, help="output: one row per criterion and removal")
     cli.add_argument("--text", type=Path, required=True, help="output: the text that is printed after a run")

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from prunecurve.commandline import add_section, add_split, parser, run
+from prunecurve.commandline import add_section, parser, run
 from prunecurve.data import tasks
-from prunecurve.data.batches import Normalisation, Split, all_logits
+from prunecurve.data.batches import Split, add_splits, all_logits
 from prunecurve.errors import StudyError
 from prunecurve.model.network_file import built, prepare_torch, save_model
 from prunecurve.model.parameters import Network
@@ -24,17 +24,12 @@ from prunecurve.training.training import train
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
-    add_split(cli, "--train", "training")
-    add_split(cli, "--val", "validation")
-    add_section(cli, "--preprocess", Normalisation, "the config section preprocess")
+    cli = parser(__doc__, "--device", "--threads", "--seed")
+    add_splits(cli, train="training", val="validation")
     add_section(cli, "--network", Network, "the config section network; without factory, the built-in network")
     cli.add_argument("--weights", nargs="?", help="the file with the state dict of a user's network; trains nothing")
     add_section(cli, "--training", Training, "the config section training")
-    cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="what an input and its label are")
-    cli.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
-    cli.add_argument("--seed", type=int, required=True, help="seed of the study")
+    tasks.add_task(cli)
     cli.add_argument("--model", type=Path, required=True, help="output: the state dict and the architecture")
     cli.add_argument("--history", type=Path, required=True, help="output: a CSV file with one row per epoch")
     return cli

@@ -4,13 +4,13 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from prunecurve.commandline import add_section, add_split, log, parser, run
+from prunecurve.commandline import add_split, log, parser, run
 from prunecurve.data import tasks
-from prunecurve.data.batches import Normalisation, Split
+from prunecurve.data.batches import Split, add_splits
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.sweep.evaluation import Evaluator
-from prunecurve.sweep.inputs import BATCH, InputFiles
+from prunecurve.sweep.inputs import InputFiles
 from prunecurve.sweep.k_batches import from_words
 from prunecurve.tables import read_order, write_rows
 from prunecurve.verification import METHODS, PERTURBATION, SURGERY
@@ -19,34 +19,21 @@ from prunecurve.verification.perturbation import Perturbation
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__)
+    cli = parser(__doc__, "--features", "--batch-size", "--threads")
     add_model(cli)
-    add_split(cli, "--split", "test")
+    add_splits(cli, split="test")
     add_split(cli, "--val", "validation", required=False)
-    add_section(cli, "--preprocess", Normalisation, "the config section preprocess")
-    cli.add_argument("--batch-size", type=int, default=BATCH, help="inputs per forward pass of the sweep in torch")
-    cli.add_argument(
-        "--features", type=Path, required=True, help="maps of the test split, as the next layers read them"
-    )
     cli.add_argument("--layer", type=Path, required=True, help="the pruned layer, a file of describe_layer")
     cli.add_argument("--mean-features", type=Path, nargs="?", help="mean maps, for mean_replacement")
     cli.add_argument("--ranking", required=True, help="path of a ranking, with placeholders {study}, {criterion}")
     cli.add_argument("--rows", required=True, help="path of rows, with {study}, {criterion}, {removal} and {ks}")
     cli.add_argument("--study", default="", help="value of {study}")
     cli.add_argument("--removals", nargs="+", required=True, help="kinds of removal, values of {removal}")
-    cli.add_argument(
-        "--checks",
-        nargs="+",
-        required=True,
-        metavar="CRITERION:KS=K,K,…",
-        help="the K to check of each file of rows: its {criterion} and its {ks}; KS alone is one K",
-    )
-    cli.add_argument(
-        "--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task, whose metrics are compared"
-    )
+    files = "the K to check of each file of rows: its {criterion} and its {ks}; KS alone is one K"
+    cli.add_argument("--checks", nargs="+", required=True, metavar="CRITERION:KS=K,K,…", help=files)
+    tasks.add_task(cli)
     cli.add_argument("--verified-by", choices=METHODS, default=SURGERY, help="how channels are removed")
     cli.add_argument("--tolerance", type=float, default=1e-4, help="largest allowed difference between logits")
-    cli.add_argument("--threads", type=int, default=1, help="number of torch threads")
     cli.add_argument("--output", type=Path, required=True, help="output: one row per comparison, if all agree")
     return cli
 

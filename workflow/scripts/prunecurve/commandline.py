@@ -18,9 +18,27 @@ from prunecurve.errors import StudyError, unwritable
 log = logging.getLogger("prunecurve")
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that all scripts have."""
+# Options of several scripts, with the same meaning in each.
+SHARED: dict[str, dict[str, Any]] = {
+    "--layer": {"required": True, "help": "module path of the layer, for example conv3"},
+    "--batch-size": {"type": int, "default": 250, "help": "inputs per forward pass"},
+    "--device": {"default": "auto", "help": "auto, cpu or cuda"},
+    "--threads": {"type": int, "default": 1, "help": "number of torch threads"},
+    "--seed": {"type": int, "required": True, "help": "seed of the study"},
+    "--seeds": {"nargs": "+", "required": True, "help": "seeds of the study, values of {seed}"},
+    "--criteria": {"nargs": "+", "required": True, "help": "names of the rankings, values of {criterion}"},
+    "--criterion": {"required": True, "help": "value of the column criterion"},
+    "--features": {"required": True, "help": "the split's maps, as the layers behind the pruned one read them"},
+    "--dataset": {"required": True, "help": "name of the data set"},
+    "--budget": {"nargs": 2, "required": True, "metavar": ("KEY", "VALUE"), "help": "macs, params or tolerance"},
+}
+
+
+def parser(description: str | None, *shared: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that all scripts have, and with some of SHARED."""
     options = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    for name in shared:
+        options.add_argument(name, **SHARED[name])
     options.add_argument("--log", help="file for the script's log")
     options.add_argument(
         "--settings", nargs="*", default=[], metavar="KEY: VALUE", help="what the outputs are recorded to be made with"

@@ -1,5 +1,6 @@
 """Batches of network inputs, gathered by index from uint8 tensors without Python code per input."""
 
+import argparse
 import dataclasses
 from collections.abc import Iterable, Iterator
 
@@ -10,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from prunecurve.arrays import load_array
+from prunecurve.commandline import add_section, add_split
 from prunecurve.data.parameters import Preprocess
 
 
@@ -24,6 +26,13 @@ class Normalisation(Preprocess):
                 repeated = numbers * images if len(numbers) > 1 else numbers
                 apply(torch.tensor(repeated, dtype=torch.float32, device=stacked.device)[:, None, None])
         return stacked
+
+
+def add_splits(cli: argparse.ArgumentParser, **splits: str) -> None:
+    """Add an option for the files of each split, described by its value, and one for their normalisation."""
+    for option, split in splits.items():
+        add_split(cli, f"--{option}", split)
+    add_section(cli, "--preprocess", Normalisation, "the config section preprocess")
 
 
 # The default of the config: no normalisation.

@@ -50,14 +50,12 @@ def add_curves(cli: argparse.ArgumentParser) -> None:
     # A pattern, not the files: a study has thousands of files, too many for one command line.
     placeholders = "{seed}, {criterion}, {removal}, {ks}"
     cli.add_argument("--rows", required=True, help=f"path of rows, with placeholders {placeholders}")
-    cli.add_argument("--seeds", nargs="+", required=True)
-    cli.add_argument("--criteria", nargs="+", required=True)
     cli.add_argument("--removals", nargs="+", required=True)
     jobs = "the K of each file of a curve by its {ks}, in ascending order; K alone is a file of one"
     cli.add_argument("--ks", nargs="+", required=True, metavar="KS=K,K,…", help=jobs)
     files = "if the rows have counts of classes: their names, and the path of the test labels with placeholder {seed}"
     cli.add_argument("--classes", nargs="*", default=[], metavar=("NAMES", "LABELS"), help=files)
-    cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task of the study")
+    tasks.add_task(cli)
 
 
 def rows_of(arguments: argparse.Namespace) -> pd.DataFrame:

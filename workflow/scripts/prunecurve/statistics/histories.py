@@ -10,7 +10,7 @@ from prunecurve.training.learned import kept_epoch
 def add_histories(cli: argparse.ArgumentParser) -> None:
     """Add the options of a script that warns about networks that have learned nothing."""
     cli.add_argument("--training", help="path of a training history, with {seed}; needed for a warning")
-    cli.add_argument("--task", choices=tasks.names(), default=tasks.DEFAULT, help="the task of the study")
+    tasks.add_task(cli)
     cli.add_argument("--seeds", type=int, nargs="*", default=[], help="the seeds of the histories")
 
 

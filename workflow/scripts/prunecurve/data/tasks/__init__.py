@@ -5,6 +5,7 @@ imports only numpy, because the evaluation jobs import the task in use, and not 
 when its name is used, also in a type hint without quotation marks.
 """
 
+import argparse
 import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
@@ -91,6 +92,11 @@ def names() -> list[str]:
     import pkgutil
 
     return sorted((module.name for module in pkgutil.iter_modules(__path__)), key=lambda name: (name != DEFAULT, name))
+
+
+def add_task(cli: argparse.ArgumentParser) -> None:
+    """Add the option for the task of the study."""
+    cli.add_argument("--task", choices=names(), default=DEFAULT, help="the task: inputs, labels and metrics")
 
 
 def load(name: str = DEFAULT) -> Task:
