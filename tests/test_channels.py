@@ -513,7 +513,7 @@ def test_unusual_networks_are_no_error(name):
         return
     layer, seen = PrunableLayer(model, path, (3, 8, 8)), []
     images = torch.randn(2, 3, 8, 8)
-    for reader in layer.readers:
+    for reader in layer.group.readers:
         model.get_submodule(reader).register_forward_pre_hook(lambda module, given: seen.append(given[0]))
     with torch.inference_mode():
         model(images)

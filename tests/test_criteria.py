@@ -23,6 +23,7 @@ from prunecurve.model.conv_net import Architecture
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import load_network, save_model
 from prunecurve.seeding import stream
+from prunecurve.sweep.backends import numpy_backend, torch_backend
 from rank_channels import statistics
 from sklearn.metrics import log_loss
 from test_plans import NET
@@ -33,6 +34,7 @@ MODEL, SPLIT = random_network(ARCHITECTURE, 11), random_split(ARCHITECTURE, 11, 
 PARAMETERS = {"entropy_bins": 7, "shapley_permutations": 64, "shapley_pairs": 500, "shapley_relative_error": 0.0}
 # Channels of conv1 and conv2.
 LAYERS = {1: 4, 2: 9}
+BACKENDS = {"numpy": numpy_backend.Backend, "torch": torch_backend.Backend}
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +54,14 @@ def layer(folder):
     other: inputs that replace those of the block.
     """
 
+    def validation(described, features):
+        backend = BACKENDS[described.backend](described, ModelFile(folder / "model.pt"), 2)
+        return ValidationSet(np.load(features), SPLIT.labels.numpy(), described, backend, 2)
+
     def view(
         i: int = 2, point: str = "relu", reads: tuple[str, ...] = ("statistics", "maps", "labels", "scale"), **other
     ):
         layer, described = layer_of(MODEL, f"conv{i}"), describe(layer_of(MODEL, f"conv{i}"))
-        features = np.load(folder / str(i) / "features.npy")
         if "maps" in reads:
             single_maps(layer, point, SPLIT, 32, folder / "maps.npy")
         inputs = dict(
@@ -66,9 +71,7 @@ def layer(folder):
             point=point,
             statistics=statistics(folder / str(i) / "channels.csv") if "statistics" in reads else None,
             maps=load_array(folder / "maps.npy") if "maps" in reads else None,
-            validation=ValidationSet(features, SPLIT.labels.numpy(), described, 2, ModelFile(folder / "model.pt"))
-            if "labels" in reads
-            else None,
+            validation=validation(described, folder / str(i) / "features.npy") if "labels" in reads else None,
             parameters=PARAMETERS,
         )
         return criteria.Layer(**inputs | other)
@@ -334,12 +337,6 @@ def test_fpgm_tells_a_filter_from_its_negative(layer):
     agrees(found, expected)
     wrong = [sum(np.linalg.norm(np.abs(array[c].astype(float)) - np.abs(other)) for other in array) for c in range(9)]
     assert criteria.ranking(found).tolist() != criteria.ranking(np.array(wrong)).tolist()
-
-
-def test_hrank_ties_and_they_go_by_number(layer):
-    maps = np.tile(np.eye(5, dtype=np.float32), (6, 9, 1, 1))
-    maps[:, 4] = 0
-    assert criteria.ranking(criteria.scores("hrank", layer(maps=maps))).tolist() == [4, 0, 1, 2, 3, 5, 6, 7, 8]
 
 
 def test_entropy_of_what_is_constant_but_for_rounding_is_nothing(layer):

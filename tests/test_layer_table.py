@@ -4,8 +4,7 @@ import pytest
 import torch
 from conftest import random_network
 from prunecurve.model.conv_net import Architecture
-from prunecurve.graph.layer_table import layer_table
-from prunecurve.graph.layer_text import layer_text
+from prunecurve.graph.layer_table import layer_table, layer_text
 from test_channels import Network, conv, pooled
 from prunecurve.verification.surgery import size_of
 from torch import nn

@@ -207,7 +207,7 @@ def passing(model: nn.Module, layer: PrunableLayer, x: torch.Tensor, change=None
         seen.append(given[0].clone())
         return None if change is None else (change(len(seen) - 1, given[0].clone()),)
 
-    hooks = [model.get_submodule(reader).register_forward_pre_hook(hook) for reader in layer.readers]
+    hooks = [model.get_submodule(reader).register_forward_pre_hook(hook) for reader in layer.group.readers]
     with torch.inference_mode():
         found = model(x).numpy()
     for each in hooks:
@@ -363,7 +363,9 @@ def test_effects_are_autograds_on_gates(case, tmp_path):
     labels = torch.arange(9) % layer.classes
     if name == "numpy":
         features, _ = written(tmp_path, model, layer.path, x)
-        effects = Losses(ValidationSet(features, labels.numpy(), describe(layer))).effects()
+        described = describe(layer)
+        validation = ValidationSet(features, labels.numpy(), described, numpy_backend.Backend(described))
+        effects = Losses(validation).effects()
     else:
         with torch.no_grad():
             values = layer.crossing(x)
@@ -378,7 +380,7 @@ def test_effects_are_autograds_on_gates(case, tmp_path):
         shape[reading.axis.dim] = len(numbers)
         return (given[0] * own.reshape(shape),)
 
-    for reader in layer.readers:
+    for reader in layer.group.readers:
         model.get_submodule(reader).register_forward_pre_hook(hook)
     functional.cross_entropy(model(x), labels, reduction="sum").backward()
     assert effects == pytest.approx(gates.grad.numpy(), abs=1e-5)
@@ -422,7 +424,7 @@ def test_activations_and_their_derivatives_are_those_of_torch(name, seed, slope)
     ("name", "path"),
     [("plain", "3"), ("branches", "third"), ("linear", "0"), ("branches", "second"), ("gates", "first")],
 )
-def test_losses_of_several_classes_are_balanced(name, path, tmp_path, monkeypatch):
+def test_losses_of_several_classes_are_balanced(name, path, tmp_path):
     """Four and three classes of different sizes, in numpy and in torch, against scikit-learn on masked passes."""
     from prunecurve.ranking import torch_losses
     from sklearn.metrics import log_loss
@@ -431,7 +433,9 @@ def test_losses_of_several_classes_are_balanced(name, path, tmp_path, monkeypatc
     layer, x = PrunableLayer(model, path, SHAPE), inputs(40)
     labels = np.minimum(np.arange(40) // 5, layer.classes - 1)
     features, _ = written(tmp_path, model, path, x)
-    validation = ValidationSet(features, labels, describe(layer))
+    described = describe(layer)
+    runs = backend(layer) if described.backend == "torch" else numpy_backend.Backend(described)
+    validation = ValidationSet(features, labels, described, runs)
     assert np.bincount(labels, validation.shares) == pytest.approx(np.full(layer.classes, 1 / layer.classes))
     weights = 1 / np.bincount(labels)[labels]
     zeros = np.zeros_like(validation.layer.zero_filter)
@@ -440,8 +444,6 @@ def test_losses_of_several_classes_are_balanced(name, path, tmp_path, monkeypatc
         probability = torch.softmax(torch.from_numpy(masked(model, layer, removed, zeros, x)).double(), 1).numpy()
         return log_loss(labels, probability, sample_weight=weights, labels=range(layer.classes))
 
-    if validation.layer.backend == "torch":
-        monkeypatch.setattr(torch_losses, "Backend", lambda *arguments: backend(layer))
     module = torch_losses.Losses if validation.layer.backend == "torch" else Losses
     losses, everything = module(validation), np.arange(layer.channels)
     assert losses.now() == pytest.approx(expected([]), abs=1e-6)

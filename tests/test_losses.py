@@ -7,6 +7,7 @@ from prunecurve.ranking import numpy_losses as module
 from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.ranking.numpy_losses import Losses
 from prunecurve.ranking.orders import backward
+from prunecurve.sweep.backends.numpy_backend import Backend
 from test_head import cases, everything, layer_file, plain
 
 
@@ -19,7 +20,8 @@ def balanced_loss(features, weights, removed, labels):
 
 
 def losses_of(features, labels, weights, threads=1):
-    return Losses(ValidationSet(features, labels, layer_file(weights, features.shape[1]), threads))
+    layer = layer_file(weights, features.shape[1])
+    return Losses(ValidationSet(features, labels, layer, Backend(layer), threads))
 
 
 @given(cases)

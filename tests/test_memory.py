@@ -136,10 +136,10 @@ def test_evaluations_of_small_batches_are_the_same(files, monkeypatch):
 
 def test_gradients_of_small_batches_are_the_same(files, monkeypatch):
     layer, model, features, inputs = files
-    validation = ValidationSet(features, np.arange(COUNT) % 3, layer, 1, model, inputs)
-    whole = Losses(validation).effects()
+    labels = np.arange(COUNT) % 3
+    whole = Losses(ValidationSet(features, labels, layer, Backend(layer, model, 1, inputs))).effects()
     monkeypatch.setattr(batches, "MOST_BYTES", 30 * LARGEST)
-    losses, numbers = Losses(validation), []
+    losses, numbers = Losses(ValidationSet(features, labels, layer, Backend(layer, model, 1, inputs))), []
     effects = losses.downstream.effects
     monkeypatch.setattr(
         losses.downstream, "effects", lambda values, labels: numbers.append(len(labels)) or effects(values, labels)

@@ -13,8 +13,7 @@ from prunecurve.errors import StudyError
 from prunecurve.graph.channels import Channels
 from prunecurve.graph.pruning import with_random_constants
 from prunecurve.graph.description import describe, linear_layers
-from prunecurve.graph.layer_table import layer_table
-from prunecurve.graph.layer_text import layer_text
+from prunecurve.graph.layer_table import layer_table, layer_text
 from prunecurve.graph.layers import NotPrunable, PrunableLayer
 from prunecurve.graph.checks import zero_filter, zero_filter_varies
 from prunecurve.ranking import criteria

@@ -12,7 +12,7 @@ import verify_surgery
 from conftest import PROJECT, layer_of, random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
-from prunecurve.verification.checked_ks import checked_ks, drawn_ks
+from prunecurve.verification.checked_ks import checked_ks
 from prunecurve.errors import StudyError
 from prunecurve.data.tasks.pairs import COUNTS, bounds, measure
 from prunecurve.data.batches import all_logits
@@ -27,12 +27,10 @@ from prunecurve.verification import comparison
 from prunecurve.verification.comparison import (
     allowed_difference,
     require_all_agree,
-    require_means,
     rounding_error,
     unproven,
     verify,
 )
-from prunecurve.verification.surgery import means_read
 from test_surgery import written
 
 METRICS = ("auroc", "average_precision", "log_loss")
@@ -220,15 +218,6 @@ def test_mean_maps_are_measured_again(path, tmp_path):
             verified(tmp_path / str(first), path, first)
 
 
-def test_mean_maps_of_another_size_are_refused():
-    architecture = Architecture(in_channels=2, image_size=12, channels=[5, 5], hidden=[5, 4])
-    model, split = random_network(architecture, 1), random_split(architecture, 1)
-    (means,) = means_read(model, "conv2", split)
-    assert means.shape == (45,)
-    with pytest.raises(StudyError, match=r"m\.npy has 90 means, but the layers behind conv2 read 45"):
-        require_means(model, "conv2", split, np.tile(means, 2), "m.npy")
-
-
 @given(st.data(), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-7, 1e-3, 0.3]))
 def test_the_sweeps_metrics_lie_within_what_its_rounding_can_change(data, seed, noise):
     """Logits on a coarse grid, so that many scores tie; the bounds hold for all of them and are exact without noise."""
@@ -265,16 +254,12 @@ def test_disagreement_says_which_k_which_criterion_and_by_how_much():
     ("channels", "ks"), [(128, [0, 1, 32, 64, 96, 127]), (8, [0, 1, 2, 4, 6, 7]), (2, [0, 1]), (3, [0, 1, 2])]
 )
 def test_checked_ks(channels, ks):
-    assert checked_ks(channels) == ks
-
-
-def test_drawn_ks_are_further_ks_of_each_network_and_ranking():
-    drawn = drawn_ks(128, 5, 0, "conv3", "l1_norm")
-    assert drawn == sorted(drawn_ks(128, 5, 0, "conv3", "l1_norm")) and len(set(drawn)) == 5
-    assert not set(drawn) & set(checked_ks(128)) and set(drawn) < set(range(128))
-    assert set(drawn_ks(128, 2, 0, "conv3", "l1_norm")) < set(drawn)
-    others = [(1, "conv3", "l1_norm"), (0, "conv2", "l1_norm"), (0, "conv3", "random-1")]
-    assert all(drawn_ks(128, 5, *other) != drawn for other in others)
+    """The fixed ones, then those that are drawn for each network and ranking."""
+    assert checked_ks(channels, 0, 0, "conv3", "l1_norm") == ks
+    checked = checked_ks(channels, 5, 0, "conv3", "l1_norm")
     # A narrow layer has no more than two further K, or none.
-    assert drawn_ks(8, 9, 0, "conv3", "l1_norm") == [3, 5]
-    assert drawn_ks(3, 2, 0, "conv1", "l1_norm") == drawn_ks(128, 0, 0, "conv3", "l1_norm") == []
+    assert len(set(checked)) == len(checked) == min(len(ks) + 5, channels) and set(checked) <= set(range(channels))
+    assert checked[: len(ks)] == ks and checked[len(ks) :] == sorted(checked[len(ks) :])
+    assert set(checked_ks(channels, 2, 0, "conv3", "l1_norm")) <= set(checked)
+    others = [(1, "conv3", "l1_norm"), (0, "conv2", "l1_norm"), (0, "conv3", "random-1")]
+    assert channels < 128 or all(checked_ks(channels, 5, *other) != checked for other in others)

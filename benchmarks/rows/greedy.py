@@ -13,6 +13,7 @@ from prunecurve.graph.layers import PrunableLayer
 from prunecurve.model.network_file import load_model, prepare_torch
 from prunecurve.ranking.orders import backward, losses_of
 from prunecurve.ranking.validation_set import ValidationSet
+from prunecurve.sweep.backends.numpy_backend import Backend
 from study import Study
 
 PAIRS = 2000
@@ -27,7 +28,8 @@ def rows(study: Study) -> list[Row]:
     features = load_array(files["features"], mapped=True)[:PAIRS]
     images, pairs, of_pairs = study.arrays("val")
     pairs, of_pairs = pairs[: len(features)], of_pairs[: len(features)]
-    validation = ValidationSet(features, of_pairs, load_layer(files["layer"]), cores())
+    described = load_layer(files["layer"])
+    validation = ValidationSet(features, of_pairs, described, Backend(described), cores())
     model = load_model(study.seed / "model.pt")
     layer = PrunableLayer(model, study.layer, model.input_shape)
     split = Split.of(images, pairs, of_pairs, "cpu")

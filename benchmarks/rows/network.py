@@ -75,7 +75,9 @@ class Masks:
 
     def run(self, batches: list[Tensor]) -> Tensor:
         """Return the logits of all batches without the channels in `removed`."""
-        hooks = [self.model.get_submodule(path).register_forward_pre_hook(self._hook) for path in self.layer.readers]
+        hooks = [
+            self.model.get_submodule(path).register_forward_pre_hook(self._hook) for path in self.layer.group.readers
+        ]
         result = torch.cat([self.model(inputs) for inputs in batches])
         for hook in hooks:
             hook.remove()

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from prunecurve.commandline import parser, run
 from prunecurve.files import write_text
-from prunecurve.graph.layer_table import layer_table
-from prunecurve.graph.layer_text import layer_text
+from prunecurve.graph.layer_table import layer_table, layer_text
 from prunecurve.graph.pruning import with_random_constants
 from prunecurve.model.network_file import add_untrained, prepare_torch, untrained
 from prunecurve.tables import write_rows

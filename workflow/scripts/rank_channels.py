@@ -7,13 +7,13 @@ import numpy as np
 
 from prunecurve.arrays import load_array
 from prunecurve.commandline import log, parser, run
-from prunecurve.graph.layer_file import LayerFile, load_layer
+from prunecurve.graph.layer_file import load_layer
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.naming import REVERSED
 from prunecurve.ranking import criteria
 from prunecurve.ranking.validation_set import ValidationSet
 from prunecurve.seeding import stream
-from prunecurve.sweep.evaluation import load_features
+from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import add_evaluated_split, input_files
 from prunecurve.tables import read_columns, read_rows, write_rows
 
@@ -39,13 +39,13 @@ def statistics(path: str) -> dict:
     return dict(zip(names, read_columns(path, *names)))
 
 
-def validation(arguments: argparse.Namespace, layer: LayerFile) -> ValidationSet | None:
+def validation(arguments: argparse.Namespace) -> ValidationSet | None:
     """Read the validation pairs; None if the options name no files for them."""
     if arguments.features is None or not arguments.split:
         return None
-    features = load_features(arguments.features, layer)
-    labels = load_array(arguments.split[-1], shape=(len(features),))
-    return ValidationSet(features, labels, layer, arguments.threads, model_file(arguments), input_files(arguments))
+    files, inputs = (arguments.features, arguments.split[-1], arguments.layer), input_files(arguments)
+    read = Evaluator(*files, model=model_file(arguments), threads=arguments.threads, inputs=inputs)
+    return ValidationSet(read.features, read.labels, read.layer, read.backend, arguments.threads)
 
 
 def work(arguments: argparse.Namespace) -> None:
@@ -60,7 +60,7 @@ def work(arguments: argparse.Namespace) -> None:
             point=arguments.point,
             statistics=statistics(arguments.channels) if arguments.channels else None,
             maps=load_array(arguments.maps, shape=(None,) * 4, mapped=True) if arguments.maps else None,
-            validation=validation(arguments, layer),
+            validation=validation(arguments),
             parameters={key: float(number) for key, number in (word.split("=") for word in arguments.parameters)},
         ),
     )

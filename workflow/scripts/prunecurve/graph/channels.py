@@ -76,7 +76,8 @@ class Channels(fx.Interpreter):
     def refusal(self, path: str) -> str | None:
         """Return why the channels of a Conv2d or Linear cannot be removed one by one; None if they can."""
         if path not in self._makers and path not in self._followers:
-            inside = next((node.target for node in self.module.graph.nodes if _is_inside(path, node)), None)
+            modules = [node.target for node in self.module.graph.nodes if node.op == "call_module"]
+            inside = next((name for name in modules if path.startswith(f"{name}.")), None)
             why = f"it lies inside {inside}, which torch.fx does not look into" if inside else NOT_RUN
             return self._refused.get(path, why)
         roots = self._roots[{**self._followers, **self._makers}[path].numpy()]
@@ -315,10 +316,6 @@ class Channels(fx.Interpreter):
             channels = self._along(node, dim, probe.what)
             probe.followed = self._followers.setdefault(probe.node.target, channels)
             self._unite(channels, probe.followed)
-
-
-def _is_inside(path: str, node: fx.Node) -> bool:
-    return node.op == "call_module" and path.startswith(f"{node.target}.")
 
 
 def _spread(channels: Tensor, dim: int, value: Tensor) -> Tensor:

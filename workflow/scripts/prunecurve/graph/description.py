@@ -124,39 +124,45 @@ def linear_layers(layer: PrunableLayer) -> tuple[Linear, ...] | None:
 
 
 def _activation(traced: fx.GraphModule, node: fx.Node) -> tuple[str, float]:
-    """Return the name of an activation, a key of activations.ACTIVATIONS, and its slope."""
+    """Return the name of an activation, a key of activation_functions.ACTIVATIONS, and its slope."""
     if node.op == "call_module":
         module = traced.get_submodule(node.target)
-        return next(MODULES[each] for each in MODULES if isinstance(module, each)), getattr(
-            module, "negative_slope", 0.0
-        )
+        name = next(MODULES[each] for each in MODULES if isinstance(module, each))
+        return name, getattr(module, "negative_slope", 0.0)
     slope = node.kwargs.get("negative_slope", node.args[1] if len(node.args) > 1 else SLOPE)
     return FUNCTIONS[node.target], float(slope) if FUNCTIONS[node.target] == "leaky_relu" else 0.0
 
 
-def sizes(layer: PrunableLayer) -> tuple[np.ndarray, np.ndarray]:
-    """Return the parameters and the MACs (for one input), both int64 (P,), of the network without K channels.
+def sizes(layer: PrunableLayer) -> np.ndarray:
+    """Return the parameters and the MACs (for one input), int64 (2, P), of the network without K channels.
 
     PyTorch counts both for K = 0, 1 and 2. They are polynomials in K of degree 2 at most, because each parameter and
     each product belongs to no channel, to one (linear in K), or to two channels of the layer. So Newton's differences
     give all others.
     """
-    kept = [range(k, layer.channels) for k in range(min(layer.channels, 3))]
-    counts = np.array([network_size(layer.pruned(channels), layer.example()) for channels in kept], np.int64)
-    k = np.arange(layer.channels)
+
+    def size(k: int) -> tuple[int, int]:
+        small = layer.pruned(range(k, layer.channels))
+        # Biases and batch normalisation count no MACs, as usual.
+        return sum(each.numel() for each in small.parameters()), sum(macs_of(small, layer.example()).values())
+
+    counts, k = np.array([size(each) for each in range(min(layer.channels, 3))], np.int64), np.arange(layer.channels)
     binomials = (np.ones_like(k), k, k * (k - 1) // 2)
-    terms = [np.outer(np.diff(counts, each, 0)[0], binomials[each]) for each in range(len(counts))]
-    params, macs = np.sum(terms, axis=0)
-    return params, macs
+    return np.sum([np.outer(np.diff(counts, n, 0)[0], binomials[n]) for n in range(len(counts))], axis=0)
 
 
 @torch.no_grad()
-def network_size(model: nn.Module, example: Tensor) -> tuple[int, int]:
-    """Return the trainable parameters and, for one input, the MACs of a network, as PyTorch counts them.
+def macs_of(traced: fx.GraphModule, example: Tensor) -> dict[fx.Node, int]:
+    """Return the MACs of each operation of a network for one input, as PyTorch counts them. example: (1, C, S, S)."""
+    macs: dict[fx.Node, int] = {}
 
-    PyTorch's counter runs the network and counts the floating point operations of convolutions and matrix products; a
-    MAC is two of them. Biases and batch normalisation count no MACs, as usual.
-    """
-    with FlopCounterMode(display=False) as counter:
-        model.eval()(example)
-    return sum(parameter.numel() for parameter in model.parameters()), counter.get_total_flops() // 2
+    class Counting(fx.Interpreter):
+        def run_node(self, node: fx.Node) -> object:
+            with FlopCounterMode(display=False) as counter:
+                value = super().run_node(node)
+            # A MAC is two floating point operations.
+            macs[node] = counter.get_total_flops() // 2
+            return value
+
+    Counting(traced).run(example)
+    return macs

@@ -16,7 +16,7 @@ from prunecurve.errors import StudyError, remedy
 class Linear(NamedTuple):
     """A linear layer after the pruned one, with the activation that follows it.
 
-    weight: (outputs, inputs). bias: (outputs,). activation: a key of activations.ACTIVATIONS, with its slope.
+    weight: (outputs, inputs). bias: (outputs,). activation: a key of activation_functions.ACTIVATIONS, with its slope.
     """
 
     weight: np.ndarray
@@ -72,13 +72,10 @@ class LayerFile(NamedTuple):
         return self.map_size[0] * self.map_size[1]
 
 
-def _integers(array: np.ndarray) -> tuple[int, ...]:
-    return tuple(map(int, array))
-
-
 # How fields that are not arrays are read.
-READ: dict[str, Callable] = {"name": str, "backend": str, "signed": str, "classes": int, "features": _integers}
-READ |= {"map_size": _integers, "scale": lambda array: array if len(array) else None}
+READ: dict[str, Callable] = {"name": str, "backend": str, "signed": str, "classes": int}
+READ |= dict.fromkeys(("features", "map_size"), lambda array: tuple(array.tolist()))
+READ["scale"] = lambda array: array if len(array) else None
 
 
 def save_layer(path: str | os.PathLike[str], layer: LayerFile) -> None:

@@ -30,8 +30,8 @@ class PrunableLayer:
     """A Conv2d or Linear of a network in evaluation mode, whose channels can be removed one by one.
 
     path: its module path. module: the layer. channels: P. group: the entries of all modules that belong to its
-    channels. points: where its maps are measured. downstream: what runs again when channels are removed. readers: the
-    modules that read the channels, by path. traced: the network's graph. classes: the number of logits.
+    channels. points: where its maps are measured. downstream: what runs again when channels are removed. traced: the
+    network's graph. classes: the number of logits.
     """
 
     def __init__(
@@ -67,27 +67,18 @@ class PrunableLayer:
             self.downstream = Downstream(self.traced, self.group, axis_in, self.input_shape)
         except ValueError as error:
             raise NotPrunable(self.path, str(error)) from error
-        self.readers = {path: self.traced.get_submodule(path) for path in self.group.readers}
         self.points = Points(self.traced, node, self.group, axis_in)
-
-    @functools.cached_property
-    def _maps_before(self) -> fx.GraphModule:
-        return part_before(self.traced, self.points.nodes)
 
     def maps(self, inputs: Tensor) -> dict[str, Tensor]:
         """Return the maps (n, P, M, N) at each of POINTS for inputs (n, C, S, S).
 
         Behind several branches, n is the number of inputs times that of branches.
         """
-        return self.points.maps(self._maps_before(inputs))
-
-    @functools.cached_property
-    def _crossing_before(self) -> fx.GraphModule:
-        return part_before(self.traced, self.downstream.crossing)
+        return self.points.maps(self.all_before(inputs))
 
     def crossing(self, inputs: Tensor) -> list[Tensor]:
         """Return the crossing values of the network downstream for inputs (n, C, S, S)."""
-        return self._crossing_before(inputs)
+        return self.all_before(inputs)["crossing"]
 
     @functools.cached_property
     def all_before(self) -> fx.GraphModule:

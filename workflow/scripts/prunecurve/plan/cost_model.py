@@ -7,7 +7,7 @@ from torch import fx, nn
 
 from prunecurve.errors import StudyError
 from prunecurve.graph.channels import Channels
-from prunecurve.graph.layer_table import macs_of
+from prunecurve.graph.description import macs_of
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.graph.nodes import example_of
 from prunecurve.graph.pruning import Group, per_channel

@@ -25,7 +25,7 @@ class Losses:
 
     def __init__(self, validation: ValidationSet) -> None:
         self.channels, self.threads = validation.layer.channels, validation.threads
-        self.backend = Backend(validation.layer)
+        self.backend: Backend = validation.backend
         self.features = validation.features.reshape(*validation.features.shape[:2], -1)
         self.left = list(range(self.channels))
         self.weights = [self.backend.weights_of(np.array([c])) for c in self.left]

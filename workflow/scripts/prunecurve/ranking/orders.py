@@ -2,8 +2,7 @@
 
 import importlib
 import logging
-from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,28 +14,17 @@ log = logging.getLogger("prunecurve")
 ROUND, FEWEST = 4, 8
 
 
-class _Losses(Protocol):
-    """The methods of numpy_losses.Losses, which torch_losses.Losses has too."""
-
-    left: list[int]
-
-    def now(self) -> float: ...
-    def changed(self, channels: Sequence[int]) -> np.ndarray: ...
-    def change(self, channel: int) -> None: ...
-    def along(self, orders: np.ndarray) -> np.ndarray: ...
-    def effects(self) -> np.ndarray: ...
-
-
-def losses_of(validation: ValidationSet) -> _Losses:
+def losses_of(validation: ValidationSet) -> Any:
     """Return the losses of the pruned layer: by sums over channels (numpy_losses), else by passes (torch_losses).
 
-    The module is imported by name, so that the code digest of a ranking contains only the one that it uses.
+    Both have the methods of `numpy_losses.Losses`. The module is imported by name, so that the code digest of a ranking
+    contains only the one that it uses.
     """
     module = importlib.import_module(f"prunecurve.ranking.{validation.layer.backend}_losses")
     return module.Losses(validation)
 
 
-def backward(losses: _Losses) -> list[int]:
+def backward(losses: Any) -> list[int]:
     """Return all channels in the order of greedy removal.
 
     Each step removes the channel whose removal gives the lowest loss; ties are resolved by channel number. Needs
@@ -49,7 +37,7 @@ def backward(losses: _Losses) -> list[int]:
     return [*order, *losses.left]
 
 
-def forward(losses: _Losses, channels: list[int]) -> list[int]:
+def forward(losses: Any, channels: list[int]) -> list[int]:
     """Return these channels, which must all be removed, in the order of greedy addition.
 
     Each step restores the channel that gives the lowest loss.

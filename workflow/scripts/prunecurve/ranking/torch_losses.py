@@ -15,7 +15,7 @@ class Losses:
     """The methods of `numpy_losses.Losses`; each loss needs a forward pass through the rest of the network."""
 
     def __init__(self, validation: ValidationSet) -> None:
-        self.backend = Backend(validation.layer, validation.model, validation.threads, validation.inputs)
+        self.backend: Backend = validation.backend
         self.downstream, self.chosen = self.backend.network.downstream, validation.chosen
         self.features, self.labels = validation.features, torch.from_numpy(validation.labels.astype(np.int64))
         self.shares, self.channels = validation.shares, validation.layer.channels

@@ -1,12 +1,11 @@
 """The validation inputs with labels, which some criteria use."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from prunecurve.graph.layer_file import LayerFile
-from prunecurve.model.model_file import ModelFile
-from prunecurve.sweep.inputs import InputFiles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,17 +13,15 @@ class ValidationSet:
     """The validation inputs, as the maps that the layers behind the pruned one read, and the file of that layer.
 
     features: float32, see `LayerFile.features`. labels: (N,), the class of each input, 0 … C − 1. layer: the pruned
-    layer. threads: the number of threads for criteria. model: the file of the network, needed if `layer.backend` is
-    torch. inputs: the files of the split, needed if the features are not stored. chosen: the numbers of the inputs in
-    the split, if they are not all.
+    layer. backend: what runs behind it (sweep/backends). threads: the number of threads for criteria. chosen: the
+    numbers of the inputs in the split, if they are not all.
     """
 
     features: np.ndarray
     labels: np.ndarray
     layer: LayerFile
+    backend: Any
     threads: int = 1
-    model: ModelFile | None = None
-    inputs: InputFiles | None = None
     chosen: np.ndarray | None = None
 
     def drawn(self, count: int, rng: np.random.Generator) -> "ValidationSet":

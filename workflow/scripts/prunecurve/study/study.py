@@ -34,7 +34,7 @@ from prunecurve.sweep.removal import REMOVALS
 from prunecurve.tables import read_rows
 from prunecurve.training.learned import kept_epoch, shortfall
 from prunecurve.verification import PERTURBATION, SURGERY
-from prunecurve.verification.checked_ks import checked_ks, drawn_ks
+from prunecurve.verification.checked_ks import checked_ks
 
 NETWORK_FIGURES = figures.of("network")
 # The table of each figure of a whole study. The figure's folder is named after it.
@@ -165,7 +165,7 @@ class Study:
         channels, count = self.channels(layer), self.config["verification"]["drawn_ks"]
         job_of = {k: name for name, ks in self.k_batches(layer).items() for k in ks}
         jobs: dict[str, list[int]] = {}
-        for k in [*checked_ks(channels), *drawn_ks(channels, count, seed, layer, ranking)]:
+        for k in checked_ks(channels, count, seed, layer, ranking):
             jobs.setdefault(job_of.get(k, ONLY_VERIFIED if self.runs_torch(layer) else str(k)), []).append(k)
         return jobs
 

@@ -8,21 +8,11 @@ import numpy as np
 from prunecurve.arrays import load_array
 from prunecurve.data import tasks
 from prunecurve.errors import StudyError, remedy
-from prunecurve.graph.layer_file import LayerFile, load_layer
+from prunecurve.graph.layer_file import load_layer
 from prunecurve.model.model_file import ModelFile
 from prunecurve.sweep.inputs import InputFiles
 from prunecurve.sweep.removal import REMOVALS
 from prunecurve.sweep.threads import in_threads
-
-
-def load_features(path: str, layer: LayerFile) -> np.ndarray:
-    """Read the features of a split, memory-mapped: `LayerFile.features` for each input, or (N, 0), not stored."""
-    # Read once: the checksum of a large file takes as long as the rest of an evaluation.
-    shape = layer.features if layer.backend == "numpy" else (None,)
-    features = load_array(path, shape=(None, *shape), mapped=True)
-    if features.shape[1:] not in ((0,), layer.features):
-        raise StudyError(f"{path} is not of the layer {layer.name} (its shape is {features.shape}); {remedy(path)}")
-    return features
 
 
 class Evaluator:
@@ -46,7 +36,12 @@ class Evaluator:
         inputs: InputFiles | None = None,
     ) -> None:
         self.layer = load_layer(layer)
-        self.features = load_features(features, self.layer)
+        shape = self.layer.features if self.layer.backend == "numpy" else (None,)
+        # Read once: the checksum of a large file takes as long as the rest of an evaluation.
+        self.features = load_array(features, shape=(None, *shape), mapped=True)
+        if (shape := self.features.shape)[1:] not in ((0,), self.layer.features):
+            name = self.layer.name
+            raise StudyError(f"{features} is not of the layer {name} (its shape is {shape}); {remedy(features)}")
         self.labels = load_array(labels, shape=(len(self.features),))
         shape = self.layer.zero_filter.shape
         self.mean_features = load_array(mean_features, shape=shape) if mean_features else None

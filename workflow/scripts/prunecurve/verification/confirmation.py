@@ -14,7 +14,7 @@ import torch_pruning
 from torch import Tensor, nn
 
 from prunecurve.graph.layers import NotPrunable, PrunableLayer
-from prunecurve.graph.nodes import values_of
+from prunecurve.graph.nodes import random_inputs, values_of
 from prunecurve.graph.pruning import run_pruned
 from prunecurve.model.messages import one_line
 from prunecurve.verification import PERTURBATION, SURGERY
@@ -32,7 +32,7 @@ class Confirmation:
         """Prepare a copy of a network that reads inputs (C, S, S)."""
         self._model = copy.deepcopy(model).cpu().eval().requires_grad_()
         # The inputs of `values_of`.
-        self._images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
+        self._images = random_inputs(self._model, input_shape, 2)
         # Computed once: all layers of a network have the same graph.
         self._values = lru_cache(1)(lambda traced: values_of(traced, input_shape))
         self._unpruned = _logits(self._model, self._images)
