@@ -441,7 +441,7 @@ def test_every_criterion_ranks_a_group_of_several_layers(tmp_path):
     (study.folder / "net.py").write_text(NET)
     study.run("results/digits/curve.csv", "results/digits/seed0/stem/verification.csv")
     order = {name: read_order(study.path(f"seed0/stem/ranking/{name}.csv"), 5) for name in orders(criteria.names(), 1)}
-    assert set(order) == set(orders(criteria.names(), 1)) and len(criteria.names()) == 18
+    assert set(order) == set(orders(criteria.names(), 1))
     checked = read_rows(study.path("seed0/stem/verification.csv"))
     assert {row["criterion"] for row in checked} == set(order) and {row["agrees"] for row in checked} == {"True"}
 

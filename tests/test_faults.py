@@ -189,7 +189,8 @@ def kill(victim: str, stage: Stage, driver: subprocess.Popen, study: Study, rng:
     if victim == "job":
         killed = any([end_by_force(process) for process in processes(study, stage.script)[:1]])
         failed = driver.wait(120) != 0
-        assert failed is killed or not study.path("curve.csv").exists()
+        # A process can still be there although its work is done: then nothing fails.
+        assert killed or not failed, study.output
         if failed:
             assert f"Failed {stage.script}" in study.output
     else:

@@ -42,6 +42,8 @@ rule make_pairs:
     log:
         f"{SEED}/logs/make_pairs.log",
     cache: CACHED
+    # As of `train`: otherwise the last network would wait for thousands of evaluations of the others.
+    priority: 2
     conda:
         "../envs/sweep.yaml"
     params:
