@@ -181,8 +181,9 @@ def choose(
     """Return K of each layer for the methods `plan` and `uniform`.
 
     curves: of `curves_of`. budget, value: one of BUDGETS, and the value of its key. A budget is met at the least log
-    loss: balanced accuracy ends at that of a constant answer, from where on removing all other channels of a layer
-    would look free. A tolerance is one of balanced accuracy; uniform ratios then get the MACs of the plan.
+    loss. Balanced accuracy would not do: once it is that of a constant answer, it falls no further, and the removal of
+    more channels of that layer would seem to cost nothing. A tolerance is one of balanced accuracy; uniform ratios then
+    get the MACs of the plan.
     """
     if budget == "tolerance":
         plan = for_tolerance(curves["balanced_accuracy"], costs, value)
