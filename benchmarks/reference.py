@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prunecurve.data.basic_metrics import predict
 from prunecurve.data.batches import Split
-from prunecurve.data.tasks.pairs import confusion
+from prunecurve.data.tasks.pairs.metrics import confusion
 from prunecurve.model.conv_net import Architecture, ConvNet
 
 

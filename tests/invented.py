@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from prunecurve.data.tasks import classes, pairs
+from prunecurve.data.tasks import metrics_of
 from prunecurve.tables import as_text
 from prunecurve.statistics.curves import class_recall, without_class_counts
 
@@ -18,7 +18,7 @@ def study_of_pairs(
     rng = np.random.default_rng(3)
     levels = {"removal": removals, "criterion": orders, "seed": range(seeds), "k": range(ks)}
     table = pd.MultiIndex.from_product(levels.values(), names=levels.keys()).to_frame(index=False)
-    metrics = {name: rng.random(len(table)) for name in pairs.METRICS}
+    metrics = {name: rng.random(len(table)) for name in metrics_of("pairs").METRICS}
     metrics |= {"mcc": rng.uniform(-1, 1, len(table)), "log_loss": rng.exponential(size=len(table))}
     left = ks - table["k"]
     sizes = {"channels_left": left, "params": 2 * left, "macs": 3 * left}
@@ -60,7 +60,8 @@ def study(
                 rng = np.random.default_rng([place, seed])
                 for k in range(ks):
                     left = (1 - k / ks) ** (1 + place / 2)
-                    metrics = classes.measure(logits_of(rng, count, labels, left, 3 * seed % count), labels)
+                    logits = logits_of(rng, count, labels, left, 3 * seed % count)
+                    metrics = metrics_of("classes").measure(logits, labels)
                     row = {"dataset": "digits", "seed": seed, "layer": "conv3", "criterion": criterion}
                     row |= {"removal": removal, "k": k, "channels_left": ks - k, **metrics}
                     row |= {"params": ks - k, "macs": ks - k}

@@ -159,7 +159,7 @@ def test_results_of_other_code_and_files_of_unknown_origin_are_not_frozen(thawed
     with (thawed.folder / "workflow" / "scripts" / "train.py").open("a") as file:
         file.write("EDITED = True\n")
     output = refused(thawed, "--rerun-triggers", "mtime")
-    assert re.search(r"code of train: results/digits/\S+ was made with \w{16}; the code is now \w{16}", output)
+    assert re.search(r"code of train with \S+: results/digits/\S+ was made with \w{16}; the code is now \w{16}", output)
     (thawed.path("curve.csv.settings")).unlink()
     output = refused(thawed, "--rerun-triggers", "mtime", "--allowed-rules", "freeze")
     assert "results/digits/curve.csv does not say which settings it was made with" in output

@@ -61,7 +61,7 @@ def test_a_backend_counts_only_where_it_is_used():
 def test_an_evaluation_imports_numpy_and_no_more():
     code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); sys.argv = ['eval_pruned', '--help']\n"
     code += "import prunecurve.sweep.backends.numpy_backend\n"
-    code += "import prunecurve.data.tasks.pairs, prunecurve.data.tasks.classes\n"
+    code += "import prunecurve.data.tasks.pairs.metrics, prunecurve.data.tasks.classes.metrics\n"
     code += "import runpy; runpy.run_path(sys.path[0] + '/eval_pruned.py')"
     imported = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True).stderr
     modules = {line.split("|")[-1].strip() for line in imported.splitlines()}
@@ -73,7 +73,7 @@ def test_an_evaluation_imports_numpy_and_no_more():
 
 
 def test_another_version_of_a_library_changes_the_digest_of_what_imports_it(monkeypatch):
-    plugins = {"eval_pruned": ("sweep.backends.numpy_backend", "data.tasks.pairs")}
+    plugins = {"eval_pruned": ("sweep.backends.numpy_backend", "data.tasks.pairs.metrics")}
     names = ["train", "eval_pruned", "verify_surgery", "plot", "sum_channels"]
 
     def digests():
@@ -144,7 +144,8 @@ def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
 def test_a_plug_in_counts_only_where_it_is_named(changed):
     for file, own, other in (
         ("ranking/criteria/apoz", {"rank_channels": "ranking.criteria.apoz"}, "ranking.criteria.entropy"),
-        ("data/tasks/pairs", {"eval_pruned": "data.tasks.pairs"}, "data.tasks.classes"),
+        ("data/tasks/pairs/metrics", {"eval_pruned": "data.tasks.pairs.metrics"}, "data.tasks.pairs.inputs"),
+        ("data/tasks/pairs/inputs", {"train": "data.tasks.pairs.inputs"}, "data.tasks.classes.inputs"),
         ("data/datasets/published", {"get_images": "data.datasets.published"}, "data.datasets.arrays"),
     ):
         path, (script,) = f"prunecurve/{file}.py", own

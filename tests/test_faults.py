@@ -133,14 +133,18 @@ STAGES = [
 
 
 def start_from(stage: Stage, study: Study, target: str = CURVE) -> subprocess.Popen:
-    """Delete the outputs of a stage and all later ones, start `snakemake`, and return when a job of the stage runs."""
+    """Delete the outputs of a stage and all later ones, start `snakemake`, and return when a job of the stage runs.
+
+    A job that was too short to be seen counts, too: then the run has ended successfully.
+    """
     # A job of an earlier run is not one of this run.
     assert wait_until(lambda: not processes(study, stage.script))
     for name in (*stage.outputs, *stage.after):
         if study.path(name).exists():
             delete(study, name)
     driver = study.start(target, python=preloaded_python())
-    assert wait_until(lambda: processes(study, stage.script)), study.output
+    assert wait_until(lambda: processes(study, stage.script) or driver.poll() is not None), study.output
+    assert not driver.poll(), study.output
     return driver
 
 

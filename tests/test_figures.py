@@ -25,7 +25,7 @@ from prunecurve.tables import write_rows, write_table
 from prunecurve.statistics.sensitivity import sensitivity_table
 from prunecurve.statistics.means import mean_curves, summarise
 from invented import names_of, study, study_of_pairs
-from prunecurve.data.tasks import classes
+from prunecurve.data.tasks.classes.metrics import answers
 from test_shape import three_networks
 
 CRITERIA = ("mean_activation", "l1_norm", "random")
@@ -490,8 +490,8 @@ def of_classes(count: int, **options) -> figures.Data:
 
 def shape_of_classes(count: int) -> figures.Data:
     table, _ = study(count, removals=REMOVALS, orders=("mean_activation",), ks=9)
-    answers, _ = classes.answers(table, names_of(count))
-    return figures.Data(table.assign(answer=answers), ("mean_activation",), task="classes")
+    shown, _ = answers(table, names_of(count))
+    return figures.Data(table.assign(answer=shown), ("mean_activation",), task="classes")
 
 
 @pytest.mark.parametrize("count", [2, 30])

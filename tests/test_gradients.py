@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import PROJECT
 from prunecurve.data.batches import Split
+from prunecurve.data.tasks.classes import inputs as classes
 from prunecurve.model.gradients import safe_gradients
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.model.network_file import built, prepare_torch
@@ -57,7 +58,7 @@ def in_training():
     for precision in ("float32", "bfloat16"):
         recipe = RECIPE.model_copy(update={"precision": precision})
         model = built(Network(factory=f"{__file__}:Shortcuts"), split.numbers, 0, trained=True)
-        _, rows = train(model, recipe, split, split, 0, prepare_torch("cpu", 1))
+        _, rows = train(model, recipe, split, split, 0, prepare_torch("cpu", 1), classes)
         assert all(0.5 < row["train_loss"] < 3 for row in rows)
 
 

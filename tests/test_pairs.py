@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from prunecurve.errors import StudyError
 from prunecurve.data.datasets import asked_sizes, check_data
 from prunecurve.data.splits import SPLITS, draw_splits, split_sizes
-from prunecurve.data.tasks.pairs import inputs, require
+from prunecurve.data.tasks.pairs.inputs import inputs, require
 from prunecurve.seeding import stream
 
 labellings = st.tuples(st.integers(2, 6), st.integers(4, 9), st.integers(0, 2**31)).map(

@@ -217,7 +217,7 @@ def test_every_key_that_changes_a_result_is_carried_by_it():
     rules += (PROJECT / "workflow" / "scripts" / "prunecurve" / "study" / "settings.py").read_text()
     calls = re.findall(r"(?:settings|self)\.\w+\(([^()]*(?:\([^()]*\)[^()]*)*)\)", rules)
     named = {word for call in calls for word in re.findall(r'"([a-z_.]+)"', call)} | {"seeds", "images"}
-    named |= {key for name in tasks.names() for key in tasks.load(name).KEYS}
+    named |= {key for name in tasks.names() for key in tasks.inputs_of(name).KEYS}
     named |= {f"ranking.{key}" for name in criteria.names() for key in criteria.parameters(name)}
     for key, sub in KEYS.items():
         if "properties" not in sub and change_of(key) != "none":

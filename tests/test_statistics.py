@@ -16,7 +16,7 @@ from prunecurve.statistics.means import (
     read_table,
     summarise,
 )
-from prunecurve.data.tasks.pairs import METRICS
+from prunecurve.data.tasks.pairs.metrics import METRICS
 from scipy import stats
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from prunecurve.data import tasks
 from prunecurve.data.basic_metrics import log_loss, predict
 from prunecurve.data.metrics import log_odds
-from prunecurve.data.tasks import classes, pairs
+from prunecurve.data.tasks.classes import metrics as classes
+from prunecurve.data.tasks.pairs import metrics as pairs
 from prunecurve.errors import StudyError
 from prunecurve.tables import as_text
 from prunecurve.verification.comparison import compare
@@ -20,8 +21,8 @@ from sklearn import metrics as sk
 @pytest.mark.parametrize("name", tasks.names())
 def test_a_task_fulfils_the_contract(name):
     """`make lint` compares the types, too."""
-    task = tasks.load(name)
-    assert isinstance(task, tasks.Task)
+    task = tasks.metrics_of(name)
+    assert isinstance(tasks.inputs_of(name), tasks.Inputs) and isinstance(task, tasks.Metrics)
     found = task.measure(np.random.default_rng(0).normal(size=(90, 2)), np.arange(90) % 2)
     assert [column for column in found if column in task.METRICS] == [m for m in task.METRICS if m in found]
     assert set(task.counts(2)) < set(found)
@@ -215,16 +216,16 @@ def test_only_an_input_between_two_classes_may_change_its_answer(margin, agrees)
 
 def test_an_input_of_classes_is_one_image_with_its_class():
     of_images = np.array([2, 0, 1, 1])
-    inputs, labels = classes.inputs(of_images, np.random.default_rng(0))
+    inputs, labels = tasks.inputs_of("classes").inputs(of_images, np.random.default_rng(0))
     assert (inputs.dtype, inputs.tolist()) == (np.int32, [[0], [1], [2], [3]])
     assert (labels.dtype, labels.tolist()) == (np.int64, [2, 0, 1, 1])
-    assert classes.class_names(["a", "b", "c"]) == ("a", "b", "c")
-    assert pairs.class_names(["a", "b", "c"]) == ("different", "same")
+    assert tasks.inputs_of("classes").class_names(["a", "b", "c"]) == ("a", "b", "c")
+    assert tasks.inputs_of("pairs").class_names(["a", "b", "c"]) == ("different", "same")
 
 
 def test_a_class_without_images_is_named():
     message = r"images\.val: the 3 images of the split include none of class b; raise images\.val, add images of"
     with pytest.raises(StudyError, match=message):
-        classes.require("val", np.array([0, 2, 0]), ["a", "b", "c"])
+        tasks.inputs_of("classes").require("val", np.array([0, 2, 0]), ["a", "b", "c"])
     with pytest.raises(StudyError, match=r"none of class 1, 2, 3, 4, 5 and 14 more; raise"):
-        classes.require("val", np.array([0]), [str(number) for number in range(20)])
+        tasks.inputs_of("classes").require("val", np.array([0]), [str(number) for number in range(20)])

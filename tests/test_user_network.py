@@ -15,6 +15,7 @@ from conftest import PROJECT, random_network, random_split
 from prunecurve.config.check import check
 from prunecurve.config.settings import data_settings, replaced, settings, weights_settings
 from prunecurve.data.batches import all_logits
+from prunecurve.data.tasks.pairs import inputs as pairs
 from prunecurve import digests
 from prunecurve.errors import StudyError
 from prunecurve.graph.layers import PrunableLayer
@@ -303,7 +304,7 @@ def test_the_reference_network_as_a_users_file_has_the_same_weights_to_the_last_
     )
     recipe = Recipe(epochs=2, batch_size=16)
     splits = [random_split(Architecture(**numbers), seed, 30, 100) for seed in (0, 1)]
-    results = [train(built(network, numbers, 5), recipe, *splits, 5, CPU) for network in networks]
+    results = [train(built(network, numbers, 5), recipe, *splits, 5, CPU, pairs) for network in networks]
     (ours, our_rows), (theirs, their_rows) = results
     assert list(ours.state_dict()) == list(theirs.state_dict())
     assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.verification.checked_ks import checked_ks
 from prunecurve.errors import StudyError
-from prunecurve.data.tasks.pairs import COUNTS, bounds, measure
+from prunecurve.data.tasks.pairs.metrics import COUNTS, bounds, measure
 from prunecurve.data.batches import all_logits
 from prunecurve.arrays import save_array
 from prunecurve.tables import read_rows, write_rows

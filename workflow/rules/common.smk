@@ -93,8 +93,8 @@ CACHED = bool(os.environ.get("SNAKEMAKE_OUTPUT_CACHE"))
 GPUS = 1 if config["device"] == "cuda" or (config["device"] == "auto" and workflow.local_exec and gpus()) else 0
 if workflow.local_exec:
     workflow.global_resources.setdefault("gpu", 1)
-# The task, a module that jobs import by name.
-TASK = f"data.tasks.{config['task']}"
+# The modules of the task, which jobs import by name: its inputs, and its metrics.
+TASK = [f"data.tasks.{config['task']}.{module}" for module in ("inputs", "metrics")]
 
 
 def command(name):

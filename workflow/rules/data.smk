@@ -47,7 +47,7 @@ rule make_pairs:
     conda:
         "../envs/sweep.yaml"
     params:
-        settings=settings.keys("images", "task", *study.task.KEYS) + code("make_pairs", TASK),
+        settings=settings.keys("images", "task", *study.task.KEYS) + code("make_pairs", TASK[0]),
         options=lambda w: options.pairs(int(w.seed)),
     shell:
         command("make_pairs") + f" --source {{input:q}} {{params.options:q}} --folder {FOLDER}/seed{{wildcards.seed}}"

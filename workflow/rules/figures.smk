@@ -27,7 +27,7 @@ rule plot:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}", TASK),
+        settings=lambda w: code("plot", f"figures.{figures.folder_of(w.figure)}.{w.figure}", *TASK),
         options=lambda w: options.histories(w.study, seeds_in(w.study))
         + flags(criteria=study.figure_criteria(w.figure), dpi=config["figures"]["dpi"]),
     shell:

@@ -78,7 +78,7 @@ rule evaluate_plan:
     threads: config["threads"]
     params:
         settings=settings.keys("preprocess", "activations", "threads", "plan.random_draws")
-        + code("evaluate_plan", TASK),
+        + code("evaluate_plan", TASK[1]),
         options=lambda w: options.torch()
         + options.row(w.seed, PLAN_CRITERION)
         + flags(ranking=options.pattern(RANKING, seed=w.seed, criterion=PLAN_CRITERION))
@@ -102,7 +102,7 @@ rule aggregate_plan:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=lambda w: settings.seeds(seeds_in(w.study), "sweep.ks") + code("aggregate_plan", TASK),
+        settings=lambda w: settings.seeds(seeds_in(w.study), "sweep.ks") + code("aggregate_plan", *TASK),
         options=lambda w: flags(
             choices=options.pattern(PLAN_CHOICE),
             evaluations=options.pattern(PLAN_EVALUATION),

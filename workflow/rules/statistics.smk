@@ -5,7 +5,7 @@
 
 # Tables that not every study has. Outputs cannot be functions, so `partial` has those of the whole study; with one
 # network, they are empty.
-RECALLS = ["class_recall"] if study.task.CLASS_COUNTS else []
+RECALLS = ["class_recall"] if study.metrics.CLASS_COUNTS else []
 COMPARISONS = ["comparisons"] if study.has_comparisons(study.seeds) else []
 SHARED_IMAGES = ["shared_images"] if len(study.seeds) > 1 else []
 
@@ -55,7 +55,7 @@ rule summarise:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=code("summarise", TASK),
+        settings=code("summarise", *TASK),
         options=lambda w: options.histories(w.study, seeds_in(w.study)),
     shell:
         command("summarise") + " --curve {input.curve:q} --shared {input.shared:q} {params.options:q}"
@@ -110,7 +110,7 @@ rule explain_shape:
     conda:
         "../envs/figures.yaml"
     params:
-        settings=code("explain_shape", TASK),
+        settings=code("explain_shape", *TASK),
         options=lambda w: options.curves(seeds_in(w.study), study.rankings[:1], REMOVALS),
     shell:
         command("explain_shape") + " {params.options:q} --curve {input.curve:q} --recalls {input.recalls:q}"
@@ -135,7 +135,7 @@ rule aggregate_sensitivity:
         settings=lambda w: settings.rankings(
             config["sensitivity"]["criteria"], seeds_in(w.study), "sensitivity", "sweep.ks"
         )
-        + code("aggregate_sensitivity", TASK),
+        + code("aggregate_sensitivity", *TASK),
         options=lambda w: options.histories(w.study, seeds_in(w.study)) + options.sensitivity(),
     shell:
         command("aggregate_sensitivity") + " {params.options:q} --curves {output.curves:q} --table {output.table:q}"

@@ -51,7 +51,7 @@ rule eval_pruned:
     params:
         # The code is only that of the backend that is used: an edit to the other one does not trigger a re-run.
         settings=lambda w: study.if_torch(w.layer, settings.keys("threads"))
-        + code("eval_pruned", TASK, study.backend(w.layer)),
+        + code("eval_pruned", TASK[1], study.backend(w.layer)),
         options=lambda w: study.if_torch(w.layer, options.torch()) + options.row(w.seed, w.criterion),
         # Parameters of their own, because the evaluations of a plan (plans.smk) replace them.
         removal="{removal}",

@@ -52,7 +52,7 @@ rule train:
         # Not a parameter: moving the file does not trigger a re-run.
         weights=lambda w: path_of_weights(config["network"]["weights"], int(w.seed)),
     params:
-        settings=lambda w: settings.training(int(w.seed)) + code("train"),
+        settings=lambda w: settings.training(int(w.seed)) + code("train", TASK[0]),
         options=lambda w: options.training(w.seed),
         # Functions of `threads`: Snakemake does not compare such parameters with those of existing results, but they are part of
         # the cache key. A study that moves to another machine keeps its networks, and so does a study with another requirement,

@@ -22,7 +22,7 @@ rule verify_surgery:
     threads: config["threads"]
     params:
         settings=lambda w: settings.keys("preprocess", "verification", "threads")
-        + code("verify_surgery", TASK, study.backend(w.layer)),
+        + code("verify_surgery", TASK[1], study.backend(w.layer)),
         options=lambda w: options.verification(int(w.seed), w.layer, w.target),
         # Patterns, not the files: a study has too many files for one command line. The study is left open: studies of
         # different names share their verification through a cache.

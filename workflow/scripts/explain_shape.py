@@ -32,7 +32,7 @@ def work(arguments: argparse.Namespace) -> None:
         own = recalls_of(arguments, rows).astype({"seed": int, "k": int})
         recalls = pd.concat([read_table(arguments.recalls), own]).drop_duplicates([*KEYS, "class"])
         # With its name, so that the figure needs no other file.
-        kept = kept.assign(answer=tasks.load(task).answers(rows, names)[0])
+        kept = kept.assign(answer=tasks.metrics_of(task).answers(rows, names)[0])
     write_table(arguments.shown, kept)
     shown = read_table(arguments.shown)
     curves = pd.concat([read_table(arguments.curve), shown.drop(columns="answer", errors="ignore")])

@@ -34,7 +34,8 @@ def work(arguments: argparse.Namespace) -> None:
     sizes = split_sizes({split: getattr(arguments.sizes, split) for split in SPLITS}, images_per_split(splits))
     drawn = draw_splits(splits, sizes, arguments.seed, arguments.place, dataset=arguments.dataset)
     task_name, *words = arguments.task
-    task, parameters = tasks.load(task_name), {key: int(number) for key, number in (word.split("=") for word in words)}
+    task = tasks.inputs_of(task_name)
+    parameters = {key: int(number) for key, number in (word.split("=") for word in words)}
     for split, index in drawn.items():
         task.require(split, classes[index], names, **parameters)
     for split, index in drawn.items():

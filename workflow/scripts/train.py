@@ -52,14 +52,15 @@ def row_of_weights(model: nn.Module, validation: Split, recalls: Mapping[str, in
 def work(arguments: argparse.Namespace) -> None:
     device, weights, recipe = prepare_torch(arguments.device, arguments.threads), arguments.weights, arguments.training
     training, validation = (Split.read(s, device, arguments.preprocess) for s in (arguments.train, arguments.val))
-    numbers, task, initial = training.numbers, tasks.load(arguments.task), stream_seed(arguments.seed, "initialisation")
+    task, numbers = tasks.inputs_of(arguments.task), training.numbers
+    initial = stream_seed(arguments.seed, "initialisation")
     model = built(arguments.network, numbers, initial, trained=not weights)
     if weights:
         load_weights(model, weights)
         rows = [row_of_weights(model, validation, task.RECALLS)]
         remedy = f"Use different weights (network.weights: {weights}) or a different preprocess"
     else:
-        model, rows = train(model, recipe, training, validation, arguments.seed, device, task.RECALLS)
+        model, rows = train(model, recipe, training, validation, arguments.seed, device, task)
         keys = ("epochs", "learning_rate", *(["same_weight"] if task.RECALLS else []))
         values = ", ".join(f"training.{key}: {getattr(recipe, key)}" for key in keys)
         remedy = f"Change the recipe ({values}) or use more images (images)"

@@ -43,7 +43,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
             f"write {SEED_IN_PATH} in the path (weights_{SEED_IN_PATH}.pt), or give one seed "
             f"(seeds: [{config['seeds'][0]}])"
         )
-    if not tasks.load(config["task"]).RECALLS and not isinstance(weight := config["training"]["same_weight"], str):
+    if not tasks.inputs_of(config["task"]).RECALLS and not isinstance(weight := config["training"]["same_weight"], str):
         yield (
             f"training.same_weight: {weight} is the weight of same pairs, which the task {config['task']} does not "
             "have; allowed: balanced (or task: pairs)"

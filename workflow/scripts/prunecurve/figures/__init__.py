@@ -42,7 +42,7 @@ class Data:
     @property
     def inputs(self) -> str:
         """Return what the task calls its inputs: `pairs`."""
-        return tasks.load(self.task).INPUTS
+        return tasks.inputs_of(self.task).INPUTS
 
 
 # The folder of each figure.

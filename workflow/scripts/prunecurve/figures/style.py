@@ -227,7 +227,7 @@ def constant_answer(curve: pd.DataFrame, metric: str, task: str) -> tuple[float,
     each constant answer has the same value.
     """
     score = curve[f"constant_{metric}"].iloc[0] if f"constant_{metric}" in curve else 0.5
-    return float(score), tasks.load(task).CONSTANT_ANSWER[1] if metric == "accuracy" else "constant answer"
+    return float(score), tasks.metrics_of(task).CONSTANT_ANSWER[1] if metric == "accuracy" else "constant answer"
 
 
 def heat_map(ax: Axes, edges: np.ndarray, values: np.ndarray, names: Sequence[str], highest: float) -> ScalarMappable:

@@ -53,7 +53,7 @@ def planned_rows(
         size = parameters_and_macs(small, example)
         name = f"{method}_random" if draw else method
         require_counted(costs, ks, size, name)
-        metrics = tasks.load(task).measure(all_logits(small, split, batch_size), split.labels.numpy())
+        metrics = tasks.metrics_of(task).measure(all_logits(small, split, batch_size), split.labels.numpy())
         unpruned = unpruned or metrics
         # The losses of layers are added.
         losses = {each: np.nan if draw else sum(float(row[f"{each}_cost"]) for row in layers) for each in PREDICTED}

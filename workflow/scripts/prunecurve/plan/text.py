@@ -47,7 +47,7 @@ def plan_text(plan: pd.DataFrame, layers: pd.DataFrame, budget: str, value: floa
     blocks = [
         wrapped(f"{title} {means_over(networks['seed'].nunique())}"),
         f"Channels that each layer keeps\n{_layers(layers)}",
-        f"Balanced accuracy on the test {tasks.load(task).INPUTS}\n{_methods(networks)}",
+        f"Balanced accuracy on the test {tasks.inputs_of(task).INPUTS}\n{_methods(networks)}",
         "\n".join(map(wrapped, _sentences(networks))),
         f"A constant answer has balanced accuracy {constant:.3f}.",
     ]

@@ -72,7 +72,7 @@ def without_class_counts(rows: pd.DataFrame) -> pd.DataFrame:
 def class_names(arguments: argparse.Namespace) -> list[str]:
     """Return the names of the labels; none if there is no option `--classes`."""
     names = [row["name"] for row in read_rows(arguments.classes[0])] if arguments.classes else []
-    return list(tasks.load(arguments.task).class_names(names)) if names else []
+    return list(tasks.inputs_of(arguments.task).class_names(names)) if names else []
 
 
 def recalls_of(arguments: argparse.Namespace, rows: pd.DataFrame) -> pd.DataFrame:

@@ -29,6 +29,6 @@ def warning_of(arguments: argparse.Namespace) -> str:
     verb = "are" if len(seeds) > 1 else "is"
     return (
         f"WARNING: {which} {verb} not clearly better than a constant answer on the validation "
-        f"{tasks.load(arguments.task).INPUTS}. "
+        f"{tasks.inputs_of(arguments.task).INPUTS}. "
         "The curve of such a network says nothing about pruning."
     )

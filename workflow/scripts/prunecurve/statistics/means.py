@@ -132,7 +132,7 @@ def mean_curves(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.DataFrame:
     `constants`; SIZES. Raises StudyError if networks differ in size: a mean over different architectures describes none
     of them.
     """
-    constants, bounds = tasks.load(task).constants(curve), tasks.load(task).METRICS
+    constants, bounds = tasks.metrics_of(task).constants(curve), tasks.metrics_of(task).METRICS
     rows, keys = by_criterion(curve).assign(**constants), [*GROUP, "k"]
     group = rows.groupby(keys, sort=False)
     different = group[SIZES].nunique().ne(1).stack()
@@ -167,7 +167,7 @@ def summarise(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.DataFrame:
     and `bootstrap_high` are empty for fewer than BOOTSTRAP_FROM networks. `draws`: the number of orders of each
     network, averaged first. `constant_accuracy` and other `constants` of the task: the scores of a constant answer.
     """
-    constants = tasks.load(task).constants(curve)
+    constants = tasks.metrics_of(task).constants(curve)
     curves = by_criterion(curve).assign(**constants).groupby(GROUP)
     draws, constant, rows = curves["order"].nunique(), curves[list(constants)].mean(), []
     for names, group in by_network(curve).groupby(GROUP, sort=False):

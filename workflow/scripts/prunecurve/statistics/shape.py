@@ -39,7 +39,7 @@ def with_answers(curve: pd.DataFrame, task: str = tasks.DEFAULT, names: Sequence
     """
     if "answer" in curve:
         return curve.assign(share=curve["most_frequent_share"])
-    answer, share = tasks.load(task).answers(curve, names)
+    answer, share = tasks.metrics_of(task).answers(curve, names)
     return curve.assign(answer=answer, share=share)
 
 
@@ -68,8 +68,8 @@ def lost_classes(recalls: pd.DataFrame, task: str) -> pd.DataFrame:
     earliest = lost.min(axis=1)
     first = lost.eq(earliest, axis=0)
     count = first.sum(axis=1)
-    names = first.idxmax(axis=1).where(count == 1, np.where(count > 1, tasks.load(task).SEVERAL, "none"))
-    if tasks.load(task).RECALLS:
+    names = first.idxmax(axis=1).where(count == 1, np.where(count > 1, tasks.metrics_of(task).SEVERAL, "none"))
+    if tasks.inputs_of(task).RECALLS:
         return pd.concat([names.rename("lost_first"), lost.add_prefix("lost_").add_suffix("_at")], axis=1)
     return pd.DataFrame({"lost_first": names, "lost_first_at": earliest, "classes_lost": lost.notna().sum(axis=1)})
 
@@ -116,7 +116,8 @@ def shape_table(
     names: of the classes. recalls: as for `lost_classes`, if the task has recalls that are not in the curve. Without
     them, the columns about lost classes are missing.
     """
-    curve, columns = with_answers(curve, task, names), {f"recall_{name}": name for name in tasks.load(task).RECALLS}
+    columns = {f"recall_{name}": name for name in tasks.inputs_of(task).RECALLS}
+    curve = with_answers(curve, task, names)
     curves = [(dict(zip(NETWORK, key)), one.sort_values("k")) for key, one in curve.groupby(NETWORK, sort=False)]
     table = pd.DataFrame([network | _answers(one) for network, one in curves])
     if columns:
@@ -128,7 +129,7 @@ def shape_table(
 
 def short_lines(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> list[str]:
     """Return one line per removal: what the networks of one criterion answer at the largest K, and mean metrics."""
-    several = tasks.load(task).SEVERAL
+    several = tasks.metrics_of(task).SEVERAL
     return [
         f"{label(removal).capitalize()}, K = {curve['k'].max()}: {_ends(networks, several)}; mean {_means(networks)}."
         for removal, networks in shape_table(curve, task).groupby("removal", sort=False)
@@ -144,7 +145,7 @@ def explanation(curve: pd.DataFrame, task: str = tasks.DEFAULT, recalls: pd.Data
         f"Why the curves look as they do at large K: {first['dataset']}, {first['layer']}, channels in the order of "
         f"{label(first['criterion'])}, {networks_text(curve['seed'].nunique())}."
     )
-    blocks = [wrapped(title, indent=""), wrapped(tasks.load(task).constant_answers(curve), indent="")]
+    blocks = [wrapped(title, indent=""), wrapped(tasks.metrics_of(task).constant_answers(curve), indent="")]
     for removal, networks in table.groupby("removal", sort=False):
         sentences = _sentences(networks, int(curve["k"].max()), task) + _minus_structural(areas, removal)
         blocks.append("\n".join([label(removal).capitalize(), *(wrapped(f"- {sentence}") for sentence in sentences)]))
@@ -153,7 +154,8 @@ def explanation(curve: pd.DataFrame, task: str = tasks.DEFAULT, recalls: pd.Data
 
 def _sentences(networks: pd.DataFrame, last: int, task: str) -> list[str]:
     """Return the explanation of one removal from its rows of `shape_table`; last: the largest K."""
-    n, first, several, inputs = len(networks), networks.iloc[0], tasks.load(task).SEVERAL, tasks.load(task).INPUTS
+    n, first = len(networks), networks.iloc[0]
+    several, inputs = tasks.metrics_of(task).SEVERAL, tasks.inputs_of(task).INPUTS
     constant, flipped = networks[networks["constant_from"].notna()], networks[networks["flips"] > 0]
     sentences = [f"At K = {last}, {_ends(networks, several)}; mean {_means(networks)}."]
     if len(constant):

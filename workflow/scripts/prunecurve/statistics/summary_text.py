@@ -36,15 +36,15 @@ def summary_text(
     summary, comparisons = summarise(curve, task), paired(curve)
     comparisons = comparisons[(comparisons["quantity"] == AREA) & (comparisons["baseline"] == "random")]
     areas = by_network(curve).pivot(index=["removal", "seed"], columns="criterion", values=AREA)
-    first, over = summary.iloc[0], means_over(int(summary["seeds"].max()))
+    first, over, inputs = summary.iloc[0], means_over(int(summary["seeds"].max())), tasks.inputs_of(task).INPUTS
     blocks = [wrapped(warning)] if warning else []
-    blocks += [wrapped(f"{first['dataset']}, {first['layer']}, test {tasks.load(task).INPUTS}, {_ks(curve)}. {over}")]
+    blocks += [wrapped(f"{first['dataset']}, {first['layer']}, test {inputs}, {_ks(curve)}. {over}")]
     for removal, rows in summary.groupby("removal", sort=False):
         rows = rows.sort_values(f"{AREA}_mean", ascending=False, kind="stable")
         minus_random = comparisons[comparisons["removal"] == removal].set_index("criterion")
         sentences = (_best(rows["criterion"].tolist(), areas.loc[removal]), _against_random(rows, minus_random))
         blocks += [f"Removal: {removal}\n{_table(rows, minus_random)}", "\n".join(map(wrapped, sentences))]
-    blocks += [_notes(comparisons), _controls(first, tasks.load(task).CONSTANT_ANSWER[0])]
+    blocks += [_notes(comparisons), _controls(first, tasks.metrics_of(task).CONSTANT_ANSWER[0])]
     blocks += [*([] if shared is None else [wrapped(_shared(shared))]), f"Figures: {figures}"]
     return "\n\n".join(blocks) + "\n"
 

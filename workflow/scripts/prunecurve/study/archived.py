@@ -19,7 +19,7 @@ def archived_files(study: Study, exists: Callable[[str], bool]) -> list[str]:
     tables |= {"plan_layers.csv"} if "plan.csv" in tables else set()
     tables -= set() if study.has_comparisons(study.seeds) else {"comparisons.csv"}
     tables |= {"shared_images.csv"} if len(study.seeds) > 1 else set()
-    tables |= {"class_recall.csv"} if study.task.CLASS_COUNTS else set()
+    tables |= {"class_recall.csv"} if study.metrics.CLASS_COUNTS else set()
     of_layer = ("ranking/{criterion}.csv", "verification.csv", "activations/test/channels.csv")
     files = [f"seed{{seed}}/{study.layer}/{name}" for name in (*of_layer, "activations/test/mean_maps.npy")]
     return [*sorted(tables), "seed{seed}/training.csv", *files]
@@ -40,12 +40,13 @@ def archived_code(study: Study, scripts: Iterable[str]) -> list[tuple[str, ...]]
 
     scripts: the names of all scripts.
     """
-    task, reader = f"data.tasks.{study.config['task']}", f"data.datasets.{MODULES[study.config['dataset']]}"
-    codes: list[tuple[str, ...]] = [each for name in scripts for each in ((name,), (name, task))]
-    codes += [("get_images", reader)]
+    inputs, metrics = (f"data.tasks.{study.config['task']}.{module}" for module in ("inputs", "metrics"))
+    of_task: list[tuple[str, ...]] = [(), (inputs,), (metrics,), (inputs, metrics)]
+    codes = [(name, *modules) for name in scripts for modules in of_task]
+    codes += [("get_images", f"data.datasets.{MODULES[study.config['dataset']]}")]
     ranked_by = [*study.rankings, *study.sensitivity_rankings, study.config["plan"]["criterion"]]
     # The tables of the targets `sensitivity` and `plan` contain evaluations of other layers.
     for layer in dict.fromkeys([study.layer, *study.sensitivity_layers, *study.plan_layers]):
-        codes += [(name, task, study.backend(layer)) for name in ("eval_pruned", "verify_surgery")]
+        codes += [(name, metrics, study.backend(layer)) for name in ("eval_pruned", "verify_surgery")]
         codes += [("rank_channels", *study.modules(ranking, layer)) for ranking in ranked_by]
     return list(dict.fromkeys(codes))

@@ -87,7 +87,7 @@ class Study:
         # Names of the rankings: one per criterion, except several for `random`.
         self.rankings = orders(self.criteria, draws)
         self.sensitivity_rankings = orders(config["sensitivity"]["criteria"], draws)
-        self.task = tasks.load(config["task"])
+        self.task, self.metrics = tasks.inputs_of(config["task"]), tasks.metrics_of(config["task"])
         self.budget = next(key for key in BUDGETS if config["plan"][key] is not None)
         # The layers of the built-in network follow from the config; None for a user's network.
         self.built_in = Layers.of(config)
@@ -250,7 +250,7 @@ class Study:
     @property
     def class_files(self) -> list[str]:
         """The names of the classes and the test labels, for scripts that turn counts of classes into recalls."""
-        return [CLASSES, labels("test")] if self.task.CLASS_COUNTS else []
+        return [CLASSES, labels("test")] if self.metrics.CLASS_COUNTS else []
 
     def has_comparisons(self, seeds: Sequence[int]) -> bool:
         """Return whether comparisons are possible: at least two networks and two criteria, one of them a baseline."""
@@ -277,7 +277,7 @@ class Study:
 
     def class_recalls(self, folder: str, figure: str) -> str | list[str]:
         """Return the table that a figure of all classes needs besides its own, if the task has this table."""
-        needed = self.task.CLASS_COUNTS and figure == "class_accuracy_vs_k"
+        needed = self.metrics.CLASS_COUNTS and figure == "class_accuracy_vs_k"
         return self.table(folder, "class_recall.csv") if needed else []
 
     def study_figures(self, seeds: Sequence[int]) -> list[str]:

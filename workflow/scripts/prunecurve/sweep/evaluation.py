@@ -82,7 +82,7 @@ class Evaluator:
         compression_ratio is the number of parameters before pruning divided by that after; theoretical_speedup is the
         same ratio for MACs (Blalock et al. 2020).
         """
-        channels, measure = self.layer.channels, tasks.load(task).measure
+        channels, measure = self.layer.channels, tasks.metrics_of(task).measure
         params, macs = self.layer.params.tolist(), self.layer.macs.tolist()
 
         def row(k: int, logits: np.ndarray) -> dict[str, object]:

@@ -28,7 +28,8 @@ class Recipe(Section):
     """Each training image is shifted at random by at most this many pixels in each direction."""
 
     swap: bool = True
-    """Exchange the two images of a training pair with probability 0.5. It has no effect on single images."""
+    """Exchange the two images of a training pair with probability 0.5, unless their order matters to the task. It has
+    no effect on single images."""
 
     same_weight: Literal["balanced"] | Annotated[Real, Field(gt=0, le=1_000_000)] = "balanced"
     """Weight of same pairs in the training loss; different pairs have weight 1. balanced gives all classes the same

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from prunecurve.data.batches import Split, all_logits, as_input
+from prunecurve.data.tasks import Inputs
 from prunecurve.errors import StudyError
 from prunecurve.model.conv_net import ConvNet
 from prunecurve.model.gradients import safe_gradients
@@ -28,8 +28,9 @@ log = logging.getLogger("prunecurve")
 class Augmenter:
     """Batches of training inputs with random shifts of each image and random swaps of a pair; labels stay the same."""
 
-    def __init__(self, split: Split, recipe: Recipe, seed: int) -> None:
-        margin = recipe.max_shift
+    def __init__(self, split: Split, recipe: Recipe, symmetric: bool, seed: int) -> None:
+        """Prepare batches of a split. symmetric: whether a swap keeps the label, see `Inputs`."""
+        margin, self.swap = recipe.max_shift, recipe.swap and symmetric
         self.split, self.recipe = split, recipe
         self.size = split.images.shape[-1]
         padded = nn.functional.pad(split.images, (margin,) * 4)
@@ -46,7 +47,7 @@ class Augmenter:
     def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Return inputs (n, m · C, S, S) and labels (n,) of the inputs with the numbers `chosen` (n,)."""
         images = self.split.index[chosen].unbind(1)
-        if self.recipe.swap and len(images) == 2:
+        if self.swap:
             flip = (torch.rand(len(chosen), generator=self.random) < 0.5).to(chosen.device)
             images = torch.where(flip, images[1], images[0]), torch.where(flip, images[0], images[1])
         return as_input([self._shifted(each) for each in images], self.split.normalisation), self.split.labels[chosen]
@@ -59,14 +60,14 @@ def train(
     validation: Split,
     seed: int,
     device: torch.device,
-    recalls: Mapping[str, int] = MappingProxyType({}),
+    task: Inputs,
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
     """Train a new network in place; return it with the weights of its best validation epoch, and one row per epoch.
 
     The best epoch has the highest balanced accuracy on the validation inputs and, on a tie, the lowest loss;
-    its row has 1 in `kept`. recalls: the classes whose recall the rows contain, by the name of the column. Test data
-    are not used. The same arguments give the same weights on the same kind of machine. Raises StudyError if a loss is
-    not finite, or if a user's network cannot be trained.
+    its row has 1 in `kept`. task: its constants, see `Inputs`. Test data are not used. The same arguments give the same
+    weights on the same kind of machine. Raises StudyError if a loss is not finite, or if a user's network cannot be
+    trained.
     """
     # An error of the built-in network would be one of this package, whose traceback belongs in the log.
     users = not isinstance(model, ConvNet)
@@ -74,7 +75,7 @@ def train(
     # Dropout uses torch's global generator. A new seed makes it independent of how many weights were initialised.
     seed_all(stream_seed(seed, "dropout"))
     order = stream(seed, "batches")
-    augmenter = Augmenter(training, recipe, seed)
+    augmenter = Augmenter(training, recipe, task.SYMMETRIC, seed)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
@@ -92,7 +93,7 @@ def train(
             raise StudyError(
                 f"training: the loss is {loss} in epoch {epoch}; lower training.learning_rate ({recipe.learning_rate})"
             )
-        columns = validation_columns(all_logits(model, validation), labels, recalls)
+        columns = validation_columns(all_logits(model, validation), labels, task.RECALLS)
         times = {"learning_rate": rate, "seconds": round(time.monotonic() - started, 2)}
         rows.append({"epoch": epoch, "train_loss": loss, **columns, **times})
         log.info("%s", _progress(rows[-1], recipe.epochs, seed))

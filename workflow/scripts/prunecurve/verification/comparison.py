@@ -98,16 +98,16 @@ def compare(
     most a tenth of the allowed difference, or by what rounding explains, its prediction in the sweep or in the row may
     be the other one. `rounding_flips` is the number of such inputs.
     """
-    task_module, difference = tasks.load(task), float(np.abs(by_sweep - by_surgery).max())
+    metrics, difference = tasks.metrics_of(task), float(np.abs(by_sweep - by_surgery).max())
     tolerance = allowed_difference(tolerance, effect, by_surgery, explained)
     # The row can come from a different processor than the logits of the sweep.
     elsewhere = min(tolerance, max(ROUNDING * float(np.abs(by_surgery).max()), explained))
-    exact, allowed = task_module.counts(by_sweep.shape[1]), task_module.bounds(by_sweep, by_surgery, labels, elsewhere)
+    exact, allowed = metrics.counts(by_sweep.shape[1]), metrics.bounds(by_sweep, by_surgery, labels, elsewhere)
     names = (*exact, *allowed, *size)
     row = {name: float(stored[name]) if name in allowed else int(stored[name]) for name in names}
     margin = max(tolerance / 10, 2 * explained)
-    nearest = _nearest(by_surgery, labels, margin, task_module, {name: row[name] for name in exact})
-    cut, as_stored = ({**task_module.measure(logits, labels), **size} for logits in (by_surgery, nearest))
+    nearest = _nearest(by_surgery, labels, margin, metrics, {name: row[name] for name in exact})
+    cut, as_stored = ({**metrics.measure(logits, labels), **size} for logits in (by_surgery, nearest))
     here, there, inputs = predict(by_sweep), predict(by_surgery), np.arange(len(labels))
     changed, rounding = here != there, np.abs(by_surgery[inputs, here] - by_surgery[inputs, there]) <= margin
     return {
@@ -125,7 +125,7 @@ def compare(
 
 
 def _nearest(
-    logits: np.ndarray, labels: np.ndarray, margin: float, task: tasks.Task, counts: Mapping[str, float]
+    logits: np.ndarray, labels: np.ndarray, margin: float, task: tasks.Metrics, counts: Mapping[str, float]
 ) -> np.ndarray:
     """Return logits (N, C) whose counts are as near as possible to those of a row.
 

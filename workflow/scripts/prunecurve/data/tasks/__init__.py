@@ -1,8 +1,10 @@
-"""Tasks: what an input of the network is, its label, and what counts as right. `Task` is the contract.
+"""Tasks: what an input of the network is, its label, and what counts as right.
 
-To add a task, add a module to this folder with the name that the config uses; no other file of the code changes. It
-imports only numpy, because the evaluation jobs import the task in use, and not numpy.random: numpy imports this part
-when its name is used, also in a type hint without quotation marks.
+To add a task, add a folder to this one with the name that the config uses; no other file of the code changes. It has a
+module `inputs`, see `Inputs`, and a module `metrics`, see `Metrics`: networks are trained again after an edit of the
+first, and after an edit of the second only evaluated again. `metrics` imports only numpy, because the evaluation jobs
+import it, and not numpy.random: numpy imports this part when its name is used, also in a type hint without quotation
+marks.
 """
 
 import argparse
@@ -16,11 +18,8 @@ DEFAULT = "pairs"
 
 
 @runtime_checkable
-class Task(Protocol):
-    """What a module of this folder has. Its attributes are constants, its methods functions.
-
-    `parameters` are the keys of the config sections in KEYS, `curve` is a row of curve.csv or the whole table.
-    """
+class Inputs(Protocol):
+    """What the module `inputs` of a task has. `parameters` are the keys of the config sections in KEYS."""
 
     INPUTS: str
     """What inputs are called in texts: `pairs`."""
@@ -31,17 +30,8 @@ class Task(Protocol):
     RECALLS: dict[str, int]
     """Names of classes whose validation recall is a column of training.csv, with their labels."""
 
-    METRICS: dict[str, tuple[float, float]]
-    """The metrics that are averaged over networks, in the order of curve.csv: their bounds by name."""
-
-    CLASS_COUNTS: bool
-    """Whether `measure` returns `correct_{c}` and `predicted_{c}` for every class c, for class_recall.csv."""
-
-    CONSTANT_ANSWER: tuple[str, str]
-    """The constant answer with the highest accuracy: in a sentence, and in the legend of a figure."""
-
-    SEVERAL: str
-    """How many answers a network gives that does not give a constant answer: `both`, `several`."""
+    SYMMETRIC: bool
+    """Whether the two images of an input can be exchanged without a change of its label, see `training.swap`."""
 
     def require(self, split: str, classes: np.ndarray, names: Sequence[str], *_: Any, **parameters: Any) -> None:
         """Raise StudyError if a split lacks images.
@@ -54,11 +44,28 @@ class Task(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the inputs of a split, int32 (N, m), the indices of m images each, and their labels, int64 (N,).
 
-        classes: (n,), the class of each image. If the order of two images matters, training.swap must be false.
+        classes: (n,), the class of each image.
         """
 
     def class_names(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the names of the labels, from those of the data set's classes."""
+
+
+@runtime_checkable
+class Metrics(Protocol):
+    """What the module `metrics` of a task has. `curve` is a row of curve.csv or the whole table."""
+
+    METRICS: dict[str, tuple[float, float]]
+    """The metrics that are averaged over networks, in the order of curve.csv: their bounds by name."""
+
+    CLASS_COUNTS: bool
+    """Whether `measure` returns `correct_{c}` and `predicted_{c}` for every class c, for class_recall.csv."""
+
+    CONSTANT_ANSWER: tuple[str, str]
+    """The constant answer with the highest accuracy: in a sentence, and in the legend of a figure."""
+
+    SEVERAL: str
+    """How many answers a network gives that does not give a constant answer: `both`, `several`."""
 
     def measure(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """Return the columns of curve.csv, in their order, from logits (N, C) and labels (N,)."""
@@ -99,6 +106,11 @@ def add_task(cli: argparse.ArgumentParser) -> None:
     cli.add_argument("--task", choices=names(), default=DEFAULT, help="the task: inputs, labels and metrics")
 
 
-def load(name: str = DEFAULT) -> Task:
-    """Return the module of a task."""
-    return cast(Task, importlib.import_module(f"{__name__}.{name}"))
+def inputs_of(task: str = DEFAULT) -> Inputs:
+    """Return the module `inputs` of a task."""
+    return cast(Inputs, importlib.import_module(f"{__name__}.{task}.inputs"))
+
+
+def metrics_of(task: str = DEFAULT) -> Metrics:
+    """Return the module `metrics` of a task."""
+    return cast(Metrics, importlib.import_module(f"{__name__}.{task}.metrics"))

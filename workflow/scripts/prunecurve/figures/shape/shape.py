@@ -43,10 +43,10 @@ def draw(data: Data) -> Figure:
     above, below = figure.subplots(2, len(removals), sharex=True, sharey=True, squeeze=False)
     shades = shades_of(rows[rows["seed"] == seeds[0]])
     share = "predicted_same_rate" if "predicted_same_rate" in rows else "share"
-    for upper, lower, removal in zip(above, below, removals):
+    for column, (upper, lower, removal) in enumerate(zip(above, below, removals)):
         curves = [rows[(rows["removal"] == removal) & (rows["seed"] == seed)].sort_values("k") for seed in seeds]
         _metrics(upper, curves[0], shades)
-        upper.set_title(f"removal: {style.label(removal)}", loc="left")
+        upper.set_title(style.label(removal) if column else f"removal: {style.label(removal)}", loc="left")
         for curve in reversed(curves):
             look = {"color": "black", "lw": 1.2} if curve is curves[0] else {"color": style.GREY, "lw": 0.6}
             lower.plot(curve["k"], curve[share], **look)

@@ -1,8 +1,7 @@
-"""The task `pairs`: two images are stacked, and the network says whether they are of the same class.
+"""Metrics of pairs.
 
-Label 1 is *same*, the positive class; label 0 is *different*. A pair is predicted *same* if its second logit is larger
-than its first; on a tie the prediction is *different*, as with argmax. A ratio whose denominator is 0 is reported as 0,
-as is scikit-learn's default.
+A pair is predicted *same* if its second logit is larger than its first; on a tie the prediction is *different*, as with
+argmax. A ratio whose denominator is 0 is reported as 0, as is scikit-learn's default.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +11,7 @@ import numpy as np
 
 from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio
 from prunecurve.data.metrics import auroc, auroc_bounds, average_precision, log_loss_bounds, ranked, rounded_order
-from prunecurve.errors import StudyError
 
-INPUTS = "pairs"
-KEYS: tuple[str, ...] = ("pairs_per_image",)
-RECALLS = {"same": 1, "different": 0}
 SHARE = (0.0, 1.0)
 METRICS = {
     **dict.fromkeys(("accuracy", "balanced_accuracy", "recall_same", "recall_different"), SHARE),
@@ -27,50 +22,6 @@ CLASS_COUNTS = False
 CONSTANT_ANSWER = ("always answering different", "always “different”")
 SEVERAL = "both"
 COUNTS = ("tp", "fp", "tn", "fn")
-
-
-def require(split: str, classes: np.ndarray, names: Sequence[str], same: int, different: int) -> None:
-    """Raise StudyError if a split has no images, or too few for the `same` and `different` pairs of each image."""
-    key, total = f"images.{split}", len(classes)
-    if not total:
-        raise StudyError(f"{key}: the split has no images, because the data set has too few")
-    for label, count in zip(*(array.tolist() for array in np.unique(classes, return_counts=True))):
-        same_and_itself = ("same", same + 1, count, f"of class {names[label]}")
-        others = ("different", different, total - count, f"that are not of class {names[label]}")
-        for kind, needed, available, which in (same_and_itself, others):
-            if available < needed:
-                raise StudyError(
-                    f"pairs_per_image.{kind}: it needs {needed} images {which}, but the {total} images of {key} "
-                    f"include only {available}; lower pairs_per_image.{kind}, raise {key}, add images, or take the "
-                    "class out of the data set"
-                )
-
-
-def inputs(classes: np.ndarray, rng: "np.random.Generator", same: int, different: int) -> tuple[np.ndarray, np.ndarray]:
-    """Combine every image with `same` images of its class and `different` images of other classes, all distinct.
-
-    classes: (n,), the class of each image. Returns the pairs, int32 (N, 2) with N = n · (same + different): the
-    indices of both images; and their labels, int64 (N,): 1 if both images are of the same class, else 0. Rows are
-    ordered by the first image, with its same pairs first.
-    """
-    members = {label: np.flatnonzero(classes == label) for label in np.unique(classes)}
-    pairs = np.empty((len(classes), same + different, 2), np.int32)
-    pairs[:, :, 0] = np.arange(len(classes))[:, None]
-    labels = np.tile(np.arange(same + different) < same, len(classes)).astype(np.int64)
-    others = {label: np.flatnonzero(classes != label) for label in members}
-    for image, label in enumerate(classes):
-        own = members[label]
-        # Draw from the other images of the class: draw among one fewer, then skip the image itself.
-        drawn = rng.choice(len(own) - 1, same, replace=False)
-        drawn += drawn >= np.searchsorted(own, image)
-        pairs[image, :same, 1] = own[drawn]
-        pairs[image, same:, 1] = rng.choice(others[label], different, replace=False)
-    return pairs.reshape(-1, 2), labels
-
-
-def class_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the labels; they do not depend on the names of the classes."""
-    return ("different", "same")
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray) -> dict[str, int]:
@@ -111,7 +62,7 @@ def counts(classes: int = 2) -> tuple[str, ...]:
 def bounds(
     by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray, rounding: float = 0.0
 ) -> dict[str, tuple[float, float]]:
-    """Return the bounds of the metrics that rounding can change, see `Task.bounds`.
+    """Return the bounds of the metrics that rounding can change, see `Metrics.bounds`.
 
     Let m be the largest difference between the scores (second minus first logit) of the two networks, and twice the
     rounding. Each score can be m lower or higher.
@@ -153,6 +104,7 @@ def constant_answers(curve: Mapping[str, Any]) -> str:
 
 
 if TYPE_CHECKING:
-    from prunecurve.data.tasks import Task, pairs
+    from prunecurve.data.tasks import Metrics
+    from prunecurve.data.tasks.pairs import metrics as module
 
-    CHECKED: Task = pairs  # The type checker compares this module with the contract of a task.
+    CHECKED: Metrics = module  # The type checker compares this module with the contract.

@@ -1,7 +1,7 @@
-"""The task `classes`: one image, and the network says of which class it is.
+"""Metrics of single images.
 
-Labels are the numbers of the data set's classes. On a tie of logits, the lowest class wins, as with argmax, for the
-top-5 accuracy too. A ratio whose denominator is 0 is reported as 0.
+On a tie of logits, the lowest class wins, as with argmax, for the top-5 accuracy too. A ratio whose denominator is 0 is
+reported as 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,7 @@ import numpy as np
 
 from prunecurve.data.basic_metrics import counts_of, log_loss, predict, ratio
 from prunecurve.data.metrics import auroc, auroc_bounds, log_loss_bounds, log_odds, ranked
-from prunecurve.errors import StudyError, some
 
-INPUTS = "images"
-KEYS: tuple[str, ...] = ()
-RECALLS: dict[str, int] = {}
 SHARE = (0.0, 1.0)
 METRICS = {
     **dict.fromkeys(("accuracy", "balanced_accuracy", "top_5_accuracy", "f1_macro"), SHARE),
@@ -28,25 +24,6 @@ SEVERAL = "several"
 TOP, TOP_FROM = 5, 6
 # Scores of equal value that are computed in two ways differ by less than this.
 ROUNDING = 1e-9
-
-
-def require(split: str, classes: np.ndarray, names: Sequence[str]) -> None:
-    """Raise StudyError if a class has no images in a split: see `Task.require`."""
-    if missing := [name for name, count in zip(names, np.bincount(classes, minlength=len(names))) if not count]:
-        raise StudyError(
-            f"images.{split}: the {len(classes)} images of the split include none of class {some(missing, 5)}; raise "
-            f"images.{split}, add images of the class, or take it out of the data set"
-        )
-
-
-def inputs(classes: np.ndarray, rng: "np.random.Generator") -> tuple[np.ndarray, np.ndarray]:
-    """Return the inputs, int32 (n, 1): each image alone, in order; and their labels, int64 (n,): the classes."""
-    return np.arange(len(classes), dtype=np.int32)[:, None], classes.astype(np.int64)
-
-
-def class_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the labels: those of the classes."""
-    return tuple(names)
 
 
 def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -101,7 +78,7 @@ def counts(classes: int) -> tuple[str, ...]:
 def bounds(
     by_sweep: np.ndarray, by_surgery: np.ndarray, labels: np.ndarray, rounding: float = 0.0
 ) -> dict[str, tuple[float, float]]:
-    """Return the bounds of the metrics that rounding can change, see `Task.bounds`.
+    """Return the bounds of the metrics that rounding can change, see `Metrics.bounds`.
 
     Let m be the largest difference between the scores (log-odds) of the two networks, and twice the rounding. Each
     score can be m lower or higher.
@@ -161,6 +138,7 @@ def constant_answers(curve: Mapping[str, Any]) -> str:
 
 
 if TYPE_CHECKING:
-    from prunecurve.data.tasks import Task, classes
+    from prunecurve.data.tasks import Metrics
+    from prunecurve.data.tasks.classes import metrics as module
 
-    CHECKED: Task = classes  # The type checker compares this module with the contract of a task.
+    CHECKED: Metrics = module  # The type checker compares this module with the contract.

@@ -1,0 +1,1 @@
+"""The task `classes`: one image, and the network says of which class it is."""
