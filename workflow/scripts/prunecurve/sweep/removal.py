@@ -1,4 +1,4 @@
-"""Kinds of removal. Each one is defined by the map that the next layers get instead of a removed channel.
+"""Kinds of removal, and which of them are repaired. Each removal is defined by the map that the next layers get instead of a removed channel.
 
 A channel passes only through operations that work on each channel alone before other layers read it, so removing
 channels does not change the maps of the others. A removal is therefore fully defined by the map (h, w) that replaces
@@ -34,3 +34,17 @@ REMOVALS = {
     # The mean map over the validation pairs, the same for every pair.
     "mean_replacement": Removal(lambda layer, means: means, shrinks=True, reads_means=True),
 }
+# What is done to the smaller network afterwards (repair.py). Only structural removal makes a network that is repaired:
+# mean maps would become part of the refitted biases, and zero filters stay in the network.
+REPAIRS = ("none", "bias", "refit", "refit_bias")
+
+
+def variant(removal: str, repair: str = "none") -> str:
+    """Return the name of a removal with its repair, which is part of the name of a file: `structural+refit`."""
+    return removal if repair == "none" else f"{removal}+{repair}"
+
+
+def parts_of(variant: str) -> tuple[str, str]:
+    """Return the removal and the repair of a variant."""
+    removal, _, repair = variant.partition("+")
+    return removal, repair or "none"
