@@ -1,4 +1,6 @@
-"""Kinds of removal, and which of them are repaired. Each removal is defined by the map that the next layers get instead of a removed channel.
+"""Kinds of removal, and the repairs of the smaller network.
+
+Each removal is defined by the map that the next layers get instead of a removed channel.
 
 A channel passes only through operations that work on each channel alone before other layers read it, so removing
 channels does not change the maps of the others. A removal is therefore fully defined by the map (h, w) that replaces

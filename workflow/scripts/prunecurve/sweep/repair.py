@@ -1,12 +1,12 @@
 """Repairs of a pruned network: its readers refitted by least squares, the biases of its logits fitted.
 
 A reader is a layer that reads the pruned channels. Without some of its inputs it gets the weights that are best at
-computing what it computed before: for inputs x (centred) with covariance D and weights W, those of the kept inputs S are
-D_SS⁻¹ (D W)_S, and the bias takes up the difference of the means. This is the least-squares fit of the reader's own
+computing what it computed before: for inputs x (centred) with covariance D and weights W, those of the kept inputs S
+are D_SS⁻¹ (D W)_S, and the bias takes up the difference of the means. This is the least-squares fit of the reader's own
 outputs, for any weighting of them; with all inputs kept it is W.
 
-With D = L Lᵀ in the order of a ranking, kept inputs first, L_S is the leading block of L, and (D W)_S = L_S (Lᵀ W)_S. So
-the fit of every K follows from one factorisation: its outputs are (x L⁻ᵀ) (Lᵀ W), cut off after the kept inputs.
+With D = L Lᵀ in the order of a ranking, kept inputs first, L_S is the leading block of L, and (D W)_S = L_S (Lᵀ W)_S.
+So the fit of every K follows from one factorisation: its outputs are (x L⁻ᵀ) (Lᵀ W), cut off after the kept inputs.
 
 Only scipy and numpy are imported.
 """
@@ -32,8 +32,8 @@ class Reader(NamedTuple):
 
     path: the module path of the layer. weight: float64 (D, H), one row per input: a feature of a linear layer, a
     position of a convolution's kernel. mean: (D,). covariance: (D, D). Both are over the calibration inputs, and the
-    positions of a convolution. channels: (D,), the pruned layer's channel that each input belongs to; −1 for inputs that
-    are always kept. outputs: the first of the H outputs in the layer.
+    positions of a convolution. channels: (D,), the channel of the pruned layer that each input belongs to; −1 for
+    inputs that are always kept. outputs: the first of the H outputs in the layer.
     """
 
     path: str
@@ -93,9 +93,9 @@ class Refit:
         return solve_triangular(self.factor, centred.T, lower=True, overwrite_b=True, check_finite=False).T
 
     def fitted(self, k: int, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the weights (D, H) without the first K channels, zero for removed inputs, and what is added to the bias.
+        """Return the weights (D, H) without the first K channels, and what is added to the bias (H,).
 
-        weight: (D, H), of the reader, possibly scaled.
+        The weights of removed inputs are zero. weight: (D, H), of the reader, possibly scaled.
         """
         kept, fitted = self.kept(k), np.zeros_like(weight, np.float64)
         leading = self.factor[: len(kept), : len(kept)]
@@ -104,7 +104,7 @@ class Refit:
 
 
 def shares(labels: np.ndarray, weights: str) -> np.ndarray:
-    """Return the weight of each input (N,), with the sum 1: equal, or balanced, the same total weight for each class."""
+    """Return the weights of inputs (N,), with the sum 1: equal ones, or balanced, the same total for each class."""
     counts = np.bincount(labels) if weights == "balanced" else np.full(labels.max() + 1, len(labels))
     each = 1 / counts[labels]
     return each / each.sum()
@@ -113,8 +113,8 @@ def shares(labels: np.ndarray, weights: str) -> np.ndarray:
 def fitted_bias(logits: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return the numbers (C,), the first one 0, that minimise the cross-entropy if they are added to the logits.
 
-    logits: (N, C). labels: (N,); each class must have an input, otherwise there is no minimum. shares: (N,), the weights
-    of the inputs. Newton's method; a step that does not reduce the loss is halved.
+    logits: (N, C). labels: (N,); each class must have an input, otherwise there is no minimum. shares: (N,), the
+    weights of the inputs. Newton's method; a step that does not reduce the loss is halved.
     """
     logits, bias = logits.astype(np.float64), np.zeros(logits.shape[1])
     classes = np.zeros_like(logits)
