@@ -10,6 +10,7 @@ from conftest import random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.errors import StudyError
+from prunecurve.data.tasks.classes import inputs as classes
 from prunecurve.data.tasks.pairs import inputs as pairs
 from prunecurve.data.tasks.pairs.metrics import measure
 from prunecurve.model.conv_net import Architecture
@@ -38,10 +39,18 @@ def bars(seed: int, images: int = 60) -> Split:
 
 
 def learned(training: Split | None = None, validation: Split | None = None, seed: int = 0, **recipe):
-    """Train a new network; return it and its rows."""
+    """Train a new network for pairs, or for classes if each input is one image; return it and its rows."""
     training, validation = training or bars(0), validation or bars(1)
     model = built(Network(**SHAPE), training.numbers, seed)
-    return train(model, RECIPE.model_copy(update=recipe), training, validation, seed, CPU, pairs)
+    return train(
+        model,
+        RECIPE.model_copy(update=recipe),
+        training,
+        validation,
+        seed,
+        CPU,
+        pairs if training.index.shape[1] > 1 else classes,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -322,7 +322,7 @@ def test_the_reference_network_of_the_example_has_the_names_and_sizes_of_the_def
 def test_a_network_that_fails_in_training_is_named_with_its_line(file):
     path = file(PLAIN.replace(RETURN, f"assert len(x) == 2 or not self.training, 'full'; {RETURN}"))
     split, message = random_split(SMALL, 0), "the network fails in training (AssertionError: full; "
-    refused(f"{message}{path}, line 14: ", train, made(path), Recipe(epochs=1), split, split, 0, CPU)
+    refused(f"{message}{path}, line 14: ", train, made(path), Recipe(epochs=1), split, split, 0, CPU, pairs)
 
 
 # The file of a network.

@@ -8,6 +8,7 @@ import torch
 import reference
 from measuring import Row, alternating, at_least, compared, cores
 from prunecurve.data.batches import Split
+from prunecurve.data.tasks.pairs import inputs as pairs_of_images
 from prunecurve.model.conv_net import ConvNet
 from prunecurve.model.network_file import load_model, prepare_torch
 from prunecurve.training.parameters import Precision, Recipe
@@ -49,7 +50,8 @@ def on_device(study: Study, name: str) -> list[Row]:
         prepare_torch(name, cores())
 
     def ours(precision: str) -> None:
-        train(ConvNet(architecture), RECIPE.model_copy(update={"precision": precision}), split, few, 0, device)
+        recipe = RECIPE.model_copy(update={"precision": precision})
+        train(ConvNet(architecture), recipe, split, few, 0, device, pairs_of_images)
         finished()
 
     plain(0), ours("bfloat16")  # warm-up: torch's initialisation is not measured
