@@ -1,6 +1,6 @@
 """Activations of a layer's channels on a split: what the next layers read, mean maps, statistics and single maps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,23 @@ class ChannelStatistics:
         }
 
 
+def stored_shape(layer: PrunableLayer, count: int, most: float) -> tuple[int, ...]:
+    """Return the shape of one input in features.npy; (0,) if `count` inputs would be larger than `most` bytes.
+
+    What a linear layer reads (P, h, w) is always stored.
+    """
+    shape = features_shape(layer, linear_layers(layer))
+    return (0,) if len(shape) == 1 and 4 * count * shape[0] > most else shape
+
+
+def stored_features(layer: PrunableLayer, shape: Sequence[int], values: Mapping[str, list[Tensor]]) -> Tensor:
+    """Return the rows of features.npy for a batch. shape: of `stored_shape`. values: of `PrunableLayer.all_before`."""
+    if len(shape) > 1:
+        return layer.points.maps(values)["pool"]
+    crossing = [value.flatten(1) for value in values["crossing"]]
+    return torch.cat(crossing, 1) if shape[0] else crossing[0][:, :0]
+
+
 @torch.inference_mode()
 def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | Path, most: float = np.inf) -> None:
     """Run the network once over a split's inputs and write the activations of a layer into `folder`.
@@ -73,18 +90,12 @@ def collect(layer: PrunableLayer, split: Split, batch_size: int, folder: str | P
     folder, count = Path(folder), len(split)
     statistics = {point: ChannelStatistics() for point in POINTS}
     relu_sum, relu_count, read_sum = torch.zeros(()), 0, torch.zeros(())
-    linears = linear_layers(layer)
-    shape = features_shape(layer, linears)
-    if linears is None and 4 * count * shape[0] > most:
-        shape = (0,)
+    shape = stored_shape(layer, count, most)
     with streamed_rows(folder / "features.npy", (count, *shape)) as add:
         for inputs, _ in split.batches(batch_of(layer, batch_size)):
-            if linears is not None:
-                maps = layer.maps(inputs)
-                read = stored = maps["pool"]
-            else:
-                maps, crossing, read = layer.measure(inputs)
-                stored = torch.cat([value.flatten(1) for value in crossing], 1) if shape[0] else read[:, :0]
+            values = layer.all_before(inputs)
+            maps, stored = layer.points.maps(values), stored_features(layer, shape, values)
+            read = stored if len(shape) > 1 else torch.cat([value.flatten(1) for value in values["read"]], 1)
             for point in POINTS:
                 statistics[point].add(maps[point])
             # Behind several branches, there are several maps for each input.

@@ -8,6 +8,7 @@ from typing import Any
 from prunecurve.errors import StudyError
 from prunecurve.naming import REVERSED
 from prunecurve.ranking import criteria
+from prunecurve.sweep.k_batches import named
 
 # Messages name all layers of a small network; for others they name the command that lists them.
 NAMED = 12
@@ -102,7 +103,7 @@ def k_batches(config: Mapping[str, Any], layer: str, layers: Layers) -> dict[str
     chosen = ks(config, layer, layers)
     size = config["sweep"]["ks_per_job"] if layers.backends[layer] == "numpy" else len(chosen)
     parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
-    return {str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}": part for part in parts}
+    return {named(part): part for part in parts}
 
 
 def misfits(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:

@@ -12,7 +12,8 @@ from prunecurve.data.parameters import Images, PairsPerImage, Preprocess
 from prunecurve.model.parameters import ModulePath, Network
 from prunecurve.ranking import criteria
 from prunecurve.sections import Different, Extends, NoResult, Real, Section, only_for
-from prunecurve.sweep.removal import REMOVALS
+from prunecurve.sweep.parameters import Repair
+from prunecurve.sweep.removal import REMOVALS, REPAIRS
 from prunecurve.training.parameters import Training
 
 # Names that the code defines: a new module or entry there is an allowed value here.
@@ -84,6 +85,13 @@ class Sweep(Section):
     """How channels are removed: structural removes them from the network; zero_weights sets their filters to 0 and
     keeps bias and batch normalisation, as in the reference experiment's code; mean_replacement replaces them by their
     mean map."""
+
+    repairs: Extends[Different[Literal[*REPAIRS]]] = Field(  # type: ignore[valid-type]
+        ["none"], min_length=1, json_schema_extra=only_for("curve.csv")
+    )
+    """What is done to the networks of structural removal: none; bias fits the biases of the logits (for pairs, the
+    threshold); refit fits the weights of the layers that read the channels, by least squares to their outputs before
+    the removal; refit_bias does both. The section repair says to which inputs they are fitted."""
 
     ks: Extends[
         Literal["all"]
@@ -281,6 +289,8 @@ class Study(Section):
     ranking: Ranking = Ranking()
 
     sweep: Sweep = Sweep()
+
+    repair: Repair = Repair()
 
     verification: Verification = Verification()
 

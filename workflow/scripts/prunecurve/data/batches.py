@@ -94,6 +94,11 @@ class Split:
         channels, classes = self.index.shape[1] * self.images.shape[1], int(self.labels.max()) + 1
         return {"in_channels": channels, "image_size": self.images.shape[-1], "classes": classes}
 
+    def subset(self, chosen: np.ndarray) -> "Split":
+        """Return the split with only these inputs (n,)."""
+        index = torch.from_numpy(chosen).to(self.labels.device)
+        return dataclasses.replace(self, index=self.index[index], labels=self.labels[index])
+
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield network inputs (n, m · C, S, S) and labels (n,) in the order of the split."""
         for chosen in torch.arange(len(self), device=self.labels.device).split(size):

@@ -20,6 +20,16 @@ class InputFiles(NamedTuple):
     batch: int = BATCH
 
 
+class Calibration(NamedTuple):
+    """The files of `calibrate`: what repairs are fitted to. inputs: the files of the inputs, see `InputFiles`."""
+
+    readers: str
+    features: str
+    labels: str
+    shares: str
+    inputs: InputFiles | None = None
+
+
 def add_evaluated_split(cli: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the options for the split that an evaluation reads. If it is not required, `--split` may have no values."""
     files = "the labels of the split; with --model its images, the images of each input, and the labels"
@@ -34,3 +44,20 @@ def input_files(arguments: argparse.Namespace) -> InputFiles | None:
         return None
     images, inputs, labels = arguments.split
     return InputFiles(images, inputs, labels, arguments.preprocess, arguments.batch_size)
+
+
+def add_calibration(cli: argparse.ArgumentParser) -> None:
+    """Add the option for the files that repairs are fitted to."""
+    files = "moments.npy, features.npy, labels.npy and shares.npy; with --model the training images and inputs.npy, too"
+    cli.add_argument("--calibration", nargs="*", default=[], metavar="FILE", help=f"for repairs, of calibrate: {files}")
+
+
+def calibration(arguments: argparse.Namespace) -> Calibration | None:
+    """Return the files of the option of `add_calibration`; None if there are none."""
+    if not arguments.calibration:
+        return None
+    readers, features, labels, shares, *images = arguments.calibration
+    preprocess = arguments.preprocess, arguments.batch_size
+    return Calibration(
+        readers, features, labels, shares, InputFiles(images[0], images[1], labels, *preprocess) if images else None
+    )

@@ -50,3 +50,6 @@ def parts_of(variant: str) -> tuple[str, str]:
     """Return the removal and the repair of a variant."""
     removal, _, repair = variant.partition("+")
     return removal, repair or "none"
+
+
+VARIANTS = (*REMOVALS, *(variant("structural", repair) for repair in REPAIRS[1:]))

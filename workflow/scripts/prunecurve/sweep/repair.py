@@ -13,18 +13,26 @@ Only scipy and numpy are imported.
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
-from prunecurve.arrays import load_arrays, save_arrays
+from prunecurve.arrays import load_array, load_arrays, save_arrays
+from prunecurve.errors import StudyError, some
+from prunecurve.seeding import stream
+from prunecurve.sweep.inputs import Calibration
 
 # The ridge, relative to the mean of the diagonal. From 1e-6 to 1e-2 the results are the same; without it, inputs that
 # are constant or copies of others have no unique weights.
 RIDGE = 1e-3
 # Newton's method on a convex function of C − 1 numbers: the gradient at which it ends, and its steps at most.
 GRADIENT, STEPS = 1e-10, 100
+
+
+# Positions of a convolution's output at which its inputs are measured. 4,000 inputs give 64,000 rows for the few
+# thousand columns of the largest layers.
+POSITIONS = 16
 
 
 class Reader(NamedTuple):
@@ -55,9 +63,15 @@ def save_readers(path: str | os.PathLike[str], readers: Sequence[Reader]) -> Non
 def load_readers(path: str | os.PathLike[str]) -> list[Reader]:
     """Read the file of `save_readers`. Raises StudyError, naming the file, if it is damaged."""
     arrays = load_arrays(path)
-    count = sum(name.startswith("path") for name in arrays)
-    fields = [{name: arrays[f"{name}{i}"] for name in Reader._fields} for i in range(count)]
-    return [Reader(**each | {"path": str(each["path"]), "outputs": int(each["outputs"])}) for each in fields]
+    rows = [[arrays[f"{name}{i}"] for name in Reader._fields] for i in range(len(arrays) // len(Reader._fields))]
+    return [Reader._make([str(path), *numbers, int(outputs)]) for path, *numbers, outputs in rows]
+
+
+def chosen_positions(path: str, count: int) -> np.ndarray:
+    """Return at which of `count` positions the inputs of a reader are measured, ascending. path: of the reader."""
+    if count <= POSITIONS:
+        return np.arange(count)
+    return np.sort(stream(0, f"calibration/{path}").choice(count, POSITIONS, replace=False))
 
 
 def regularised(covariance: np.ndarray) -> np.ndarray:
@@ -103,10 +117,17 @@ class Refit:
         return fitted, self.reader.mean @ (weight - fitted)
 
 
-def shares(labels: np.ndarray, weights: str) -> np.ndarray:
-    """Return the weights of inputs (N,), with the sum 1: equal ones, or balanced, the same total for each class."""
-    counts = np.bincount(labels) if weights == "balanced" else np.full(labels.max() + 1, len(labels))
-    each = 1 / counts[labels]
+def shares(labels: np.ndarray, classes: int, weights: str) -> np.ndarray:
+    """Return the weights of inputs (N,), with the sum 1: equal ones, or balanced, the same total for each class.
+
+    Raises StudyError if one of the classes has no input: its bias could not be fitted.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    if missing := np.flatnonzero(counts == 0).tolist():
+        raise StudyError(
+            f"repair.inputs: the {len(labels)} calibration inputs include none of class {some(missing, 5)}"
+        )
+    each = 1 / counts[labels] if weights == "balanced" else np.ones(len(labels))
     return each / each.sum()
 
 
@@ -141,3 +162,25 @@ def fitted_bias(logits: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> n
             step /= 2
         bias, (loss, p) = bias - step, after
     return bias
+
+
+class Fits:
+    """The calibration inputs of one network and layer, and what is fitted to them."""
+
+    def __init__(self, files: Calibration, backend: Any, shape: Sequence[int]) -> None:
+        """Read the files. backend: a `Backend` for these inputs. shape: of the features of one input."""
+        self.backend, self.readers = backend, load_readers(files.readers)
+        self.features = load_array(files.features, shape=(None, *shape), mapped=True)
+        self.labels = load_array(files.labels, shape=(len(self.features),))
+        self.shares = load_array(files.shares, shape=(len(self.features),))
+
+    def refits(self, order: np.ndarray) -> list[Refit]:
+        """Return the fits of all readers for a ranking (P,)."""
+        return [Refit(reader, order) for reader in self.readers]
+
+    def biases(
+        self, order: np.ndarray, ks: Sequence[int], replacement: np.ndarray, threads: int, refits: Sequence[Refit]
+    ) -> np.ndarray:
+        """Return what is added to the logits for each K: float32 (len(ks), C). See `numpy_backend.Backend.logits`."""
+        by_k = self.backend.logits(self.features, order, ks, replacement, None, threads, refits=refits)
+        return np.array([fitted_bias(logits, self.labels, self.shares) for logits in by_k], np.float32)

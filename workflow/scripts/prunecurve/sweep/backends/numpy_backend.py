@@ -12,7 +12,9 @@ its own pairs). So the result is byte-identical in every case. For K = 0, the un
 in the order of their numbers, so its result is the same for every ranking.
 """
 
+import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -84,12 +86,16 @@ class Backend:
         replacement: np.ndarray,
         stored: np.ndarray | None = None,
         threads: int = 1,
+        refits: Sequence[Any] = (),
     ) -> np.ndarray:
         """Return the logits (len(ks), N, C), float32, of the networks without the first k channels of a ranking.
 
         features: (N, P, h, w). order: a ranking (P,), in the order of removal. ks: the values of k. replacement: the
-        replacement maps (P, h, w). stored: the `partial_sums` of the ranking, which save most of the additions.
+        replacement maps (P, h, w). stored: the `partial_sums` of the ranking, which save most of the additions. refits:
+        the `Refit` of the first linear layer, if its weights are refitted for each k > 0.
         """
+        if refits:
+            return self._refitted(features, order, ks, threads, *refits)
         features, channels = features.reshape(*features.shape[:2], -1), len(order)
         result = np.empty((len(ks), len(features), self.classes), np.float32)
         folded = self._folded(order, replacement)
@@ -117,6 +123,26 @@ class Backend:
 
         over_pairs(work, len(features), threads)
         return result
+
+    def _refitted(
+        self, features: np.ndarray, order: np.ndarray, ks: Sequence[int], threads: int, refit: Any
+    ) -> np.ndarray:
+        """Return the logits with refitted weights: the sums over channels, in the basis where they are cut off."""
+        weight = self.blocks.reshape(self.hidden, -1).T.astype(np.float64)
+        small, coefficients = copy.copy(self), np.empty_like(weight)
+        coefficients[refit.columns] = refit.coefficients(weight)
+        small.blocks = np.ascontiguousarray(coefficients.T, np.float32).reshape(self.blocks.shape)
+        small.bias = (self.bias + refit.reader.mean @ weight).astype(np.float32)
+        flat, changed = features.reshape(len(features), -1), np.empty(features.shape, np.float32)
+
+        def work(rows: slice) -> None:
+            changed.reshape(flat.shape)[rows, refit.columns] = refit.basis(flat[rows])
+
+        over_pairs(work, len(flat), threads)
+        none, pruned = np.zeros(features.shape[1:], np.float32), [k for k in ks if k]
+        logits = iter(small.logits(changed, order, pruned, none, threads=threads))
+        unpruned = iter(self.logits(features, order, [0], none, threads=threads) if 0 in ks else ())
+        return np.stack([next(logits if k else unpruned) for k in ks])
 
     def _folded(self, order: np.ndarray, replacement: np.ndarray) -> np.ndarray | None:
         """Return what the replacement maps of the removed channels add to the first layer's outputs, for each K.

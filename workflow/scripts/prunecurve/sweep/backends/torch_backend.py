@@ -4,12 +4,14 @@ What crosses into the rest of the network does not depend on the removed channel
 it was too large to be stored, computed again from the images, one batch at a time.
 """
 
+import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.errors import StudyError
@@ -52,20 +54,59 @@ class Backend:
 
     @torch.inference_mode()
     def logits(
-        self, features: np.ndarray, order: np.ndarray, ks: Sequence[int], replacement: np.ndarray, *unused: object
+        self,
+        features: np.ndarray,
+        order: np.ndarray,
+        ks: Sequence[int],
+        replacement: np.ndarray,
+        *unused: object,
+        refits: Sequence[Any] = (),
     ) -> np.ndarray:
         """Return the logits (len(ks), N, C), float32, of the networks without the first k channels of a ranking.
 
         features: (N, D), see features.npy; (N, 0) if they are not stored. replacement: (E,), what replaces the removed
-        channels where they are read. The other arguments of a backend are not used: there are no stored sums, and
-        __init__ sets the number of threads.
+        channels where they are read. refits: the `Refit` of each layer that reads them, if its weights are refitted for
+        each k > 0. The other arguments of a backend are not used: there are no stored sums, and __init__ sets the
+        number of threads.
         """
         result = np.empty((len(ks), len(features), self.network.classes), np.float32)
         constant = torch.from_numpy(np.array(replacement, np.float32)) if replacement.any() else None
+        fitted = [self._fitted(k, refits) if k else {} for k in ks]
         for rows, values in self.batches(features):
             for place, k in enumerate(ks):
-                result[place, rows] = self.network.downstream.logits(values, order[:k], constant).numpy()
+                with self._with_weights(fitted[place]):
+                    result[place, rows] = self.network.downstream.logits(values, order[:k], constant).numpy()
         return result
+
+    def _fitted(self, k: int, refits: Sequence[Any]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return the refitted weights and bias of each layer that reads the channels, by its path.
+
+        They are fitted to the weights that the layer has here: batch normalisation may be part of them (`fuse`).
+        """
+        result: dict[str, tuple[Tensor, Tensor]] = {}
+        for refit in refits:
+            path, start = refit.reader.path, refit.reader.outputs
+            module = self.network.downstream.module.get_submodule(path)
+            bias = torch.zeros(len(module.weight)) if module.bias is None else module.bias.clone()
+            weights, bias = result.setdefault(path, (module.weight.clone(), bias))
+            own = weights[start : start + refit.reader.weight.shape[1]]
+            fitted, added = refit.fitted(k, own.flatten(1).T.double().numpy())
+            own.copy_(torch.from_numpy(fitted.T).reshape(own.shape))
+            bias[start : start + len(own)] += torch.from_numpy(added)
+        return result
+
+    @contextlib.contextmanager
+    def _with_weights(self, fitted: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[None]:
+        """Give layers other weights and biases within a `with` block."""
+        modules = {path: self.network.downstream.module.get_submodule(path) for path in fitted}
+        before = {path: (module.weight, module.bias) for path, module in modules.items()}
+        for path, module in modules.items():
+            module.weight, module.bias = (nn.Parameter(each, requires_grad=False) for each in fitted[path])
+        try:
+            yield
+        finally:
+            for path, module in modules.items():
+                module.weight, module.bias = before[path]
 
     def batches(
         self, features: np.ndarray, chosen: np.ndarray | None = None, most: int | None = None

@@ -1,0 +1,19 @@
+"""The config section `repair`: keys, types, bounds, defaults and descriptions."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from prunecurve.sections import Section
+
+
+class Repair(Section):
+    """What the repairs of sweep.repairs are fitted to: inputs of the training split, without augmentation."""
+
+    inputs: int = Field(4000, ge=1, le=100_000_000)
+    """Number of calibration inputs, drawn at random for each network; all training inputs if there are fewer. 1,000 are
+    enough for a refit of the default network."""
+
+    weights: Literal["balanced", "equal"] = "balanced"
+    """Weights of the calibration inputs: balanced gives each class the same total weight, equal each input. With equal,
+    a refit reads no labels."""
