@@ -8,6 +8,7 @@ INDEX, MODEL, HISTORY = f"{SEED}/images/index.npy", f"{SEED}/model.pt", f"{SEED}
 LAYER = f"{SEED}/{{layer}}"
 LAYER_FILE = f"{LAYER}/layer.npy"
 CHANNELS, MEAN_MAPS = f"{LAYER}/activations/test/channels.csv", f"{LAYER}/activations/test/mean_maps.npy"
+CALIBRATION = f"{LAYER}/calibration"
 RANKING = f"{LAYER}/ranking/{{criterion}}.csv"
 SUMS = f"{LAYER}/partial_sums/{{criterion}}.npy"
 ROWS = f"{LAYER}/sweep/{{criterion}}/{{removal}}/k{{ks}}.csv"
