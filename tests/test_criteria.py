@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 import torch
-from conftest import Study, layer_of, random_network, random_split
+from conftest import Study, after_block, layer_of, random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.ranking import criteria
@@ -24,16 +24,18 @@ from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import load_network, save_model
 from prunecurve.seeding import stream
 from prunecurve.sweep.backends import numpy_backend, torch_backend
+from prunecurve.sweep.repair import Reader
 from rank_channels import statistics
 from sklearn.metrics import log_loss
 from test_plans import NET
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, unfold
 
 ARCHITECTURE = Architecture(in_channels=2, image_size=14, channels=[4, 9], kernel_size=3, hidden=[8, 5], dropout=0.5)
 MODEL, SPLIT = random_network(ARCHITECTURE, 11), random_split(ARCHITECTURE, 11, images=20, pairs=75)
 PARAMETERS = {"entropy_bins": 7, "shapley_permutations": 64, "shapley_pairs": 500, "shapley_relative_error": 0.0}
 # Channels of conv1 and conv2.
 LAYERS = {1: 4, 2: 9}
+KINDS = ("statistics", "maps", "labels", "mean_features", "readers", "scale")
 BACKENDS = {"numpy": numpy_backend.Backend, "torch": torch_backend.Backend}
 
 
@@ -58,9 +60,7 @@ def layer(folder):
         backend = BACKENDS[described.backend](described, ModelFile(folder / "model.pt"), 2)
         return ValidationSet(np.load(features), SPLIT.labels.numpy(), described, backend, 2)
 
-    def view(
-        i: int = 2, point: str = "relu", reads: tuple[str, ...] = ("statistics", "maps", "labels", "scale"), **other
-    ):
+    def view(i: int = 2, point: str = "relu", reads: tuple[str, ...] = KINDS, **other):
         layer, described = layer_of(MODEL, f"conv{i}"), describe(layer_of(MODEL, f"conv{i}"))
         if "maps" in reads:
             single_maps(layer, point, SPLIT, 32, folder / "maps.npy")
@@ -72,6 +72,8 @@ def layer(folder):
             statistics=statistics(folder / str(i) / "channels.csv") if "statistics" in reads else None,
             maps=load_array(folder / "maps.npy") if "maps" in reads else None,
             validation=validation(described, folder / str(i) / "features.npy") if "labels" in reads else None,
+            mean_features=np.load(folder / str(i) / "mean_features.npy") if "mean_features" in reads else None,
+            readers=[reader_of(i)] if "readers" in reads else None,
             parameters=PARAMETERS,
         )
         return criteria.Layer(**inputs | other)
@@ -92,6 +94,15 @@ def maps_at(i: int, point: str) -> torch.Tensor:
         z = torch.cat(seen)
         bn = copy.deepcopy(getattr(MODEL, f"bn{i}")).double()(z)
         return {"conv": z, "bn": bn, "relu": bn.clamp(min=0), "pool": torch.max_pool2d(bn.clamp(min=0), 2)}[point]
+
+
+def reader_of(i: int) -> Reader:
+    """Return the layer that reads the maps of block i; of a convolution, an input is a position of the kernel."""
+    x = maps_at(i, "pool")
+    inputs = (unfold(x, 3, padding=1).mT.flatten(0, 1) if i == 1 else x.flatten(1)).numpy()
+    weight = (MODEL.conv2 if i == 1 else MODEL.linear1).weight.detach().double().flatten(1).T.numpy()
+    channels = np.repeat(np.arange(LAYERS[i]), len(weight) // LAYERS[i])
+    return Reader("reader", weight, inputs.mean(axis=0), np.cov(inputs.T, ddof=0), channels)
 
 
 def filters(i: int) -> list[torch.Tensor]:
@@ -121,6 +132,12 @@ def nuclear_norm_falls(maps: torch.Tensor) -> torch.Tensor:
     return found / len(maps)
 
 
+def hybrid(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return the product of the norms of two filters, weighted by how far they are from parallel."""
+    cosine = torch.cosine_similarity(one.flatten(), other.flatten(), dim=0)
+    return one.norm() * other.norm() * (1 - cosine.abs())
+
+
 # Expected scores from the maps at the measurement point.
 OF_MAPS = {
     "mean_activation": lambda a: a.mean(dim=(0, 2, 3)),
@@ -135,12 +152,16 @@ OF_WEIGHTS = {
     "l2_norm": lambda i: [torch.linalg.vector_norm(f) for f in filters(i)],
     "bn_scale": lambda i: getattr(MODEL, f"bn{i}").weight.detach().abs(),
     "fpgm": lambda i: torch.cdist(*[torch.stack(filters(i)).flatten(1)] * 2).sum(dim=1),
+    "whc": lambda i: [sum(hybrid(f, other) for other in filters(i) if other is not f) for f in filters(i)],
 }
-OF_LABELS = {"taylor_activation", "taylor_gate", "loss_oracle", "shapley", "greedy", "greedy_backward_forward"}
+# Of test_criteria_of_readers.py.
+OF_READERS = {"obs", "thinet"}
+OF_LABELS = {"taylor_activation", "taylor_centred", "taylor_gate"}
+OF_LABELS |= {"loss_oracle", "shapley", "greedy", "greedy_backward_forward"}
 
 
 def test_every_criterion_is_tested():
-    tested = {*OF_MAPS, *OF_WEIGHTS, *OF_LABELS, "conv_abs_mean", "random"}
+    tested = {*OF_MAPS, *OF_WEIGHTS, *OF_LABELS, *OF_READERS, "conv_abs_mean", "random"}
     assert tested == set(criteria.names())
 
 
@@ -245,6 +266,17 @@ def test_taylor_activation_is_autograds_on_the_maps(i, layer):
     agrees(found, balanced(each.abs()), rel=1e-4)
     # Known mistake: if the absolute value is taken after averaging, effects of opposite sign cancel.
     assert (found > 1.5 * balanced(each).abs().numpy()).any()
+
+
+@pytest.mark.parametrize("i", LAYERS)
+def test_taylor_centred_is_autograds_on_the_maps_that_are_read(i, layer):
+    x = maps_at(i, "pool").float().requires_grad_()
+    cross_entropy(after_block(MODEL, i, x), SPLIT.labels, reduction="sum").backward()
+    deviation = x.detach() - x.detach().mean(dim=0)
+    each = (x.grad * deviation).double().sum(dim=(2, 3)) / maps_at(i, "relu")[0, 0].numel()
+    found = criteria.scores("taylor_centred", layer(i))
+    agrees(found, balanced(each.abs()), rel=1e-4)
+    assert criteria.ranking(found).tolist() != criteria.ranking(criteria.scores("taylor_activation", layer(i))).tolist()
 
 
 @pytest.mark.parametrize("i", LAYERS)
@@ -394,7 +426,7 @@ def test_a_criterion_needs_what_it_reads_and_nothing_else(name, layer):
     for missing in criteria.reads(name):
         message = f"{name} needs batch normalisation" if missing == "scale" else f"{name} reads {missing}"
         with pytest.raises(StudyError, match=message):
-            criteria.scores(name, layer(reads=tuple({"statistics", "maps", "labels", "scale"} - {missing})))
+            criteria.scores(name, layer(reads=tuple({*KINDS} - {missing})))
 
 
 @given(st.lists(st.sampled_from([0.0, 1.0, 2.5]), min_size=1, max_size=40))

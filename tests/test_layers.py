@@ -356,20 +356,21 @@ def test_values_that_are_not_stored_give_the_same_bytes(case, tmp_path):
         swept(layer, tmp_path, empty, order, ks, means)
 
 
-def test_effects_are_autograds_on_gates(case, tmp_path):
-    """The gates multiply the channels wherever they are read, in the network itself."""
+@pytest.mark.parametrize("centred", [False, True])
+def test_effects_are_autograds_on_gates(case, centred, tmp_path):
+    """The gates multiply the channels, or their deviations from the mean, wherever they are read, in the network."""
     (model, layer, name), x = case, inputs(9)
     gates = torch.ones(9, layer.channels, requires_grad=True)
     labels = torch.arange(9) % layer.classes
+    features, means = written(tmp_path, model, layer.path, x)
     if name == "numpy":
-        features, _ = written(tmp_path, model, layer.path, x)
         described = describe(layer)
         validation = ValidationSet(features, labels.numpy(), described, numpy_backend.Backend(described))
-        effects = Losses(validation).effects()
+        effects = Losses(validation).effects(means if centred else None)
     else:
         with torch.no_grad():
             values = layer.crossing(x)
-        effects = layer.downstream.effects(values, labels)
+        effects = layer.downstream.effects(values, labels, torch.from_numpy(means) if centred else None)
     calls = iter(layer.downstream.readings)
 
     def hook(module, given):
@@ -378,7 +379,8 @@ def test_effects_are_autograds_on_gates(case, tmp_path):
         own = torch.where(numbers[None] < 0, torch.ones(()), gates[:, numbers.clamp(min=0)])
         shape = [9, *[1] * (given[0].ndim - 1)]
         shape[reading.axis.dim] = len(numbers)
-        return (given[0] * own.reshape(shape),)
+        mean = given[0].detach().mean(0) if centred else 0.0
+        return (mean + (given[0] - mean) * own.reshape(shape),)
 
     for reader in layer.group.readers:
         model.get_submodule(reader).register_forward_pre_hook(hook)

@@ -10,6 +10,8 @@ rule rank_channels:
         channels=lambda w: if_read("statistics", w.criterion, activations(SPLIT, "channels.csv")),
         maps=lambda w: if_read("maps", w.criterion, activations(SPLIT, f"maps_{POINT}.npy")),
         features=lambda w: if_read("labels", w.criterion, activations("val", "features.npy")),
+        means=lambda w: if_read("mean_features", w.criterion, activations("val", "mean_features.npy")),
+        readers=lambda w: if_read("readers", w.criterion, f"{CALIBRATION}/moments.npy"),
         split=lambda w: if_read("labels", w.criterion, study.if_torch(w.layer, split_files("val")) or labels("val")),
         model=lambda w: if_read("labels", w.criterion, study.if_torch(w.layer, MODEL)),
     output:
@@ -29,5 +31,5 @@ rule rank_channels:
         options=lambda w: options.ranking(w.criterion, w.layer, w.seed),
     shell:
         command("rank_channels") + " --layer {input.layer:q} --channels {input.channels:q} --maps {input.maps:q}"
-        " --features {input.features:q} --split {input.split:q} --model {input.model:q} {params.options:q}"
+        " --features {input.features:q} --mean-features {input.means:q} --readers {input.readers:q} --split {input.split:q} --model {input.model:q} {params.options:q}"
         " --output {output:q}"

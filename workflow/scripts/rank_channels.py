@@ -1,6 +1,7 @@
 """Rank the channels of one network by one criterion."""
 
 import argparse
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--channels", nargs="?", help="statistics of the channels, if the criterion reads statistics")
     cli.add_argument("--maps", nargs="?", help="single maps at --point, if the criterion reads maps")
     cli.add_argument("--features", nargs="?", help="maps of the validation pairs, if the criterion reads labels")
+    cli.add_argument("--mean-features", nargs="?", help="what the next layers read, the mean over the validation pairs")
+    cli.add_argument("--readers", nargs="?", help="the layers that read the channels, if the criterion reads them")
     add_model(cli, required=False, help="the network, if more than linear layers follow and labels are read")
     add_evaluated_split(cli, required=False)
     cli.add_argument("--parameters", nargs="*", default=[], metavar="KEY=NUMBER", help="parameters of the criterion")
@@ -48,8 +51,14 @@ def validation(arguments: argparse.Namespace) -> ValidationSet | None:
     return ValidationSet(read.features, read.labels, read.layer, read.backend, arguments.threads)
 
 
+def readers(path: str) -> list:
+    """Read the layers that read the channels. Imported by name: other criteria need neither the module nor scipy."""
+    return importlib.import_module("prunecurve.sweep.repair").load_readers(path)
+
+
 def work(arguments: argparse.Namespace) -> None:
     layer, name = load_layer(arguments.layer), arguments.criterion.removeprefix(REVERSED)
+    means, shape = arguments.mean_features, layer.zero_filter.shape
     result = criteria.scores(
         name,
         criteria.Layer(
@@ -61,6 +70,8 @@ def work(arguments: argparse.Namespace) -> None:
             statistics=statistics(arguments.channels) if arguments.channels else None,
             maps=load_array(arguments.maps, shape=(None,) * 4, mapped=True) if arguments.maps else None,
             validation=validation(arguments),
+            mean_features=load_array(means, shape=shape) if means else None,
+            readers=readers(arguments.readers) if arguments.readers else None,
             parameters={key: float(number) for key, number in (word.split("=") for word in arguments.parameters)},
         ),
     )

@@ -170,10 +170,11 @@ class Downstream(PrunedInterpreter):
             for value, axis in zip(values, self._axes)
         ]
 
-    def effects(self, values: Sequence[Tensor], labels: Tensor) -> np.ndarray:
+    def effects(self, values: Sequence[Tensor], labels: Tensor, means: Tensor | None = None) -> np.ndarray:
         """Return the derivative (n, P), float64, of each input's loss with respect to a factor 1 on each channel.
 
-        The factor is on the channel wherever it is read. labels: int64 (n,). The loss is the cross-entropy.
+        The factor is on the channel wherever it is read. labels: int64 (n,). The loss is the cross-entropy. means: if
+        the factor is on the deviation from these values, those of all readings in a flat array.
         """
         self._observed = []
         try:
@@ -181,7 +182,8 @@ class Downstream(PrunedInterpreter):
             cross_entropy(self.logits(inputs, self._removed[:0]), labels, reduction="sum").backward()
             result = np.zeros((len(labels), self.group.channels))
             for reading, value in self._observed:
-                product = (value.grad.double() * value.detach()).movedim(reading.axis.dim, 1)
+                deviation = value.detach() if means is None else value.detach() - _constant(reading, means)
+                product = (value.grad.double() * deviation).movedim(reading.axis.dim, 1)
                 each = product.flatten(2).sum(2) if product.ndim > 2 else product
                 own = reading.axis.numbers >= 0
                 np.add.at(result.T, reading.axis.numbers[own], each.numpy()[:, own].T)

@@ -113,12 +113,14 @@ class Losses:
 
         return sum(self._in_blocks(losses))
 
-    def effects(self) -> np.ndarray:
+    def effects(self, means: np.ndarray | None = None) -> np.ndarray:
         """Return the derivative (N, P) of each pair's loss with respect to a factor 1 on each channel's map.
 
         All channels are present. The factor is on the maps that the first linear layer reads, and the derivative is
         Σ ∂C/∂a · a over the map. Max pooling passes the gradient only to the largest value of each window, which is the
         pooled value, and average pooling shares it, so a factor before pooling has the same derivative.
+
+        means: (P, h, w), if the factor is on the deviation from these maps.
         """
         result = np.empty((len(self.labels), self.channels))
         weights = [self.backend.weights_of(np.arange(self.channels)), *(weight for weight, _ in self.backend.later)]
@@ -135,7 +137,8 @@ class Losses:
             gradient[np.arange(len(gradient)), self.labels[rows]] -= 1
             for (weight, _, (activation, slope)), value in zip(layers[::-1], values[:0:-1]):
                 gradient = (gradient * activation.derivative(value, slope)) @ weight.T
-            by_position = (gradient * values[0]).reshape(len(gradient), self.channels, -1)
+            deviation = values[0] if means is None else values[0] - means.reshape(-1)
+            by_position = (gradient * deviation).reshape(len(gradient), self.channels, -1)
             result[rows] = by_position.sum(axis=2, dtype=np.float64)
 
         self._in_blocks(work)

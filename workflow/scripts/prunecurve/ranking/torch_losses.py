@@ -52,11 +52,15 @@ class Losses:
         sets = [order[:k] for order in orders for k in range(self.channels + 1)]
         return self._losses(sets).reshape(len(orders), -1)
 
-    def effects(self) -> np.ndarray:
-        """Return the derivative (N, P) of each input's loss with respect to a factor 1 on each channel that is read."""
+    def effects(self, means: np.ndarray | None = None) -> np.ndarray:
+        """Return the derivative (N, P) of each input's loss with respect to a factor 1 on each channel that is read.
+
+        means: (E,), if the factor is on the deviation from these values.
+        """
+        constant = None if means is None else torch.from_numpy(means)
         result = np.empty((len(self.labels), self.channels))
         rows, values = next(self.backend.batches(self.features, self.chosen, most=2))
         most = batch_with_gradients(self.downstream, values, rows.stop, self.backend.batch)
         for rows, values in self.backend.batches(self.features, self.chosen, most):
-            result[rows] = self.downstream.effects(values, self.labels[rows])
+            result[rows] = self.downstream.effects(values, self.labels[rows], constant)
         return result

@@ -200,7 +200,8 @@ class Study:
         """Return the modules that a criterion of a layer is computed with and that are imported by name."""
         losses = f"ranking.{'torch' if self.runs_torch(layer) else 'numpy'}_losses"
         name = criterion_of(criterion.removeprefix(REVERSED))
-        return [f"ranking.criteria.{name}", *if_read("labels", criterion, [losses])]
+        by_name = [*if_read("labels", criterion, [losses]), *if_read("readers", criterion, ["sweep.repair"])]
+        return [f"ranking.criteria.{name}", *by_name]
 
     # ---- evaluations and their verification
 

@@ -4,10 +4,12 @@ A criterion has a function `score(layer)` that returns a float array (P,). The c
 score is removed first; ties are resolved by channel number. To add a criterion, add a module with this
 function; no other file changes. A criterion always gets the filters. Other inputs are listed in `READS`:
 
-    "statistics"   the statistics of each channel over the pairs of `ranking.split`
-    "maps"         the single maps of some pairs of `ranking.split`
-    "labels"       the validation pairs with their labels, whatever `ranking.split` is
-    "scale"        the scale of batch normalisation; such a criterion cannot rank a layer without it
+    "statistics"     the statistics of each channel over the pairs of `ranking.split`
+    "maps"           the single maps of some pairs of `ranking.split`
+    "labels"         the validation pairs with their labels, whatever `ranking.split` is
+    "mean_features"  the mean of what the next layers read, over the validation pairs
+    "readers"        the layers that read the channels, and the moments of their inputs over the calibration inputs
+    "scale"          the scale of batch normalisation; such a criterion cannot rank a layer without it
 
 Only the evaluation reads test labels. `PARAMETERS` lists the keys under `ranking` that a criterion needs as
 parameters. `POINT` is set if a criterion always measures at one point and ignores `ranking.measure_at`.
@@ -33,7 +35,8 @@ class Layer(NamedTuple):
     random: the criterion's random generator. signed: why nothing can be measured behind an activation, empty if it can.
     point: where activations are measured (conv, bn, relu, pool). statistics: float64 arrays (P,), with the column names
     of channels.csv (`relu_mean`, `conv_std`, …). maps: the maps of some pairs at `point`, float32 (n, P, M, N).
-    validation: the `ValidationSet`, with labels. parameters: the criterion's parameters from the config, by key.
+    validation: the `ValidationSet`, with labels. mean_features: float32, in the shape of `LayerFile.zero_filter`.
+    readers: list of `Reader` (sweep/repair.py). parameters: the criterion's parameters from the config, by key.
     """
 
     filters: np.ndarray
@@ -44,6 +47,8 @@ class Layer(NamedTuple):
     statistics: Any = None
     maps: Any = None
     validation: Any = None
+    mean_features: Any = None
+    readers: Any = None
     parameters: Any = None
 
 
