@@ -102,7 +102,7 @@ def reader_of(i: int) -> Reader:
     inputs = (unfold(x, 3, padding=1).mT.flatten(0, 1) if i == 1 else x.flatten(1)).numpy()
     weight = (MODEL.conv2 if i == 1 else MODEL.linear1).weight.detach().double().flatten(1).T.numpy()
     channels = np.repeat(np.arange(LAYERS[i]), len(weight) // LAYERS[i])
-    return Reader("reader", weight, inputs.mean(axis=0), np.cov(inputs.T, ddof=0), channels)
+    return Reader("reader", weight, inputs.mean(axis=0)[:, None], np.cov(inputs.T, ddof=0), channels)
 
 
 def filters(i: int) -> list[torch.Tensor]:

@@ -34,7 +34,7 @@ class Case:
     @property
     def reader(self) -> Reader:
         mean, covariance = self.shares @ self.x, np.cov(self.x.T, ddof=0, aweights=self.shares)
-        return Reader("head", self.weight, mean, np.atleast_2d(covariance), self.channels)
+        return Reader("head", self.weight, mean[:, None], np.atleast_2d(covariance), self.channels)
 
     def refitted_error(self, removed: list[int]) -> float:
         """Return the least squared error of the outputs without these channels, with the ridge as further inputs."""

@@ -36,15 +36,16 @@ def work(arguments: argparse.Namespace) -> None:
     split = split.subset(np.sort(drawn))
     index, labels = split.index.cpu().numpy(), split.labels.cpu().numpy()
     weights = shares(labels, layer.classes, arguments.repair.weights)
-    calibrate(layer, split, weights, arguments.batch_size, folder, arguments.stored_mb * 1_000_000)
+    most = arguments.stored_mb * 1_000_000, arguments.repair.single_inputs
+    calibrate(layer, split, weights, arguments.batch_size, folder, *most)
     save_array(folder / "inputs.npy", index.astype(np.int32))
     save_array(folder / "labels.npy", labels)
     save_array(folder / "shares.npy", weights)
-    columns = max(len(reader.mean) for reader in load_readers(folder / "moments.npy"))
-    if len(split) < columns:
+    fitted = max(len(reader.covariance) for reader in load_readers(folder / "moments.npy"))
+    if len(split) < fitted:
         log.warning(
-            f"repair.inputs: {len(split)} calibration inputs for {columns} weights of each output; a larger number, "
-            "or more training inputs, gives a better fit"
+            f"repair.inputs: {len(split)} calibration inputs, and {fitted} weights of each output are fitted to them; "
+            "more of them give a better fit (repair.inputs, images.train)"
         )
 
 

@@ -1,6 +1,5 @@
 """What the readers of a layer's channels get from the calibration inputs: the statistics that refits start from."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,42 +20,49 @@ from prunecurve.sweep.repair import Reader, chosen_positions, save_readers
 class Moments:
     """The weighted mean and covariance of what one reader gets, summed in float64."""
 
-    def __init__(self, layer: PrunableLayer, path: str) -> None:
-        """Prepare for a reader. Raises StudyError if its weights cannot be refitted."""
+    def __init__(self, layer: PrunableLayer, path: str, most: int) -> None:
+        """Prepare for a reader. Raises StudyError if its weights cannot be refitted.
+
+        most: with more inputs than this, those of a channel share their coefficients.
+        """
         self.path, self.module = path, layer.traced.get_submodule(path)
-        _require_own_weights(layer, self.path, self.module)
-        self.calls = [reading for reading in layer.downstream.readings if reading.path == path]
-        if any(not np.array_equal(call.axis.numbers, self.calls[0].axis.numbers) for call in self.calls):
-            raise StudyError(
-                f"sweep.repairs: {path} runs several times and reads different channels each time, so no weights fit "
-                "all of its calls; use none or bias for this layer"
-            )
-        self.groups = getattr(self.module, "groups", 1)
-        self.sums: list = [0.0] * self.groups
-        self.products: list = [0.0] * self.groups
+        first, *others = (reading.axis for reading in layer.downstream.readings if reading.path == path)
+        if not runs_as(self.module, (nn.Conv2d, nn.Linear)):
+            raise _not_refitted(path, f"is a {type(self.module).__name__} with methods of its own")
+        if any(not np.array_equal(axis.numbers, first.numbers) for axis in others):
+            raise _not_refitted(path, "runs several times, with different channels")
+        positions = self.module.weight[0, 0].numel()
+        # Of a flattened map, the positions of a channel are one unit, if they lie one after the other.
+        flat = len(first.numbers) // layer.channels if first.in_order(layer.channels) else 1
+        many = len(first.numbers) * positions > most
+        self.channels = first.numbers[::flat] if many else first.numbers.repeat(positions)
+        self.mean = torch.zeros(len(self.channels), flat * positions if many else 1, dtype=torch.float64)
+        self.products = torch.zeros(len(self.channels), len(self.channels), dtype=torch.float64)
 
     def add(self, values: Sequence[Tensor], shares: Tensor) -> None:
         """Add what all calls get from a batch of inputs. values: one tensor (n, …) per call. shares: float64 (n,)."""
         for value in values:
             rows = list(rows_of(self.path, self.module, value))
             for row in rows:
-                for group, part in enumerate(row.double().chunk(self.groups, 1)):
-                    weighted = part * (shares / len(rows) / len(values))[:, None]
-                    self.sums[group] = self.sums[group] + weighted.sum(0)
-                    self.products[group] = self.products[group] + part.T @ weighted
+                units = row.double().cpu().unflatten(1, self.mean.shape)
+                weighted = units * (shares / len(rows) / len(values))[:, None, None]
+                self.mean += weighted.sum(0)
+                self.products += torch.einsum("nub,nvb->uv", units, weighted)
 
-    def readers(self) -> list[Reader]:
-        """Return a reader for each group of a grouped convolution, one for any other layer."""
-        weight = self.module.weight.detach().double().cpu().flatten(1).numpy()
-        positions = self.module.weight[0, 0].numel() if self.module.weight.ndim == 4 else 1
-        channels = np.split(self.calls[0].axis.numbers.repeat(positions), self.groups)
-        outputs, result = len(weight) // self.groups, []
-        for group, own in enumerate(channels):
-            mean, product = self.sums[group].cpu().numpy(), self.products[group].cpu().numpy()
-            rows = weight[group * outputs : (group + 1) * outputs].T
-            covariance = product - np.outer(mean, mean)
-            result.append(Reader(self.path, rows, mean, (covariance + covariance.T) / 2, own, group * outputs))
-        return result
+    def reader(self) -> Reader:
+        """Return the reader with its statistics."""
+        weight = self.module.weight.detach().double().cpu().flatten(1).T.reshape(len(self.channels), -1)
+        covariance = self.products - self.mean @ self.mean.T
+        symmetric = (covariance + covariance.T) / 2
+        return Reader(self.path, weight.numpy(), self.mean.numpy(), symmetric.numpy(), self.channels)
+
+
+def _not_refitted(path: str, why: str) -> StudyError:
+    """Return the error for a reader whose weights cannot be refitted."""
+    return StudyError(
+        f"sweep.repairs: the weights of {path}, which reads the channels, cannot be refitted: it {why}; use none or "
+        "bias for this layer"
+    )
 
 
 def rows_of(path: str, module: nn.Module, value: Tensor) -> Iterator[Tensor]:
@@ -79,30 +85,24 @@ def rows_of(path: str, module: nn.Module, value: Tensor) -> Iterator[Tensor]:
         yield window.flatten(1)
 
 
-def _require_own_weights(layer: PrunableLayer, path: str, module: nn.Module) -> None:
-    """Raise StudyError if a reader does not run as torch's layers do, or shares its weights with a different layer."""
-    why = "" if runs_as(module, (nn.Conv2d, nn.Linear)) else f"is a {type(module).__name__} with methods of its own"
-    for other, each in layer.traced.named_modules():
-        if each is not module and getattr(each, "weight", None) is module.weight:
-            why = f"shares its weights with {other}"
-    if why:
-        raise StudyError(
-            f"sweep.repairs: the layer {path} reads the channels and {why}, so its weights cannot be refitted; use "
-            "none or bias for this layer"
-        )
-
-
 @torch.inference_mode()
 def calibrate(
-    layer: PrunableLayer, split: Split, shares: np.ndarray, batch_size: int, folder: str | Path, most: float = np.inf
+    layer: PrunableLayer,
+    split: Split,
+    shares: np.ndarray,
+    batch_size: int,
+    folder: str | Path,
+    most: float = np.inf,
+    most_inputs: int = 4096,
 ) -> None:
     """Run the network once over the calibration inputs, and write moments.npy and features.npy into `folder`.
 
-    shares: (N,), the weights of the inputs. moments.npy: the readers, see `Reader`. features.npy, batch_size, most: as
-    for `collection.collect`.
+    shares: (N,), the weights of the inputs. moments.npy: the readers, see `Reader`; most_inputs: the number of inputs
+    of a reader above which those of a channel share their coefficients. features.npy, batch_size, most: as for
+    `collection.collect`.
     """
     paths = dict.fromkeys(reading.path for reading in layer.downstream.readings)
-    moments, weights = {path: Moments(layer, path) for path in paths}, torch.from_numpy(shares)
+    moments, weights = {path: Moments(layer, path, most_inputs) for path in paths}, torch.from_numpy(shares)
     shape = stored_shape(layer, len(split), most)
     with streamed_rows(Path(folder) / "features.npy", (len(split), *shape)) as add:
         for (inputs, _), share in zip(split.batches(size := batch_of(layer, batch_size)), weights.split(size)):
@@ -110,5 +110,5 @@ def calibrate(
             add(stored_features(layer, shape, values).cpu().numpy())
             for path, each in moments.items():
                 read = [value for value, r in zip(values["read"], layer.downstream.readings) if r.path == path]
-                each.add(read, share.to(inputs.device))
-    save_readers(Path(folder) / "moments.npy", list(itertools.chain(*(each.readers() for each in moments.values()))))
+                each.add(read, share)
+    save_readers(Path(folder) / "moments.npy", [each.reader() for each in moments.values()])

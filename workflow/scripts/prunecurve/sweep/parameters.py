@@ -14,6 +14,10 @@ class Repair(Section):
     """Number of calibration inputs, drawn at random for each network; all training inputs if there are fewer. 1,000 are
     enough for a refit of the default network."""
 
+    single_inputs: int = Field(4096, ge=1, le=1_000_000)
+    """A layer with more inputs than this is fitted with one coefficient for each pair of channels, instead of one for
+    each pair of inputs (positions of a map or of a kernel). Memory and time grow with the square of the number."""
+
     weights: Literal["balanced", "equal"] = "balanced"
     """Weights of the calibration inputs: balanced gives each class the same total weight, equal each input. With equal,
     a refit reads no labels."""

@@ -36,12 +36,15 @@ POSITIONS = 16
 
 
 class Reader(NamedTuple):
-    """A layer that reads the pruned channels, or a group of its outputs if it is a grouped convolution.
+    """A layer that reads the pruned channels.
 
-    path: the module path of the layer. weight: float64 (D, H), one row per input: a feature of a linear layer, a
-    position of a convolution's kernel. mean: (D,). covariance: (D, D). Both are over the calibration inputs, and the
-    positions of a convolution. channels: (D,), the channel of the pruned layer that each input belongs to; −1 for
-    inputs that are always kept. outputs: the first of the H outputs in the layer.
+    Its D inputs (features of a linear layer, positions of a convolution's kernel for each channel) are U units of b
+    inputs each. b is 1, so each input is fitted alone, unless there are very many: then the b inputs of a channel share
+    their coefficients, one for each pair of channels.
+
+    path: the module path of the layer. weight: float64 (U, b · H). mean: (U, b). covariance: (U, U), summed over the b
+    inputs of a unit. Both are over the calibration inputs, and the positions of a convolution. channels: (U,), the
+    channel of the pruned layer that each unit belongs to; −1 for units that are always kept.
     """
 
     path: str
@@ -49,7 +52,6 @@ class Reader(NamedTuple):
     mean: np.ndarray
     covariance: np.ndarray
     channels: np.ndarray
-    outputs: int = 0
 
 
 def save_readers(path: str | os.PathLike[str], readers: Sequence[Reader]) -> None:
@@ -64,7 +66,7 @@ def load_readers(path: str | os.PathLike[str]) -> list[Reader]:
     """Read the file of `save_readers`. Raises StudyError, naming the file, if it is damaged."""
     arrays = load_arrays(path)
     rows = [[arrays[f"{name}{i}"] for name in Reader._fields] for i in range(len(arrays) // len(Reader._fields))]
-    return [Reader._make([str(path), *numbers, int(outputs)]) for path, *numbers, outputs in rows]
+    return [Reader._make([str(path), *numbers]) for path, *numbers in rows]
 
 
 def chosen_positions(path: str, count: int) -> np.ndarray:
@@ -75,7 +77,7 @@ def chosen_positions(path: str, count: int) -> np.ndarray:
 
 
 def regularised(covariance: np.ndarray) -> np.ndarray:
-    """Return D (D, D): the covariance of a reader's inputs with the ridge on its diagonal."""
+    """Return the covariance of a reader's inputs, (U, U), with the ridge on its diagonal."""
     ridge = RIDGE * np.trace(covariance) / len(covariance)
     # If all inputs are constant, any positive number gives the same weights: those that the reader has.
     return covariance + (ridge or 1.0) * np.eye(len(covariance))
@@ -89,32 +91,32 @@ class Refit:
         places = np.append(np.argsort(order), len(order))
         # The last channel, −1, has the place behind all others: it is never removed.
         self.reader, self.places = reader, places[reader.channels]
-        # Inputs that are kept for longer come first.
-        self.columns = np.argsort(-self.places, kind="stable")
-        self.factor = cholesky(regularised(reader.covariance)[np.ix_(self.columns, self.columns)], lower=True)
-
-    def kept(self, k: int) -> np.ndarray:
-        """Return the inputs that are left without the first K channels, in the order of the factor."""
-        return self.columns[: np.count_nonzero(self.places >= k)]
+        # Units that are kept for longer come first.
+        self.units = np.argsort(-self.places, kind="stable")
+        self.factor = cholesky(regularised(reader.covariance)[np.ix_(self.units, self.units)], lower=True)
 
     def coefficients(self, weight: np.ndarray) -> np.ndarray:
-        """Return Lᵀ W (D, H) in the order of the factor. weight: (D, H), of the reader, possibly scaled."""
-        return self.factor.T @ weight[self.columns]
+        """Return Lᵀ W, (U, b · H), in the order of the factor. weight: (D, H), of the reader, possibly scaled."""
+        return self.factor.T @ weight.reshape(self.reader.weight.shape)[self.units]
 
     def basis(self, inputs: np.ndarray) -> np.ndarray:
-        """Return (x − mean) L⁻ᵀ, float64 (n, D) in the order of the factor, of inputs x (n, D) of the reader."""
-        centred = inputs[:, self.columns] - self.reader.mean[self.columns]
-        return solve_triangular(self.factor, centred.T, lower=True, overwrite_b=True, check_finite=False).T
+        """Return (x − mean) L⁻ᵀ, float64 (n, U, b), in the order of the factor, of inputs x (n, D) of the reader."""
+        units, of_unit = self.reader.mean.shape
+        centred = (inputs.reshape(-1, units, of_unit) - self.reader.mean)[:, self.units]
+        columns = np.ascontiguousarray(centred.transpose(1, 0, 2)).reshape(units, -1)
+        solved = solve_triangular(self.factor, columns, lower=True, overwrite_b=True, check_finite=False)
+        return solved.reshape(units, -1, of_unit).transpose(1, 0, 2)
 
     def fitted(self, k: int, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights (D, H) without the first K channels, and what is added to the bias (H,).
 
         The weights of removed inputs are zero. weight: (D, H), of the reader, possibly scaled.
         """
-        kept, fitted = self.kept(k), np.zeros_like(weight, np.float64)
-        leading = self.factor[: len(kept), : len(kept)]
-        fitted[kept] = solve_triangular(leading, self.coefficients(weight)[: len(kept)], lower=True, trans="T")
-        return fitted, self.reader.mean @ (weight - fitted)
+        left, fitted = np.count_nonzero(self.places >= k), np.zeros(self.reader.weight.shape)
+        leading = self.factor[:left, :left]
+        fitted[self.units[:left]] = solve_triangular(leading, self.coefficients(weight)[:left], lower=True, trans="T")
+        fitted = fitted.reshape(weight.shape)
+        return fitted, self.reader.mean.ravel() @ (weight - fitted)
 
 
 def shares(labels: np.ndarray, classes: int, weights: str) -> np.ndarray:

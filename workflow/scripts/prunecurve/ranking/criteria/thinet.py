@@ -18,7 +18,7 @@ def score(layer: Layer) -> np.ndarray:
     products = np.zeros((len(channels), len(channels)))
     for reader in layer.readers:
         own = (reader.channels[:, None] == channels).astype(np.float64)
-        moments = reader.covariance + np.outer(reader.mean, reader.mean)
+        moments = reader.covariance + reader.mean @ reader.mean.T
         products += own.T @ (moments * (reader.weight @ reader.weight.T)) @ own
     order: list[int] = []
     while left := [c for c in channels if c not in order]:

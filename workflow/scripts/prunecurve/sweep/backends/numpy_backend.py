@@ -129,16 +129,17 @@ class Backend:
     ) -> np.ndarray:
         """Return the logits with refitted weights: the sums over channels, in the basis where they are cut off."""
         weight = self.blocks.reshape(self.hidden, -1).T.astype(np.float64)
-        small, coefficients = copy.copy(self), np.empty_like(weight)
-        coefficients[refit.columns] = refit.coefficients(weight)
-        small.blocks = np.ascontiguousarray(coefficients.T, np.float32).reshape(self.blocks.shape)
-        small.bias = (self.bias + refit.reader.mean @ weight).astype(np.float32)
-        flat, changed = features.reshape(len(features), -1), np.empty(features.shape, np.float32)
+        small, coefficients = copy.copy(self), np.empty_like(refit.reader.weight)
+        coefficients[refit.units] = refit.coefficients(weight)
+        small.blocks = np.ascontiguousarray(coefficients.reshape(weight.shape).T, np.float32).reshape(self.blocks.shape)
+        small.bias = (self.bias + refit.reader.mean.ravel() @ weight).astype(np.float32)
+        changed = np.empty(features.shape, np.float32)
+        units = changed.reshape(len(features), *refit.reader.mean.shape)
 
         def work(rows: slice) -> None:
-            changed.reshape(flat.shape)[rows, refit.columns] = refit.basis(flat[rows])
+            units[rows, refit.units] = refit.basis(features[rows])
 
-        over_pairs(work, len(flat), threads)
+        over_pairs(work, len(features), threads)
         none, pruned = np.zeros(features.shape[1:], np.float32), [k for k in ks if k]
         logits = iter(small.logits(changed, order, pruned, none, threads=threads))
         unpruned = iter(self.logits(features, order, [0], none, threads=threads) if 0 in ks else ())

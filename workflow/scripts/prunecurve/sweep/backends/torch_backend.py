@@ -85,14 +85,11 @@ class Backend:
         """
         result: dict[str, tuple[Tensor, Tensor]] = {}
         for refit in refits:
-            path, start = refit.reader.path, refit.reader.outputs
-            module = self.network.downstream.module.get_submodule(path)
-            bias = torch.zeros(len(module.weight)) if module.bias is None else module.bias.clone()
-            weights, bias = result.setdefault(path, (module.weight.clone(), bias))
-            own = weights[start : start + refit.reader.weight.shape[1]]
-            fitted, added = refit.fitted(k, own.flatten(1).T.double().numpy())
-            own.copy_(torch.from_numpy(fitted.T).reshape(own.shape))
-            bias[start : start + len(own)] += torch.from_numpy(added)
+            module = self.network.downstream.module.get_submodule(refit.reader.path)
+            weight, added = refit.fitted(k, module.weight.flatten(1).T.double().numpy())
+            bias = added if module.bias is None else added + module.bias.numpy()
+            shaped = torch.from_numpy(weight.T.astype(np.float32)).reshape(module.weight.shape)
+            result[refit.reader.path] = shaped, torch.from_numpy(bias.astype(np.float32))
         return result
 
     @contextlib.contextmanager
