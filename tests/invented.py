@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from prunecurve.data.tasks import metrics_of
+from prunecurve.sweep.removal import REPAIRS
 from prunecurve.tables import as_text
 from prunecurve.statistics.curves import class_recall, without_class_counts
 
 INPUTS = 12
-REPAIRS = ("none", "bias", "refit", "refit_bias")
 
 
 def variants(removals: Sequence[str], repairs: Sequence[str]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from prunecurve.statistics.means import read_table
 NAMES = ["1", "NA", "a, b"]
 
 
-def rows_of(seed: int) -> list[dict[str, object]]:
+def rows_of(seed: int, repair: str = "none") -> list[dict[str, object]]:
     """Return the rows of two K: with all right, and with one answer for all three classes."""
     one = {
         "dataset": "d",
@@ -20,7 +20,7 @@ def rows_of(seed: int) -> list[dict[str, object]]:
         "layer": "conv3",
         "criterion": "apoz",
         "removal": "structural",
-        "repair": "none",
+        "repair": repair,
     }
     counts = {0: ([4, 2, 3], [4, 2, 3]), 1: ([0, 2, 0], [0, 9, 0])}
     return [
@@ -64,6 +64,16 @@ def test_the_script_writes_the_table_and_leaves_the_counts_out_of_the_curve(tmp_
     last = recalls[(recalls["seed"] == 1) & (recalls["k"] == 1)]
     assert (last["recall"].tolist(), last["answers"].tolist()) == ([0, 1, 0], [0, 1, 0])
     assert recalls["answers"].iloc[:3].tolist() == pytest.approx([4 / 9, 2 / 9, 3 / 9], abs=1e-6)
+
+
+def test_the_files_of_a_repair_have_its_name_and_their_rows_its_column(tmp_path):
+    for repair, name in (("none", "structural"), ("refit_bias", "structural+refit_bias")):
+        write_rows(tmp_path / f"0-apoz-{name}-all.csv", rows_of(0, repair))
+    words = ["--rows", str(tmp_path / "{seed}-{criterion}-{removal}-{ks}.csv"), "--seeds", "0", "--criteria", "apoz"]
+    words += ["--removals", "structural", "structural+refit_bias", "--ks", "all=0,1"]
+    aggregate.work(aggregate.options().parse_args([*words, "--curve", str(tmp_path / "curve.csv")]))
+    curve = read_table(tmp_path / "curve.csv")
+    assert curve["repair"].tolist() == ["none"] * 2 + ["refit_bias"] * 2 and set(curve["removal"]) == {"structural"}
 
 
 def test_counts_can_be_computed_from_the_rounded_shares():

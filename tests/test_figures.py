@@ -21,10 +21,11 @@ from prunecurve.figures import style
 from prunecurve.figures.agreement.rank_agreement import similar_together
 from prunecurve.plan.text import METHODS
 from prunecurve.arrays import save_array
+from prunecurve.sweep.removal import REPAIRS
 from prunecurve.tables import write_rows, write_table
 from prunecurve.statistics.sensitivity import sensitivity_table
 from prunecurve.statistics.means import mean_curves, summarise
-from invented import REPAIRS, names_of, study, study_of_pairs
+from invented import names_of, study, study_of_pairs
 from prunecurve.data.tasks.classes.metrics import answers
 from test_shape import three_networks
 

@@ -11,6 +11,7 @@ from prunecurve.statistics.means import by_network
 from prunecurve.statistics.means import summarise as table_of
 from prunecurve.statistics.repairs import losses
 from prunecurve.statistics.summary_text import summary_text
+from prunecurve.sweep.removal import REPAIRS
 from prunecurve.text import WIDTH
 from test_statistics import curve
 
@@ -213,7 +214,7 @@ def test_the_summary_says_what_the_losses_are_and_whether_a_criterion_still_beat
 
 def test_the_widest_table_of_losses_fits_in_a_line():
     names = ["a_criterion_with_a_name_that_is_much_too_long", "random-1"]
-    table = invented.study_of_pairs(names, seeds=5, ks=3, repairs=invented.REPAIRS)
+    table = invented.study_of_pairs(names, seeds=5, ks=3, repairs=REPAIRS)
     text = summary_text(table.assign(balanced_accuracy=0.5 + table["balanced_accuracy"] / 3), FIGURES)
     assert max(map(len, text.splitlines())) <= WIDTH and "decision: what fitted biases regain" in text
 
