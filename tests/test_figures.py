@@ -316,6 +316,8 @@ def test_the_small_panels_show_a_criterion_with_each_repair():
         "removal: structural, each criterion alone;\ndotted: as it is; solid: readers refitted, biases fitted",
         "removal: zero weights, each criterion alone; thin lines: random (grey), greedy (black)",
     ]
+    one = figures.draw("accuracy_vs_k", many_criteria(6, ("structural",), repairs=("bias",))).subfigs[1]
+    assert one.get_suptitle().startswith("removal: structural, biases fitted, each criterion alone; thin lines")
     for ax in figure.axes[3:9]:
         criterion = ax.get_title(loc="left").replace(" ", "_")
         rows = data.table[(data.table["criterion"] == criterion) & (data.table["removal"] == "structural")]

@@ -44,7 +44,8 @@ def draw(data: Data, metric: str = "accuracy") -> Figure:
         repairs = {repair: curves[name, repair] for name, repair in variants if name == removal}
         for ax in _small(part, repairs, metric, columns):
             _axes(ax, rows[removal], metric, True, ticks=4)
-        titles.append(f"removal: {style.label(removal)}, each criterion alone{_lines(repairs)}")
+        words = style.label(removal) if len(repairs) > 1 else variants[removal, next(iter(repairs))]
+        titles.append(f"removal: {words}, each criterion alone{_lines(repairs)}")
     for part, title in zip(parts, titles):
         part.suptitle(title, x=0.01, ha="left", fontsize=8, weight="bold")
     style.head(figure, style.heading(data.table))
