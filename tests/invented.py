@@ -5,19 +5,30 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from prunecurve.data.tasks import metrics_of
+from prunecurve.sweep.removal import REPAIRS
 from prunecurve.tables import as_text
 from prunecurve.statistics.curves import class_recall, without_class_counts
 
 INPUTS = 12
 
 
+def variants(removals: Sequence[str], repairs: Sequence[str]) -> list[tuple[str, str]]:
+    """Return each removal with each of its repairs; only structural removal has others than none."""
+    return [(each, repair) for each in removals for repair in (repairs if each == "structural" else ("none",))]
+
+
 def study_of_pairs(
-    orders: Sequence[str], removals: Sequence[str] = ("structural",), seeds: int = 3, ks: int = 9
+    orders: Sequence[str],
+    removals: Sequence[str] = ("structural",),
+    seeds: int = 3,
+    ks: int = 9,
+    repairs: Sequence[str] = ("none",),
 ) -> pd.DataFrame:
-    """Return a curve.csv with random metrics; nine of ten pairs are different."""
+    """Return a curve.csv with random metrics; nine of ten pairs are different. repairs: of structural removal."""
     rng = np.random.default_rng(3)
-    levels = {"removal": removals, "criterion": orders, "seed": range(seeds), "k": range(ks)}
+    levels = {"variant": variants(removals, repairs), "criterion": orders, "seed": range(seeds), "k": range(ks)}
     table = pd.MultiIndex.from_product(levels.values(), names=levels.keys()).to_frame(index=False)
+    table[["removal", "repair"]] = table.pop("variant").tolist()
     metrics = {name: rng.random(len(table)) for name in metrics_of("pairs").METRICS}
     metrics |= {"mcc": rng.uniform(-1, 1, len(table)), "log_loss": rng.exponential(size=len(table))}
     left = ks - table["k"]
@@ -51,19 +62,21 @@ def study(
     orders: tuple[str, ...] = ("mean_activation", "l1_norm", "random-1", "random-2"),
     seeds: int = 3,
     ks: int = 16,
+    repairs: tuple[str, ...] = ("none",),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return curve.csv and class_recall.csv of a study with `count` classes."""
+    """Return curve.csv and class_recall.csv of a study with `count` classes; a repair makes the logits clearer."""
     labels, rows = np.repeat(np.arange(count), INPUTS), []
-    for removal in removals:
+    for removal, repair in variants(removals, repairs):
+        clearer = 1 - 0.2 * REPAIRS.index(repair)
         for place, criterion in enumerate(orders):
             for seed in range(seeds):
                 rng = np.random.default_rng([place, seed])
                 for k in range(ks):
-                    left = (1 - k / ks) ** (1 + place / 2)
+                    left = (1 - k / ks) ** ((1 + place / 2) * clearer)
                     logits = logits_of(rng, count, labels, left, 3 * seed % count)
                     metrics = metrics_of("classes").measure(logits, labels)
                     row = {"dataset": "digits", "seed": seed, "layer": "conv3", "criterion": criterion}
-                    row |= {"removal": removal, "k": k, "channels_left": ks - k, **metrics}
+                    row |= {"removal": removal, "repair": repair, "k": k, "channels_left": ks - k, **metrics}
                     row |= {"params": ks - k, "macs": ks - k}
                     rows.append(row | {"compression_ratio": ks / (ks - k), "theoretical_speedup": ks / (ks - k)})
     text = pd.DataFrame([{name: as_text(value) for name, value in row.items()} for row in rows])

@@ -354,6 +354,21 @@ def test_every_table_of_a_study_equals_itself(tmp_path):
     assert differences(tmp_path, tmp_path) == {"shared_images.csv": []}
 
 
+def test_a_table_without_repairs_equals_one_whose_repairs_are_none(tmp_path):
+    """Archives of older versions do not have the column. Rows of another repair are rows of their own."""
+    one = {"seed": 0, "criterion": "apoz", "removal": "structural"}
+    tables = {
+        "old": [one | {"k": 0, "accuracy": 0.9}],
+        "new": [one | {"repair": "none", "k": 0, "accuracy": 0.9}],
+        "more": [one | {"repair": repair, "k": 0, "accuracy": 0.9} for repair in ("none", "refit")],
+    }
+    for name, rows in tables.items():
+        write_rows(tmp_path / name / "curve.csv", rows, sealed=False)
+    assert differences(tmp_path / "old", tmp_path / "new") == {"curve.csv": []}
+    (line,) = differences(tmp_path / "old", tmp_path / "more")["curve.csv"]
+    assert line.startswith("rows only in B: 1 (first: seed 0, criterion apoz, removal structural, repair refit, k 0")
+
+
 # ---- the reference study
 
 

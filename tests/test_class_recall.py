@@ -12,9 +12,16 @@ from prunecurve.statistics.means import read_table
 NAMES = ["1", "NA", "a, b"]
 
 
-def rows_of(seed: int) -> list[dict[str, object]]:
+def rows_of(seed: int, repair: str = "none") -> list[dict[str, object]]:
     """Return the rows of two K: with all right, and with one answer for all three classes."""
-    one = {"dataset": "d", "seed": seed, "layer": "conv3", "criterion": "apoz", "removal": "structural"}
+    one = {
+        "dataset": "d",
+        "seed": seed,
+        "layer": "conv3",
+        "criterion": "apoz",
+        "removal": "structural",
+        "repair": repair,
+    }
     counts = {0: ([4, 2, 3], [4, 2, 3]), 1: ([0, 2, 0], [0, 9, 0])}
     return [
         one
@@ -37,18 +44,42 @@ def test_the_script_writes_the_table_and_leaves_the_counts_out_of_the_curve(tmp_
     words += ["--recalls", str(tmp_path / "class_recall.csv")]
     aggregate.work(aggregate.options().parse_args(words))
     curve, recalls = (read_table(tmp_path / name) for name in ("curve.csv", "class_recall.csv"))
-    assert list(curve) == ["dataset", "seed", "layer", "criterion", "removal", "k", "accuracy"] and len(curve) == 4
-    assert list(recalls) == ["seed", "criterion", "removal", "k", "class", "name", "inputs", "recall", "answers"]
+    assert (
+        list(curve) == ["dataset", "seed", "layer", "criterion", "removal", "repair", "k", "accuracy"]
+        and len(curve) == 4
+    )
+    assert list(recalls) == [
+        "seed",
+        "criterion",
+        "removal",
+        "repair",
+        "k",
+        "class",
+        "name",
+        "inputs",
+        "recall",
+        "answers",
+    ]
     assert recalls["name"].tolist() == NAMES * 4 and recalls["inputs"].tolist() == [4, 2, 3] * 4
     last = recalls[(recalls["seed"] == 1) & (recalls["k"] == 1)]
     assert (last["recall"].tolist(), last["answers"].tolist()) == ([0, 1, 0], [0, 1, 0])
     assert recalls["answers"].iloc[:3].tolist() == pytest.approx([4 / 9, 2 / 9, 3 / 9], abs=1e-6)
 
 
+def test_the_files_of_a_repair_have_its_name_and_their_rows_its_column(tmp_path):
+    for repair, name in (("none", "structural"), ("refit_bias", "structural+refit_bias")):
+        write_rows(tmp_path / f"0-apoz-{name}-all.csv", rows_of(0, repair))
+    words = ["--rows", str(tmp_path / "{seed}-{criterion}-{removal}-{ks}.csv"), "--seeds", "0", "--criteria", "apoz"]
+    words += ["--removals", "structural", "structural+refit_bias", "--ks", "all=0,1"]
+    aggregate.work(aggregate.options().parse_args([*words, "--curve", str(tmp_path / "curve.csv")]))
+    curve = read_table(tmp_path / "curve.csv")
+    assert curve["repair"].tolist() == ["none"] * 2 + ["refit_bias"] * 2 and set(curve["removal"]) == {"structural"}
+
+
 def test_counts_can_be_computed_from_the_rounded_shares():
     rng, inputs = np.random.default_rng(0), np.array([99_991, 77_777])
     correct = rng.integers(0, inputs)
-    row = {"seed": "0", "criterion": "c", "removal": "r", "k": "0"}
+    row = {"seed": "0", "criterion": "c", "removal": "r", "repair": "none", "k": "0"}
     row |= {f"correct_{c}": str(n) for c, n in enumerate(correct)} | {"predicted_0": "99991", "predicted_1": "77777"}
     table = class_recall(pd.DataFrame([row]), {"0": inputs}, ["a", "b"])
     assert np.rint(table["recall"] * table["inputs"]).tolist() == correct.tolist()

@@ -53,6 +53,19 @@ def test_holm_corrects_for_all_comparisons_of_a_quantity():
         assert tested["p_holm"].to_numpy() == pytest.approx(by_hand)
 
 
+def test_criteria_are_compared_within_one_repair():
+    """A repaired criterion minus random as it is would show what the repair does. All repairs are one family."""
+    rng, parts = np.random.default_rng(1), []
+    for repair, gain in (("none", 0), ("refit", 0.3)):
+        for name, level in (("apoz", 0.5), ("random-1", 0.4)):
+            ends = {s: [0.95, level + gain + rng.normal(0, 0.01)] for s in SEEDS}
+            parts.append(curve(ends, name, repair=repair))
+    table = paired(pd.concat(parts)).query("quantity == 'accuracy_area'")
+    assert table["repair"].tolist() == ["none", "refit"] and table["comparisons"].tolist() == [2, 2]
+    assert table["mean"].tolist() == pytest.approx([0.05, 0.05], abs=0.01)
+    assert sorted(table["p_holm"]) == pytest.approx([2 * table["p"].min(), max(2 * table["p"].min(), table["p"].max())])
+
+
 def test_p_is_not_defined_where_nothing_can_be_tested():
     same = pd.concat([curve({0: [0.9, 0.5], 1: [0.8, 0.4]}, name) for name in ("apoz", "random-1")])
     row = paired(same).query("quantity == 'accuracy_area'").iloc[0]

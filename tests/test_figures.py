@@ -21,6 +21,7 @@ from prunecurve.figures import style
 from prunecurve.figures.agreement.rank_agreement import similar_together
 from prunecurve.plan.text import METHODS
 from prunecurve.arrays import save_array
+from prunecurve.sweep.removal import REPAIRS
 from prunecurve.tables import write_rows, write_table
 from prunecurve.statistics.sensitivity import sensitivity_table
 from prunecurve.statistics.means import mean_curves, summarise
@@ -34,8 +35,8 @@ ORDERS = ("mean_activation", "l1_norm", "random-1", "random-2")
 REMOVALS = ("structural", "zero_weights", "mean_replacement")
 
 
-def curve(removals=("structural",), seeds=3, ks=9, orders=ORDERS, named=CRITERIA) -> figures.Data:
-    return figures.Data(study_of_pairs(orders, removals, seeds, ks), named)
+def curve(removals=("structural",), seeds=3, ks=9, orders=ORDERS, named=CRITERIA, repairs=("none",)) -> figures.Data:
+    return figures.Data(study_of_pairs(orders, removals, seeds, ks, repairs), named)
 
 
 def means(removals=("structural",), **study) -> figures.Data:
@@ -43,12 +44,14 @@ def means(removals=("structural",), **study) -> figures.Data:
     return figures.Data(mean_curves(data.table), data.criteria)
 
 
-def many_criteria(count=20, removals=REMOVALS, seeds=3) -> figures.Data:
+def many_criteria(count=20, removals=REMOVALS, seeds=3, repairs=("none",)) -> figures.Data:
     """Return data of `count` criteria: greedy, reversed ones, two unknown ones, as a user may add, and random."""
     reversed_ones = [f"reversed-{name}" for name in criteria.names() if name != "random"]
     names = ["greedy", *reversed_ones[:2], *criteria.names(), *reversed_ones[2:], "my_own", "my_other"]
     names = [name for name in dict.fromkeys(names) if name != "random"][: count - 1]
-    return means(removals, orders=[*names, "random-1", "random-2"], named=(*names, "random"), seeds=seeds)
+    return means(
+        removals, orders=[*names, "random-1", "random-2"], named=(*names, "random"), seeds=seeds, repairs=repairs
+    )
 
 
 def layers() -> figures.Data:
@@ -281,6 +284,82 @@ def test_accuracy_vs_k_of_any_number_of_criteria(count, removals, seeds):
         assert own in {line.get_color() for line in ax.lines}
         thin = {line.get_color() for line in ax.lines if line.get_linewidth() == 0.6}
         assert {style.GREY, style.BLACK} <= thin | {own}, "random and greedy for reference"
+
+
+# What panels and legends call structural removal with each repair.
+WORDS = {
+    "none": "structural",
+    "bias": "structural, biases fitted",
+    "refit": "structural, readers refitted",
+    "refit_bias": "structural, readers refitted, biases fitted",
+}
+
+
+@pytest.mark.parametrize("repairs", [("none", "refit_bias"), REPAIRS, ("bias",)])
+def test_accuracy_vs_k_has_a_panel_per_repair_with_its_unpruned_network(repairs):
+    data = curve(repairs=repairs)
+    figure = figures.draw("accuracy_vs_k", means(repairs=repairs))
+    assert [part.get_suptitle() for part in figure.subfigs] == [f"removal: {WORDS[repair]}" for repair in repairs]
+    for ax, repair in zip(figure.axes, repairs):
+        rows = data.table[(data.table["repair"] == repair) & (data.table["criterion"] == "l1_norm")]
+        assert lines_of(ax)["l1 norm"].get_ydata() == pytest.approx(rows.groupby("k")["accuracy"].mean())
+        assert list(lines_of(ax))[-1].startswith("unpruned, biases fitted\n(K" if "bias" in repair else "unpruned (K")
+    assert len({ax.get_ylim() for ax in figure.axes}) == 1, "panels of one removal can be compared"
+
+
+def test_the_small_panels_show_a_criterion_with_each_repair():
+    """Instead of the lines of the baselines."""
+    data = many_criteria(6, REMOVALS[:2], repairs=("none", "refit_bias"))
+    figure = figures.draw("balanced_accuracy_vs_k", data)
+    titles = [part.get_suptitle() for part in figure.subfigs]
+    assert titles[3:] == [
+        "removal: structural, each criterion alone;\ndotted: as it is; solid: readers refitted, biases fitted",
+        "removal: zero weights, each criterion alone; thin lines: random (grey), greedy (black)",
+    ]
+    one = figures.draw("accuracy_vs_k", many_criteria(6, ("structural",), repairs=("bias",))).subfigs[1]
+    assert one.get_suptitle().startswith("removal: structural, biases fitted, each criterion alone; thin lines")
+    for ax in figure.axes[3:9]:
+        criterion = ax.get_title(loc="left").replace(" ", "_")
+        rows = data.table[(data.table["criterion"] == criterion) & (data.table["removal"] == "structural")]
+        lines = [line for line in ax.lines if line.get_label() != "_edge"]
+        for line, repair in zip(lines, ("none", "refit_bias")):
+            expected = rows.loc[rows["repair"] == repair, "balanced_accuracy_mean"].to_numpy()
+            assert line.get_ydata() == pytest.approx(expected)
+            assert (line.get_linestyle() == "-") is (repair == "refit_bias")
+            assert line.get_color() == style.criterion_look(criterion)["color"]
+        assert len(ax.collections) == 2, "a band for each"
+
+
+@pytest.mark.parametrize("repairs", [("none", "refit_bias"), REPAIRS])
+@pytest.mark.parametrize("name", ["areas", "paired_differences"])
+def test_each_repair_has_a_shape_that_the_legend_names(name, repairs):
+    table = (summarise if name == "areas" else paired)(curve(REMOVALS, repairs=repairs).table)
+    figure = figures.draw(name, of(table))
+    words = [*(WORDS[repair] for repair in repairs), "zero weights", "mean replacement"]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == words
+    shapes = [handle.get_marker() for handle in legend.legend_handles]
+    assert len(set(shapes)) == len(words)
+    quantity = "balanced_accuracy_area"
+    column, rows = ("mean", table[table["quantity"] == quantity]) if name != "areas" else (f"{quantity}_mean", table)
+    rows = rows[(rows["repair"] == "refit_bias") & (rows["criterion"] == "l1_norm")]
+    marks = [line for line in figure.axes[0].lines if line.get_marker() == shapes[len(repairs) - 1]]
+    at = {line.get_ydata()[0]: line.get_xdata()[0] for line in marks}
+    assert rows[column].item() in [pytest.approx(x) for x in at.values()]
+    heights = sorted(line.get_ydata()[0] for line in figure.axes[0].lines if line.get_marker() in shapes)
+    assert min(np.diff(heights)) > 0.1, "no two marks of a panel lie on each other"
+
+
+@pytest.mark.parametrize("count", [0, 3, 10])
+def test_class_accuracy_vs_k_has_a_panel_per_criterion_and_repair(count):
+    repairs = ("none", "bias", "refit_bias")
+    data = of_classes(count, repairs=repairs) if count else means(repairs=repairs)
+    axes = figures.draw("class_accuracy_vs_k", data).axes[:9]
+    titles = [" ".join(ax.get_title(loc="left").split()) for ax in axes]
+    assert titles == [f"{style.label(name)} {WORDS[repair]}" for name in CRITERIA for repair in repairs]
+    if not count:
+        rows = data.table[(data.table["criterion"] == "l1_norm") & (data.table["repair"] == "refit_bias")]
+        assert lines_of(axes[5])["recall of same"].get_ydata() == pytest.approx(rows["recall_same_mean"].to_numpy())
 
 
 def test_areas_are_those_of_the_summary_with_the_best_on_top():

@@ -12,7 +12,7 @@ def curve(predicted_same, recall_same, auroc=None, share_same=0.1) -> pd.DataFra
     """Return a network's curve from the share predicted same and the recall of same, which determine the rest."""
     predicted, same = np.array(predicted_same, float), np.array(recall_same, float)
     different = 1 - (predicted - share_same * same) / (1 - share_same)
-    one = {"dataset": "d", "seed": 0, "layer": "conv3", "criterion": "apoz", "removal": "structural"}
+    one = {"dataset": "d", "seed": 0, "layer": "conv3", "criterion": "apoz", "removal": "structural", "repair": "none"}
     return pd.DataFrame(
         one
         | {"k": range(len(predicted))}
@@ -75,7 +75,15 @@ def three_networks() -> pd.DataFrame:
                 different = 1 - (rate - 0.1 * same) / 0.9
                 better = 0.1 if removal == "zero_weights" else 0
                 rows.append(
-                    {"dataset": "d", "layer": "conv3", "criterion": "apoz", "removal": removal, "seed": seed, "k": k}
+                    {
+                        "dataset": "d",
+                        "layer": "conv3",
+                        "criterion": "apoz",
+                        "removal": removal,
+                        "repair": "none",
+                        "seed": seed,
+                        "k": k,
+                    }
                     | {"predicted_same_rate": rate, "recall_same": same, "recall_different": different}
                     | {"accuracy": 0.1 * same + 0.9 * different + better, "auroc": auroc}
                     | {"balanced_accuracy": (same + different) / 2, "tp": 5, "fn": 5, "fp": 20, "tn": 70}
@@ -108,21 +116,23 @@ def test_the_script_writes_the_text(tmp_path):
     rows = three_networks()
     for (seed, removal), one in rows.groupby(["seed", "removal"]):
         write_rows(tmp_path / f"{seed}-apoz-{removal}-all.csv", one.to_dict("records"))
-    rows.to_csv(tmp_path / "curve.csv", index=False)
+    # The study has rows of a repair too; only those without are shown.
+    refitted = rows[rows["removal"] == "structural"].assign(repair="refit", accuracy=0.5)
+    pd.concat([rows, refitted]).to_csv(tmp_path / "curve.csv", index=False)
     words = ["--curve", str(tmp_path / "curve.csv"), "--rows", str(tmp_path / "{seed}-{criterion}-{removal}-{ks}.csv")]
     words += ["--seeds", "0", "1", "2", "--criteria", "apoz", "--removals", "structural", "zero_weights"]
     words += ["--ks", "all=0,1,2,3,4"]
     words += [f"--{name}={tmp_path / name}" for name in ("shown", "table", "text")]
     explain_shape.work(explain_shape.options().parse_args(words))
     assert (tmp_path / "text").read_text(encoding="utf-8") == explanation(rows)
-    assert len(pd.read_csv(tmp_path / "table")) == 6
+    assert pd.read_csv(tmp_path / "table")["repair"].tolist() == ["none"] * 6 + ["refit"] * 3
 
 
 def four_classes() -> tuple[pd.DataFrame, pd.DataFrame]:
     """A network of four classes that ends with the class `NA`: its curve and class_recall.csv, computed by hand."""
     share, answer = [0.3, 0.4, 0.6, 0.99, 1.0], [0, 2, 3, 1, 1]
     recalls = {"a": [1, 0.9, 0.4, 0, 0], "NA": [1, 1, 1, 1, 1], "3": [1, 0.8, 0.6, 0.2, 0], "007": [1, 0.4, 1, 0, 0]}
-    one = {"seed": 0, "criterion": "apoz", "removal": "structural"}
+    one = {"seed": 0, "criterion": "apoz", "removal": "structural", "repair": "none"}
     rows = pd.DataFrame(one | {"dataset": "d", "layer": "conv3", "k": range(5)})
     rows = rows.assign(most_frequent_answer=answer, most_frequent_share=share, constant_accuracy=0.3)
     rows = rows.assign(

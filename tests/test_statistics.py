@@ -20,9 +20,12 @@ from prunecurve.data.tasks.pairs.metrics import METRICS
 from scipy import stats
 
 
-def curve(accuracy: dict[int, list[float]], criterion: str = "l1_norm", removal: str = "structural") -> pd.DataFrame:
+def curve(
+    accuracy: dict[int, list[float]], criterion: str = "l1_norm", removal: str = "structural", repair: str = "none"
+) -> pd.DataFrame:
     rows = [
         {"dataset": "d", "seed": seed, "layer": "conv3", "criterion": criterion, "removal": removal}
+        | {"repair": repair}
         | {"k": k, "accuracy": value}
         for seed, values in accuracy.items()
         for k, value in enumerate(values)
@@ -147,6 +150,27 @@ def test_a_name_is_a_text(tmp_path, column, name):
     assert len(table.groupby(column)) == 1
 
 
+def test_a_table_without_repairs_has_none(tmp_path):
+    """Archives of older versions do not have the column."""
+    (tmp_path / "a.csv").write_text("removal,k\nstructural,0\nzero_weights,1\n")
+    table = read_table(tmp_path / "a.csv")
+    assert list(table) == ["removal", "repair", "k"] and table["repair"].tolist() == ["none", "none"]
+    (tmp_path / "a.csv").write_text("channel,order\n0,1\n")
+    assert list(read_table(tmp_path / "a.csv")) == ["channel", "order"]
+
+
+def test_each_repair_has_means_of_its_own():
+    """With fitted biases, K = 0 is not the unpruned network as it is."""
+    parts = {"none": [0.9, 0.5], "bias": [0.94, 0.7]}
+    table = pd.concat(curve({0: values, 1: values}, repair=repair) for repair, values in parts.items())
+    means, summary = mean_curves(table), summarise(table)
+    assert list(means)[:6] == ["dataset", "layer", "criterion", "removal", "repair", "k"]
+    assert means["accuracy_mean"].tolist() == pytest.approx([0.9, 0.5, 0.94, 0.7])
+    assert summary["repair"].tolist() == ["none", "bias"] and summary["seeds"].tolist() == [2, 2]
+    assert summary["control_accuracy_mean"].tolist() == pytest.approx([0.9, 0.94])
+    assert summary["accuracy_area_mean"].tolist() == pytest.approx([0.7, 0.82])
+
+
 def test_a_metric_that_is_nan_in_one_network_has_no_mean():
     curve = study(criteria=2, removals=1, seeds=3, ks=2)
     curve.loc[0, "log_loss"] = np.nan
@@ -158,7 +182,7 @@ def test_a_metric_that_is_nan_in_one_network_has_no_mean():
 def test_networks_of_different_size_have_no_mean_size():
     curve = study(criteria=2, removals=1, seeds=2, ks=2)
     curve.loc[(curve["seed"] == 1) & (curve["k"] == 1), "macs"] += 1
-    with pytest.raises(StudyError, match="differ in macs at digits, conv3, c0, structural, 1"):
+    with pytest.raises(StudyError, match="differ in macs at digits, conv3, c0, structural, none, 1"):
         mean_curves(curve)
 
 

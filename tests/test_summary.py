@@ -9,7 +9,9 @@ import pytest
 from prunecurve.statistics.comparisons import paired
 from prunecurve.statistics.means import by_network
 from prunecurve.statistics.means import summarise as table_of
+from prunecurve.statistics.repairs import losses
 from prunecurve.statistics.summary_text import summary_text
+from prunecurve.sweep.removal import REPAIRS
 from prunecurve.text import WIDTH
 from test_statistics import curve
 
@@ -126,6 +128,95 @@ def test_one_network_has_numbers_without_intervals():
     assert f"K = 0 to {last}." in text
     sparse = pd.concat([table, table[table["k"] == last].assign(k=last + 3)])
     assert f"{last + 2} values of K from 0 to {last + 3}." in summary_text(sparse, FIGURES)
+
+
+def repaired(ends: dict[tuple[str, str], list[list[float]]]) -> pd.DataFrame:
+    """Return curves over K = 0 and 1 from the balanced accuracy of each network, by criterion and repair."""
+    return pd.concat(
+        curve({seed: [value + 0.1 for value in values] for seed, values in enumerate(networks)}, name, repair=repair)
+        for (name, repair), networks in ends.items()
+    )
+
+
+# Two networks, unpruned 0.9 and 0.8, with biases fitted 0.92 and 0.84.
+HALF = {
+    ("l1_norm", "none"): [[0.9, 0.5], [0.8, 0.4]],
+    ("l1_norm", "bias"): [[0.92, 0.6], [0.84, 0.62]],
+    ("l1_norm", "refit"): [[0.9, 0.7], [0.8, 0.66]],
+    ("l1_norm", "refit_bias"): [[0.92, 0.8], [0.84, 0.76]],
+}
+
+
+@pytest.mark.parametrize(
+    ("repairs", "expected"),
+    [
+        # The areas: 0.70 and 0.60 as it is, 0.76 and 0.73, 0.80 and 0.73, 0.86 and 0.80.
+        ("none bias refit refit_bias", {"total": 0.23, "decision": 0.095, "features": 0.085, "left": 0.05}),
+        ("bias none refit_bias", {"total": 0.23, "decision": 0.095, "features": 0.085, "left": 0.05}),
+        ("none refit_bias", {"total": 0.23, "repaired": 0.18, "left": 0.05}),
+        ("none refit refit_bias", {"total": 0.23, "repaired": 0.18, "left": 0.05}),
+        ("none bias", {"total": 0.23, "decision": 0.095, "left": 0.135}),
+        # A refit alone leaves the biases: its control is the unpruned network as it is.
+        ("none refit", {"total": 0.2, "repaired": 0.115, "left": 0.085}),
+        ("none", {}),
+        ("bias refit_bias", {}),
+    ],
+)
+def test_what_a_loss_consists_of(repairs, expected):
+    table = losses(repaired({("l1_norm", repair): HALF["l1_norm", repair] for repair in repairs.split()}))
+    if not expected:
+        assert table.empty
+        return
+    (row,) = table.to_dict("records")
+    assert {name.removesuffix("_mean"): row[name] for name in row if name.endswith("_mean")} == pytest.approx(expected)
+    # Student's t for one degree of freedom; the networks' total losses are 0.22 and 0.24, or 0.2 and 0.2.
+    half = 12.7062 * (0.01 if row["total_mean"] > 0.2001 else 0)
+    assert (row["total_low"], row["total_high"]) == pytest.approx((row["total_mean"] - half, row["total_mean"] + half))
+
+
+def test_draws_of_random_are_one_loss_and_the_smallest_loss_is_first():
+    draws = {("random-1", "none"): [[0.9, 0.7], [0.8, 0.6]], ("random-2", "none"): [[0.9, 0.9], [0.8, 0.8]]}
+    draws |= {("random-1", "refit"): [[0.9, 0.8], [0.8, 0.7]], ("random-2", "refit"): [[0.9, 0.9], [0.8, 0.8]]}
+    table = losses(repaired({key: HALF[key] for key in HALF if key[1] in ("none", "refit")} | draws))
+    assert table["criterion"].tolist() == ["random", "l1_norm"]
+    assert table["total_mean"].tolist() == pytest.approx([0.05, 0.2])
+    assert table["repaired_mean"].tolist() == pytest.approx([0.025, 0.115])
+
+
+def test_the_summary_says_what_the_losses_are_and_whether_a_criterion_still_beats_random():
+    """The criterion is better than random as it is; refitted, both are the same."""
+    rng, parts = np.random.default_rng(0), []
+    for repair, own, chance in (("none", 0.7, 0.5), ("refit_bias", 0.8, 0.8)):
+        for name, level in (("a_criterion_with_a_name_that_is_much_too_long", own), ("random-1", chance)):
+            ends = {s: [0.9 + (repair != "none") / 20, level + rng.normal(0, 0.01)] for s in SEEDS}
+            parts.append(curve(ends, name, repair=repair))
+    table = pd.concat([*parts, study({"apoz": 0.4, "random-1": 0.5}, removal="zero_weights")])
+    text = summary_text(table, FIGURES)
+    assert max(map(len, text.splitlines())) <= WIDTH
+    headings = [line for line in text.splitlines() if line.startswith("Removal")]
+    refitted = "Removal: structural; repair: refit_bias (readers refitted, biases fitted)"
+    assert headings == ["Removal: structural", refitted, "Removal: zero_weights"]
+    text = " ".join(text.split())
+    assert "What the loss of each criterion consists of (structural removal) criterion total loss regained left" in text
+    row = losses(table).set_index("criterion").loc["random"] * 100
+    assert "random {:.1f} [{:.1f}, {:.1f}]".format(*row[["total_mean", "total_low", "total_high"]]) in text
+    assert (
+        "balanced accuracy of the unpruned network with its biases fitted, minus the criterion's area as it is" in text
+    )
+    assert "As it is: 1 of 1 criteria beat random after Holm's correction (largest difference: a_criterion" in text
+    assert "Readers refitted, biases fitted: no criterion beats random after Holm's correction" in text
+    assert "Unpruned network: accuracy 0.900" in text and "Unpruned, biases fitted: accuracy 0.950" in text
+    one = " ".join(summary_text(table[table["seed"] == 0], FIGURES).split())
+    assert "As it is: one network cannot show whether a criterion beats random" in one and "nan" not in one
+    assert "What the loss" not in summary_text(table[table["repair"] == "none"], FIGURES)
+    assert "beat random" not in summary_text(table[table["criterion"] != "random-1"], FIGURES)
+
+
+def test_the_widest_table_of_losses_fits_in_a_line():
+    names = ["a_criterion_with_a_name_that_is_much_too_long", "random-1"]
+    table = invented.study_of_pairs(names, seeds=5, ks=3, repairs=REPAIRS)
+    text = summary_text(table.assign(balanced_accuracy=0.5 + table["balanced_accuracy"] / 3), FIGURES)
+    assert max(map(len, text.splitlines())) <= WIDTH and "decision: what fitted biases regain" in text
 
 
 def shared(*shares: float) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Collect the rows of all seeds, criteria, removals and K in the curve, and recalls of classes in a second table."""
+"""Collect the rows of all seeds, criteria, removals, repairs and K in the curve, and recalls of classes in a table."""
 
 import argparse
 from pathlib import Path

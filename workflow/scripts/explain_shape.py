@@ -20,7 +20,9 @@ def options() -> argparse.ArgumentParser:
     add_curves(cli)
     cli.add_argument("--recalls", type=Path, nargs="?", help="class_recall.csv, if the rows have counts of classes")
     cli.add_argument("--shown", type=Path, required=True, help="output: all rows of one criterion")
-    cli.add_argument("--table", type=Path, required=True, help="output: one row per network, ranking and removal")
+    cli.add_argument(
+        "--table", type=Path, required=True, help="output: one row per network, ranking, removal and repair"
+    )
     cli.add_argument("--text", type=Path, required=True, help="output: the explanation in sentences, of the same")
     return cli
 

@@ -1,4 +1,4 @@
-"""Summarise the curve: means over networks for every K, for each criterion and removal, comparisons, and a text."""
+"""Summarise the curve: means over networks for every K, criterion, removal and repair, comparisons, and a text."""
 
 import argparse
 from pathlib import Path
@@ -18,8 +18,8 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--curve", type=Path, required=True, help="the study's curve.csv")
     add_histories(cli)
     cli.add_argument("--shared", nargs="?", help="the study's shared_images.csv, if it has one")
-    cli.add_argument("--mean", type=Path, required=True, help="output: one row per criterion, removal and K")
-    cli.add_argument("--summary", type=Path, required=True, help="output: one row per criterion and removal")
+    cli.add_argument("--mean", type=Path, required=True, help="output: one row per criterion, removal, repair and K")
+    cli.add_argument("--summary", type=Path, required=True, help="output: one row per criterion, removal and repair")
     cli.add_argument("--text", type=Path, required=True, help="output: the text that is printed after a run")
     cli.add_argument("--comparisons", nargs="?", help="output: each criterion minus random and minus greedy removal")
     return cli

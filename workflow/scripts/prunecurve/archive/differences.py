@@ -17,7 +17,20 @@ COMPARED = ("*.csv", "*.csv.xz", "seed*/training.csv", *(f"seed*/*/{name}" for n
 # Computed from curve.csv; an archive does not contain it.
 NOT_COMPARED = "curve_mean.csv"
 # Columns that identify a row; the other columns are values. Measured times differ from run to run.
-OF_RESULT = ("dataset", "seed", "layer", "criterion", "removal", "draw", "k", "split", "class", "epoch", "order")
+OF_RESULT = (
+    "dataset",
+    "seed",
+    "layer",
+    "criterion",
+    "removal",
+    "repair",
+    "draw",
+    "k",
+    "split",
+    "class",
+    "epoch",
+    "order",
+)
 NAMES = (*OF_RESULT, "method", "operation", "quantity", "baseline", "other", "other_split")
 IGNORED = "seconds"
 

@@ -35,19 +35,27 @@ from matplotlib.lines import Line2D
 
 from prunecurve.data import tasks
 from prunecurve.naming import REVERSED
-from prunecurve.statistics.text import label, networks_text
+from prunecurve.statistics.means import VARIANT
+from prunecurve.statistics.text import label, networks_text, variant_text
 
 # Okabe & Ito 2008, for colour-blind readers, without yellow, which is too pale for a line on white; the last two are
 # Paul Tol's, darker than the others.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#332288")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<")
-# Of the kinds of removal.
-SHAPES = "osD^"
+# Of the kinds of removal and repair.
+SHAPES = "osD^vPX<"
+# Of the lines of one criterion with different repairs, and what a title calls them.
+REPAIR_DASHES = {
+    "none": ("dotted", DASHES[2]),
+    "bias": ("dashed", DASHES[1]),
+    "refit": ("dash-dotted", DASHES[3]),
+    "refit_bias": ("solid", DASHES[0]),
+}
 BLACK, GREY = "#000000", "#777777"
 PAGE_WIDTH = 7.2  # inches, two columns of a journal's page
 SMALL = 7  # points, for headings and notes
-# If there are more small panels than fit on a page, only those of the first removal are drawn.
+# If there are more small panels than fit on a page, only those of the first removal and repair are drawn.
 MOST_PANELS = 24
 # The definition of a dead channel, wherever one is marked.
 DEAD = "zero after ReLU at every position for every test input"
@@ -155,6 +163,12 @@ def line_looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     }
 
 
+def variants(table: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Return what a panel or legend calls each removal and repair of a table, by both, in the table's order."""
+    pairs = table[VARIANT].drop_duplicates().itertuples(index=False, name=None)
+    return {pair: variant_text(*pair) for pair in pairs}
+
+
 def where(table: pd.DataFrame) -> str:
     """Return the data set and the pruned layer, or the number of layers."""
     layers = table["layer"].unique()
@@ -252,33 +266,38 @@ def colour_bar(figure: Figure, axes: Axes | list[Axes], colours: ScalarMappable,
 
 
 def dots(panels: Mapping[str, pd.DataFrame], order: Sequence[str], title: str) -> list[Axes]:
-    """Return the panels of a figure, side by side: a value with its interval per criterion and removal.
+    """Return the panels of a figure, side by side: a value with its interval per criterion and variant.
 
-    panels: rows by the title of the panel, with the columns criterion, removal, mean, low, high and, unless all marks
-    are filled, `filled`. order: the criteria from the bottom; each has its colour, and each removal a shape. title: of
-    the figure.
+    panels: rows by the title of the panel, with the columns criterion, removal, repair, mean, low, high and, unless all
+    marks are filled, `filled`. order: the criteria from the bottom; each has its colour, and each variant a shape.
+    title: of the figure.
     """
-    removals = list(next(iter(panels.values()))["removal"].unique())
-    figure = Figure(figsize=(PAGE_WIDTH, 1.5 + len(order) * (0.1 + 0.09 * len(removals))))
+    names = variants(next(iter(panels.values())))
+    figure = Figure(figsize=(PAGE_WIDTH, 1.5 + len(order) * (0.1 + 0.09 * len(names))))
+    # The rows of two criteria are 1 apart.
+    apart = 0.88 / max(len(names), 4)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for ax, (name, rows) in zip(axes, panels.items()):
-        ax.set_title(name, fontsize=SMALL)
+    for ax, (heading, rows) in zip(axes, panels.items()):
+        ax.set_title(heading, fontsize=SMALL)
         ax.grid(axis="y", color="#DDDDDD", lw=0.5)
         ax.set_axisbelow(True)
         ax.locator_params(axis="x", nbins=5)
         ax.margins(x=0.06)
         for row in rows.to_dict("records"):
-            removal, colour = removals.index(row["removal"]), criterion_look(row["criterion"])["color"]
-            at = order.index(row["criterion"]) + 0.22 * ((len(removals) - 1) / 2 - removal)
+            place, colour = (
+                list(names).index((row["removal"], row["repair"])),
+                criterion_look(row["criterion"])["color"],
+            )
+            at = order.index(row["criterion"]) + apart * ((len(names) - 1) / 2 - place)
             look = {"color": colour, "mfc": colour if row.get("filled", True) else "white", "ms": 3.5, "mew": 0.8}
             # A single network has a value, but no interval.
             ax.hlines(at, row["low"], row["high"], color=colour, lw=1)
-            ax.plot(row["mean"], at, SHAPES[removal % len(SHAPES)], **look)
+            ax.plot(row["mean"], at, SHAPES[place % len(SHAPES)], **look)
     axes[0].set_yticks(range(len(order)), [label(name) for name in order])
     axes[0].set_ylim(-0.6, len(order) - 0.4)
     shapes = [
-        Line2D([], [], color=BLACK, marker=SHAPES[i % len(SHAPES)], ms=3.5, lw=1, label=label(removal))
-        for i, removal in enumerate(removals)
+        Line2D([], [], color=BLACK, marker=SHAPES[i % len(SHAPES)], ms=3.5, lw=1, label=name)
+        for i, name in enumerate(names.values())
     ]
     legend(figure, shapes, title)
     return list(axes)

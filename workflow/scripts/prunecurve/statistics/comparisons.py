@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from prunecurve.naming import BASELINES, criterion_of
-from prunecurve.statistics.means import CONFIDENCE, by_network
+from prunecurve.statistics.means import CONFIDENCE, VARIANT, by_network
 
 # Areas are means of ratios of counts: a smaller difference is rounding.
 ROUNDING = 1e-12
@@ -16,26 +16,26 @@ LEVEL = 0.05
 
 
 def paired(curve: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per quantity, removal, criterion and baseline of a curve.csv: criterion − baseline over networks.
+    """Return one row per quantity, removal, repair, criterion and baseline of a curve.csv: criterion − baseline.
 
-    The mean, standard deviation and uncorrected Student t interval of the difference, the p-value of the paired
-    t-test (two-sided), and that value after Holm's correction for all comparisons of the quantity, whose number is
-    `comparisons`. p is not defined where the difference is the same on every network, and for one network. Without
-    rows if the study has no baseline.
+    Only curves of the same removal and repair are compared. The mean over networks, standard deviation and uncorrected
+    Student t interval of the difference, the p-value of the paired t-test (two-sided), and that value after Holm's
+    correction for all comparisons of the quantity, whose number is `comparisons`. p is not defined where the difference
+    is the same on every network, and for one network. Without rows if the study has no baseline.
     """
     table, rows = by_network(curve), []
     for quantity in QUANTITIES:
-        for removal, group in table.groupby("removal", sort=False):
+        for variant, group in table.groupby(VARIANT, sort=False):
             # The curve's order of criteria, which is the config's.
             wide = group.pivot(index="seed", columns="criterion", values=quantity)[group["criterion"].unique()]
-            keys = group[["dataset", "layer"]].iloc[0].to_dict() | {"quantity": quantity, "removal": removal}
+            keys = group[["dataset", "layer"]].iloc[0].to_dict() | {"quantity": quantity} | dict(zip(VARIANT, variant))
             rows += [
                 keys | {"criterion": criterion, "baseline": baseline} | difference(wide[criterion] - wide[baseline])
                 for baseline in BASELINES
                 for criterion in wide.columns
                 if baseline in wide.columns and criterion != baseline
             ]
-    columns = ["quantity", "removal", "criterion", "baseline", "p_holm", "comparisons"]
+    columns = ["quantity", *VARIANT, "criterion", "baseline", "p_holm", "comparisons"]
     return _corrected(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=columns)
 
 
@@ -45,7 +45,7 @@ def _corrected(rows: pd.DataFrame) -> pd.DataFrame:
 
     # Random minus greedy and greedy minus random: one comparison in two rows.
     pairs = [" ".join(sorted(names)) for names in zip(rows["criterion"], rows["baseline"])]
-    keys = ["quantity", "removal", "pair"]
+    keys = ["quantity", *VARIANT, "pair"]
     tested = rows.assign(pair=pairs)[rows["seeds"] > 1].drop_duplicates(keys)
     p = tested.groupby("quantity")["p"]
     holm = p.transform(lambda each: multipletests(each.fillna(1.0), method="holm")[1]).where(tested["p"].notna())

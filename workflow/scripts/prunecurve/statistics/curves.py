@@ -19,25 +19,26 @@ NO_CLASS_COUNT = r"^(?!(correct|predicted)_\d+$)"
 # Decimals of a share. The counts can be computed from it for fewer than 500,000 inputs. A study with 100 classes, 128
 # K, 5 networks and 20 rankings has 1.3 million rows of about 56 bytes.
 DECIMALS = 6
-KEYS = ["seed", "criterion", "removal", "k"]
+KEYS = ["seed", "criterion", "removal", "repair", "k"]
 
 
 def gather(
     pattern: str,
     seeds: Sequence[str],
     criteria: Sequence[str],
-    removals: Sequence[str],
+    variants: Sequence[str],
     k_batches: Mapping[str, Sequence[int]],
 ) -> pd.DataFrame:
-    """Return all rows of the curves of these seeds, criteria and removals as text, so that no number is reformatted.
+    """Return all rows of the curves of these seeds, criteria and variants as text, so that no number is reformatted.
 
-    pattern: a path with the placeholders {seed}, {criterion}, {removal} and {ks}. k_batches: the K of each file by its
-    {ks}, in ascending order. Raises StudyError unless each curve has exactly one row for each K.
+    pattern: a path with the placeholders {seed}, {criterion}, {removal} and {ks}. variants: values of {removal}, a kind
+    of removal with its repair. k_batches: the K of each file by its {ks}, in ascending order. Raises StudyError unless
+    each curve has exactly one row for each K.
     """
     rows, every = [], [str(k) for ks in k_batches.values() for k in ks]
-    for seed, criterion, removal in itertools.product(seeds, criteria, removals):
-        jobs = of_variant(k_batches, removal)
-        paths = [pattern.format(seed=seed, criterion=criterion, removal=removal, ks=job) for job in jobs]
+    for seed, criterion, variant in itertools.product(seeds, criteria, variants):
+        jobs = of_variant(k_batches, variant)
+        paths = [pattern.format(seed=seed, criterion=criterion, removal=variant, ks=job) for job in jobs]
         curve = [row for path in paths for row in read_rows(path)]
         if [row.get("k") for row in curve] != every:
             folder = os.path.dirname(paths[0])
@@ -51,7 +52,9 @@ def add_curves(cli: argparse.ArgumentParser) -> None:
     # A pattern, not the files: a study has thousands of files, too many for one command line.
     placeholders = "{seed}, {criterion}, {removal}, {ks}"
     cli.add_argument("--rows", required=True, help=f"path of rows, with placeholders {placeholders}")
-    cli.add_argument("--removals", nargs="+", required=True)
+    cli.add_argument(
+        "--removals", nargs="+", required=True, help="values of {removal}: structural, structural+refit, …"
+    )
     jobs = "the K of each file of a curve by its {ks}, in ascending order; K alone is a file of one"
     cli.add_argument("--ks", nargs="+", required=True, metavar="KS=K,K,…", help=jobs)
     files = "if the rows have counts of classes: their names, and the path of the test labels with placeholder {seed}"

@@ -20,7 +20,9 @@ CONFIDENCE = 0.95
 BOOTSTRAP_FROM, RESAMPLES = 10, 9999
 # One percentage point of accuracy.
 POINT = 0.01
-GROUP = ["dataset", "layer", "criterion", "removal"]
+# How channels are removed: the kind of removal, and what is fitted afterwards.
+VARIANT = ["removal", "repair"]
+GROUP = ["dataset", "layer", "criterion", *VARIANT]
 
 # Properties of the architecture, which networks of one study share.
 SIZES = ["params", "macs", "compression_ratio", "theoretical_speedup"]
@@ -38,8 +40,11 @@ def read_table(path: str | Path) -> pd.DataFrame:
         table = pd.read_csv(text, converters=texts, keep_default_na=False, na_values=["", "nan"])
     except ValueError as error:
         raise unreadable(path, "CSV file", error) from error
-    # Archives of older versions have checksums in a column.
-    return table.filter(regex="^(?!crc32)")
+    # Archives of older versions have checksums in a column, and no repairs.
+    table = table.filter(regex="^(?!crc32)")
+    if "removal" in table and "repair" not in table:
+        table.insert(table.columns.get_loc("removal") + 1, "repair", "none")
+    return table
 
 
 def normalised_area(k: np.ndarray, values: np.ndarray) -> float:
@@ -61,7 +66,7 @@ def largest_k_within(k: np.ndarray, values: np.ndarray, margin: float = POINT) -
 def curve_quantities(curve: pd.DataFrame) -> dict[str, float]:
     """Return the numbers that describe one curve, with one row per K in ascending order: the quantities of summary.csv.
 
-    control_…: the unpruned network; …_area: `normalised_area`; largest_k_…: `largest_k_within`.
+    control_…: the first row, the unpruned network; …_area: `normalised_area`; largest_k_…: `largest_k_within`.
     """
     k, metrics = curve["k"].to_numpy(), {name: curve[name].to_numpy() for name in ("accuracy", "balanced_accuracy")}
     return {
@@ -125,12 +130,12 @@ def over_networks(rows: pd.DataFrame, keys: list[str], bounds: Mapping[str, tupl
 
 
 def mean_curves(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.DataFrame:
-    """Return one row per criterion, removal and K of a curve.csv, in its order: means over networks, with intervals.
+    """Return one row per criterion, removal, repair and K of a curve.csv, in its order: means over networks.
 
-    Columns: dataset, layer, criterion, removal, k, channels_left; seeds (networks) and draws (orders of each network,
-    averaged before anything else); those of `over_networks` for each metric of the task that the curve has; the task's
-    `constants`; SIZES. Raises StudyError if networks differ in size: a mean over different architectures describes none
-    of them.
+    Columns: dataset, layer, criterion, removal, repair, k, channels_left; seeds (networks) and draws (orders of each
+    network, averaged before anything else); those of `over_networks` for each metric of the task that the curve has;
+    the task's `constants`; SIZES. Raises StudyError if networks differ in size: a mean over different architectures
+    describes none of them.
     """
     constants, bounds = tasks.metrics_of(task).constants(curve), tasks.metrics_of(task).METRICS
     rows, keys = by_criterion(curve).assign(**constants), [*GROUP, "k"]
@@ -150,7 +155,7 @@ def mean_curves(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.DataFrame:
 def by_network(
     curve: pd.DataFrame, quantities: Callable[[pd.DataFrame], Mapping[str, float]] = curve_quantities
 ) -> pd.DataFrame:
-    """Return one row per network, criterion and removal of a curve.csv: its quantities, averaged over draws of random.
+    """Return one row per network, criterion, removal and repair of a curve.csv: quantities, means over random's draws.
 
     quantities: a function of one curve, with its rows in ascending order of K.
     """
@@ -161,7 +166,7 @@ def by_network(
 
 
 def summarise(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.DataFrame:
-    """Return one row per criterion and removal of a curve.csv, in its order: each of `curve_quantities` over networks.
+    """Return one row per criterion, removal and repair of a curve.csv: each of `curve_quantities` over networks.
 
     Columns: mean, std and intervals; `low` and `high` are Student's, clipped to the quantity's range; `bootstrap_low`
     and `bootstrap_high` are empty for fewer than BOOTSTRAP_FROM networks. `draws`: the number of orders of each

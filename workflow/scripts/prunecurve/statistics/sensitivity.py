@@ -23,10 +23,10 @@ NOTES = (
 def sensitivity_table(sensitivity: pd.DataFrame) -> pd.DataFrame:
     """Return one row per layer and criterion of a sensitivity.csv, in its order: means over networks and intervals.
 
-    Columns: dataset, layer, criterion, removal, channels, seeds and draws (orders of each network, averaged first); and
-    NAME_mean, NAME_low, NAME_high (95 % Student t) of: largest_k, the largest K such that balanced accuracy at this and
-    every smaller evaluated K is at most one percentage point below that of the unpruned network; share_removed, this K
-    as a share of the channels; params_freed and macs_freed, shares of the whole network.
+    Columns: dataset, layer, criterion, removal, repair, channels, seeds and draws (orders of each network, averaged
+    first); and NAME_mean, NAME_low, NAME_high (95 % Student t) of: largest_k, the largest K such that balanced accuracy
+    at this and every smaller evaluated K is at most one percentage point below that of the unpruned network;
+    share_removed, this K as a share of the channels; params_freed and macs_freed, shares of the whole network.
     """
     draws, rows = by_criterion(sensitivity).groupby(GROUP)["order"].nunique(), []
     for names, networks in by_network(sensitivity, _quantities).groupby(GROUP, sort=False):

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from prunecurve.data import tasks
-from prunecurve.statistics.means import by_network, normalised_area
-from prunecurve.statistics.text import as_range, label, networks_text
+from prunecurve.statistics.means import VARIANT, by_network, normalised_area
+from prunecurve.statistics.text import as_range, label, networks_text, variant_text
 from prunecurve.text import wrapped
 
 # An answer counts as constant if at least this share of the inputs gets it.
@@ -22,9 +22,11 @@ MAJORITY = 0.5
 # A class counts as lost where its recall is below.
 LOST = 0.5
 METRICS = ("accuracy", "balanced_accuracy", "auroc")
-NETWORK = ["dataset", "seed", "layer", "criterion", "removal"]
+NETWORK = ["dataset", "seed", "layer", "criterion", *VARIANT]
 # The same within one study.
-IN_STUDY = ["seed", "criterion", "removal"]
+IN_STUDY = ["seed", "criterion", *VARIANT]
+# The removal and repair that others are compared with.
+STRUCTURAL = ("structural", "none")
 # What a network ends with that does not give a constant answer.
 MIXED = "mixed"
 NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC"}
@@ -56,11 +58,12 @@ def constant_runs(curve: pd.DataFrame) -> list[tuple[int, int, str]]:
 
 
 def lost_classes(recalls: pd.DataFrame, task: str) -> pd.DataFrame:
-    """Return which class is the first whose recall falls below LOST, for each network, ranking and removal.
+    """Return which class is the first whose recall falls below LOST, for each network, ranking and variant.
 
-    recalls: columns seed, criterion, removal, k, name (of the class) and recall. lost_first is `several` (or `both`)
-    where several classes are lost at once, `none` where none is. Classes with recalls in the curve have a column each
-    with the first K below LOST; other tasks have this K of the first class, and the number of classes lost at some K.
+    recalls: columns seed, criterion, removal, repair, k, name (of the class) and recall. lost_first is `several` (or
+    `both`) where several classes are lost at once, `none` where none is. Classes with recalls in the curve have a
+    column each with the first K below LOST; other tasks have this K of the first class, and the number of classes lost
+    at some K.
     """
     lost = recalls[recalls["recall"] < LOST].groupby([*IN_STUDY, "name"])["k"].min().unstack("name")
     every = pd.MultiIndex.from_frame(recalls[IN_STUDY].drop_duplicates())
@@ -111,7 +114,7 @@ def _metrics(curve: pd.DataFrame) -> dict[str, object]:
 def shape_table(
     curve: pd.DataFrame, task: str = tasks.DEFAULT, names: Sequence[str] = (), recalls: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Return one row per network, ranking and removal of a curve.csv: its answers, the class lost first, its metrics.
+    """Return one row per network, ranking, removal and repair of a curve.csv: answers, class lost first, metrics.
 
     names: of the classes. recalls: as for `lost_classes`, if the task has recalls that are not in the curve. Without
     them, the columns about lost classes are missing.
@@ -128,32 +131,35 @@ def shape_table(
 
 
 def short_lines(curve: pd.DataFrame, task: str = tasks.DEFAULT) -> list[str]:
-    """Return one line per removal: what the networks of one criterion answer at the largest K, and mean metrics."""
+    """Return one line per variant: what the networks of one criterion answer at the largest K, and mean metrics."""
     several = tasks.metrics_of(task).SEVERAL
     return [
-        f"{label(removal).capitalize()}, K = {curve['k'].max()}: {_ends(networks, several)}; mean {_means(networks)}."
-        for removal, networks in shape_table(curve, task).groupby("removal", sort=False)
+        f"{variant_text(*variant).capitalize()}, K = {curve['k'].max()}: {_ends(networks, several)}; "
+        f"mean {_means(networks)}."
+        for variant, networks in shape_table(curve, task).groupby(VARIANT, sort=False)
     ]
 
 
 def explanation(curve: pd.DataFrame, task: str = tasks.DEFAULT, recalls: pd.DataFrame | None = None) -> str:
-    """Return a text about one criterion's curves: for each removal its sentences as a list; see `shape_table`."""
+    """Return a text about one criterion's curves: for each removal and repair its sentences; see `shape_table`."""
     first, table = curve.iloc[0], shape_table(curve, task, recalls=recalls)
     areas = by_network(curve, lambda one: {name: normalised_area(one["k"].to_numpy(), one[name]) for name in METRICS})
-    areas = areas.groupby("removal")[[*METRICS]].mean()
+    areas = areas.groupby(VARIANT)[[*METRICS]].mean()
     title = (
         f"Why the curves look as they do at large K: {first['dataset']}, {first['layer']}, channels in the order of "
         f"{label(first['criterion'])}, {networks_text(curve['seed'].nunique())}."
     )
     blocks = [wrapped(title, indent=""), wrapped(tasks.metrics_of(task).constant_answers(curve), indent="")]
-    for removal, networks in table.groupby("removal", sort=False):
-        sentences = _sentences(networks, int(curve["k"].max()), task) + _minus_structural(areas, removal)
-        blocks.append("\n".join([label(removal).capitalize(), *(wrapped(f"- {sentence}") for sentence in sentences)]))
+    for variant, networks in table.groupby(VARIANT, sort=False):
+        sentences = _sentences(networks, int(curve["k"].max()), task) + _minus_structural(areas, variant)
+        blocks.append(
+            "\n".join([variant_text(*variant).capitalize(), *(wrapped(f"- {sentence}") for sentence in sentences)])
+        )
     return "\n\n".join(blocks) + "\n"
 
 
 def _sentences(networks: pd.DataFrame, last: int, task: str) -> list[str]:
-    """Return the explanation of one removal from its rows of `shape_table`; last: the largest K."""
+    """Return the explanation of one variant from its rows of `shape_table`; last: the largest K."""
     n, first = len(networks), networks.iloc[0]
     several, inputs = tasks.metrics_of(task).SEVERAL, tasks.inputs_of(task).INPUTS
     constant, flipped = networks[networks["constant_from"].notna()], networks[networks["flips"] > 0]
@@ -210,10 +216,10 @@ def _means(networks: pd.DataFrame) -> str:
     return ", ".join(f"{NAMES[metric]} {networks[f'last_{metric}'].mean():.2f}" for metric in METRICS)
 
 
-def _minus_structural(areas: pd.DataFrame, removal: str) -> list[str]:
-    """Return a sentence about the difference between a removal's areas and those of structural removal, if both are."""
-    if removal == "structural" or "structural" not in areas.index:
+def _minus_structural(areas: pd.DataFrame, variant: tuple[str, str]) -> list[str]:
+    """Return a sentence about a variant's areas, minus those of structural removal without repair, if both are."""
+    if variant == STRUCTURAL or STRUCTURAL not in areas.index:
         return []
-    more = areas.loc[removal] - areas.loc["structural"]
+    more = areas.loc[variant] - areas.loc[STRUCTURAL]
     metrics = ", ".join(f"{NAMES[metric]} {more[metric]:+.3f}".replace("-", "−") for metric in METRICS)
     return [f"Mean area under the curve, minus that of structural removal: {metrics}."]

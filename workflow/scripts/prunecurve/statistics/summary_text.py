@@ -1,4 +1,4 @@
-"""The summary at the end of a run: a text table per removal, and two sentences about it."""
+"""The summary at the end of a run: a text table per removal and repair, and two sentences about it."""
 
 import numpy as np
 import pandas as pd
@@ -6,8 +6,9 @@ import pandas as pd
 from prunecurve.data import tasks
 from prunecurve.naming import shortened
 from prunecurve.statistics.comparisons import LEVEL, difference, paired
-from prunecurve.statistics.means import by_network, summarise
-from prunecurve.statistics.text import NOT_COMPARED, means_over, number
+from prunecurve.statistics.means import VARIANT, by_network, summarise
+from prunecurve.statistics.repairs import losses_text
+from prunecurve.statistics.text import NOT_COMPARED, REPAIRS, means_over, number, unpruned_text
 from prunecurve.text import text_table, wrapped
 
 # A longer name of a criterion is cut, so that the table keeps within a terminal's width.
@@ -35,16 +36,18 @@ def summary_text(
     """
     summary, comparisons = summarise(curve, task), paired(curve)
     comparisons = comparisons[(comparisons["quantity"] == AREA) & (comparisons["baseline"] == "random")]
-    areas = by_network(curve).pivot(index=["removal", "seed"], columns="criterion", values=AREA)
+    areas = by_network(curve).pivot(index=[*VARIANT, "seed"], columns="criterion", values=AREA)
     first, over, inputs = summary.iloc[0], means_over(int(summary["seeds"].max())), tasks.inputs_of(task).INPUTS
     blocks = [wrapped(warning)] if warning else []
     blocks += [wrapped(f"{first['dataset']}, {first['layer']}, test {inputs}, {_ks(curve)}. {over}")]
-    for removal, rows in summary.groupby("removal", sort=False):
+    for variant, rows in summary.groupby(VARIANT, sort=False):
         rows = rows.sort_values(f"{AREA}_mean", ascending=False, kind="stable")
-        minus_random = comparisons[comparisons["removal"] == removal].set_index("criterion")
-        sentences = (_best(rows["criterion"].tolist(), areas.loc[removal]), _against_random(rows, minus_random))
-        blocks += [f"Removal: {removal}\n{_table(rows, minus_random)}", "\n".join(map(wrapped, sentences))]
-    blocks += [_notes(comparisons), _controls(first, tasks.metrics_of(task).CONSTANT_ANSWER[0])]
+        minus_random = comparisons[(comparisons[VARIANT] == list(variant)).all(axis=1)].set_index("criterion")
+        sentences = (_best(rows["criterion"].tolist(), areas.loc[variant]), _against_random(rows, minus_random))
+        blocks += [f"{_heading(*variant)}\n{_table(rows, minus_random)}", "\n".join(map(wrapped, sentences))]
+    parts = losses_text(curve, comparisons)
+    blocks += [parts] if parts else []
+    blocks += [_notes(comparisons), _controls(summary, tasks.metrics_of(task).CONSTANT_ANSWER[0])]
     blocks += [*([] if shared is None else [wrapped(_shared(shared))]), f"Figures: {figures}"]
     return "\n\n".join(blocks) + "\n"
 
@@ -54,6 +57,11 @@ def _ks(curve: pd.DataFrame) -> str:
     ks = sorted(curve["k"].unique())
     every = ks == list(range(ks[-1] + 1))
     return f"K = 0 to {ks[-1]}" if every else f"{len(ks)} values of K from 0 to {ks[-1]}"
+
+
+def _heading(removal: str, repair: str) -> str:
+    """Return the line over a table, with the names of the config."""
+    return f"Removal: {removal}" + ("" if repair == "none" else f"; repair: {repair} ({REPAIRS[repair]})")
 
 
 def _table(rows: pd.DataFrame, minus_random: pd.DataFrame) -> str:
@@ -134,12 +142,16 @@ def _shared(shared: pd.DataFrame) -> str:
     )
 
 
-def _controls(row: pd.Series, constant_answer: str) -> str:
+def _controls(summary: pd.DataFrame, constant_answer: str) -> str:
     """Return the scores of the unpruned network and of a constant answer, whose balanced accuracy is 1/C."""
-    accuracy, balanced = (number(row, 3, prefix=f"control_{name}_") for name in ("accuracy", "balanced_accuracy"))
-    constant = row["constant_accuracy"], row.get("constant_balanced_accuracy", 0.5)
-    lines = [
-        ("Unpruned network:", f"accuracy {accuracy}, balanced accuracy {balanced}"),
-        (f"{constant_answer.capitalize()}:", "accuracy {:.3f}, balanced accuracy {:.3f}".format(*constant)),
-    ]
-    return text_table(lines, ["left"])
+    unpruned, lines = summary.groupby(summary["repair"].map(unpruned_text), sort=False).first(), []
+    for name, row in unpruned.iterrows():
+        accuracy, balanced = (
+            number(row, 3, prefix=f"control_{metric}_") for metric in ("accuracy", "balanced_accuracy")
+        )
+        name = {"unpruned": "unpruned network"}.get(str(name), str(name)).capitalize()
+        lines.append((f"{name}:", f"accuracy {accuracy}, balanced accuracy {balanced}"))
+    first = summary.iloc[0]
+    constant = first["constant_accuracy"], first.get("constant_balanced_accuracy", 0.5)
+    text = "accuracy {:.3f}, balanced accuracy {:.3f}".format(*constant)
+    return text_table([*lines, (f"{constant_answer.capitalize()}:", text)], ["left"])

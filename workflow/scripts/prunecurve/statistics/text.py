@@ -12,6 +12,14 @@ NOT_COMPARED = (
     "evaluated, the earlier one of them is outside by chance."
 )
 
+# What is fitted after channels were removed.
+REPAIRS = {
+    "none": "as it is",
+    "bias": "biases fitted",
+    "refit": "readers refitted",
+    "refit_bias": "readers refitted, biases fitted",
+}
+
 
 def number(row: Mapping[str, Any], digits: int, sign: str = "", prefix: str = "") -> str:
     """Return `mean [low, high]` with a real minus sign; without the interval, which one network does not have.
@@ -26,6 +34,16 @@ def number(row: Mapping[str, Any], digits: int, sign: str = "", prefix: str = ""
 def label(name: str) -> str:
     """Return a config name as words."""
     return name.replace("_", " ")
+
+
+def variant_text(removal: str, repair: str) -> str:
+    """Return a removal and its repair as words: `structural, readers refitted`."""
+    return ", ".join([label(removal), *([] if repair == "none" else [REPAIRS[repair]])])
+
+
+def unpruned_text(repair: str) -> str:
+    """Return what K = 0 is with a repair: a refit without removed channels changes nothing, fitted biases do."""
+    return "unpruned, biases fitted" if "bias" in repair else "unpruned"
 
 
 def networks_text(count: int) -> str:

@@ -5,14 +5,15 @@ from matplotlib.figure import Figure
 from prunecurve.figures import Data, style
 from prunecurve.naming import BASELINES
 from prunecurve.statistics.comparisons import LEVEL
+from prunecurve.statistics.means import VARIANT
 
 QUANTITIES = {"balanced_accuracy_area": "area under\nbalanced accuracy", "accuracy_area": "area under\naccuracy"}
 
 
 def draw(data: Data) -> Figure:
-    """Return a row per criterion in its colour, a shape per removal, filled where it holds after Holm's correction.
+    """Return a row per criterion in its colour, a shape per variant, filled where it holds after Holm's correction.
 
-    The order is that of the areas: by the difference in the first panel, for the first removal.
+    The order is that of the areas: by the difference in the first panel, for the first variant.
     """
     table = data.table.assign(filled=data.table["p_holm"] < LEVEL)
     panels = {
@@ -22,7 +23,9 @@ def draw(data: Data) -> Figure:
         if len(rows := table[(table["quantity"] == quantity) & (table["baseline"] == baseline)])
     }
     first = next(iter(panels.values()))
-    mean = first[first["removal"] == first["removal"].iloc[0]].set_index("criterion")["mean"]
+    mean = (
+        first.groupby(VARIANT, sort=False).get_group(next(iter(style.variants(first)))).set_index("criterion")["mean"]
+    )
     # A baseline's difference from itself is zero.
     order = list(mean.reindex(table["criterion"].unique(), fill_value=0.0).sort_values(kind="stable").index)
     title = (

@@ -1,10 +1,11 @@
-"""Accuracy over the number K of removed channels: a large panel per removal with one line per criterion.
+"""Accuracy over the number K of removed channels: a large panel per removal and repair, one line per criterion.
 
 Bands of more than a few criteria cover each other. Then the large panels have the mean lines alone, and each criterion
-has a small panel with its band between the lines of random and greedy removal.
+has a small panel with its band between the lines of random and greedy removal, or with a line per repair.
 """
 
 import math
+import textwrap
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,7 +13,8 @@ from matplotlib.figure import Figure, SubFigure
 
 from prunecurve.figures import Data, style
 from prunecurve.naming import BASELINES
-from prunecurve.statistics.means import normalised_area
+from prunecurve.statistics.means import VARIANT, normalised_area
+from prunecurve.statistics.text import REPAIRS, unpruned_text
 
 # As many bands as can be distinguished in one panel.
 TOGETHER = 4
@@ -22,23 +24,28 @@ MARKERS_PER_LINE = 8
 
 def draw(data: Data, metric: str = "accuracy") -> Figure:
     """Return the figure; metric: `accuracy` or `balanced_accuracy`."""
-    curves = {removal: _curves(rows, metric) for removal, rows in data.table.groupby("removal", sort=False)}
-    removals, count = list(curves), len(next(iter(curves.values())))
-    bands = count <= TOGETHER
-    in_detail = [] if bands else removals if count * len(removals) <= style.MOST_PANELS else removals[:1]
+    curves = {variant: _curves(rows, metric) for variant, rows in data.table.groupby(VARIANT, sort=False)}
+    variants, count = style.variants(data.table), len(next(iter(curves.values())))
+    bands, removals = count <= TOGETHER, list(dict.fromkeys(removal for removal, _ in variants))
+    in_detail = [] if bands else removals[: None if count * len(removals) <= style.MOST_PANELS else 1]
     columns = min(5, math.ceil(count / 2))
-    heights = [max(2.7, 0.11 * count + 0.7)] * len(removals)
+    heights = [max(2.7, 0.11 * count + 0.7)] * len(variants)
     heights += [(1.5 if columns < 4 else 1.25) * math.ceil(count / columns) + 0.35] * len(in_detail)
     figure = Figure(figsize=(style.PAGE_WIDTH, sum(heights) + 0.3))
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    titles = [f"removal: {style.label(removal)}" for removal in removals]
-    for part, removal in zip(parts, removals):
-        _large(part.subplots(), curves[removal], metric, bands, data)
-    for part, removal in zip(parts[len(removals) :], in_detail):
-        _small(part, curves[removal], metric, columns)
-        thin = [f"{n} ({c})" for n, c in zip(BASELINES, ("grey", "black")) if n in curves[removal]]
-        lines = f"; thin lines: {', '.join(thin)}" if thin else ""
-        titles.append(f"removal: {style.label(removal)}, each criterion alone{lines}")
+    # One y axis for all repairs of a removal, so that their panels can be compared.
+    rows = dict(list(data.table.groupby("removal")))
+    titles = [f"removal: {words}" for words in variants.values()]
+    for part, variant in zip(parts, variants):
+        ax = part.subplots()
+        _large(ax, curves[variant], metric, bands, data)
+        _axes(ax, rows[variant[0]], metric, bands)
+    for part, removal in zip(parts[len(variants) :], in_detail):
+        repairs = {repair: curves[name, repair] for name, repair in variants if name == removal}
+        for ax in _small(part, repairs, metric, columns):
+            _axes(ax, rows[removal], metric, True, ticks=4)
+        words = style.label(removal) if len(repairs) > 1 else variants[removal, next(iter(repairs))]
+        titles.append(f"removal: {words}, each criterion alone{_lines(repairs)}")
     for part, title in zip(parts, titles):
         part.suptitle(title, x=0.01, ha="left", fontsize=8, weight="bold")
     style.head(figure, style.heading(data.table))
@@ -63,33 +70,49 @@ def _large(ax: Axes, curves: dict[str, pd.DataFrame], metric: str, bands: bool, 
         style.line(ax, curve, metric, bands, **look, **style.criterion_look(name))
     (constant, answer), unpruned = style.constant_answer(first, metric, data.task), first[f"{metric}_mean"].iloc[0]
     ax.axhline(constant, **style.CONSTANT_LOOK, label=f"{answer}: {constant:.3f}")
+    name = unpruned_text(first["repair"].iloc[0])
     look = {"ls": "none", "marker": "o", "ms": 6, "mew": 1.2, "color": style.BLACK, "mfc": "none"}
-    ax.plot(0, unpruned, **look, zorder=5, clip_on=False, label=f"unpruned (K = 0): {unpruned:.3f}")
-    _axes(ax, curves, metric, bands)
+    ax.plot(0, unpruned, **look, zorder=5, clip_on=False, label=textwrap.fill(f"{name} (K = 0): {unpruned:.3f}", 24))
     ax.set(xlabel="K, channels removed", ylabel=f"{style.label(metric)} on the test {data.inputs}")
     title = {"title": "sorted by mean over K" if len(curves) > 1 else None, "alignment": "left", "fontsize": 6.5}
     place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.03), "borderaxespad": 0}
     ax.legend(**title, **place, labelspacing=0.25, handlelength=3)
 
 
-def _small(part: SubFigure, curves: dict[str, pd.DataFrame], metric: str, columns: int) -> None:
-    """Draw each criterion in a panel of its own, with its band and the lines of the baselines."""
-    for ax, (name, curve) in zip(style.panels(part, len(curves), columns), curves.items()):
-        for baseline in (each for each in BASELINES if each in curves and each != name):
+def _lines(repairs: dict[str, dict[str, pd.DataFrame]]) -> str:
+    """Return what the lines of `_small` are besides those of its criteria."""
+    if len(repairs) > 1:
+        return ";\n" + "; ".join(f"{style.REPAIR_DASHES[repair][0]}: {REPAIRS[repair]}" for repair in repairs)
+    (curves,) = repairs.values()
+    thin = [f"{n} ({c})" for n, c in zip(BASELINES, ("grey", "black")) if n in curves]
+    return f"; thin lines: {', '.join(thin)}" if thin else ""
+
+
+def _small(part: SubFigure, repairs: dict[str, dict[str, pd.DataFrame]], metric: str, columns: int) -> list[Axes]:
+    """Draw each criterion in a panel of its own, with its bands; return the panels.
+
+    repairs: the curves of `_curves` by repair. With one repair, the lines of the baselines are drawn too.
+    """
+    curves = next(iter(repairs.values()))
+    axes = style.panels(part, len(curves), columns)
+    for ax, (name, curve) in zip(axes, curves.items()):
+        for baseline in (each for each in BASELINES if each in curves and each != name and len(repairs) == 1):
             look = style.criterion_look(baseline) | {"marker": "", "lw": 0.6, "zorder": 1}
             style.line(ax, curves[baseline], metric, False, **look)
-        style.line(ax, curve, metric, **style.criterion_look(name) | {"marker": ""})
+        for repair, repaired in repairs.items():
+            look = style.criterion_look(name) | {"marker": ""}
+            look |= {"linestyle": style.REPAIR_DASHES[repair][1]} if len(repairs) > 1 else {}
+            style.line(ax, repaired[name], metric, **look)
         ax.axhline(style.constant_answer(curve, metric, "pairs")[0], **style.CONSTANT_LOOK)
         ax.set_title(style.label(name), loc="left", fontsize=style.SMALL if columns < 5 else 6)
-        _axes(ax, curves, metric, True, ticks=4)
     part.supxlabel("K, channels removed", fontsize=8)
     part.supylabel(style.label(metric), fontsize=8)
+    return axes
 
 
-def _axes(ax: Axes, curves: dict[str, pd.DataFrame], metric: str, bands: bool, ticks: int = 8) -> None:
+def _axes(ax: Axes, table: pd.DataFrame, metric: str, bands: bool, ticks: int = 8) -> None:
     """Let the y axis reach from the lowest value that is shown, the constant answer's included, to 1."""
-    table = pd.concat(curves.values())
     shown = [f"{metric}_mean", f"{metric}_low"] if bands else [f"{metric}_mean"]
     lowest = min(style.constant_answer(table, metric, "pairs")[0], table[shown].min(axis=None))
     ax.set_ylim(lowest - 0.04 * (1 - lowest), 1 + 0.04 * (1 - lowest))
-    style.k_axis(ax, int(table.index.max()), ticks)
+    style.k_axis(ax, int(table["k"].max()), ticks)

@@ -5,6 +5,8 @@ flips between always-same and always-different moves between 0.1 and 0.9 and dis
 few classes are lines; the recalls of more are the colours of a heat map, with one row per class.
 """
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,7 +15,7 @@ from matplotlib.figure import Figure
 
 from prunecurve.figures import Data, style
 from prunecurve.naming import shortened
-from prunecurve.statistics.means import by_criterion, over_networks
+from prunecurve.statistics.means import VARIANT, by_criterion, over_networks
 from prunecurve.statistics.shape import MAJORITY
 
 # More classes than this are a heat map; more than this have no names at its rows.
@@ -25,16 +27,22 @@ NAME_WIDTH = 12
 def draw(data: Data) -> Figure:
     """Return the figure; each line or colour is a mean over networks, the band of a line its interval."""
     table = data.table
-    removals = list(table["removal"].unique())
-    removals = removals[:1] if len(removals) * len(data.criteria) > style.MOST_PANELS else removals
-    shown = [(removal, criterion) for removal in removals for criterion in data.criteria]
+    variants = style.variants(table)
+    if len(variants) * len(data.criteria) > style.MOST_PANELS:
+        variants = dict(list(variants.items())[:1])
+    # The panels of a criterion with each repair are neighbours.
+    removals = dict.fromkeys(removal for removal, _ in variants)
+    shown = [(*v, criterion) for each in removals for criterion in data.criteria for v in variants if v[0] == each]
     many = len(shown) > 8
     figure, axes = style.grid(len(shown), columns=4 if many else 2, height=1.6 if many else 2.3)
-    for ax, (removal, criterion) in zip(axes, shown):
-        several = f", {style.label(removal)}" if len(removals) > 1 else ""
+    # A repair has too many words for one line.
+    separator = ", " if all(repair == "none" for _, repair in variants) else "\n"
+    for ax, (removal, repair, criterion) in zip(axes, shown):
+        words = textwrap.fill(variants[removal, repair], 26 if many else 60)
+        several = separator + words if len(variants) > 1 else ""
         ax.set_title(style.label(criterion) + several, loc="left", fontsize=7)
         style.k_axis(ax, int(table["k"].max()), ticks=4 if many else 8)
-    alone = f" (removal: {style.label(removals[0])})" if len(removals) == 1 else ""
+    alone = f" (removal: {next(iter(variants.values()))})" if len(variants) == 1 else ""
     figure.supxlabel(f"K, channels removed{alone}", fontsize=8)
     as_lines = data.recalls is None or data.recalls["class"].nunique() <= MOST_LINES
     if data.recalls is None:
@@ -49,11 +57,11 @@ def draw(data: Data) -> Figure:
     return figure
 
 
-def _pairs(axes: list[Axes], shown: list[tuple[str, str]], table: pd.DataFrame) -> str:
+def _pairs(axes: list[Axes], shown: list[tuple[str, str, str]], table: pd.DataFrame) -> str:
     """Draw the recalls of both classes and the share of an answer; return what the y axis shows."""
     same = 1 - table["constant_accuracy"].mean()
-    for ax, (removal, criterion) in zip(axes, shown):
-        curve = table[(table["removal"] == removal) & (table["criterion"] == criterion)].set_index("k")
+    for ax, panel in zip(axes, shown):
+        curve = table[(table[[*VARIANT, "criterion"]] == list(panel)).all(axis=1)].set_index("k")
         for name, colour, dash in (("different", style.COLOURS[0], "-"), ("same", style.COLOURS[1], (0, (5, 1.5)))):
             style.line(ax, curve, f"recall_{name}", label=f"recall of {name}", color=colour, linestyle=dash)
         # It follows from the recalls, so a band would only cover theirs.
@@ -66,14 +74,14 @@ def _pairs(axes: list[Axes], shown: list[tuple[str, str]], table: pd.DataFrame) 
 def means_of_classes(recalls: pd.DataFrame) -> pd.DataFrame:
     """Return the mean over networks of each class's recall and its interval, and its largest share of the answers.
 
-    recalls: class_recall.csv. The result has the index removal, criterion, class, name and k.
+    recalls: class_recall.csv. The result has the index removal, repair, criterion, class, name and k.
     """
-    keys, rows = ["removal", "criterion", "class", "name", "k"], by_criterion(recalls)
+    keys, rows = [*VARIANT, "criterion", "class", "name", "k"], by_criterion(recalls)
     answers = rows.groupby([*keys, "seed"], sort=False)["answers"].mean().groupby(keys, sort=False).max()
     return over_networks(rows, keys, {"recall": (0, 1)}).assign(answers=answers)
 
 
-def _classes(axes: list[Axes], shown: list[tuple[str, str]], means: pd.DataFrame) -> str:
+def _classes(axes: list[Axes], shown: list[tuple[str, str, str]], means: pd.DataFrame) -> str:
     """Draw a line per class; return what the y axis shows."""
     looks = style.line_looks(means.index.unique("name"))
     for ax, panel in zip(axes, shown):
@@ -83,7 +91,7 @@ def _classes(axes: list[Axes], shown: list[tuple[str, str]], means: pd.DataFrame
     return "recall"
 
 
-def _heat_maps(axes: list[Axes], shown: list[tuple[str, str]], means: pd.DataFrame) -> tuple[str, ScalarMappable]:
+def _heat_maps(axes: list[Axes], shown: list[tuple[str, str, str]], means: pd.DataFrame) -> tuple[str, ScalarMappable]:
     """Draw one row per class and one column per K; return what the y axis shows, and the colours.
 
     Rows with names are in the order of the classes; rows without, by mean recall over K in the first panel, the highest

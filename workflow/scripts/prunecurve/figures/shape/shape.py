@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from prunecurve.figures import Data, style
 from prunecurve.naming import shortened
+from prunecurve.statistics.means import VARIANT
 from prunecurve.statistics.shape import (
     CONSTANT,
     CONSTANT_TEXT,
@@ -36,17 +37,18 @@ MOST_CHARACTERS = 145
 
 
 def draw(data: Data) -> Figure:
-    """Return a column per removal; the network of the first seed above, all networks below."""
+    """Return a column per removal and repair; the network of the first seed above, all networks below."""
     rows = with_answers(data.table, data.task)
-    removals, seeds = list(rows["removal"].unique()), sorted(rows["seed"].unique())
+    variants, seeds = style.variants(rows), sorted(rows["seed"].unique())
     figure = Figure(figsize=(style.PAGE_WIDTH, 5.8))
-    above, below = figure.subplots(2, len(removals), sharex=True, sharey=True, squeeze=False)
+    above, below = figure.subplots(2, len(variants), sharex=True, sharey=True, squeeze=False)
     shades = shades_of(rows[rows["seed"] == seeds[0]])
     share = "predicted_same_rate" if "predicted_same_rate" in rows else "share"
-    for column, (upper, lower, removal) in enumerate(zip(above, below, removals)):
-        curves = [rows[(rows["removal"] == removal) & (rows["seed"] == seed)].sort_values("k") for seed in seeds]
+    for column, (upper, lower, variant) in enumerate(zip(above, below, variants)):
+        own = rows.groupby(VARIANT).get_group(variant)
+        curves = [own[own["seed"] == seed].sort_values("k") for seed in seeds]
         _metrics(upper, curves[0], shades)
-        upper.set_title(style.label(removal) if column else f"removal: {style.label(removal)}", loc="left")
+        upper.set_title(variants[variant] if column else f"removal: {variants[variant]}", loc="left")
         for curve in reversed(curves):
             look = {"color": "black", "lw": 1.2} if curve is curves[0] else {"color": style.GREY, "lw": 0.6}
             lower.plot(curve["k"], curve[share], **look)

@@ -3,6 +3,7 @@
 from matplotlib.figure import Figure
 
 from prunecurve.figures import Data, style
+from prunecurve.statistics.means import VARIANT
 
 PANELS = (
     ("balanced_accuracy_area", "area under\nbalanced accuracy"),
@@ -13,9 +14,9 @@ PANELS = (
 
 
 def draw(data: Data) -> Figure:
-    """Return a row per criterion in its colour, the best by the first panel on top; a shape per removal, intervals."""
+    """Return a row per criterion in its colour, the best by the first panel on top; a shape per variant, intervals."""
     table = data.table
-    first = table[table["removal"] == table["removal"].iloc[0]].set_index("criterion")
+    first = table.groupby(VARIANT, sort=False).get_group(next(iter(style.variants(table)))).set_index("criterion")
     order = list(first["balanced_accuracy_area_mean"].sort_values(kind="stable").index)
     panels = {title: table.rename(columns=lambda c, q=quantity: c.removeprefix(f"{q}_")) for quantity, title in PANELS}
     title = (
