@@ -9,6 +9,7 @@ from prunecurve.config.layers import Layers
 from prunecurve.config.check import check
 from prunecurve.errors import StudyError
 from prunecurve.study import Frozen, Options, Settings, Study, archived_config, archived_files, flags
+from prunecurve.study.paths import CALIBRATION, split_files
 from prunecurve.sweep.k_batches import from_words
 
 
@@ -53,8 +54,9 @@ def test_rankings_layers_and_rows_of_the_built_in_network():
 def test_only_torch_reads_the_network_and_the_images_in_evaluations():
     one = of_user()
     assert one.if_torch("a", ["model.pt"]) == ["model.pt"] and one.if_torch("b.c", ["model.pt"]) == []
-    assert one.partial_sums("b.c") and one.partial_sums("a") == []
-    assert not of_user(sweep={"ks_per_job": 40}).partial_sums("b.c")
+    assert one.partial_sums("b.c", "structural") and one.partial_sums("a", "structural") == []
+    assert not of_user(sweep={"ks_per_job": 40}).partial_sums("b.c", "structural")
+    assert one.partial_sums("b.c", "structural+refit") == []
     options = Options(one).torch()
     network = json.loads(options[options.index("--network") + 1])
     assert network == {"factory": "net.py:net", "arguments": {}, "leaf_modules": []}
@@ -65,18 +67,42 @@ def test_only_torch_reads_the_network_and_the_images_in_evaluations():
 def test_the_verification_needs_its_own_k_if_the_study_does_not_evaluate_them():
     """A job each in numpy; one for all in torch."""
     few = {"sweep": {"ks": [0, 20]}, "verification": {"drawn_ks": 0}}
-    assert of_user(**few).verified_ks(0, "b.c", "l1_norm") == {str(k): [k] for k in (0, 1, 10, 20, 30, 39)}
-    assert of_user(**few).verified_ks(0, "a", "l1_norm") == {"0": [0], "verified": [1, 2, 4, 6, 7]}
-    assert of_user(**few).ks_of_job("verified", 0, "a", "l1_norm") == [1, 2, 4, 6, 7]
-    assert of_user(**few).ks_of_job("33", 0, "b.c", "l1_norm") == [33]
+    assert of_user(**few).verified_ks(0, "b.c", "l1_norm", "structural") == {
+        str(k): [k] for k in (0, 1, 10, 20, 30, 39)
+    }
+    assert of_user(**few).verified_ks(0, "a", "l1_norm", "structural") == {"0": [0], "verified": [1, 2, 4, 6, 7]}
+    assert of_user(**few).ks_of_job("verified", 0, "a", "l1_norm", "structural") == [1, 2, 4, 6, 7]
+    assert of_user(**few).ks_of_job("33", 0, "b.c", "l1_norm", "structural") == [33]
     for name in ("3-9", "verified"):
         with pytest.raises(StudyError, match=f"k{name}: the study has no evaluation job of b.c"):
-            of_user(**few).ks_of_job(name, 0, "b.c", "l1_norm")
+            of_user(**few).ks_of_job(name, 0, "b.c", "l1_norm", "structural")
     many = of_user(sweep={"ks_per_job": 16})
     assert list(many.k_batches("b.c")) == ["0-15", "16-31", "32-39"]
-    assert set(many.verified_ks(0, "b.c", "l1_norm")) <= set(many.k_batches("b.c"))
+    assert set(many.verified_ks(0, "b.c", "l1_norm", "structural")) <= set(many.k_batches("b.c"))
     assert from_words(Options(many).k_words("b.c")) == many.k_batches("b.c")
     assert from_words(Options(of_user()).k_words("b.c")) == {str(k): [k] for k in range(40)}
+
+
+def test_a_job_repairs_all_k_of_a_ranking():
+    one = of_user(
+        sweep={"repairs": ["none", "bias", "refit_bias"], "removals": ["zero_weights", "structural"], "ks": 3}
+    )
+    assert one.variants == ["zero_weights", "structural", "structural+bias", "structural+refit_bias"]
+    repaired, verified = "structural+refit_bias", [0, 1, 10, 20, 30, 39]
+    folder = "results/digits/seed5/b.c/sweep/l1_norm"
+    assert one.rows([5], ["l1_norm"], one.variants[1::2], "b.c") == [
+        *(f"{folder}/structural/k{k}.csv" for k in (0, 20, 39)),
+        f"{folder}/structural+refit_bias/k0-39.csv",
+    ]
+    assert one.ks_of_job("0-39", 5, "b.c", "l1_norm", repaired) == [0, 20, 39]
+    by_job = one.verified_ks(5, "b.c", "l1_norm", repaired)
+    assert set(by_job) == {"0-39", "verified"} and set(verified) <= {k for ks in by_job.values() for k in ks}
+    assert [path.rpartition("/")[2] for path in one.calibration("b.c", repaired)] == [
+        *("moments.npy", "features.npy", "labels.npy", "shares.npy")
+    ]
+    assert one.calibration("a", repaired)[4:] == [split_files("train")[0], f"{CALIBRATION}/inputs.npy"]
+    assert one.calibration("a", "structural") == []
+    assert one.modules_of_evaluation("a", repaired)[1:] == ["sweep.backends.torch_backend", "sweep.repair"]
 
 
 def test_settings_name_what_a_result_depends_on():
