@@ -66,7 +66,7 @@ def test_where_surgery_changes_little_less_is_allowed():
     found = compare(ROW, LOGITS, cut, LABELS, 1e-4, effect=8e-5)
     assert not found["agrees"] and found["allowed_difference"] == pytest.approx(2e-6 * cut.max())
     # Rounding of float32 is allowed, even where the removal has no effect; the run says that this shows little.
-    row = {"criterion": "l1_norm", "removal": "structural", "k": 5}
+    row = {"criterion": "l1_norm", "removal": "structural", "repair": "none", "k": 5}
     same = row | compare(ROW, LOGITS, LOGITS + 1e-7, LABELS, 1e-4, effect=1e-7)
     assert same["agrees"] and "changes no logit by more than 1e-07" in unproven([same, same])[0]
     large = row | compare(ROW, LOGITS, LOGITS + 1e-6, LABELS, 1e-4, effect=2.0)
@@ -239,7 +239,7 @@ def test_without_ties_the_bounds_are_as_narrow_as_the_rounding():
 
 
 def test_disagreement_says_which_k_which_criterion_and_by_how_much():
-    row = {"criterion": "l1_norm", "removal": "structural", "k": 32}
+    row = {"criterion": "l1_norm", "removal": "structural", "repair": "none", "k": 32}
     bad = row | compare(ROW | {"macs": "1"}, LOGITS, LOGITS + 0.25, LABELS, 1e-4)
     good = row | {"k": 0} | compare(ROW, LOGITS, LOGITS, LABELS, 1e-4)
     require_all_agree([good], "here")

@@ -14,9 +14,12 @@ from prunecurve.data.basic_metrics import predict
 from prunecurve.data.batches import Split, all_logits
 from prunecurve.errors import StudyError, remedy
 from prunecurve.sweep.evaluation import Evaluator
+from prunecurve.sweep.removal import parts_of
+from prunecurve.sweep.removal import variant as variant_of
 from prunecurve.tables import read_rows
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.perturbation import Perturbation
+from prunecurve.verification.repairs import Repairs
 from prunecurve.verification.surgery import means_read, operated, size_of
 
 # The digits that are lost in a CSV file and in a sum in a different order.
@@ -39,30 +42,36 @@ def verify(
     tolerance: float,
     task: str = tasks.DEFAULT,
     perturbation: Perturbation | None = None,
+    calibration: Split | None = None,
+    weights: str = "balanced",
 ) -> Iterator[dict[str, object]]:
-    """Yield one row per ranking, removal and checked K.
+    """Yield one row per ranking, variant and checked K.
 
-    orders: the rankings (P,) by name. rows: the path of the sweep's CSV file by (ranking, removal, K). perturbation: of
-    the network, used instead of Torch-Pruning. If several rankings remove the same set of channels, the pruned network
-    is evaluated only once.
+    orders: the rankings (P,) by name. rows: the path of the sweep's CSV file by (ranking, variant, K). perturbation: of
+    the network, used instead of Torch-Pruning. calibration, weights: of the repairs. If several rankings remove the
+    same set of channels, the pruned network is evaluated only once.
     """
     layer, example = evaluator.layer.name, next(split.batches(1))[0]
+    repairs = None if calibration is None else Repairs(model, layer, calibration, weights, perturbation)
 
-    def cut(removal: str, channels: np.ndarray) -> nn.Module:
+    def cut(variant: str, channels: np.ndarray) -> nn.Module:
+        removal, repair = parts_of(variant)
+        if repairs is not None and repair != "none":
+            return repairs.repaired(channels, repair)
         return operated(model, layer, channels, removal, example, evaluator.mean_features, perturbation)
 
     @cache
-    def surgical(removal: str, channels: tuple[int, ...]) -> np.ndarray:
-        return all_logits(cut(removal, np.array(channels, np.int64)), split)
+    def surgical(variant: str, channels: tuple[int, ...]) -> np.ndarray:
+        return all_logits(cut(variant, np.array(channels, np.int64)), split)
 
     unpruned, sizes = all_logits(model, split), dict[tuple[str, int], dict[str, int]]()
-    for criterion, removal in dict.fromkeys((criterion, removal) for criterion, removal, _ in rows):
-        order = orders[criterion]
-        removed = {k: np.sort(order[:k]) for c, r, k in rows if (c, r) == (criterion, removal)}
-        by_k = {k: surgical(removal, tuple(channels)) for k, channels in removed.items()}
+    for criterion, variant in dict.fromkeys((criterion, variant) for criterion, variant, _ in rows):
+        order, (removal, repair) = orders[criterion], parts_of(variant)
+        removed = {k: np.sort(order[:k]) for c, v, k in rows if (c, v) == (criterion, variant)}
+        by_k = {k: surgical(variant, tuple(channels)) for k, channels in removed.items()}
         effect = max(float(np.abs(logits - unpruned).max()) for logits in by_k.values())
-        for (k, by_surgery), swept in zip(by_k.items(), evaluator.logits(order, list(by_k), removal)):
-            path, explained = rows[criterion, removal, k], 0.0
+        for (k, by_surgery), swept in zip(by_k.items(), evaluator.logits(order, list(by_k), variant)):
+            path, explained = rows[criterion, variant, k], 0.0
             stored = [row for row in read_rows(path) if row.get("k") == str(k)]
             if len(stored) != 1:
                 raise StudyError(f"{path} has {len(stored)} rows for K = {k} instead of one; {remedy(path)}")
@@ -70,9 +79,10 @@ def verify(
             if (removal, k) not in sizes:
                 sizes[removal, k] = {} if perturbation else size_of(model, layer, removed[k], removal, example)
             if np.abs(swept - by_surgery).max() > allowed_difference(tolerance, effect, by_surgery):
-                explained = rounding_error(cut(removal, removed[k]), split, by_surgery, effect)
+                explained = rounding_error(cut(variant, removed[k]), split, by_surgery, effect)
             method = PERTURBATION if perturbation else SURGERY
-            yield {"criterion": criterion, "removal": removal, "k": k, "verified_by": method} | compare(
+            names = {"criterion": criterion, "removal": removal, "repair": repair, "k": k, "verified_by": method}
+            yield names | compare(
                 stored[0], swept, by_surgery, evaluator.labels, tolerance, sizes[removal, k], task, effect, explained
             )
 
@@ -199,13 +209,13 @@ def require_means(
 
 
 def require_all_agree(rows: Sequence[Mapping[str, Any]], where: str) -> None:
-    """Raise StudyError if a row does not agree. The message names its K, criterion, removal and all that differs."""
+    """Raise StudyError if a row does not agree. The message names its K, criterion, variant and all that differs."""
     listed = []
     for row in (row for row in rows if not row["agrees"]):
         names = [name.removesuffix("_sweep") for name in row if name.endswith("_sweep")]
         values = ((name, row[f"{name}_sweep"], row[f"{name}_surgery"]) for name in names)
         listed.append(
-            f"K = {row['k']}, {row['criterion']}, {row['removal']}: logits differ by up to "
+            f"K = {row['k']}, {row['criterion']}, {variant_of(row['removal'], row['repair'])}: logits differ by up to "
             f"{row['max_logit_difference']:.3g} (allowed {row['allowed_difference']:.3g})"
             + "".join(f", {name} {swept} against {cut}" for name, swept, cut in values if swept != cut)
         )
@@ -217,13 +227,13 @@ def require_all_agree(rows: Sequence[Mapping[str, Any]], where: str) -> None:
 
 
 def unproven(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a line for each ranking and removal whose effect on the logits is not clearly larger than what is allowed.
+    """Return a line for each ranking and variant whose effect on the logits is not clearly larger than what is allowed.
 
     Its comparisons agree, but could not have shown an error of this size.
     """
     lines = (
-        f"{row['criterion']}, {row['removal']}: the removal of channels changes no logit by more than "
-        f"{row['surgery_effect']:.2g}, so the comparison says little"
+        f"{row['criterion']}, {variant_of(row['removal'], row['repair'])}: the removal of channels changes no logit by "
+        f"more than {row['surgery_effect']:.2g}, so the comparison says little"
         for row in rows
         if row["surgery_effect"] < 10 * row["allowed_difference"]
     )
