@@ -311,3 +311,11 @@ def test_repairs_that_are_fitted_to_other_inputs_disagree(tmp_path):
     message = r"in 14 of 15 comparisons: K = 0, l1_norm, structural\+bias: logits differ by up to .*structural\+refit: "
     with pytest.raises(StudyError, match=message):
         require_all_agree(rows, "here")
+
+
+def test_a_network_with_one_answer_for_all_inputs_has_ties_of_all_classes(tmp_path):
+    """Its fitted biases make all logits equal but for rounding, which decides the answers."""
+    model = network("strided", 3)
+    nn.init.constant_(model.first.bias, -9.0)
+    rows = verified(tmp_path, model, "first", 0, "balanced")
+    require_all_agree(rows, "here")

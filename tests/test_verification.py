@@ -16,6 +16,7 @@ from prunecurve.verification.checked_ks import checked_ks
 from prunecurve.errors import StudyError
 from prunecurve.data.tasks.pairs.metrics import COUNTS, bounds, measure
 from prunecurve.data.batches import all_logits
+from prunecurve.data.tasks import metrics_of
 from prunecurve.arrays import save_array
 from prunecurve.tables import read_rows, write_rows
 from prunecurve.model.conv_net import Architecture
@@ -141,6 +142,17 @@ def test_only_an_input_at_the_very_decision_may_have_another_answer(margin, agre
         assert found["rounding_flips"] == int(agrees)
 
 
+@pytest.mark.parametrize("answer", range(4))
+def test_of_several_classes_any_that_ties_may_be_the_answer(answer):
+    """In the row; the sweep has the class 1 on this processor. The class 3 does not tie."""
+    labels, cut = np.arange(40) % 4, np.tile(np.array([0, 0, 0, -1e-3], np.float32), (40, 1))
+    swept, elsewhere = cut.copy(), cut.copy()
+    swept[:, 1] = elsewhere[:, answer] = 1e-7
+    row = {name: str(value) for name, value in metrics_of("classes").measure(elsewhere, labels).items()}
+    found = comparison.compare(row, swept, cut, labels, 1e-4, {}, "classes")
+    assert found["agrees"] is (answer < 3) and found["rounding_flips"] == 40
+
+
 @pytest.mark.parametrize("changes", [{"fp": "1"}, {"tp": "0", "fn": "2"}, {"accuracy": "0.625"}])
 def test_a_flip_explains_no_other_difference(changes):
     logits = flipped(1e-6)
@@ -204,7 +216,7 @@ def verified(folder, path: str, first: int):
     options |= {"mean-features": "mean_features.npy", "features": "all/features.npy", "output": "verification.csv"}
     words = [word for name, file in options.items() for word in (f"--{name}", str(folder / file))]
     words += ["--split", *files, "--val", *files]
-    words += ["--removals", "mean_replacement", "--checks", *(f"l1_norm:{k}" for k in (0, 2, 4))]
+    words += ["--checks", *(f"l1_norm:mean_replacement:{k}" for k in (0, 2, 4))]
     verify_surgery.work(verify_surgery.options().parse_args(words))
     return read_rows(folder / "verification.csv")
 

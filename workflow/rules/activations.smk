@@ -53,6 +53,31 @@ rule collect_activations:
         f" --folder {FOLDER}/seed{{wildcards.seed}}/{{wildcards.layer:q}}/activations/{{params.split}}"
 
 
+# What repairs are fitted to: some training inputs, what evaluations read of them, and the statistics of what each layer
+# that reads the channels gets.
+rule calibrate:
+    input:
+        model=MODEL,
+        split=split_files("train"),
+    output:
+        **{name: f"{CALIBRATION}/{name}.npy" for name in ("moments", "features", "inputs", "labels", "shares")},
+    log:
+        f"{SEED}/logs/calibrate/{{layer}}.log",
+    cache: CACHED
+    priority: 1
+    conda:
+        "../envs/torch.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=GPUS,
+    params:
+        settings=MEASURED_WITH + settings.keys("repair") + code("calibrate"),
+        options=lambda w: options.repair() + flags(layer=w.layer, seed=w.seed),
+    shell:
+        command("calibrate") + " --model {input.model:q} --split {input.split:q} {params.options:q}"
+        f" --folder {FOLDER}/seed{{wildcards.seed}}/{{wildcards.layer:q}}/calibration"
+
+
 # The maps of some inputs, for criteria that read single maps. All inputs would take too long.
 rule sample_maps:
     input:

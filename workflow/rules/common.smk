@@ -32,7 +32,7 @@ from prunecurve.provenance import settings_of as stored_settings
 from prunecurve.ranking import criteria
 from prunecurve.study import *
 from prunecurve.study.paths import *
-from prunecurve.sweep.removal import REMOVALS
+from prunecurve.sweep.removal import REMOVALS, VARIANTS, parts_of
 
 # In a `module:` with a prefix, Snakemake changes the paths of inputs, outputs and logs, but not those in parameters.
 PATHS = workflow.modifier.path_modifier
@@ -162,5 +162,5 @@ wildcard_constraints:
     target="(_sensitivity)?",
     # A ranking: a criterion, a draw of random, or a reversed criterion.
     criterion="|".join([*criteria.allowed(), r"random-\d+"]),
-    removal="|".join(REMOVALS),
+    removal="|".join(map(re.escape, VARIANTS)),
     ks="|".join(study.ks_patterns()),

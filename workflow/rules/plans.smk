@@ -33,6 +33,7 @@ use rule eval_pruned as eval_validation with:
         ranking=RANKING,
         sums=[],
         model=lambda w: study.if_torch(w.layer, MODEL),
+        calibration=[],
     output:
         VALIDATION,
     log:

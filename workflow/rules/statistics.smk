@@ -16,7 +16,7 @@ SHARED_IMAGES = ["shared_images"] if len(study.seeds) > 1 else []
 # compare their groups, which took two minutes for 13,000 evaluations.
 rule aggregate:
     input:
-        rows=lambda w: study.rows(seeds_in(w.study), study.rankings, study.removals, study.layer),
+        rows=lambda w: study.rows(seeds_in(w.study), study.rankings, study.variants, study.layer),
         classes=lambda w: expand_networks(study.class_files, w.study),
     output:
         curve="results/{study}/curve.csv",
@@ -28,10 +28,16 @@ rule aggregate:
         "../envs/figures.yaml"
     params:
         settings=lambda w: settings.rankings(
-            study.criteria, seeds_in(w.study), "layer", "ranking.criteria", "sweep.removals", "sweep.ks"
+            study.criteria,
+            seeds_in(w.study),
+            "layer",
+            "ranking.criteria",
+            "sweep.removals",
+            "sweep.repairs",
+            "sweep.ks",
         )
         + code("aggregate"),
-        options=lambda w: options.curves(seeds_in(w.study), study.rankings, study.removals),
+        options=lambda w: options.curves(seeds_in(w.study), study.rankings, study.variants),
     shell:
         command("aggregate") + " {params.options:q} --curve {output.curve:q} --recalls {output.recalls:q}"
 

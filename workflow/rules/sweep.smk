@@ -26,16 +26,18 @@ rule sum_channels:
 
 
 # The network without the first K channels of a ranking. Where only linear layers follow the layer, numpy computes them.
-# For other layers, torch runs the rest of the network, and one job evaluates all K of a ranking.
+# For other layers, torch runs the rest of the network, and one job evaluates all K of a ranking; so does a job that
+# repairs the networks, in numpy too.
 rule eval_pruned:
     input:
         features=activations("test", "features.npy"),
         split=lambda w: study.if_torch(w.layer, split_files("test")) or labels("test"),
         layer=LAYER_FILE,
-        mean_features=lambda w: mean_features(w.removal),
+        mean_features=lambda w: mean_features(parts_of(w.removal)[0]),
         ranking=RANKING,
-        sums=lambda w: study.partial_sums(w.layer),
+        sums=lambda w: study.partial_sums(w.layer, w.removal),
         model=lambda w: study.if_torch(w.layer, MODEL),
+        calibration=lambda w: study.calibration(w.layer, w.removal),
     output:
         ROWS,
     log:
@@ -51,12 +53,12 @@ rule eval_pruned:
     params:
         # The code is only that of the backend that is used: an edit to the other one does not trigger a re-run.
         settings=lambda w: study.if_torch(w.layer, settings.keys("threads"))
-        + code("eval_pruned", TASK[1], study.backend(w.layer)),
+        + code("eval_pruned", *study.modules_of_evaluation(w.layer, w.get("removal", "structural"))),
         options=lambda w: study.if_torch(w.layer, options.torch()) + options.row(w.seed, w.criterion),
         # Parameters of their own, because the evaluations of a plan (plans.smk) replace them.
         removal="{removal}",
-        ks=lambda w: study.ks_of_job(w.ks, int(w.seed), w.layer, w.criterion),
+        ks=lambda w: study.ks_of_job(w.ks, int(w.seed), w.layer, w.criterion, w.removal),
     shell:
         command("eval_pruned") + " --features {input.features:q} --split {input.split:q} --layer {input.layer:q}"
         " --mean-features {input.mean_features:q} --ranking {input.ranking:q} --partial-sums {input.sums:q}"
-        " --model {input.model:q} {params.options:q} --removal {params.removal} --k {params.ks} --output {output:q}"
+        " --model {input.model:q} --calibration {input.calibration:q} {params.options:q} --removal {params.removal} --k {params.ks} --output {output:q}"

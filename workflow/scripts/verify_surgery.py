@@ -31,9 +31,8 @@ def options() -> argparse.ArgumentParser:
     cli.add_argument("--ranking", required=True, help="path of a ranking, with placeholders {study}, {criterion}")
     cli.add_argument("--rows", required=True, help="path of rows, with {study}, {criterion}, {removal} and {ks}")
     cli.add_argument("--study", default="", help="value of {study}")
-    cli.add_argument("--removals", nargs="+", required=True, help="removals with their repairs, values of {removal}")
-    files = "the K to check of each file of rows: its {criterion} and its {ks}; KS alone is one K"
-    cli.add_argument("--checks", nargs="+", required=True, metavar="CRITERION:KS=K,K,…", help=files)
+    files = "the K to check of each file of rows: its {criterion}, {removal} and {ks}; KS alone is one K"
+    cli.add_argument("--checks", nargs="+", required=True, metavar="CRITERION:REMOVAL:KS=K,K,…", help=files)
     tasks.add_task(cli)
     cli.add_argument("--verified-by", choices=METHODS, default=SURGERY, help="how channels are removed")
     cli.add_argument("--tolerance", type=float, default=1e-4, help="largest allowed difference between logits")
@@ -57,14 +56,13 @@ def work(arguments: argparse.Namespace) -> None:
     if arguments.mean_features:
         validation, path = Split.read(arguments.val, "cpu", preprocess), str(arguments.mean_features)
         require_means(model, layer.name, validation, evaluator.mean_features, path, perturbation)
-    checks = [check.split(":", 1) for check in arguments.checks]
+    checks = [check.split(":", 2) for check in arguments.checks]
     ranking, rows_of = (partial(path.format, study=arguments.study) for path in (arguments.ranking, arguments.rows))
-    orders = {criterion: read_order(ranking(criterion=criterion), layer.channels) for criterion, _ in checks}
+    orders = {criterion: read_order(ranking(criterion=criterion), layer.channels) for criterion, *_ in checks}
     paths = {
         (criterion, variant, k): rows_of(criterion=criterion, removal=variant, ks=name)
-        for criterion in orders
-        for variant in arguments.removals
-        for name, ks in from_words(word for own, word in checks if own == criterion).items()
+        for criterion, variant, word in checks
+        for name, ks in from_words([word]).items()
         for k in ks
     }
     compared = model, split, evaluator, orders, paths, arguments.tolerance, arguments.task, perturbation

@@ -11,7 +11,7 @@ import pandas as pd
 from prunecurve.arrays import load_array
 from prunecurve.data import tasks
 from prunecurve.errors import StudyError
-from prunecurve.sweep.k_batches import from_words
+from prunecurve.sweep.k_batches import from_words, of_variant
 from prunecurve.tables import read_rows
 
 # All columns but the exact counts of one class, see data/tasks, which become a table of their own.
@@ -36,7 +36,8 @@ def gather(
     """
     rows, every = [], [str(k) for ks in k_batches.values() for k in ks]
     for seed, criterion, removal in itertools.product(seeds, criteria, removals):
-        paths = [pattern.format(seed=seed, criterion=criterion, removal=removal, ks=batch) for batch in k_batches]
+        jobs = of_variant(k_batches, removal)
+        paths = [pattern.format(seed=seed, criterion=criterion, removal=removal, ks=job) for job in jobs]
         curve = [row for path in paths for row in read_rows(path)]
         if [row.get("k") for row in curve] != every:
             folder = os.path.dirname(paths[0])

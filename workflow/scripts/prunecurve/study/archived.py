@@ -47,6 +47,7 @@ def archived_code(study: Study, scripts: Iterable[str]) -> list[tuple[str, ...]]
     ranked_by = [*study.rankings, *study.sensitivity_rankings, study.config["plan"]["criterion"]]
     # The tables of the targets `sensitivity` and `plan` contain evaluations of other layers.
     for layer in dict.fromkeys([study.layer, *study.sensitivity_layers, *study.plan_layers]):
-        codes += [(name, metrics, study.backend(layer)) for name in ("eval_pruned", "verify_surgery")]
+        modules = [study.modules_of_evaluation(layer, variant) for variant in ("structural", "structural+refit")]
+        codes += [(name, *each) for name in ("eval_pruned", "verify_surgery") for each in modules]
         codes += [("rank_channels", *study.modules(ranking, layer)) for ranking in ranked_by]
     return list(dict.fromkeys(codes))

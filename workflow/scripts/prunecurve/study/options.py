@@ -67,6 +67,12 @@ class Options:
         options = {"network": self.network(), "preprocess": json.dumps(config["preprocess"], sort_keys=True)}
         return flags(**options, batch_size=config["activations"]["batch_size"], threads=config["threads"])
 
+    def repair(self) -> list[Any]:
+        """Return the options of the job that measures what repairs are fitted to."""
+        config = self.study.config
+        options = {"device": config["device"], "stored_mb": config["sweep"]["stored_mb"]}
+        return [*self.torch(), *flags(**options, repair=json.dumps(config["repair"], sort_keys=True))]
+
     def row(self, seed: str, criterion: str) -> list[Any]:
         """Return the options of jobs that write rows: the task, and what distinguishes the rows from others."""
         return flags(task=self.study.config["task"], dataset=self.study.dataset_name, seed=seed, criterion=criterion)
@@ -85,22 +91,23 @@ class Options:
         """Return the options of the verification of one network."""
         study, config = self.study, self.study.config
         checks = [
-            f"{ranking}:{as_word(name, ks)}"
+            f"{ranking}:{variant}:{as_word(name, ks)}"
             for ranking in study.verified_rankings(target)
-            for name, ks in study.verified_ks(seed, layer, ranking).items()
+            for variant in study.verified_variants(layer, target)
+            for name, ks in study.verified_ks(seed, layer, ranking, variant).items()
         ]
         return [
             *self.torch(),
             *flags(task=config["task"], tolerance=config["verification"]["tolerance"]),
-            *flags(removals=study.verified_removals(layer), checks=checks, verified_by=study.verified_by(layer)),
+            *flags(checks=checks, verified_by=study.verified_by(layer)),
         ]
 
     def k_words(self, layer: str) -> list[str]:
         """Return the evaluation jobs of a layer as values of the option `--ks`."""
         return [as_word(name, ks) for name, ks in self.study.k_batches(layer).items()]
 
-    def curves(self, seeds: Iterable[int], rankings: Iterable[str], removals: Iterable[str]) -> list[Any]:
-        """Return the options of scripts that read all rows of some rankings and removals.
+    def curves(self, seeds: Iterable[int], rankings: Iterable[str], variants: Iterable[str]) -> list[Any]:
+        """Return the options of scripts that read all rows of some rankings and removals with their repairs.
 
         If the task counts the inputs of each class, they also read the names of the classes and the test labels.
         """
@@ -108,7 +115,7 @@ class Options:
             rows=self.pattern(ROWS, layer=self.study.layer),
             seeds=[*seeds],
             criteria=[*rankings],
-            removals=[*removals],
+            removals=[*variants],
             ks=self.k_words(self.study.layer),
             classes=[self.pattern(path) for path in self.study.class_files],
             task=self.study.config["task"],

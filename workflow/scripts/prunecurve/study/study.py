@@ -17,6 +17,7 @@ from prunecurve.naming import BASELINES, REVERSED, criterion_of, orders
 from prunecurve.ranking import criteria
 from prunecurve.study.frozen import Frozen
 from prunecurve.study.paths import (
+    CALIBRATION,
     CHANNELS,
     CLASSES,
     HISTORY,
@@ -30,7 +31,8 @@ from prunecurve.study.paths import (
     labels,
     split_files,
 )
-from prunecurve.sweep.removal import REMOVALS
+from prunecurve.sweep.k_batches import of_variant
+from prunecurve.sweep.removal import REMOVALS, VARIANTS, parts_of, variant
 from prunecurve.tables import read_rows
 from prunecurve.training.learned import kept_epoch, shortfall
 from prunecurve.verification import PERTURBATION, SURGERY
@@ -84,6 +86,9 @@ class Study:
         self.drawn = f"archive/{self.frozen.folder.name}" if self.frozen else self.name
         self.seeds, self.dataset_name = config["seeds"], config["dataset_name"] or config["dataset"]
         self.criteria, self.removals = config["ranking"]["criteria"], config["sweep"]["removals"]
+        # The removals, each with its repairs.
+        repairs = {"structural": config["sweep"]["repairs"]}
+        self.variants = [variant(name, repair) for name in self.removals for repair in repairs.get(name, ["none"])]
         # Names of the rankings: one per criterion, except several for `random`.
         self.rankings = orders(self.criteria, draws)
         self.sensitivity_rankings = orders(config["sensitivity"]["criteria"], draws)
@@ -150,31 +155,36 @@ class Study:
     def ks_patterns(self) -> list[str]:
         """Return regular expressions for the names of all evaluation jobs: `7`, `0-15`, `verified`."""
         # As long as the layers are not known, any range.
-        ranges = [name for layer in self.built_in.channels for name in self.k_batches(layer)] if self.built_in else []
-        return [r"\d+", ONLY_VERIFIED, *(ranges if self.built_in else [r"\d+-\d+"])]
+        if not self.built_in:
+            return [r"\d+", ONLY_VERIFIED, r"\d+-\d+"]
+        batches = [of_variant(self.k_batches(layer), v) for layer in self.built_in.channels for v in VARIANTS]
+        return list(dict.fromkeys([r"\d+", ONLY_VERIFIED, *(name for each in batches for name in each)]))
 
     def ks(self, layer: str) -> list[int]:
         """Return all K that the study evaluates of a layer."""
         return [k for ks in self.k_batches(layer).values() for k in ks]
 
-    def verified_ks(self, seed: int, layer: str, ranking: str) -> dict[str, list[int]]:
+    def verified_ks(self, seed: int, layer: str, ranking: str, variant: str) -> dict[str, list[int]]:
         """Return the K that the verification checks in a ranking of one network, by the evaluation job that has them.
 
-        In numpy, a K that the study does not evaluate is a job of its own. In torch, one job evaluates all of them.
+        In numpy, a K that the study does not evaluate is a job of its own. In torch, and of repaired networks, one job
+        evaluates all of them.
         """
         channels, count = self.channels(layer), self.config["verification"]["drawn_ks"]
-        job_of = {k: name for name, ks in self.k_batches(layer).items() for k in ks}
+        job_of = {k: name for name, ks in of_variant(self.k_batches(layer), variant).items() for k in ks}
+        together = self.runs_torch(layer) or parts_of(variant)[1] != "none"
         jobs: dict[str, list[int]] = {}
         for k in checked_ks(channels, count, seed, layer, ranking):
-            jobs.setdefault(job_of.get(k, ONLY_VERIFIED if self.runs_torch(layer) else str(k)), []).append(k)
+            jobs.setdefault(job_of.get(k, ONLY_VERIFIED if together else str(k)), []).append(k)
         return jobs
 
-    def ks_of_job(self, name: str, seed: int, layer: str, ranking: str) -> list[int]:
+    def ks_of_job(self, name: str, seed: int, layer: str, ranking: str, variant: str) -> list[int]:
         """Return the K of the evaluation job of this name. Raises StudyError if the study has no such job."""
-        ks = self.k_batches(layer).get(name) or self.verified_ks(seed, layer, ranking).get(name)
+        batches = of_variant(self.k_batches(layer), variant)
+        ks = batches.get(name) or self.verified_ks(seed, layer, ranking, variant).get(name)
         if ks is None and not name.isdigit():
             raise StudyError(f"k{name}: the study has no evaluation job of {layer} with these values of K")
-        return ks or [int(name)]
+        return [*ks] if ks else [int(name)]
 
     # ---- rankings
 
@@ -198,26 +208,39 @@ class Study:
         """Return files or options that evaluations of a layer need in torch; an empty list if numpy evaluates it."""
         return value if self.runs_torch(layer) else []
 
-    def partial_sums(self, layer: str) -> str | list[str]:
+    def partial_sums(self, layer: str, variant: str) -> str | list[str]:
         """Return the stored sums from which an evaluation of a layer starts; an empty list if a job evaluates many K.
 
         In torch, a job evaluates all K and there are no sums. In numpy, such a job computes the same sums itself, and
         its rows have the same bytes. In large studies the stored sums would be larger than all other results together.
         """
-        return [] if self.config["sweep"]["ks_per_job"] >= FEWEST_WITHOUT_SUMS or self.runs_torch(layer) else SUMS
+        few = self.config["sweep"]["ks_per_job"] < FEWEST_WITHOUT_SUMS and parts_of(variant)[1] == "none"
+        return SUMS if few and not self.runs_torch(layer) else []
+
+    def calibration(self, layer: str, variant: str) -> list[str]:
+        """Return the files that a repair is fitted to; an empty list without one."""
+        if parts_of(variant)[1] == "none":
+            return []
+        files = [f"{CALIBRATION}/{name}.npy" for name in ("moments", "features", "labels", "shares")]
+        return [*files, *self.if_torch(layer, [split_files("train")[0], f"{CALIBRATION}/inputs.npy"])]
+
+    def modules_of_evaluation(self, layer: str, variant: str) -> list[str]:
+        """Return the modules that evaluations are computed with and that are imported by name."""
+        metrics = f"data.tasks.{self.config['task']}.metrics"
+        return [metrics, self.backend(layer), *(["sweep.repair"] if parts_of(variant)[1] != "none" else [])]
 
     def backend(self, layer: str) -> str:
         """Return the module that evaluates the network behind a layer."""
         return f"sweep.backends.{'torch' if self.runs_torch(layer) else 'numpy'}_backend"
 
-    def rows(self, seeds: Iterable[int], rankings: Iterable[str], removals: Iterable[str], layer: str) -> list[str]:
-        """Return the files with all rows of these seeds, rankings and removals of a layer."""
+    def rows(self, seeds: Iterable[int], rankings: Iterable[str], variants: Iterable[str], layer: str) -> list[str]:
+        """Return the files with all rows of these seeds, rankings and removals with their repairs, of a layer."""
         return [
-            ROWS.format(study=self.name, layer=layer, seed=seed, criterion=ranking, removal=removal, ks=ks)
+            ROWS.format(study=self.name, layer=layer, seed=seed, criterion=ranking, removal=variant, ks=ks)
             for seed in seeds
             for ranking in rankings
-            for removal in removals
-            for ks in self.k_batches(layer)
+            for variant in variants
+            for ks in of_variant(self.k_batches(layer), variant)
         ]
 
     def sensitivity_rows(self, seeds: Sequence[int]) -> list[str]:
@@ -230,19 +253,22 @@ class Study:
         most = self.config["verification"]["rankings"]
         return (self.sensitivity_rankings if target else self.rankings)[: None if most == "all" else most]
 
-    def verified_removals(self, layer: str) -> list[str]:
-        """Return the removals of the study, and the two kinds that the reference experiment does not distinguish."""
+    def verified_variants(self, layer: str, target: str = "") -> list[str]:
+        """Return the removals with their repairs: those of the study, and the two of the reference experiment.
+
+        The target `sensitivity` has no repairs.
+        """
         both = ["structural"] if layer in self.layers.zero_weights else ["structural", "zero_weights"]
-        return list(dict.fromkeys([*self.removals, *both]))
+        return list(dict.fromkeys([*(self.removals if target else self.variants), *both]))
 
     def verified_rows(self, study: str, seed: str, layer: str, target: str) -> list[str]:
         """Return the files with all rows that the verification of one network reads."""
         known = {"study": study, "seed": seed, "layer": layer}
         return [
-            ROWS.format(**known, criterion=ranking, removal=removal, ks=ks)
+            ROWS.format(**known, criterion=ranking, removal=variant, ks=ks)
             for ranking in self.verified_rankings(target)
-            for removal in self.verified_removals(layer)
-            for ks in self.verified_ks(int(seed), layer, ranking)
+            for variant in self.verified_variants(layer, target)
+            for ks in self.verified_ks(int(seed), layer, ranking, variant)
         ]
 
     # ---- tables and figures
@@ -301,7 +327,7 @@ class Study:
         patterns += [INDEX, MODEL, HISTORY, CHANNELS, MEAN_MAPS]
         patterns += [RANKING.replace("{criterion}", order) for order in self.rankings]
         files = [pattern.format(study=self.name, seed=seed, layer=self.layer) for pattern in patterns]
-        return [*files, *self.rows([seed], self.rankings, self.removals, self.layer)]
+        return [*files, *self.rows([seed], self.rankings, self.variants, self.layer)]
 
     def finished_seeds(self, exists: Callable[[str], bool]) -> list[int]:
         """Return the seeds all of whose files exist."""

@@ -24,7 +24,7 @@ def named(ks: Sequence[int]) -> str:
     return str(ks[0]) if len(ks) == 1 else f"{ks[0]}-{ks[-1]}"
 
 
-def of_variant(batches: Mapping[str, list[int]], variant: str) -> Mapping[str, list[int]]:
+def of_variant(batches: Mapping[str, Sequence[int]], variant: str) -> Mapping[str, Sequence[int]]:
     """Return the jobs of a removal with its repair: those of the removal, or one job of all K if there is a repair.
 
     All K are repaired at the cost of one.

@@ -104,9 +104,9 @@ def compare(
     `allowed_difference`. They agree if no logit differs by more than that, both networks predict the same, and the row
     is that of the torch network: its sizes are `size`, its counts and all metrics that follow from them are the same,
     and the other metrics differ by no more than the difference between the logits, and rounding on another processor,
-    can change (see `bounds` of the task). There is one exception: if the two largest logits of an input differ by at
-    most a tenth of the allowed difference, or by what rounding explains, its prediction in the sweep or in the row may
-    be the other one. `rounding_flips` is the number of such inputs.
+    can change (see `bounds` of the task). There is one exception: if the largest logits of an input differ by at most a
+    tenth of the allowed difference, or by what rounding explains, its prediction in the sweep or in the row may be
+    another one of them. `rounding_flips` is the number of such inputs.
     """
     metrics, difference = tasks.metrics_of(task), float(np.abs(by_sweep - by_surgery).max())
     tolerance = allowed_difference(tolerance, effect, by_surgery, explained)
@@ -116,7 +116,7 @@ def compare(
     names = (*exact, *allowed, *size)
     row = {name: float(stored[name]) if name in allowed else int(stored[name]) for name in names}
     margin = max(tolerance / 10, 2 * explained)
-    nearest = _nearest(by_surgery, labels, margin, metrics, {name: row[name] for name in exact})
+    nearest = _nearest(by_surgery, by_sweep, labels, margin, metrics, {name: row[name] for name in exact})
     cut, as_stored = ({**metrics.measure(logits, labels), **size} for logits in (by_surgery, nearest))
     here, there, inputs = predict(by_sweep), predict(by_surgery), np.arange(len(labels))
     changed, rounding = here != there, np.abs(by_surgery[inputs, here] - by_surgery[inputs, there]) <= margin
@@ -135,25 +135,37 @@ def compare(
 
 
 def _nearest(
-    logits: np.ndarray, labels: np.ndarray, margin: float, task: tasks.Metrics, counts: Mapping[str, float]
+    logits: np.ndarray,
+    by_sweep: np.ndarray,
+    labels: np.ndarray,
+    margin: float,
+    task: tasks.Metrics,
+    counts: Mapping[str, float],
 ) -> np.ndarray:
     """Return logits (N, C) whose counts are as near as possible to those of a row.
 
-    Where the two largest logits of an input differ by at most `margin`, the second one may become the largest.
+    Those that differ from the largest one of an input by at most `margin` may become the largest. The first try are the
+    predictions of the sweep: where a network gives one answer for all inputs, biases are fitted until all logits tie.
     """
 
     def distance(of: np.ndarray) -> float:
         measured = task.measure(of, labels)
         return sum(abs(measured[name] - count) for name, count in counts.items())
 
-    largest, others, nearest = logits.max(axis=1), logits.copy(), logits
-    np.put_along_axis(others, predict(logits)[:, None], -np.inf, axis=1)
-    for i in np.flatnonzero(largest - others.max(axis=1) <= margin):
+    def predicting(before: np.ndarray, inputs: np.ndarray | int, classes: np.ndarray | int) -> np.ndarray:
+        changed = before.copy()
+        changed[inputs] = logits[inputs]
+        changed[inputs, classes] = np.nextafter(largest[inputs], np.float32(np.inf))
+        return changed
+
+    largest, swept = logits.max(axis=1), predict(by_sweep)
+    possible = logits >= largest[:, None] - margin
+    others = np.flatnonzero((swept != predict(logits)) & possible[np.arange(len(swept)), swept])
+    nearest = min(logits, predicting(logits, others, swept[others]), key=distance)
+    for i, each in np.argwhere(possible & (possible.sum(axis=1) > 1)[:, None]).tolist():
         if not distance(nearest):
             break
-        changed = nearest.copy()
-        changed[i, predict(others)[i]] = np.nextafter(largest[i], np.float32(np.inf))
-        nearest = min(nearest, changed, key=distance)
+        nearest = min(nearest, predicting(nearest, i, each), key=distance)
     return nearest
 
 
