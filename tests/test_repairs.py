@@ -7,6 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+import verify_surgery
 from conftest import random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from prunecurve.graph.layer_file import save_layer
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.model.conv_net import Architecture
 from prunecurve.model.model_file import ModelFile
+from prunecurve.model.network_file import save_model
 from prunecurve.seeding import stream
 from prunecurve.sweep import repair as sweep_repair
 from prunecurve.sweep.backends import torch_backend
@@ -26,7 +28,7 @@ from prunecurve.sweep.calibration import calibrate
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import Calibration
 from prunecurve.sweep.removal import VARIANTS
-from prunecurve.tables import write_rows
+from prunecurve.tables import read_rows, write_rows
 from prunecurve.verification.comparison import require_all_agree, verify
 from prunecurve.verification.perturbation import Perturbation
 from prunecurve.verification.repairs import Repairs, fitted_bias, shares_of
@@ -271,17 +273,23 @@ def evaluator_of(folder, model, path: str, calibration: Split, split: Split, wei
         return Evaluator(*paths, model=ModelFile(folder / "model.pt"), calibration=Calibration(*files))
 
 
+def order_of(seed: int, layer: nn.Module) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(len(layer.weight))
+
+
 def verified(folder, model, path: str, seed: int, weights: str, by_surgery: str | None = None) -> list[dict]:
     """Return the rows of the verification of all K and repairs. by_surgery: the weights there, if they are others."""
     calibration, split = split_of(seed, 80), split_of(seed + 1)
     evaluator = evaluator_of(folder, model, path, calibration, split, weights)
-    channels = evaluator.layer.channels
-    order, rows = np.random.default_rng(seed).permutation(channels), {}
+    channels, order, rows = evaluator.layer.channels, order_of(seed, model.get_submodule(path)), {}
     for each in VARIANTS[-3:]:
         write_rows(folder / f"{each}.csv", evaluator.rows(order, range(channels), each, task="classes"))
         rows |= {("l1_norm", each, k): str(folder / f"{each}.csv") for k in range(channels)}
     repairs = {"calibration": calibration, "weights": by_surgery or weights}
     return list(verify(model, split, evaluator, {"l1_norm": order}, rows, 1e-4, "classes", **repairs))
+
+
+BUILT_IN = Architecture(in_channels=2, image_size=8, channels=[5, 6], hidden=[5, 4], classes=CLASSES)
 
 
 @given(st.sampled_from(sorted(NETWORKS)), st.integers(2, 7), st.integers(0, 99), st.booleans())
@@ -297,9 +305,36 @@ def test_the_sweep_repairs_as_surgery_does(tmp_path_factory, name, width, seed, 
 @given(st.sampled_from(["conv1", "conv2", "linear1"]), st.integers(0, 99), st.booleans())
 def test_the_sweep_repairs_the_built_in_network_as_surgery_does(tmp_path_factory, path, seed, balanced):
     """Also where the sweep runs in numpy."""
-    architecture = Architecture(in_channels=2, image_size=8, channels=[5, 6], hidden=[5, 4], classes=CLASSES)
-    model, folder = random_network(architecture, seed), tmp_path_factory.mktemp("network")
+    model, folder = random_network(BUILT_IN, seed), tmp_path_factory.mktemp("network")
     require_all_agree(verified(folder, model, path, seed, "balanced" if balanced else "equal"), path)
+
+
+@pytest.mark.parametrize("weights", ["balanced", "equal"])
+@pytest.mark.parametrize("path", ["conv1", "conv2"])
+def test_the_script_verifies_repairs(path, weights, tmp_path):
+    model = random_network(BUILT_IN, 0)
+    expected = verified(tmp_path, model, path, 0, weights)
+    save_model(tmp_path / "model.pt", model)
+    for folder, split in ((tmp_path, split_of(1)), (tmp_path / "calibration", split_of(0, 80))):
+        save_array(folder / "images.npy", split.images.numpy())
+        save_array(folder / "inputs.npy", split.index.numpy())
+    write_rows(tmp_path / "order.csv", [{"channel": channel} for channel in order_of(0, model.get_submodule(path))])
+    fitted_to = [f"calibration/{name}.npy" for name in ("moments", "features", "labels", "shares", "images", "inputs")]
+    options = {"model": ["model.pt"], "layer": ["layer.npy"], "features": ["features.npy"], "ranking": ["order.csv"]}
+    options |= {
+        "split": ["images.npy", "inputs.npy", "labels.npy"],
+        "calibration": fitted_to,
+        "rows": ["{removal}.csv"],
+    }
+    options |= {"output": ["verification.csv"]}
+    words = [word for name, files in options.items() for word in (f"--{name}", *(str(tmp_path / f) for f in files))]
+    checks = [f"l1_norm:structural+{row['repair']}:{row['k']}" for row in expected]
+    words += ["--checks", *checks, "--task", "classes", "--repair-weights", weights]
+    verify_surgery.work(verify_surgery.options().parse_args(words))
+    rows = read_rows(tmp_path / "verification.csv")
+    assert list(rows[0])[:5] == ["criterion", "removal", "repair", "k", "verified_by"]
+    columns = ("removal", "repair", "k", "correct_0_surgery")
+    assert [[row[c] for c in columns] for row in rows] == [[str(row[c]) for c in columns] for row in expected]
 
 
 def test_repairs_that_are_fitted_to_other_inputs_disagree(tmp_path):
