@@ -16,6 +16,7 @@ from prunecurve.verification.checked_ks import checked_ks
 from prunecurve.errors import StudyError
 from prunecurve.data.tasks.pairs.metrics import COUNTS, bounds, measure
 from prunecurve.data.batches import all_logits
+from prunecurve.data.tasks import metrics_of
 from prunecurve.arrays import save_array
 from prunecurve.tables import read_rows, write_rows
 from prunecurve.model.conv_net import Architecture
@@ -66,7 +67,7 @@ def test_where_surgery_changes_little_less_is_allowed():
     found = compare(ROW, LOGITS, cut, LABELS, 1e-4, effect=8e-5)
     assert not found["agrees"] and found["allowed_difference"] == pytest.approx(2e-6 * cut.max())
     # Rounding of float32 is allowed, even where the removal has no effect; the run says that this shows little.
-    row = {"criterion": "l1_norm", "removal": "structural", "k": 5}
+    row = {"criterion": "l1_norm", "removal": "structural", "repair": "none", "k": 5}
     same = row | compare(ROW, LOGITS, LOGITS + 1e-7, LABELS, 1e-4, effect=1e-7)
     assert same["agrees"] and "changes no logit by more than 1e-07" in unproven([same, same])[0]
     large = row | compare(ROW, LOGITS, LOGITS + 1e-6, LABELS, 1e-4, effect=2.0)
@@ -141,6 +142,17 @@ def test_only_an_input_at_the_very_decision_may_have_another_answer(margin, agre
         assert found["rounding_flips"] == int(agrees)
 
 
+@pytest.mark.parametrize("answer", range(4))
+def test_of_several_classes_any_that_ties_may_be_the_answer(answer):
+    """In the row; the sweep has the class 1 on this processor. The class 3 does not tie."""
+    labels, cut = np.arange(40) % 4, np.tile(np.array([0, 0, 0, -1e-3], np.float32), (40, 1))
+    swept, elsewhere = cut.copy(), cut.copy()
+    swept[:, 1] = elsewhere[:, answer] = 1e-7
+    row = {name: str(value) for name, value in metrics_of("classes").measure(elsewhere, labels).items()}
+    found = comparison.compare(row, swept, cut, labels, 1e-4, {}, "classes")
+    assert found["agrees"] is (answer < 3) and found["rounding_flips"] == 40
+
+
 @pytest.mark.parametrize("changes", [{"fp": "1"}, {"tp": "0", "fn": "2"}, {"accuracy": "0.625"}])
 def test_a_flip_explains_no_other_difference(changes):
     logits = flipped(1e-6)
@@ -204,7 +216,7 @@ def verified(folder, path: str, first: int):
     options |= {"mean-features": "mean_features.npy", "features": "all/features.npy", "output": "verification.csv"}
     words = [word for name, file in options.items() for word in (f"--{name}", str(folder / file))]
     words += ["--split", *files, "--val", *files]
-    words += ["--removals", "mean_replacement", "--checks", *(f"l1_norm:{k}" for k in (0, 2, 4))]
+    words += ["--checks", *(f"l1_norm:mean_replacement:{k}" for k in (0, 2, 4))]
     verify_surgery.work(verify_surgery.options().parse_args(words))
     return read_rows(folder / "verification.csv")
 
@@ -239,7 +251,7 @@ def test_without_ties_the_bounds_are_as_narrow_as_the_rounding():
 
 
 def test_disagreement_says_which_k_which_criterion_and_by_how_much():
-    row = {"criterion": "l1_norm", "removal": "structural", "k": 32}
+    row = {"criterion": "l1_norm", "removal": "structural", "repair": "none", "k": 32}
     bad = row | compare(ROW | {"macs": "1"}, LOGITS, LOGITS + 0.25, LABELS, 1e-4)
     good = row | {"k": 0} | compare(ROW, LOGITS, LOGITS, LABELS, 1e-4)
     require_all_agree([good], "here")

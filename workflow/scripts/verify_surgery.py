@@ -6,11 +6,11 @@ from pathlib import Path
 
 from prunecurve.commandline import add_split, log, parser, run
 from prunecurve.data import tasks
-from prunecurve.data.batches import Split, add_splits
+from prunecurve.data.batches import Normalisation, Split
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.sweep.evaluation import Evaluator
-from prunecurve.sweep.inputs import InputFiles
+from prunecurve.sweep.inputs import add_calibration, add_evaluated_split, calibration, input_files
 from prunecurve.sweep.k_batches import from_words
 from prunecurve.tables import read_order, write_rows
 from prunecurve.verification import METHODS, PERTURBATION, SURGERY
@@ -19,10 +19,13 @@ from prunecurve.verification.perturbation import Perturbation
 
 
 def options() -> argparse.ArgumentParser:
-    cli = parser(__doc__, "--features", "--batch-size", "--threads")
+    cli = parser(__doc__, "--features", "--threads")
     add_model(cli)
-    add_splits(cli, split="test")
+    add_evaluated_split(cli)
     add_split(cli, "--val", "validation", required=False)
+    add_calibration(cli)
+    weights = "weights of the calibration inputs, for repairs: the same total for each class, or equal ones"
+    cli.add_argument("--repair-weights", choices=("balanced", "equal"), default="balanced", help=weights)
     cli.add_argument("--layer", type=Path, required=True, help="the pruned layer, a file of describe_layer")
     cli.add_argument("--mean-features", type=Path, nargs="?", help="mean maps, for mean_replacement")
     cli.add_argument("--ranking", required=True, help="path of a ranking, with placeholders {study}, {criterion}")
@@ -41,25 +44,29 @@ def work(arguments: argparse.Namespace) -> None:
     # Always on the CPU. If a GPU computed the features, this also compares two devices.
     prepare_torch("cpu", arguments.threads)
     model = load_network(model_file(arguments))[0]
-    inputs = InputFiles(*arguments.split, arguments.preprocess.model_dump_json(), arguments.batch_size)
+    inputs, fitted_to = input_files(arguments), calibration(arguments)
     files = arguments.features, inputs.labels, arguments.layer, arguments.mean_features
-    evaluator = Evaluator(*files, model=model_file(arguments), threads=arguments.threads, inputs=inputs)
-    split, layer = Split.read(arguments.split, "cpu", arguments.preprocess), evaluator.layer
+    evaluator = Evaluator(*files, model_file(arguments), arguments.threads, inputs, fitted_to)
+    layer, preprocess = evaluator.layer, Normalisation.model_validate_json(arguments.preprocess)
+    split = Split.read(arguments.split, "cpu", preprocess)
+    # Of the sweep's own files, only those of the inputs.
+    calibrated = Split.read(fitted_to.inputs[:3], "cpu", preprocess) if fitted_to else None
     example = next(split.batches(1))[0]
     perturbation = Perturbation(model, example) if arguments.verified_by == PERTURBATION else None
     if arguments.mean_features:
-        validation, path = Split.read(arguments.val, "cpu", arguments.preprocess), str(arguments.mean_features)
+        validation, path = Split.read(arguments.val, "cpu", preprocess), str(arguments.mean_features)
         require_means(model, layer.name, validation, evaluator.mean_features, path, perturbation)
     checks = [check.split(":", 2) for check in arguments.checks]
     ranking, rows_of = (partial(path.format, study=arguments.study) for path in (arguments.ranking, arguments.rows))
     orders = {criterion: read_order(ranking(criterion=criterion), layer.channels) for criterion, *_ in checks}
     paths = {
-        (criterion, removal, k): rows_of(criterion=criterion, removal=removal, ks=name)
-        for criterion, removal, word in checks
+        (criterion, variant, k): rows_of(criterion=criterion, removal=variant, ks=name)
+        for criterion, variant, word in checks
         for name, ks in from_words([word]).items()
         for k in ks
     }
-    rows = list(verify(model, split, evaluator, orders, paths, arguments.tolerance, arguments.task, perturbation))
+    compared = model, split, evaluator, orders, paths, arguments.tolerance, arguments.task, perturbation
+    rows = list(verify(*compared, calibrated, arguments.repair_weights))
     for row in rows:
         log.info("%s", row)
     require_all_agree(rows, f"verification of {arguments.model}")

@@ -14,9 +14,12 @@ from prunecurve.data.basic_metrics import predict
 from prunecurve.data.batches import Split, all_logits
 from prunecurve.errors import StudyError, remedy
 from prunecurve.sweep.evaluation import Evaluator
+from prunecurve.sweep.removal import parts_of
+from prunecurve.sweep.removal import variant as variant_of
 from prunecurve.tables import read_rows
 from prunecurve.verification import PERTURBATION, SURGERY
 from prunecurve.verification.perturbation import Perturbation
+from prunecurve.verification.repairs import Repairs
 from prunecurve.verification.surgery import means_read, operated, size_of
 
 # The digits that are lost in a CSV file and in a sum in a different order.
@@ -39,30 +42,36 @@ def verify(
     tolerance: float,
     task: str = tasks.DEFAULT,
     perturbation: Perturbation | None = None,
+    calibration: Split | None = None,
+    weights: str = "balanced",
 ) -> Iterator[dict[str, object]]:
-    """Yield one row per ranking, removal and checked K.
+    """Yield one row per ranking, variant and checked K.
 
-    orders: the rankings (P,) by name. rows: the path of the sweep's CSV file by (ranking, removal, K). perturbation: of
-    the network, used instead of Torch-Pruning. If several rankings remove the same set of channels, the pruned network
-    is evaluated only once.
+    orders: the rankings (P,) by name. rows: the path of the sweep's CSV file by (ranking, variant, K). perturbation: of
+    the network, used instead of Torch-Pruning. calibration, weights: of the repairs. If several rankings remove the
+    same set of channels, the pruned network is evaluated only once.
     """
     layer, example = evaluator.layer.name, next(split.batches(1))[0]
+    repairs = None if calibration is None else Repairs(model, layer, calibration, weights, perturbation)
 
-    def cut(removal: str, channels: np.ndarray) -> nn.Module:
+    def cut(variant: str, channels: np.ndarray) -> nn.Module:
+        removal, repair = parts_of(variant)
+        if repairs is not None and repair != "none":
+            return repairs.repaired(channels, repair)
         return operated(model, layer, channels, removal, example, evaluator.mean_features, perturbation)
 
     @cache
-    def surgical(removal: str, channels: tuple[int, ...]) -> np.ndarray:
-        return all_logits(cut(removal, np.array(channels, np.int64)), split)
+    def surgical(variant: str, channels: tuple[int, ...]) -> np.ndarray:
+        return all_logits(cut(variant, np.array(channels, np.int64)), split)
 
     unpruned, sizes = all_logits(model, split), dict[tuple[str, int], dict[str, int]]()
-    for criterion, removal in dict.fromkeys((criterion, removal) for criterion, removal, _ in rows):
-        order = orders[criterion]
-        removed = {k: np.sort(order[:k]) for c, r, k in rows if (c, r) == (criterion, removal)}
-        by_k = {k: surgical(removal, tuple(channels)) for k, channels in removed.items()}
+    for criterion, variant in dict.fromkeys((criterion, variant) for criterion, variant, _ in rows):
+        order, (removal, repair) = orders[criterion], parts_of(variant)
+        removed = {k: np.sort(order[:k]) for c, v, k in rows if (c, v) == (criterion, variant)}
+        by_k = {k: surgical(variant, tuple(channels)) for k, channels in removed.items()}
         effect = max(float(np.abs(logits - unpruned).max()) for logits in by_k.values())
-        for (k, by_surgery), swept in zip(by_k.items(), evaluator.logits(order, list(by_k), removal)):
-            path, explained = rows[criterion, removal, k], 0.0
+        for (k, by_surgery), swept in zip(by_k.items(), evaluator.logits(order, list(by_k), variant)):
+            path, explained = rows[criterion, variant, k], 0.0
             stored = [row for row in read_rows(path) if row.get("k") == str(k)]
             if len(stored) != 1:
                 raise StudyError(f"{path} has {len(stored)} rows for K = {k} instead of one; {remedy(path)}")
@@ -70,9 +79,10 @@ def verify(
             if (removal, k) not in sizes:
                 sizes[removal, k] = {} if perturbation else size_of(model, layer, removed[k], removal, example)
             if np.abs(swept - by_surgery).max() > allowed_difference(tolerance, effect, by_surgery):
-                explained = rounding_error(cut(removal, removed[k]), split, by_surgery, effect)
+                explained = rounding_error(cut(variant, removed[k]), split, by_surgery, effect)
             method = PERTURBATION if perturbation else SURGERY
-            yield {"criterion": criterion, "removal": removal, "k": k, "verified_by": method} | compare(
+            names = {"criterion": criterion, "removal": removal, "repair": repair, "k": k, "verified_by": method}
+            yield names | compare(
                 stored[0], swept, by_surgery, evaluator.labels, tolerance, sizes[removal, k], task, effect, explained
             )
 
@@ -94,9 +104,9 @@ def compare(
     `allowed_difference`. They agree if no logit differs by more than that, both networks predict the same, and the row
     is that of the torch network: its sizes are `size`, its counts and all metrics that follow from them are the same,
     and the other metrics differ by no more than the difference between the logits, and rounding on another processor,
-    can change (see `bounds` of the task). There is one exception: if the two largest logits of an input differ by at
-    most a tenth of the allowed difference, or by what rounding explains, its prediction in the sweep or in the row may
-    be the other one. `rounding_flips` is the number of such inputs.
+    can change (see `bounds` of the task). There is one exception: if the largest logits of an input differ by at most a
+    tenth of the allowed difference, or by what rounding explains, its prediction in the sweep or in the row may be
+    another one of them. `rounding_flips` is the number of such inputs.
     """
     metrics, difference = tasks.metrics_of(task), float(np.abs(by_sweep - by_surgery).max())
     tolerance = allowed_difference(tolerance, effect, by_surgery, explained)
@@ -106,7 +116,7 @@ def compare(
     names = (*exact, *allowed, *size)
     row = {name: float(stored[name]) if name in allowed else int(stored[name]) for name in names}
     margin = max(tolerance / 10, 2 * explained)
-    nearest = _nearest(by_surgery, labels, margin, metrics, {name: row[name] for name in exact})
+    nearest = _nearest(by_surgery, by_sweep, labels, margin, metrics, {name: row[name] for name in exact})
     cut, as_stored = ({**metrics.measure(logits, labels), **size} for logits in (by_surgery, nearest))
     here, there, inputs = predict(by_sweep), predict(by_surgery), np.arange(len(labels))
     changed, rounding = here != there, np.abs(by_surgery[inputs, here] - by_surgery[inputs, there]) <= margin
@@ -125,25 +135,37 @@ def compare(
 
 
 def _nearest(
-    logits: np.ndarray, labels: np.ndarray, margin: float, task: tasks.Metrics, counts: Mapping[str, float]
+    logits: np.ndarray,
+    by_sweep: np.ndarray,
+    labels: np.ndarray,
+    margin: float,
+    task: tasks.Metrics,
+    counts: Mapping[str, float],
 ) -> np.ndarray:
     """Return logits (N, C) whose counts are as near as possible to those of a row.
 
-    Where the two largest logits of an input differ by at most `margin`, the second one may become the largest.
+    Those that differ from the largest one of an input by at most `margin` may become the largest. The first try are the
+    predictions of the sweep: where a network gives one answer for all inputs, biases are fitted until all logits tie.
     """
 
     def distance(of: np.ndarray) -> float:
         measured = task.measure(of, labels)
         return sum(abs(measured[name] - count) for name, count in counts.items())
 
-    largest, others, nearest = logits.max(axis=1), logits.copy(), logits
-    np.put_along_axis(others, predict(logits)[:, None], -np.inf, axis=1)
-    for i in np.flatnonzero(largest - others.max(axis=1) <= margin):
+    def predicting(before: np.ndarray, inputs: np.ndarray | int, classes: np.ndarray | int) -> np.ndarray:
+        changed = before.copy()
+        changed[inputs] = logits[inputs]
+        changed[inputs, classes] = np.nextafter(largest[inputs], np.float32(np.inf))
+        return changed
+
+    largest, swept = logits.max(axis=1), predict(by_sweep)
+    possible = logits >= largest[:, None] - margin
+    others = np.flatnonzero((swept != predict(logits)) & possible[np.arange(len(swept)), swept])
+    nearest = min(logits, predicting(logits, others, swept[others]), key=distance)
+    for i, each in np.argwhere(possible & (possible.sum(axis=1) > 1)[:, None]).tolist():
         if not distance(nearest):
             break
-        changed = nearest.copy()
-        changed[i, predict(others)[i]] = np.nextafter(largest[i], np.float32(np.inf))
-        nearest = min(nearest, changed, key=distance)
+        nearest = min(nearest, predicting(nearest, i, each), key=distance)
     return nearest
 
 
@@ -199,13 +221,13 @@ def require_means(
 
 
 def require_all_agree(rows: Sequence[Mapping[str, Any]], where: str) -> None:
-    """Raise StudyError if a row does not agree. The message names its K, criterion, removal and all that differs."""
+    """Raise StudyError if a row does not agree. The message names its K, criterion, variant and all that differs."""
     listed = []
     for row in (row for row in rows if not row["agrees"]):
         names = [name.removesuffix("_sweep") for name in row if name.endswith("_sweep")]
         values = ((name, row[f"{name}_sweep"], row[f"{name}_surgery"]) for name in names)
         listed.append(
-            f"K = {row['k']}, {row['criterion']}, {row['removal']}: logits differ by up to "
+            f"K = {row['k']}, {row['criterion']}, {variant_of(row['removal'], row['repair'])}: logits differ by up to "
             f"{row['max_logit_difference']:.3g} (allowed {row['allowed_difference']:.3g})"
             + "".join(f", {name} {swept} against {cut}" for name, swept, cut in values if swept != cut)
         )
@@ -217,13 +239,13 @@ def require_all_agree(rows: Sequence[Mapping[str, Any]], where: str) -> None:
 
 
 def unproven(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a line for each ranking and removal whose effect on the logits is not clearly larger than what is allowed.
+    """Return a line for each ranking and variant whose effect on the logits is not clearly larger than what is allowed.
 
     Its comparisons agree, but could not have shown an error of this size.
     """
     lines = (
-        f"{row['criterion']}, {row['removal']}: the removal of channels changes no logit by more than "
-        f"{row['surgery_effect']:.2g}, so the comparison says little"
+        f"{row['criterion']}, {variant_of(row['removal'], row['repair'])}: the removal of channels changes no logit by "
+        f"more than {row['surgery_effect']:.2g}, so the comparison says little"
         for row in rows
         if row["surgery_effect"] < 10 * row["allowed_difference"]
     )
