@@ -9,7 +9,7 @@ import pytest
 import torch
 import verify_surgery
 from conftest import random_network, random_split
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunecurve.activations.collection import collect
 from prunecurve.arrays import save_array
@@ -86,7 +86,7 @@ def conv(inputs, outputs, size=3, **options):
 
 # The forward pass, its modules (given the width P) and the layers that read the channels.
 NETWORKS = {
-    "strided": (plain, lambda p: {"second": conv(p, 4, stride=2)}, ["second"]),
+    "strided": (plain, lambda p: {"second": conv(p, 4, stride=(2, 1))}, ["second"]),
     "one side padded more": (plain, lambda p: {"second": conv(p, 4, (2, 4), padding="same", dilation=2)}, ["second"]),
     "reflected": (plain, lambda p: {"second": conv(p, 4, padding_mode="reflect", dilation=2, padding=2)}, ["second"]),
     "two readers": (branches, lambda p: {"wide": conv(p, 4, 5), "second": conv(p, 4, 1)}, ["wide", "second"]),
@@ -119,6 +119,9 @@ def network(name: str, width: int, seed: int = 0) -> nn.Module:
     for key, tensor in model.state_dict().items():
         if "norm" in key or "after" in key:
             tensor.copy_(torch.rand(tensor.shape) + 0.3)
+        elif key.endswith("weight"):
+            # Torch's own random weights give almost the same logits for all inputs.
+            tensor.mul_(4)
     return model.to(memory_format=torch.channels_last).eval()
 
 
@@ -187,7 +190,9 @@ def same(one: nn.Module, other: nn.Module, split: Split) -> None:
     assert np.abs(one - other).max() <= 1e-5 * max(1, np.abs(other).max())
 
 
-@given(st.sampled_from(sorted(NETWORKS)), st.integers(2, 7), st.floats(0, 0.99), st.integers(0, 99), st.booleans())
+@pytest.mark.parametrize("name", NETWORKS)
+@settings(max_examples=5)
+@given(st.integers(2, 7), st.floats(0, 0.99), st.integers(0, 99), st.booleans())
 def test_readers_are_those_of_the_formula(name, width, share, seed, balanced):
     """For other inputs than those that they are fitted to; by Torch-Pruning, and by a perturbation."""
     model, (calibration, split) = network(name, width, seed), map(split_of, (seed, seed + 1))
@@ -292,7 +297,9 @@ def verified(folder, model, path: str, seed: int, weights: str, by_surgery: str 
 BUILT_IN = Architecture(in_channels=2, image_size=8, channels=[5, 6], hidden=[5, 4], classes=CLASSES)
 
 
-@given(st.sampled_from(sorted(NETWORKS)), st.integers(2, 7), st.integers(0, 99), st.booleans())
+@pytest.mark.parametrize("name", NETWORKS)
+@settings(max_examples=5)
+@given(st.integers(2, 7), st.integers(0, 99), st.booleans())
 def test_the_sweep_repairs_as_surgery_does(tmp_path_factory, name, width, seed, balanced):
     model, folder = network(name, width, seed), tmp_path_factory.mktemp("network")
     rows = verified(folder, model, "first", seed, "balanced" if balanced else "equal")
