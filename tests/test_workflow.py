@@ -23,6 +23,7 @@ from prunecurve.model.network_file import load_model
 from prunecurve.arrays import save_array
 from prunecurve.tables import read_order, read_rows, read_text, write_rows
 from prunecurve.sweep.evaluation import Evaluator
+from prunecurve.sweep.removal import REPAIRS
 
 P = 8
 CHECKED = 8  # K that surgery checks: 0, 1, 2, 4, 6, 7, and two drawn ones, here 3 and 5
@@ -42,7 +43,7 @@ EVALUATIONS = len(CRITERIA) * P + (P + CHECKED) + P
 
 
 COLUMNS = """
-    dataset seed layer criterion removal k channels_left accuracy balanced_accuracy recall_same recall_different
+    dataset seed layer criterion removal repair k channels_left accuracy balanced_accuracy recall_same recall_different
     precision_same f1_same mcc auroc average_precision log_loss predicted_same_rate tp fp tn fn params macs
     compression_ratio theoretical_speedup conv_weight_shape
 """.split()  # noqa: SIM905 (as in the documents)
@@ -191,6 +192,11 @@ NOTHING_BEFORE_PLOT = dict.fromkeys(("train", "eval_pruned", "aggregate", "verif
     [
         # The first ranking has its rows of mean_replacement already. The stored sums serve all removals.
         (["sweep={removals: [structural, mean_replacement]}"], {"sum_channels": 0, "eval_pruned": P}),
+        # A repair: one job per ranking.
+        (
+            ["sweep={repairs: [none, refit_bias]}"],
+            {"calibrate": 1, "sum_channels": 0, "eval_pruned": len(CRITERIA), "aggregate": 1, "verify_surgery": 1},
+        ),
         # A K that only the verification needs is evaluated by the same job as a K of the study.
         (["sweep={ks: [2, 5]}"], {"aggregate": 1, "eval_pruned": 0, "verify_surgery": 0}),
         # l1_norm reads weights; it is not ranked again.
@@ -238,6 +244,23 @@ def test_a_further_criterion_runs_its_own_jobs(finished):
         "plot": len(STUDY_FIGURES),
         "complete": 1,
     }
+
+
+def test_repaired_curves_are_verified_and_leave_the_others_as_they_are(copied, finished):
+    config = ["--config", "sweep={repairs: [none, bias, refit, refit_bias]}"]
+    copied.run("complete", *config)
+    curve, before = (rows(study.path("curve.csv")) for study in (copied, finished))
+    assert [row for row in curve if row["repair"] == "none"] == before
+    assert len(curve) == 2 * 4 * P and {row["repair"] for row in curve} == set(REPAIRS)
+    checked = rows(copied.path("seed0/conv3/verification.csv"))
+    assert {row["repair"] for row in checked} == set(REPAIRS) and {row["agrees"] for row in checked} == {"True"}
+    assert "What the loss of each criterion consists of" in copied.path("summary.txt").read_text()
+    assert copied.plan("complete", *config) == {}
+    # An edit to the repairs evaluates only repaired networks again.
+    append(copied, "prunecurve/sweep/repair.py")
+    planned = copied.plan("complete", *config)
+    assert (planned["calibrate"], planned["eval_pruned"], planned["verify_surgery"]) == (1, 2 * 3, 1)
+    assert "train" not in planned and "sum_channels" not in planned
 
 
 def test_another_point_of_measurement_ranks_only_by_activations_again(copied):
