@@ -218,17 +218,22 @@ class Study:
         few = self.config["sweep"]["ks_per_job"] < FEWEST_WITHOUT_SUMS and parts_of(variant)[1] == "none"
         return SUMS if few and not self.runs_torch(layer) else []
 
-    def calibration(self, layer: str, variant: str) -> list[str]:
-        """Return the files that a repair is fitted to; an empty list without one."""
-        if parts_of(variant)[1] == "none":
+    def calibration(self, layer: str, *variants: str, images: bool = False) -> list[str]:
+        """Return the files that repairs are fitted to; an empty list without a repair.
+
+        images: whether the images are needed in any case. Evaluations in torch always need them.
+        """
+        if all(parts_of(variant)[1] == "none" for variant in variants):
             return []
         files = [f"{CALIBRATION}/{name}.npy" for name in ("moments", "features", "labels", "shares")]
-        return [*files, *self.if_torch(layer, [split_files("train")[0], f"{CALIBRATION}/inputs.npy"])]
+        of_images = [split_files("train")[0], f"{CALIBRATION}/inputs.npy"]
+        return [*files, *(of_images if images or self.runs_torch(layer) else [])]
 
-    def modules_of_evaluation(self, layer: str, variant: str) -> list[str]:
+    def modules_of_evaluation(self, layer: str, *variants: str) -> list[str]:
         """Return the modules that evaluations are computed with and that are imported by name."""
+        repaired = any(parts_of(variant)[1] != "none" for variant in variants)
         metrics = f"data.tasks.{self.config['task']}.metrics"
-        return [metrics, self.backend(layer), *(["sweep.repair"] if parts_of(variant)[1] != "none" else [])]
+        return [metrics, self.backend(layer), *(["sweep.repair"] if repaired else [])]
 
     def backend(self, layer: str) -> str:
         """Return the module that evaluates the network behind a layer."""
