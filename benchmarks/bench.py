@@ -17,7 +17,19 @@ from measuring import as_markdown, machine, write_results
 from study import prepare
 
 START, END = "<!-- results: written by make bench -->\n", "<!-- end of results -->\n"
-PARTS = ("sweep", "peers", "jobs", "scale", "training", "shared", "activations", "greedy", "network", "memory")
+PARTS = (
+    "sweep",
+    "peers",
+    "repairs",
+    "jobs",
+    "scale",
+    "training",
+    "shared",
+    "activations",
+    "greedy",
+    "network",
+    "memory",
+)
 
 
 def options() -> argparse.ArgumentParser:

@@ -117,6 +117,7 @@ def prepare(scratch: Path, data_dir: Path, results: Path, quick: bool) -> Study:
         *(str(Path(study.files(split)["features"]).relative_to(study.folder)) for split in ("val", "test")),
         f"results/{study.dataset}/seed0/{study.layer}/partial_sums/l1_norm.npy",
         study.row(0),
+        f"results/{study.dataset}/seed0/{study.layer}/calibration/moments.npy",
     ]
     print(f"training a network on {study.dataset} …", flush=True)
     done = subprocess.run(
