@@ -12,6 +12,7 @@ from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import add_calibration, add_evaluated_split, calibration, input_files
 from prunecurve.sweep.k_batches import from_words
+from prunecurve.sweep.parameters import Repair
 from prunecurve.tables import read_order, write_rows
 from prunecurve.verification import METHODS, PERTURBATION, SURGERY
 from prunecurve.verification.comparison import require_all_agree, require_means, unproven, verify
@@ -24,8 +25,7 @@ def options() -> argparse.ArgumentParser:
     add_evaluated_split(cli)
     add_split(cli, "--val", "validation", required=False)
     add_calibration(cli)
-    weights = "weights of the calibration inputs, for repairs: the same total for each class, or equal ones"
-    cli.add_argument("--repair-weights", choices=("balanced", "equal"), default="balanced", help=weights)
+    add_section(cli, "--repair", Repair, "the config section repair")
     cli.add_argument("--layer", type=Path, required=True, help="the pruned layer, a file of describe_layer")
     cli.add_argument("--mean-features", type=Path, nargs="?", help="mean maps, for mean_replacement")
     cli.add_argument("--ranking", required=True, help="path of a ranking, with placeholders {study}, {criterion}")
@@ -66,7 +66,7 @@ def work(arguments: argparse.Namespace) -> None:
         for k in ks
     }
     compared = model, split, evaluator, orders, paths, arguments.tolerance, arguments.task, perturbation
-    rows = list(verify(*compared, calibrated, arguments.repair_weights))
+    rows = list(verify(*compared, calibrated, arguments.repair.weights, arguments.repair.single_inputs))
     for row in rows:
         log.info("%s", row)
     require_all_agree(rows, f"verification of {arguments.model}")

@@ -99,7 +99,9 @@ class Options:
         return [
             *self.torch(),
             *flags(task=config["task"], tolerance=config["verification"]["tolerance"]),
-            *flags(repair_weights=config["repair"]["weights"], checks=checks, verified_by=study.verified_by(layer)),
+            *flags(
+                repair=json.dumps(config["repair"], sort_keys=True), checks=checks, verified_by=study.verified_by(layer)
+            ),
         ]
 
     def k_words(self, layer: str) -> list[str]:

@@ -36,6 +36,8 @@ class Moments:
         flat = len(first.numbers) // layer.channels if first.in_order(layer.channels) else 1
         many = len(first.numbers) * positions > most
         self.channels = first.numbers[::flat] if many else first.numbers.repeat(positions)
+        # The statistics are those of the difference to the first input: constant inputs have no variance by rounding.
+        self.first: Tensor | None = None
         self.mean = torch.zeros(len(self.channels), flat * positions if many else 1, dtype=torch.float64)
         self.products = torch.zeros(len(self.channels), len(self.channels), dtype=torch.float64)
 
@@ -45,6 +47,8 @@ class Moments:
             rows = list(rows_of(self.path, self.module, value))
             for row in rows:
                 units = row.double().cpu().unflatten(1, self.mean.shape)
+                self.first = units[0].clone() if self.first is None else self.first
+                units = units - self.first
                 weighted = units * (shares / len(rows) / len(values))[:, None, None]
                 self.mean += weighted.sum(0)
                 self.products += torch.einsum("nub,nvb->uv", units, weighted)
@@ -53,8 +57,8 @@ class Moments:
         """Return the reader with its statistics."""
         weight = self.module.weight.detach().double().cpu().flatten(1).T.reshape(len(self.channels), -1)
         covariance = self.products - self.mean @ self.mean.T
-        symmetric = (covariance + covariance.T) / 2
-        return Reader(self.path, weight.numpy(), self.mean.numpy(), symmetric.numpy(), self.channels)
+        mean, symmetric = self.mean + self.first, (covariance + covariance.T) / 2
+        return Reader(self.path, weight.numpy(), mean.numpy(), symmetric.numpy(), self.channels)
 
 
 def _not_refitted(path: str, why: str) -> StudyError:

@@ -6,6 +6,7 @@ positions, which define the repair.
 """
 
 import copy
+from collections.abc import Mapping
 from functools import cache, cached_property
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class Repairs:
     """Fits the readers of a layer, and the biases of the logits, to calibration inputs.
 
     weights: of the calibration inputs, `balanced` (the same total for each class) or `equal`. perturbation: see
-    `operated`.
+    `operated`. single_inputs: with more inputs than this, those of a channel share their coefficients in a reader.
     """
 
     def __init__(
@@ -49,7 +50,9 @@ class Repairs:
         calibration: Split,
         weights: str,
         perturbation: Perturbation | None = None,
+        single_inputs: int = 4096,
     ) -> None:
+        self._single_inputs = single_inputs
         self._model, self._layer, self._calibration, self._perturbation = model, layer, calibration, perturbation
         self._labels, self._example = calibration.labels.numpy(), next(calibration.batches(1))[0]
         self._shares = shares_of(self._labels, weights)
@@ -67,11 +70,27 @@ class Repairs:
             small.register_forward_hook(lambda module, inputs, logits: logits + bias.to(logits))
         return small
 
+    def _read(self, channels: np.ndarray) -> dict[str, list[int]]:
+        """Return the numbers of the inputs that readers read of these channels, by module path."""
+        items = items_of(self._model, self._layer, channels, self._example, self._perturbation)
+        return _by_path(items, reads=True)
+
+    @cached_property
+    def _shared(self) -> dict[str, int]:
+        """How many inputs of each reader share their coefficients: 1, or those of a channel."""
+        channels = len(self._model.get_submodule(self._layer).weight)
+        first, shared = self._read(np.arange(1)), {}
+        for path, numbers in self._read(np.arange(channels)).items():
+            weight, own = self._model.get_submodule(path).weight, first.get(path, [])
+            # If the channels lie one after the other, and no other inputs, those of a channel are all of its entries.
+            alone = own == list(range(len(own))) and len(own) * channels == len(numbers) == weight.shape[1]
+            each = weight[0, 0].numel() * (len(own) if alone else 1)
+            shared[path] = each if weight[0].numel() > self._single_inputs else 1
+        return shared
+
     @cached_property
     def _triangles(self) -> dict[str, np.ndarray]:
-        every = np.arange(len(self._model.get_submodule(self._layer).weight))
-        read = _by_path(items_of(self._model, self._layer, every, self._example, self._perturbation), reads=True)
-        return triangles(self._model, list(read), self._calibration, self._shares)
+        return triangles(self._model, self._shared, self._calibration, self._shares)
 
     def _fitted(self, removed: tuple[int, ...]) -> dict[str, Fit]:
         """Return the readers that read some of these channels, refitted."""
@@ -84,7 +103,14 @@ class Repairs:
             # Of a convolution, an input is all positions of a filter.
             columns = np.arange(weight.shape[1]).reshape(len(inputs), -1)
             outputs, inputs = np.setdiff1d(outputs, computed.get(path, [])), np.setdiff1d(inputs, gone)
-            fits[path] = Fit(*refitted(self._triangles[path], weight, columns[inputs].ravel()), outputs, inputs)
+            kept, shared = columns[inputs].ravel(), self._shared[path]
+            if shared > 1:
+                result, mean = refitted_together(self._triangles[path], weight, np.unique(kept // shared), shared)
+                before = self._model.get_submodule(path).bias
+                bias = (weight - result) @ mean + (0 if before is None else before.detach().double().numpy())
+                fits[path] = Fit(result, bias, outputs, inputs)
+            else:
+                fits[path] = Fit(*refitted(self._triangles[path], weight, kept), outputs, inputs)
         return fits
 
 
@@ -120,8 +146,12 @@ def shares_of(labels: np.ndarray, weights: str) -> np.ndarray:
 
 
 @torch.inference_mode()
-def triangles(model: nn.Module, paths: list[str], calibration: Split, shares: np.ndarray) -> dict[str, np.ndarray]:
+def triangles(
+    model: nn.Module, paths: Mapping[str, int], calibration: Split, shares: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return R of the QR factorisation of the rows √w · (1, x, y) for each of these layers, (·, 1 + D + H).
+
+    paths: by module path, how many inputs b share their coefficients. If they are several, see `_together`.
 
     A row is what the layer reads (D,) and computes (H,) at a position, in a call, for a calibration input, whose weight
     is divided equally among the calls, and then among the positions, to w. As all w have the sum 1, the first row of R
@@ -143,6 +173,7 @@ def triangles(model: nn.Module, paths: list[str], calibration: Split, shares: np
             calls.clear()
         copied(inputs)
         for path, calls in rows.items():
+            calls[:] = [_together(call, layers[path], paths[path]) if paths[path] > 1 else call for call in calls]
             shared = ((own / call.shape[1] / len(calls)).sqrt()[:, None, None] for call in calls)
             weighted = [(call * w).flatten(0, 1).numpy() for call, w in zip(calls, shared)]
             factors[path] = [np.linalg.qr(np.concatenate([*factors[path], *weighted]), mode="r")]
@@ -159,6 +190,16 @@ def _rows(path: str, module: nn.Module, read: Tensor, computed: Tensor) -> Tenso
         chosen = chosen_positions(path, x.shape[1])
         x, y = x[:, chosen], y[:, chosen]
     return torch.cat([torch.ones_like(y[..., :1]), x, y], dim=2).double()
+
+
+def _together(rows: Tensor, module: nn.Module, shared: int) -> Tensor:
+    """Return a row for each of the b inputs of all channels: float64 (n, positions · b, b + U).
+
+    A row has a one in the place of this input, for its mean, and the U channels' values. rows: of `_rows`. shared: b.
+    """
+    values = rows[..., 1 : 1 + module.weight[0].numel()].unflatten(2, (-1, shared)).movedim(3, 2)
+    ones = torch.eye(shared, dtype=values.dtype).expand(*values.shape[:3], shared)
+    return torch.cat([ones, values], dim=3).flatten(1, 2)
 
 
 def _patches(module: nn.Conv2d, read: Tensor, positions: np.ndarray, width: int) -> Tensor:
@@ -190,6 +231,24 @@ def refitted(triangle: np.ndarray, weight: np.ndarray, kept: np.ndarray) -> tupl
     result = np.zeros_like(weight)
     result[:, kept] = np.linalg.lstsq(rows, targets, rcond=None)[0].T
     return result, mean_y - result @ mean_x
+
+
+def refitted_together(
+    triangle: np.ndarray, weight: np.ndarray, kept: np.ndarray, shared: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights (H, D) of a reader with only these of its U channels, and the mean of its inputs (D,).
+
+    Each channel is predicted from those that are left, with the same coefficients A for all of its b inputs: they
+    minimise Σ w ‖(x − μ)_S A − (x − μ)‖² + λ ‖A − I_S‖². triangle: of rows of `_together`. weight: (H, D). shared: b.
+    """
+    means, x = triangle[:shared, shared:] / np.diag(triangle)[:shared, None], triangle[shared:, shared:]
+    count = x.shape[1]
+    ridge = RIDGE * np.square(x).sum() / count or 1.0
+    rows = np.vstack([x[:, kept], np.sqrt(ridge) * np.eye(len(kept))])
+    predicted = np.linalg.lstsq(rows, np.vstack([x, np.sqrt(ridge) * np.eye(count)[kept]]), rcond=None)[0]
+    result = np.zeros((len(weight), count, shared))
+    result[:, kept] = np.einsum("su,hub->hsb", predicted, weight.reshape(result.shape))
+    return result.reshape(weight.shape), means.T.ravel()
 
 
 # ---- biases

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 from unittest import mock
 
 import numpy as np
@@ -261,7 +262,9 @@ def test_biases_are_those_of_newtons_method(classes, distance, seed):
     assert shares @ p == pytest.approx(np.full(classes, 1 / classes), abs=1e-8) and found[0] == 0
 
 
-def evaluator_of(folder, model, path: str, calibration: Split, split: Split, weights: str) -> Evaluator:
+def evaluator_of(
+    folder, model, path: str, calibration: Split, split: Split, weights: str, single_inputs: int
+) -> Evaluator:
     """Write the files of a layer and of the calibration inputs as the workflow does, and read them."""
     shape, fitted_to = (2, *split.images.shape[2:]), folder / "calibration"
     layer, labels = PrunableLayer(model, path, shape), calibration.labels.numpy()
@@ -269,7 +272,7 @@ def evaluator_of(folder, model, path: str, calibration: Split, split: Split, wei
     save_layer(folder / "layer.npy", describe(layer))
     save_array(folder / "labels.npy", split.labels.numpy())
     shares = sweep_repair.shares(labels, layer.classes, weights)
-    calibrate(layer, calibration, shares, 64, fitted_to)
+    calibrate(layer, calibration, shares, 64, fitted_to, most_inputs=single_inputs)
     save_array(fitted_to / "labels.npy", labels)
     save_array(fitted_to / "shares.npy", shares)
     files = (str(fitted_to / f"{name}.npy") for name in ("moments", "features", "labels", "shares"))
@@ -282,15 +285,17 @@ def order_of(seed: int, layer: nn.Module) -> np.ndarray:
     return np.random.default_rng(seed).permutation(len(layer.weight))
 
 
-def verified(folder, model, path: str, seed: int, weights: str, by_surgery: str | None = None) -> list[dict]:
+def verified(
+    folder, model, path: str, seed: int, weights: str, by_surgery: str | None = None, single_inputs: int = 4096
+) -> list[dict]:
     """Return the rows of the verification of all K and repairs. by_surgery: the weights there, if they are others."""
     calibration, split = split_of(seed, 80), split_of(seed + 1)
-    evaluator = evaluator_of(folder, model, path, calibration, split, weights)
+    evaluator = evaluator_of(folder, model, path, calibration, split, weights, single_inputs)
     channels, order, rows = evaluator.layer.channels, order_of(seed, model.get_submodule(path)), {}
     for each in VARIANTS[-3:]:
         write_rows(folder / f"{each}.csv", evaluator.rows(order, range(channels), each, task="classes"))
         rows |= {("l1_norm", each, k): str(folder / f"{each}.csv") for k in range(channels)}
-    repairs = {"calibration": calibration, "weights": by_surgery or weights}
+    repairs = {"calibration": calibration, "weights": by_surgery or weights, "single_inputs": single_inputs}
     return list(verify(model, split, evaluator, {"l1_norm": order}, rows, 1e-4, "classes", **repairs))
 
 
@@ -299,21 +304,22 @@ BUILT_IN = Architecture(in_channels=2, image_size=8, channels=[5, 6], hidden=[5,
 
 @pytest.mark.parametrize("name", NETWORKS)
 @settings(max_examples=5)
-@given(st.integers(2, 7), st.integers(0, 99), st.booleans())
-def test_the_sweep_repairs_as_surgery_does(tmp_path_factory, name, width, seed, balanced):
+@given(st.integers(2, 7), st.integers(0, 99), st.booleans(), st.sampled_from([1, 4096]))
+def test_the_sweep_repairs_as_surgery_does(tmp_path_factory, name, width, seed, balanced, single_inputs):
     model, folder = network(name, width, seed), tmp_path_factory.mktemp("network")
-    rows = verified(folder, model, "first", seed, "balanced" if balanced else "equal")
+    weights = "balanced" if balanced else "equal"
+    rows = verified(folder, model, "first", seed, weights, single_inputs=single_inputs)
     assert [(row["removal"], row["repair"]) for row in rows[::width]] == [
         ("structural", repair) for repair in ("bias", "refit", "refit_bias")
     ]
     require_all_agree(rows, name)
 
 
-@given(st.sampled_from(["conv1", "conv2", "linear1"]), st.integers(0, 99), st.booleans())
-def test_the_sweep_repairs_the_built_in_network_as_surgery_does(tmp_path_factory, path, seed, balanced):
-    """Also where the sweep runs in numpy."""
+@given(st.sampled_from(["conv1", "conv2", "linear1"]), st.integers(0, 99), st.sampled_from([1, 4096]))
+def test_the_sweep_repairs_the_built_in_network_as_surgery_does(tmp_path_factory, path, seed, single_inputs):
+    """Also where the sweep runs in numpy, and the positions of a flattened map share their coefficients."""
     model, folder = random_network(BUILT_IN, seed), tmp_path_factory.mktemp("network")
-    require_all_agree(verified(folder, model, path, seed, "balanced" if balanced else "equal"), path)
+    require_all_agree(verified(folder, model, path, seed, "equal", single_inputs=single_inputs), path)
 
 
 @pytest.mark.parametrize("weights", ["balanced", "equal"])
@@ -336,7 +342,7 @@ def test_the_script_verifies_repairs(path, weights, tmp_path):
     options |= {"output": ["verification.csv"]}
     words = [word for name, files in options.items() for word in (f"--{name}", *(str(tmp_path / f) for f in files))]
     checks = [f"l1_norm:structural+{row['repair']}:{row['k']}" for row in expected]
-    words += ["--checks", *checks, "--task", "classes", "--repair-weights", weights]
+    words += ["--checks", *checks, "--task", "classes", "--repair", json.dumps({"weights": weights})]
     verify_surgery.work(verify_surgery.options().parse_args(words))
     rows = read_rows(tmp_path / "verification.csv")
     assert list(rows[0])[:5] == ["criterion", "removal", "repair", "k", "verified_by"]
