@@ -12,19 +12,7 @@ from PIL import Image
 
 BENCHMARKS = PROJECT / "benchmarks"
 COLUMNS = ["name", "ours_seconds", "other", "other_seconds", "ratio", "target", "met", "machine", "date"]
-PARTS = [
-    "sweep",
-    "peers",
-    "repairs",
-    "jobs",
-    "scale",
-    "training",
-    "shared",
-    "activations",
-    "greedy",
-    "network",
-    "memory",
-]
+PARTS = "sweep peers repairs jobs scale training shared activations greedy network memory".split()
 
 
 def rows(path) -> list[dict[str, str]]:

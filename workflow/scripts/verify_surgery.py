@@ -4,7 +4,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from prunecurve.commandline import add_split, log, parser, run
+from prunecurve.commandline import add_section, add_split, log, parser, run
 from prunecurve.data import tasks
 from prunecurve.data.batches import Normalisation, Split
 from prunecurve.model.model_file import add_model, model_file

@@ -42,6 +42,7 @@ from prunecurve.statistics.text import label, networks_text, variant_text
 # Paul Tol's, darker than the others.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#332288")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+LONG = (0, (7, 1.5, 1.5, 1.5))
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<")
 # Of the kinds of removal and repair.
 SHAPES = "osD^vPX<"
@@ -64,6 +65,7 @@ DEAD = "zero after ReLU at every position for every test input"
 CRITERIA = (
     *("mean_activation", "l1_norm", "taylor_activation", "apoz", "hrank", "bn_scale", "conv_abs_mean", "shapley"),
     *("chip", "loss_oracle", "activation_std", "l2_norm", "entropy", "taylor_gate", "fpgm", "greedy_backward_forward"),
+    *("whc", "taylor_centred", "thinet", "obs"),
 )
 WARNING = "#B00020"
 # The baselines have no colour, so that they are the same lines where they are drawn for reference.
@@ -142,16 +144,16 @@ def criterion_look(name: str) -> dict[str, Any]:
     """
     if name.startswith(REVERSED):
         look = criterion_look(name.removeprefix(REVERSED))
-        dots = DASHES[2] if look["linestyle"] == "-" else (0, (1, 2.5))
+        dots = DASHES[2] if look["linestyle"] == "-" else (0, (1, 4)) if look["linestyle"] == LONG else (0, (1, 2.5))
         return look | {"linestyle": dots, "markerfacecolor": "white"}
     if name in BASELINE_LOOKS:
         return BASELINE_LOOKS[name]
     place, dash = zlib.crc32(name.encode()), DASHES[3]
     marker = place // len(COLOURS)
     if name in CRITERIA:
-        # Two criteria of one colour differ in dash; no two have the same dash and marker.
+        # Criteria of one colour differ in dash; no two have the same dash and marker.
         again, place = divmod(CRITERIA.index(name), len(COLOURS))
-        dash, marker = DASHES[(place + again) % 2], place + 2 * again
+        dash, marker = LONG if again > 1 else DASHES[(place + again) % 2], place + 2 * again
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": dash, "marker": MARKERS[marker % len(MARKERS)]}
 
 

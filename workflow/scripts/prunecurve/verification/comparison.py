@@ -49,8 +49,8 @@ def verify(
     """Yield one row per ranking, variant and checked K.
 
     orders: the rankings (P,) by name. rows: the path of the sweep's CSV file by (ranking, variant, K). perturbation: of
-    the network, used instead of Torch-Pruning. calibration, weights, single_inputs: of `Repairs`. If several rankings remove the
-    same set of channels, the pruned network is evaluated only once.
+    the network, used instead of Torch-Pruning. calibration, weights, single_inputs: of `Repairs`. If several rankings
+    remove the same set of channels, the pruned network is evaluated only once.
     """
     layer, example = evaluator.layer.name, next(split.batches(1))[0]
     repairs = None if calibration is None else Repairs(model, layer, calibration, weights, perturbation, single_inputs)
