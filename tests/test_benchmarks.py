@@ -12,7 +12,8 @@ from PIL import Image
 
 BENCHMARKS = PROJECT / "benchmarks"
 COLUMNS = ["name", "ours_seconds", "other", "other_seconds", "ratio", "target", "met", "machine", "date"]
-PARTS = "sweep peers repairs jobs scale training shared activations greedy network memory".split()
+PARTS = ["sweep", "peers", "repairs", "jobs", "scale", "training", "shared", "activations", "greedy"]
+PARTS += ["network", "memory"]
 
 
 def rows(path) -> list[dict[str, str]]:
