@@ -21,6 +21,7 @@ FULL = {
     "network": {"channels": [32, 64, 128], "hidden": [256, 64]},
     "training": {"epochs": 2, "require": 0},
     "ranking": {"criteria": ["l1_norm"]},
+    "sweep": {"repairs": ["none"]},
     "threads": cores(),
 }
 # Small enough for a test of the benchmark; its results have no meaning.
@@ -30,6 +31,7 @@ QUICK = {
     "network": {"channels": [4, 6, 40], "hidden": [12, 6]},
     "training": {"epochs": 1, "require": 0},
     "ranking": {"criteria": ["l1_norm"]},
+    "sweep": {"repairs": ["none"]},
 }
 
 

@@ -45,6 +45,7 @@ images: {train: 150, val: 80, test: 80}
 network: {channels: [4, 6, 8], hidden: [12, 6]}
 training: {epochs: 2, learning_rate: 0.003, same_weight: 6.0, require: 0}
 ranking: {criteria: [mean_activation, l1_norm]}
+sweep: {repairs: [none]}
 figures: {dpi: 80}
 threads: 2
 """

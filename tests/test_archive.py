@@ -336,7 +336,7 @@ def test_which_numbers_differ_and_by_how_much(frozen, archived):
     assert result.returncode == 1
     for line in (
         "accuracy: 2 of 15 rows differ, by at most 0.5 (seed 0, layer conv3, criterion mean_activation, removal",
-        "rows only in A: 1 (first: seed 0, layer conv3, criterion l1_norm, removal structural, k 7)",
+        "rows only in A: 1 (first: seed 0, layer conv3, criterion l1_norm, removal structural, repair none, k 7)",
         "channel: 2 of 8 rows differ, by at most",
         "392 of 392 numbers differ, by at most 2",
         "Files only in A: 1 (first: shape.csv)",

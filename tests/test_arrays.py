@@ -227,8 +227,8 @@ def test_own_arrays_through_all_steps(tmp_path):
         TINY.replace("{train: 150, val: 80, test: 80}", "{train: 36, val: 15, test: auto}")
         .replace("same_weight: 6.0", "same_weight: 4.0")
         .replace("[mean_activation, l1_norm]", "[l1_norm]")
-        + "dataset: arrays\ndata_dir: mine\nimage_size: 16\npairs_per_image: {same: 1, different: 3}\n"
-        + "sweep: {ks: [2, 5], ks_per_job: 8}\n",
+        .replace("repairs: [none]", "repairs: [none], ks: [2, 5], ks_per_job: 8")
+        + "dataset: arrays\ndata_dir: mine\nimage_size: 16\npairs_per_image: {same: 1, different: 3}\n",
     )
     for split, count in (("train", 60), ("test", 18)):
         labels = np.arange(count) % 3

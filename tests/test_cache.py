@@ -10,7 +10,7 @@ from prunecurve import machine
 from test_published import write_idx
 
 # One K, so that each variant is fast.
-FEW = TINY + "sweep: {ks: [5]}\n"
+FEW = TINY.replace("repairs: [none]", "repairs: [none], ks: [5]")
 CURVE = "results/digits/curve.csv"
 VERIFICATION = "results/digits/seed0/conv3/verification.csv"
 ROW = "results/digits/seed0/conv3/sweep/{}/structural/k5.csv"

@@ -667,7 +667,7 @@ def test_as_a_module_with_a_prefix_in_a_hostile_environment(finished, tmp_path):
     user, modules = Study.at(tmp_path / "user"), tmp_path / "modules"
     user.folder.mkdir()
     # All K in one job, which takes less time; this changes no byte.
-    (user.folder / "mine.yaml").write_text(TINY + f"sweep: {{ks_per_job: {P}}}\n")
+    (user.folder / "mine.yaml").write_text(TINY.replace("repairs: [none]", f"repairs: [none], ks_per_job: {P}"))
     (user.folder / "Snakefile").write_text(MODULE.format(project=finished.folder))
     results = user.folder / "sub folder" / "results" / "digits"
     names = ("curve.csv", "shape.csv", "seed0/conv3/verification.csv", "figures/areas.png", "figures/shape.svg")
@@ -711,8 +711,8 @@ def test_own_colour_images_through_all_steps(tmp_path):
         TINY.replace("{train: 150, val: 80, test: 80}", "{train: 36, val: 15, test: 15}")
         .replace("same_weight: 6.0", "same_weight: 4.0")
         .replace("[mean_activation, l1_norm]", "[mean_activation], split: val")
-        + "dataset: image_folder\nimage_size: 16\npairs_per_image: {same: 1, different: 3}\n"
-        + "sweep: {removals: [structural, mean_replacement], ks: [2, 5], ks_per_job: 8}\n",
+        .replace("repairs: [none]", "removals: [structural, mean_replacement], ks: [2, 5], ks_per_job: 8")
+        + "dataset: image_folder\nimage_size: 16\npairs_per_image: {same: 1, different: 3}\n",
     )
     study.name = "image_folder"
     # Without the tag, Snakemake makes 12 of this name.

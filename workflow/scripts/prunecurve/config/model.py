@@ -87,7 +87,7 @@ class Sweep(Section):
     mean map."""
 
     repairs: Extends[Different[Literal[*REPAIRS]]] = Field(  # type: ignore[valid-type]
-        ["none"], min_length=1, json_schema_extra=only_for("curve.csv")
+        ["none", "refit_bias"], min_length=1, json_schema_extra=only_for("curve.csv")
     )
     """What is done to the networks of structural removal: none; bias fits the biases of the logits (for pairs, the
     threshold); refit fits the weights of the layers that read the channels, by least squares to their outputs before

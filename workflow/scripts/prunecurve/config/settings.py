@@ -121,11 +121,12 @@ def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str,
     """Return the config of an archive, with the values given on the command line (`asked`).
 
     frozen: the config in the manifest. That of an older version has sizes for each data set in `images`:
-    `images: {mnist: {train: 6000, …}, digits: {…}}`. Raises StudyError, with one line per key, if the given values need
-    results that the archive does not hold.
+    `images: {mnist: {train: 6000, …}, digits: {…}}`, and no repairs. Raises StudyError, with one line per key, if the
+    given values need results that the archive does not hold.
     """
     images = {key: value for key, value in frozen["images"].items() if not isinstance(value, Mapping)}
     frozen = {**frozen, "images": images | frozen["images"].get(frozen["dataset"], {})}
+    frozen["sweep"] = {"repairs": ["none"], **frozen["sweep"]}
     try:
         has = resolved(check(frozen))
     except StudyError as error:
