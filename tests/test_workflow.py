@@ -711,7 +711,9 @@ def test_own_colour_images_through_all_steps(tmp_path):
         TINY.replace("{train: 150, val: 80, test: 80}", "{train: 36, val: 15, test: 15}")
         .replace("same_weight: 6.0", "same_weight: 4.0")
         .replace("[mean_activation, l1_norm]", "[mean_activation], split: val")
-        .replace("repairs: [none]", "removals: [structural, mean_replacement], ks: [2, 5], ks_per_job: 8")
+        .replace(
+            "repairs: [none]", "repairs: [none], removals: [structural, mean_replacement], ks: [2, 5], ks_per_job: 8"
+        )
         + "dataset: image_folder\nimage_size: 16\npairs_per_image: {same: 1, different: 3}\n",
     )
     study.name = "image_folder"
