@@ -43,11 +43,6 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
             f"write {SEED_IN_PATH} in the path (weights_{SEED_IN_PATH}.pt), or give one seed "
             f"(seeds: [{config['seeds'][0]}])"
         )
-    if config["sweep"]["repairs"] != ["none"] and "structural" not in config["sweep"]["removals"]:
-        yield (
-            f"sweep.repairs: {', '.join(config['sweep']['repairs'])} repairs the networks of structural removal, which "
-            "sweep.removals does not include; add structural"
-        )
     if not tasks.inputs_of(config["task"]).RECALLS and not isinstance(weight := config["training"]["same_weight"], str):
         yield (
             f"training.same_weight: {weight} is the weight of same pairs, which the task {config['task']} does not "
