@@ -44,8 +44,8 @@ def work(arguments: argparse.Namespace) -> None:
     fitted = max(len(reader.covariance) for reader in load_readers(folder / "moments.npy"))
     if len(split) < fitted:
         log.warning(
-            f"repair.inputs: {len(split)} calibration inputs, and {fitted} weights of each output are fitted to them; "
-            "more of them give a better fit (repair.inputs, images.train)"
+            f"repair.inputs: {len(split)} calibration inputs for {fitted} weights of each output; a larger number "
+            "gives a better fit (as far as images.train allows)"
         )
 
 
