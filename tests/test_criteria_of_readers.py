@@ -52,6 +52,21 @@ class Case:
         return float(self.shares @ np.square(self.x[:, gone] @ self.weight[gone]).sum(axis=1))
 
 
+@given(st.integers(0, 2**31), st.integers(2, 4))
+def test_shared_coefficients_are_exact_where_inputs_are_alike(seed, shared):
+    """The inputs of a channel have the same covariance, and none with those at other positions."""
+    rng = np.random.default_rng(seed)
+    root = rng.normal(size=(5, 5))
+    one, weight = root @ root.T, rng.normal(size=(5 * shared, 3))
+    single = Reader("a", weight, np.zeros((5 * shared, 1)), np.kron(one, np.eye(shared)), np.repeat(range(5), shared))
+    together = Reader("a", weight.reshape(5, -1), np.zeros((5, shared)), shared * one, np.arange(5))
+    for channel in range(5):
+        assert Fit(together, 5).added(channel) == pytest.approx(Fit(single, 5).added(channel))
+    layers = [criteria.Layer(np.zeros((5, 1, 1, 1)), None, rng, readers=[each]) for each in (single, together)]
+    for name in ("obs", "thinet"):
+        assert np.array_equal(*(criteria.scores(name, layer) for layer in layers))
+
+
 @st.composite
 def groups(draw):
     """Draw one to three readers of the same channels, which some of them read several times and some not at all."""

@@ -9,7 +9,7 @@ from conftest import random_network, random_split
 from hypothesis import given
 from hypothesis import strategies as st
 from prunecurve.activations.collection import collect
-from prunecurve.arrays import save_array
+from prunecurve.arrays import load_array, save_array
 from prunecurve.data.batches import Split, all_logits
 from prunecurve.errors import StudyError
 from prunecurve.graph.description import describe
@@ -18,10 +18,12 @@ from prunecurve.graph.layers import PrunableLayer
 from prunecurve.model.conv_net import Architecture, ConvNet
 from prunecurve.model.model_file import ModelFile
 from prunecurve.model.network_file import save_model
+from prunecurve.sweep.backends import torch_backend
 from prunecurve.sweep.calibration import Moments, calibrate, rows_of
 from prunecurve.sweep.evaluation import Evaluator
 from prunecurve.sweep.inputs import Calibration, InputFiles
-from prunecurve.sweep.repair import POSITIONS, Reader, Refit, chosen_positions, fitted_bias, load_readers, shares
+from prunecurve.sweep.repair import POSITIONS, Reader, Refit, chosen_positions, drawn, fitted_bias, load_readers, shares
+from prunecurve.verification.repairs import fitted_bias as by_surgery
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from torch import nn
@@ -85,22 +87,44 @@ def test_fitted_biases_minimise_the_cross_entropy(seed, classes, spread):
     rng = np.random.default_rng(seed)
     labels = np.append(np.arange(classes), rng.integers(0, classes, 60))
     logits = (spread * rng.normal(size=(len(labels), classes)) + 5 * rng.normal(size=classes)).astype(np.float32)
-    each = shares(labels, classes, "balanced")
+    each = shares(labels, "balanced")
     bias = fitted_bias(logits, labels, each)
 
     def loss(free):
         moved = log_softmax(logits.astype(np.float64) + np.append(0, free), axis=1)
-        return -each @ moved[np.arange(len(labels)), labels]
+        return -each @ moved[np.arange(len(labels)), labels] + 1e-6 / 2 * free @ free
 
     assert bias[0] == 0 and loss(bias[1:]) <= minimize(loss, np.zeros(classes - 1)).fun + 1e-9
 
 
 def test_classes_have_the_same_total_weight():
     labels = np.array([0, 0, 0, 1])
-    assert shares(labels, 2, "balanced").tolist() == [1 / 6, 1 / 6, 1 / 6, 1 / 2]
-    assert shares(labels, 2, "equal").tolist() == [1 / 4] * 4
-    with pytest.raises(StudyError, match=r"repair\.inputs: the 4 calibration inputs include none of class 2"):
-        shares(labels, 3, "equal")
+    assert shares(labels, "balanced").tolist() == [1 / 6, 1 / 6, 1 / 6, 1 / 2]
+    assert shares(labels, "equal").tolist() == [1 / 4] * 4
+
+
+def test_a_class_without_inputs_has_no_bias():
+    message = r"repair\.inputs: the 2 calibration inputs include none of class 2, so its bias cannot be fitted"
+    with pytest.raises(StudyError, match=message):
+        fitted_bias(np.zeros((2, 3)), np.array([0, 1]), np.full(2, 0.5))
+
+
+def test_biases_of_certain_answers_are_those_of_the_surgery():
+    """No calibration input is near the decision: many biases have the same cross-entropy."""
+    labels = np.arange(200) % 2
+    for scale in (10, 20, 30, 60):
+        logits = np.random.default_rng(scale).normal(size=(200, 2)) + scale * np.eye(2)[labels]
+        each = shares(labels, "balanced")
+        assert fitted_bias(logits, labels, each) == pytest.approx(by_surgery(logits, labels, each), abs=1e-5)
+
+
+@given(st.integers(0, 99), st.integers(1, 60))
+def test_the_draw_has_an_input_of_each_class(seed, count):
+    labels = np.append(np.zeros(50, int), [1, 2, 3])
+    chosen = drawn(labels, count, "balanced", np.random.default_rng(seed))
+    plain = drawn(labels, count, "equal", np.random.default_rng(seed))
+    assert len(plain) == min(count, 53) and len(set(chosen)) == len(chosen) <= max(count, 4) + 3
+    assert set(labels[chosen]) == {0, 1, 2, 3} and set(plain) <= set(chosen)
 
 
 LAYERS = [
@@ -190,7 +214,7 @@ def evaluator(folder, model, path: str, test: Split, training: Split, most_input
         for file, array in zip(files, (split.images, split.index, split.labels)):
             save_array(file, array.numpy())
         inputs[name] = InputFiles(*files)
-    each = shares(training.labels.numpy(), layer.classes, "balanced")
+    each = shares(training.labels.numpy(), "balanced")
     save_array(folder / "shares.npy", each)
     collect(layer, test, 5, folder)
     calibrate(layer, training, each, 5, folder / "calibration", most_inputs=most_inputs)
@@ -239,3 +263,56 @@ def test_a_bias_alone_moves_the_logits_of_every_network(tmp_path):
     assert moved == pytest.approx(np.broadcast_to(moved[:, :1], moved.shape), abs=1e-5)
     bias = fitted_bias(all_logits(model, training), training.labels.numpy(), read.fits.shares)
     assert moved[0, 0] == pytest.approx(bias, abs=1e-4)
+
+
+@pytest.mark.parametrize("path", ["conv1", "conv2"])
+def test_few_k_at_once_give_the_same_bytes(tmp_path, path, monkeypatch):
+    """The refitted weights of all K may not fit in memory."""
+    model, test, training = built_in()
+    read = evaluator(tmp_path, model, path, test, training, 4096)
+    order, channels = np.arange(read.layer.channels), range(read.layer.channels)
+    whole = read.logits(order, channels, "structural+refit_bias")
+    monkeypatch.setattr(torch_backend, "MOST_BYTES", 1)
+    assert np.array_equal(read.logits(order, channels, "structural+refit_bias"), whole)
+
+
+@pytest.mark.parametrize("stored", ["test", "train"])
+def test_features_are_stored_of_one_split_alone(tmp_path, stored):
+    """Each is stored if it is not too large."""
+    model, test, training = built_in()
+    layer, order = PrunableLayer(model, "conv1", (2, 14, 14)), np.arange(3)
+    whole = evaluator(tmp_path, model, "conv1", test, training, 4096).logits(order, [1], "structural+refit_bias")
+    folder = tmp_path if stored == "train" else tmp_path / "calibration"
+    if stored == "train":
+        collect(layer, test, 5, folder, 0)
+    else:
+        calibrate(layer, training, shares(training.labels.numpy(), "balanced"), 5, folder, 0)
+    files = [str(tmp_path / name) for name in ("features.npy", "test_labels.npy", "layer.npy")]
+    inputs = [
+        InputFiles(*(str(tmp_path / f"{name}_{kind}.npy") for kind in ("images", "index", "labels")))
+        for name in ("test", "train")
+    ]
+    measured = [str(tmp_path / "calibration" / name) for name in ("moments.npy", "features.npy")]
+    fitted_to = Calibration(*measured, inputs[1].labels, str(tmp_path / "shares.npy"), inputs[1])
+    read = Evaluator(*files, model=ModelFile(str(tmp_path / "model.pt")), inputs=inputs[0], calibration=fitted_to)
+    assert read.logits(order, [1], "structural+refit_bias") == pytest.approx(whole, abs=1e-4)
+
+
+class Scaled(nn.Conv2d):
+    """A convolution with a method of its own."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def test_a_readers_own_method_leaves_only_biases(tmp_path):
+    model, split = branches()
+    model.inner = Scaled(4, 6, 3).eval()
+    layer = PrunableLayer(model, "conv", (2, 6, 6))
+    calibrate(layer, split, shares(split.labels.numpy(), "balanced"), 5, tmp_path)
+    assert len(load_array(tmp_path / "features.npy")) == len(split)
+    message = (
+        "the weights of inner, which reads the channels, cannot be refitted: it is a Scaled with methods of its own"
+    )
+    with pytest.raises(StudyError, match=message):
+        load_readers(tmp_path / "moments.npy")

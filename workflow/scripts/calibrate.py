@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from prunecurve.arrays import save_array
-from prunecurve.commandline import add_section, log, parser, run
+from prunecurve.commandline import add_section, parser, run
 from prunecurve.data.batches import Split, add_splits
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.model.model_file import add_model, model_file
@@ -14,7 +14,7 @@ from prunecurve.model.network_file import load_network, prepare_torch
 from prunecurve.seeding import stream
 from prunecurve.sweep.calibration import calibrate
 from prunecurve.sweep.parameters import Repair
-from prunecurve.sweep.repair import load_readers, shares
+from prunecurve.sweep.repair import drawn, shares
 
 
 def options() -> argparse.ArgumentParser:
@@ -32,21 +32,15 @@ def work(arguments: argparse.Namespace) -> None:
     model, shape, leaf_modules = load_network(model_file(arguments))
     split = Split.read(arguments.split, device, arguments.preprocess)
     layer = PrunableLayer(model.to(device), arguments.layer, shape, leaf_modules=leaf_modules)
-    drawn = stream(arguments.seed, "calibration").permutation(len(split))[: arguments.repair.inputs]
-    split = split.subset(np.sort(drawn))
-    index, labels = split.index.cpu().numpy(), split.labels.cpu().numpy()
-    weights = shares(labels, layer.classes, arguments.repair.weights)
-    most = arguments.stored_mb * 1_000_000, arguments.repair.single_inputs
+    labels, repair = split.labels.cpu().numpy(), arguments.repair
+    chosen = drawn(labels, repair.inputs, repair.weights, stream(arguments.seed, "calibration"))
+    split, labels = split.subset(chosen), labels[chosen]
+    weights = shares(labels, repair.weights)
+    most = arguments.stored_mb * 1_000_000, repair.single_inputs
     calibrate(layer, split, weights, arguments.batch_size, folder, *most)
-    save_array(folder / "inputs.npy", index.astype(np.int32))
+    save_array(folder / "inputs.npy", split.index.cpu().numpy().astype(np.int32))
     save_array(folder / "labels.npy", labels)
     save_array(folder / "shares.npy", weights)
-    fitted = max(len(reader.covariance) for reader in load_readers(folder / "moments.npy"))
-    if len(split) < fitted:
-        log.warning(
-            f"repair.inputs: {len(split)} calibration inputs for {fitted} weights of each output; a larger number "
-            "gives a better fit (as far as images.train allows)"
-        )
 
 
 if __name__ == "__main__":

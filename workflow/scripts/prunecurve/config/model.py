@@ -91,7 +91,8 @@ class Sweep(Section):
     )
     """What is done to the networks of structural removal: none; bias fits the biases of the logits (for pairs, the
     threshold); refit fits the weights of the layers that read the channels, by least squares to their outputs before
-    the removal; refit_bias does both. The section repair says to which inputs they are fitted."""
+    the removal; refit_bias does both. The section repair says to which inputs they are fitted. What a loss
+    consists of is only known with none."""
 
     ks: Extends[
         Literal["all"]

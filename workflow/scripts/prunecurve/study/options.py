@@ -90,6 +90,7 @@ class Options:
     def verification(self, seed: int, layer: str, target: str) -> list[Any]:
         """Return the options of the verification of one network."""
         study, config = self.study, self.study.config
+        repaired = study.calibration(layer, *study.verified_variants(layer, target))
         checks = [
             f"{ranking}:{variant}:{as_word(name, ks)}"
             for ranking in study.verified_rankings(target)
@@ -99,9 +100,8 @@ class Options:
         return [
             *self.torch(),
             *flags(task=config["task"], tolerance=config["verification"]["tolerance"]),
-            *flags(
-                repair=json.dumps(config["repair"], sort_keys=True), checks=checks, verified_by=study.verified_by(layer)
-            ),
+            *(flags(repair=json.dumps(config["repair"], sort_keys=True)) if repaired else []),
+            *flags(verified_by=study.verified_by(layer), checks=checks),
         ]
 
     def k_words(self, layer: str) -> list[str]:

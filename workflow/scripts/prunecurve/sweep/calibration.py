@@ -1,5 +1,6 @@
 """What the readers of a layer's channels get from the calibration inputs: the statistics that refits start from."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from prunecurve.graph.layers import PrunableLayer, batch_of
 from prunecurve.graph.operations import runs_as
 from prunecurve.sweep.repair import Reader, chosen_positions, save_readers
 
+log = logging.getLogger("prunecurve")
+
 
 class Moments:
     """The weighted mean and covariance of what one reader gets, summed in float64."""
@@ -25,7 +28,7 @@ class Moments:
 
         most: with more inputs than this, those of a channel share their coefficients.
         """
-        self.path, self.module = path, layer.traced.get_submodule(path)
+        self.path, self.module, self.rows = path, layer.traced.get_submodule(path), 0
         first, *others = (reading.axis for reading in layer.downstream.readings if reading.path == path)
         if not runs_as(self.module, (nn.Conv2d, nn.Linear)):
             raise _not_refitted(path, f"is a {type(self.module).__name__} with methods of its own")
@@ -45,6 +48,7 @@ class Moments:
         """Add what all calls get from a batch of inputs. values: one tensor (n, …) per call. shares: float64 (n,)."""
         for value in values:
             rows = list(rows_of(self.path, self.module, value))
+            self.rows += len(rows) * len(value) * self.mean.shape[1]
             for row in rows:
                 units = row.double().cpu().unflatten(1, self.mean.shape)
                 self.first = units[0].clone() if self.first is None else self.first
@@ -64,8 +68,8 @@ class Moments:
 def _not_refitted(path: str, why: str) -> StudyError:
     """Return the error for a reader whose weights cannot be refitted."""
     return StudyError(
-        f"sweep.repairs: the weights of {path}, which reads the channels, cannot be refitted: it {why}; use none or "
-        "bias for this layer"
+        f"the weights of {path}, which reads the channels, cannot be refitted: it {why}; for this layer, use none or "
+        "bias in sweep.repairs, and no criterion obs or thinet"
     )
 
 
@@ -101,12 +105,17 @@ def calibrate(
 ) -> None:
     """Run the network once over the calibration inputs, and write moments.npy and features.npy into `folder`.
 
-    shares: (N,), the weights of the inputs. moments.npy: the readers, see `Reader`; most_inputs: the number of inputs
-    of a reader above which those of a channel share their coefficients. features.npy, batch_size, most: as for
-    `collection.collect`.
+    shares: (N,), the weights of the inputs. moments.npy: the readers, see `Reader`, or why they cannot be refitted;
+    most_inputs: the number of inputs of a reader above which those of a channel share their coefficients. features.npy,
+    batch_size, most: as for `collection.collect`.
     """
     paths = dict.fromkeys(reading.path for reading in layer.downstream.readings)
-    moments, weights = {path: Moments(layer, path, most_inputs) for path in paths}, torch.from_numpy(shares)
+    moments, refused, weights = dict[str, Moments](), "", torch.from_numpy(shares)
+    try:
+        moments = {path: Moments(layer, path, most_inputs) for path in paths}
+    except StudyError as error:
+        # Biases can be fitted for any network.
+        refused = str(error)
     shape = stored_shape(layer, len(split), most)
     with streamed_rows(Path(folder) / "features.npy", (len(split), *shape)) as add:
         for (inputs, _), share in zip(split.batches(size := batch_of(layer, batch_size)), weights.split(size)):
@@ -115,4 +124,10 @@ def calibrate(
             for path, each in moments.items():
                 read = [value for value, r in zip(values["read"], layer.downstream.readings) if r.path == path]
                 each.add(read, share)
-    save_readers(Path(folder) / "moments.npy", [each.reader() for each in moments.values()])
+    save_readers(Path(folder) / "moments.npy", [each.reader() for each in moments.values()], refused)
+    for path, each in moments.items():
+        if each.rows < (fitted := len(each.channels)):
+            log.warning(
+                f"repair.inputs: {each.rows} measurements for {fitted} weights of each output of {path}; a larger "
+                "number gives a better fit (as far as images.train allows)"
+            )

@@ -53,7 +53,7 @@ class Evaluator:
             # Imported by name, because scipy takes longer to import than an evaluation of one K without repairs.
             fits = importlib.import_module("prunecurve.sweep.repair").Fits
             backend = module.Backend(self.layer, model, threads, calibration.inputs)
-            self.fits = fits(calibration, backend, self.features.shape[1:])
+            self.fits = fits(calibration, backend)
 
     def stored_sums(self, path: str) -> np.ndarray:
         """Read the `partial_sums` of a ranking, memory-mapped. Only the backend numpy has them."""

@@ -16,8 +16,10 @@ class Repair(Section):
 
     single_inputs: int = Field(4096, ge=1, le=1_000_000)
     """A layer with more inputs than this is fitted with one coefficient for each pair of channels, instead of one for
-    each pair of inputs (positions of a map or of a kernel). Memory and time grow with the square of the number."""
+    each pair of inputs (positions of a map or of a kernel). Memory and time grow with the square of the number. A
+    linear layer that also reads other values, or reads the positions of a map first, is always fitted to single
+    inputs."""
 
     weights: Literal["balanced", "equal"] = "balanced"
     """Weights of the calibration inputs: balanced gives each class the same total weight, equal each input. With equal,
-    a refit reads no labels."""
+    a refit reads no labels, and nor do the criteria obs and thinet."""

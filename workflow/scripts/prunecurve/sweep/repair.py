@@ -11,6 +11,7 @@ So the fit of every K follows from one factorisation: its outputs are (x L⁻ᵀ
 Only scipy and numpy are imported.
 """
 
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -26,13 +27,16 @@ from prunecurve.sweep.inputs import Calibration
 # The ridge, relative to the mean of the diagonal. From 1e-6 to 1e-2 the results are the same; without it, inputs that
 # are constant or copies of others have no unique weights.
 RIDGE = 1e-3
+# Half of it times the squared biases is added to their cross-entropy: where all calibration inputs are certain, many
+# biases would have the same loss.
+BIAS_RIDGE = 1e-6
 # Newton's method on a convex function of C − 1 numbers: the gradient at which it ends, and its steps at most.
-GRADIENT, STEPS = 1e-10, 100
-
-
+GRADIENT, STEPS = 1e-13, 100
 # Positions of a convolution's output at which its inputs are measured. 4,000 inputs give 64,000 rows for the few
 # thousand columns of the largest layers.
 POSITIONS = 16
+# The only field of a file of readers that cannot be refitted.
+REFUSED = "refused"
 
 
 class Reader(NamedTuple):
@@ -54,8 +58,11 @@ class Reader(NamedTuple):
     channels: np.ndarray
 
 
-def save_readers(path: str | os.PathLike[str], readers: Sequence[Reader]) -> None:
-    """Write readers as one record of arrays."""
+def save_readers(path: str | os.PathLike[str], readers: Sequence[Reader], refused: str = "") -> None:
+    """Write readers as one record of arrays. refused: why one of them cannot be refitted; then there are no others."""
+    if refused:
+        save_arrays(path, {REFUSED: np.asarray(refused)})
+        return
     named = {
         f"{name}{i}": np.asarray(value) for i, each in enumerate(readers) for name, value in each._asdict().items()
     }
@@ -63,8 +70,10 @@ def save_readers(path: str | os.PathLike[str], readers: Sequence[Reader]) -> Non
 
 
 def load_readers(path: str | os.PathLike[str]) -> list[Reader]:
-    """Read the file of `save_readers`. Raises StudyError, naming the file, if it is damaged."""
+    """Read the file of `save_readers`. Raises StudyError if it is damaged, or if a reader cannot be refitted."""
     arrays = load_arrays(path)
+    if REFUSED in arrays:
+        raise StudyError(str(arrays[REFUSED]))
     rows = [[arrays[f"{name}{i}"] for name in Reader._fields] for i in range(len(arrays) // len(Reader._fields))]
     return [Reader._make([str(path), *numbers]) for path, *numbers in rows]
 
@@ -107,38 +116,49 @@ class Refit:
         solved = solve_triangular(self.factor, columns, lower=True, overwrite_b=True, check_finite=False)
         return solved.reshape(units, -1, of_unit).transpose(1, 0, 2)
 
-    def fitted(self, k: int, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def fitted(
+        self, k: int, weight: np.ndarray, coefficients: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights (D, H) without the first K channels, and what is added to the bias (H,).
 
-        The weights of removed inputs are zero. weight: (D, H), of the reader, possibly scaled.
+        The weights of removed inputs are zero. weight: (D, H), of the reader, possibly scaled. coefficients: the result
+        of `coefficients`, which is the same for all K.
         """
+        coefficients = self.coefficients(weight) if coefficients is None else coefficients
         left, fitted = np.count_nonzero(self.places >= k), np.zeros(self.reader.weight.shape)
         leading = self.factor[:left, :left]
-        fitted[self.units[:left]] = solve_triangular(leading, self.coefficients(weight)[:left], lower=True, trans="T")
+        fitted[self.units[:left]] = solve_triangular(leading, coefficients[:left], lower=True, trans="T")
         fitted = fitted.reshape(weight.shape)
         return fitted, self.reader.mean.ravel() @ (weight - fitted)
 
 
-def shares(labels: np.ndarray, classes: int, weights: str) -> np.ndarray:
-    """Return the weights of inputs (N,), with the sum 1: equal ones, or balanced, the same total for each class.
+def drawn(labels: np.ndarray, count: int, weights: str, random: np.random.Generator) -> np.ndarray:
+    """Return the numbers of `count` random inputs, ascending; all if there are fewer.
 
-    Raises StudyError if one of the classes has no input: its bias could not be fitted.
+    labels: (N,). With balanced weights, an input of each class is added if the draw has none.
     """
-    counts = np.bincount(labels, minlength=classes)
-    if missing := np.flatnonzero(counts == 0).tolist():
-        raise StudyError(
-            f"repair.inputs: the {len(labels)} calibration inputs include none of class {some(missing, 5)}"
-        )
-    each = 1 / counts[labels] if weights == "balanced" else np.ones(len(labels))
+    order, places = random.permutation(len(labels)), np.arange(len(labels))[:count]
+    first = np.unique(labels[order], return_index=True)[1] if weights == "balanced" else places[:0]
+    return np.sort(order[np.union1d(first, places)])
+
+
+def shares(labels: np.ndarray, weights: str) -> np.ndarray:
+    """Return the weights of inputs (N,), with the sum 1: equal ones, or balanced, the same total for each class."""
+    each = 1 / np.bincount(labels)[labels] if weights == "balanced" else np.ones(len(labels))
     return each / each.sum()
 
 
 def fitted_bias(logits: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return the numbers (C,), the first one 0, that minimise the cross-entropy if they are added to the logits.
 
-    logits: (N, C). labels: (N,); each class must have an input, otherwise there is no minimum. shares: (N,), the
-    weights of the inputs. Newton's method; a step that does not reduce the loss is halved.
+    logits: (N, C). labels: (N,). shares: (N,), the weights of the inputs. Newton's method; a step that does not reduce
+    the loss is halved. Raises StudyError if a class has no input: its bias would be −∞.
     """
+    if missing := np.setdiff1d(np.arange(logits.shape[1]), labels).tolist():
+        raise StudyError(
+            f"repair.inputs: the {len(labels)} calibration inputs include none of class {some(missing, 5)}, so its "
+            "bias cannot be fitted; raise the number, or use none and refit in sweep.repairs"
+        )
     logits, bias = logits.astype(np.float64), np.zeros(logits.shape[1])
     classes = np.zeros_like(logits)
     classes[np.arange(len(labels)), labels] = 1
@@ -148,17 +168,18 @@ def fitted_bias(logits: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> n
         moved -= moved.max(axis=1, keepdims=True)
         exponentials = np.exp(moved)
         sums = exponentials.sum(axis=1, keepdims=True)
-        return float(shares @ (np.log(sums[:, 0]) - (moved * classes).sum(axis=1))), exponentials / sums
+        loss = shares @ (np.log(sums[:, 0]) - (moved * classes).sum(axis=1)) + BIAS_RIDGE / 2 * bias @ bias
+        return float(loss), exponentials / sums
 
     loss, p = loss_and_probabilities(bias)
     for _ in range(STEPS):
-        gradient = shares @ (p - classes)
-        if np.abs(gradient).max() < GRADIENT:
+        gradient = shares @ (p - classes) + BIAS_RIDGE * bias
+        if np.abs(gradient[1:]).max() < GRADIENT:
             break
         weighted = p * shares[:, None]
         hessian = np.diag(weighted.sum(axis=0)) - weighted.T @ p
-        # The first number stays 0. Where all answers are certain, the curvature vanishes.
-        step = np.append(0, np.linalg.solve(hessian[1:, 1:] + 1e-12 * np.eye(len(bias) - 1), gradient[1:]))
+        # The first number stays 0.
+        step = np.append(0, np.linalg.solve(hessian[1:, 1:] + BIAS_RIDGE * np.eye(len(bias) - 1), gradient[1:]))
         step *= min(1, 10 / np.abs(step).max())
         while (after := loss_and_probabilities(bias - step))[0] > loss and np.abs(step).max() > 1e-12:
             step /= 2
@@ -169,12 +190,17 @@ def fitted_bias(logits: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> n
 class Fits:
     """The calibration inputs of one network and layer, and what is fitted to them."""
 
-    def __init__(self, files: Calibration, backend: Any, shape: Sequence[int]) -> None:
-        """Read the files. backend: a `Backend` for these inputs. shape: of the features of one input."""
-        self.backend, self.readers = backend, load_readers(files.readers)
-        self.features = load_array(files.features, shape=(None, *shape), mapped=True)
+    def __init__(self, files: Calibration, backend: Any) -> None:
+        """Read the files. backend: a `Backend` for these inputs."""
+        self.backend, self.path = backend, files.readers
+        self.features = load_array(files.features, mapped=True)
         self.labels = load_array(files.labels, shape=(len(self.features),))
         self.shares = load_array(files.shares, shape=(len(self.features),))
+
+    @functools.cached_property
+    def readers(self) -> list[Reader]:
+        """The readers. Raises StudyError if one of them cannot be refitted, see `load_readers`."""
+        return load_readers(self.path)
 
     def refits(self, order: np.ndarray) -> list[Refit]:
         """Return the fits of all readers for a ranking (P,)."""

@@ -1,7 +1,7 @@
 """Repairs of the pruned torch network, used to verify the sweep.
 
 The readers (the layers that read the removed channels) are fitted to what hooks take from the unpruned network, and the
-biases to the logits of the pruned one. Nothing of the sweep's repair is used here, but for the ridge and the choice of
+biases to the logits of the pruned one. Nothing of the sweep's repair is used here, but for the ridges and the choice of
 positions, which define the repair.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prunecurve.data.batches import Split, all_logits, batch_for, fitting
-from prunecurve.sweep.repair import RIDGE, chosen_positions
+from prunecurve.sweep.repair import BIAS_RIDGE, RIDGE, chosen_positions
 from prunecurve.verification.perturbation import Entries, Perturbation
 from prunecurve.verification.surgery import items_of, operated
 
@@ -267,11 +267,12 @@ def fitted_bias(logits: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> n
 
     def loss(free: np.ndarray) -> tuple[float, np.ndarray]:
         log_p = logarithms(free)
-        return -shares @ log_p[inputs, labels], (shares @ np.exp(log_p) - totals)[1:]
+        gradient = (shares @ np.exp(log_p) - totals)[1:] + BIAS_RIDGE * free
+        return -shares @ log_p[inputs, labels] + BIAS_RIDGE / 2 * free @ free, gradient
 
     def curvature(free: np.ndarray) -> np.ndarray:
         p = np.exp(logarithms(free))[:, 1:]
-        return np.diag(shares @ p) - p.T @ (shares[:, None] * p)
+        return np.diag(shares @ p + BIAS_RIDGE) - p.T @ (shares[:, None] * p)
 
     # BFGS and Newton-CG end at a gradient of 1e-8: not close enough where few inputs are near the decision.
     start, options = np.zeros(logits.shape[1] - 1), {"gtol": 1e-12}

@@ -1,7 +1,8 @@
 """OBS, the structured optimal brain surgeon (Hassibi & Stork 1993; Kurtic et al. 2023): the least error after a refit.
 
 Each step removes the channel without which the readers, with all their remaining weights refitted (sweep/repair.py),
-have the least squared error of their own outputs over the calibration inputs. It reads no labels.
+have the least squared error of their own outputs over the calibration inputs. It reads no
+labels, but for the weights of the inputs.
 
 For a reader with weights A and M = D⁻¹, D the covariance of its inputs, the removal of channel c adds the error
 tr(A_cᵀ M_cc⁻¹ A_c); then A −= M_·c M_cc⁻¹ A_c and M −= M_·c M_cc⁻¹ M_c·.
@@ -20,7 +21,9 @@ class Fit:
 
     def __init__(self, reader: Reader, channels: int) -> None:
         self.inputs = [np.flatnonzero(reader.channels == c) for c in range(channels)]
-        self.weight, self.inverse = reader.weight.copy(), np.linalg.inv(regularised(reader.covariance))
+        # Where the b inputs of a channel share their coefficients, the covariance of each is taken as the mean.
+        self.weight = reader.weight.copy()
+        self.inverse = np.linalg.inv(regularised(reader.covariance) / reader.mean.shape[1])
 
     def added(self, channel: int) -> float:
         """Return the squared error that the removal of a channel adds."""

@@ -1,7 +1,8 @@
 """ThiNet: greedily, the channel without which the outputs of the readers change least (Luo et al. 2017).
 
 The change is the mean over the calibration inputs of ‖Σ x_c W_c‖² over all channels c that are removed so far: what
-they contributed to the outputs of the readers, with nothing refitted. It reads no labels.
+they contributed to the outputs of the readers, with nothing refitted. It reads no labels, but for
+the weights of the inputs.
 """
 
 import numpy as np
@@ -18,7 +19,8 @@ def score(layer: Layer) -> np.ndarray:
     products = np.zeros((len(channels), len(channels)))
     for reader in layer.readers:
         own = (reader.channels[:, None] == channels).astype(np.float64)
-        moments = reader.covariance + reader.mean @ reader.mean.T
+        # Where the b inputs of a channel share their coefficients, the moments of each are taken as the mean.
+        moments = (reader.covariance + reader.mean @ reader.mean.T) / reader.mean.shape[1]
         products += own.T @ (moments * (reader.weight @ reader.weight.T)) @ own
     order: list[int] = []
     while left := [c for c in channels if c not in order]:

@@ -6,14 +6,14 @@ it was too large to be stored, computed again from the images, one batch at a ti
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunecurve.data.batches import Normalisation, Split
+from prunecurve.data.batches import MOST_BYTES, Normalisation, Split
 from prunecurve.errors import StudyError
 from prunecurve.graph.layer_file import LayerFile
 from prunecurve.graph.layers import PrunableLayer, batch_of
@@ -71,26 +71,37 @@ class Backend:
         """
         result = np.empty((len(ks), len(features), self.network.classes), np.float32)
         constant = torch.from_numpy(np.array(replacement, np.float32)) if replacement.any() else None
-        fitted = [self._fitted(k, refits) if k else {} for k in ks]
-        for rows, values in self.batches(features):
-            for place, k in enumerate(ks):
-                with self._with_weights(fitted[place]):
-                    result[place, rows] = self.network.downstream.logits(values, order[:k], constant).numpy()
+        fitted = self._fitted(refits)
+        # All K of a batch, which is expensive to compute, as far as the refitted weights of all of them fit in memory.
+        at_once = max(1, MOST_BYTES // (1 + 4 * sum(refit.reader.weight.size for refit in refits)))
+        for start in range(0, len(ks), at_once):
+            weights = [fitted(k) if k else {} for k in ks[start : start + at_once]]
+            for rows, values in self.batches(features):
+                for place, own in enumerate(weights, start):
+                    with self._with_weights(own):
+                        logits = self.network.downstream.logits(values, order[: ks[place]], constant)
+                    result[place, rows] = logits.numpy()
         return result
 
-    def _fitted(self, k: int, refits: Sequence[Any]) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return the refitted weights and bias of each layer that reads the channels, by its path.
+    def _fitted(self, refits: Sequence[Any]) -> Callable[[int], dict[str, tuple[Tensor, Tensor]]]:
+        """Return a function of K: the refitted weights and bias of each layer that reads the channels, by its path.
 
         They are fitted to the weights that the layer has here: batch normalisation may be part of them (`fuse`).
         """
-        result: dict[str, tuple[Tensor, Tensor]] = {}
-        for refit in refits:
-            module = self.network.downstream.module.get_submodule(refit.reader.path)
-            weight, added = refit.fitted(k, module.weight.flatten(1).T.double().numpy())
-            bias = added if module.bias is None else added + module.bias.numpy()
-            shaped = torch.from_numpy(weight.T.astype(np.float32)).reshape(module.weight.shape)
-            result[refit.reader.path] = shaped, torch.from_numpy(bias.astype(np.float32))
-        return result
+        modules = [self.network.downstream.module.get_submodule(refit.reader.path) for refit in refits]
+        before = [module.weight.flatten(1).T.double().numpy() for module in modules]
+        coefficients = [refit.coefficients(weight) for refit, weight in zip(refits, before)]
+
+        def fitted(k: int) -> dict[str, tuple[Tensor, Tensor]]:
+            result = {}
+            for refit, module, *whole in zip(refits, modules, before, coefficients):
+                weight, added = refit.fitted(k, *whole)
+                bias = added if module.bias is None else added + module.bias.numpy()
+                shaped = torch.from_numpy(weight.T.astype(np.float32)).reshape(module.weight.shape)
+                result[refit.reader.path] = shaped, torch.from_numpy(bias.astype(np.float32))
+            return result
+
+        return fitted
 
     @contextlib.contextmanager
     def _with_weights(self, fitted: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[None]:
