@@ -58,9 +58,12 @@ INVALID = [
     ({"layer": "conv/1"}, "layer: 'conv/1' is not allowed; allowed: last or conv1 or layer1.0.conv2, …"),
     ({"layer": 4.1}, "layer: 4.1 is a number; write the name of a module in quotes ('4.1'), on the command line with"),
     ({"network": {"channels": [4, 1]}}, "layer: conv2 has 1 channel (network.channels); allowed: at least 2"),
-    ({"plan": {"macs": 0.5, "tolerance": 0.1}}, "plan: macs and tolerance are given; give one of macs, params and"),
-    ({"plan": {"macs": None}}, "plan: no budget is given; give one of macs, params and tolerance"),
-    ({"plan": {"macs": 0}}, "plan.macs: 0 is not allowed; allowed: number > 0 and ≤ 1 or null"),
+    ({"plan": {"macs": [0.5, 0.5]}}, "plan.macs: 0.5 is listed twice"),
+    ({"plan": {"macs": None}}, "plan: no budget is given; give a value of macs, params or tolerance"),
+    (
+        {"plan": {"macs": 0}},
+        "plan.macs: 0 is not allowed; allowed: number > 0 and ≤ 1 or a list of: number > 0 and ≤ 1",
+    ),
     ({"plan": {"criterion": "random"}}, "plan.criterion: 'random' is unknown; allowed: activation_std"),
     ({"network": {"kernel_size": 4}}, "network.kernel_size: 4 is even; allowed: odd numbers"),
     ({"seeds": list(range(10_001))}, "9999, 10000] is not allowed; allowed: a list, such as [0, 1, 2], of: whole"),
@@ -158,10 +161,11 @@ def test_every_study_is_allowed(study):
 def test_another_budget_replaces_the_default_of_a_plan():
     budgets = ("macs", "params", "tolerance")
     for given_plan, values in (
-        ({}, (0.5, None, None)),
-        ({"params": "0.3"}, (None, 0.3, None)),
-        ({"tolerance": 0, "macs": "null"}, (None, None, 0)),
-        ({"params": None}, (0.5, None, None)),
+        ({}, ([0.5], [], [])),
+        ({"params": "0.3"}, ([], [0.3], [])),
+        ({"tolerance": 0, "macs": None}, ([], [], [0])),
+        ({"params": None}, ([0.5], [], [])),
+        ({"params": [0.3, 0.2], "macs": 1}, ([1], [0.3, 0.2], [])),
     ):
         plan = check({"plan": given_plan})["plan"]
         assert tuple(plan[key] for key in budgets) == values

@@ -85,20 +85,25 @@ def ranks_alike() -> pd.DataFrame:
 
 
 def planned(seeds: int = 3) -> figures.Data:
-    """The tables of a plan for three layers, with two random orders per network."""
+    """The tables of two plans for three layers, with two random orders per network."""
     rng = np.random.default_rng(0)
     methods = [("unpruned", 0), ("plan", 0), ("uniform", 0)]
     methods += [(f"{name}_random", draw) for name in ("plan", "uniform") for draw in (1, 2)]
     rows = [
-        {"dataset": "digits", "seed": seed, "method": method, "draw": draw}
-        | {"criterion": "random" if draw else "l1_norm", "params_share": 0.6, "macs_share": 0.5}
-        | {"predicted_balanced_accuracy": np.nan if draw else 0.8, "balanced_accuracy": rng.uniform(0.5, 1)}
+        {"dataset": "digits", "seed": seed, "budget": "macs", "value": value, "method": method, "repair": repair}
+        | {"draw": draw, "criterion": "random" if draw else "l1_norm", "params_share": 0.6}
+        | {"macs_share": 1 if method == "unpruned" else value}
+        | {"predicted_balanced_accuracy": np.nan if draw or repair == "none" else 0.8}
+        | {"balanced_accuracy": rng.uniform(0.5, 1)}
+        for value in (0.5, 0.25)
         for seed in range(seeds)
         for method, draw in methods
+        for repair in ("none", "refit_bias")
     ]
     layers = [
-        {"dataset": "digits", "seed": seed, "method": method, "layer": f"conv{i}", "channels": 8 * i, "k": k}
-        | {"share_removed": k / (8 * i)}
+        {"dataset": "digits", "seed": seed, "budget": "macs", "value": value, "method": method, "layer": f"conv{i}"}
+        | {"channels": 8 * i, "k": k, "share_removed": k / (8 * i)}
+        for value in (0.5, 0.25)
         for seed in range(seeds)
         for method, ks in (("plan", (1, 2 + seed, 9)), ("uniform", (2, 4, 6)))
         for i, k in enumerate(ks, 1)
@@ -496,6 +501,14 @@ def test_sensitivity_has_a_line_per_layer_over_the_share_removed():
         ends = [line.get_xdata()[-1] for line in list(lines_of(ax).values())[:3]]
         assert ends == pytest.approx([2 / 3, 4 / 5, 8 / 9])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == labels
+    # Each repair has panels of its own.
+    repaired = table.assign(repair="refit", balanced_accuracy=1.0)
+    figure = figures.draw("sensitivity", dataclasses.replace(data, table=pd.concat([table, repaired])))
+    titles = [f"order of {style.label(name)}, {words}" for words in ("as it is", "refitted") for name in CRITERIA]
+    assert [ax.get_title(loc="left") for ax in figure.axes[1::2]] == titles
+    for ax, title in zip(figure.axes[1::2], titles):
+        first = next(iter(lines_of(ax).values()))
+        assert (first.get_ydata() == 1).all() == title.endswith("refitted")
 
 
 def test_the_lines_of_several_layers_have_no_bands():
@@ -518,7 +531,7 @@ def test_sensitivity_of_many_layers_is_a_heat_map():
     figure = figures.draw("sensitivity", of(table))
     axes, (legend,) = figure.axes[:-1], figure.legends
     assert "not comparable between layers of different numbers of channels" in legend.get_title().get_text()
-    assert [ax.get_title(loc="left") for ax in axes] == [f"order of {style.label(name)}" for name in CRITERIA]
+    assert [ax.get_title(loc="left") for ax in axes] == [f"order of {style.label(name)}, as it is" for name in CRITERIA]
     assert [text.get_text() for text in axes[0].get_yticklabels()] == [f"{name} (9)" for name in names]
     (mesh,) = axes[0].collections
     shown = np.asarray(mesh.get_array()).reshape(len(names), -1)
@@ -652,14 +665,31 @@ def test_a_few_classes_are_lines_and_the_constant_answer_is_in_the_legend():
     assert "constant answer: 0.100" in lines
 
 
-def test_a_plan_has_a_row_per_method_and_one_per_layer_in_the_order_of_the_network():
-    scores, shares = figures.draw("plan", planned()).axes
-    methods = [text.get_text().replace("\n", " ") for text in scores.get_yticklabels()]
-    assert methods[::-1] == list(METHODS.values())
+def test_plans_are_lines_over_the_macs_and_a_row_per_layer_in_the_order_of_the_network():
+    data = planned()
+    figure = figures.draw("plan", data)
+    scores, shares = figure.axes
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[:2] == ["readers refitted, biases fitted", "as it is"] and set(METHODS.values()) < set(names)
+    # Four methods, each repaired and as it is, from the unpruned network to the smallest budget.
+    lines = [line.get_xydata() for line in scores.get_lines() if len(line.get_xdata()) == 3]
+    means = data.table.groupby(["method", "repair", "macs_share"])["balanced_accuracy"].mean()
+    methods = [name for name in METHODS if name != "unpruned"]
+    pairs = [(method, repair) for method in methods for repair in ("none", "refit_bias")]
+    # The table has the unpruned network for each budget.
+    unpruned = data.table[data.table["value"] == 0.5].query("method == 'unpruned'").groupby("repair")
+    unpruned = unpruned["balanced_accuracy"].mean()
+    expected = [
+        [(1, unpruned[repair]), *((share, means.loc[method, repair, share]) for share in (0.5, 0.25))]
+        for method, repair in pairs
+    ]
+    assert len(lines) == 8
+    for line in expected:
+        assert any(np.allclose(line, drawn) for drawn in lines)
     assert [text.get_text() for text in shares.get_yticklabels()] == ["conv1 (8)", "conv2 (16)", "conv3 (24)"]
     assert list(shares.get_yticks()) == [2, 1, 0], "the first layer on top"
     predicted = [line for line in scores.get_lines() if line.get_marker() == "v"]
-    assert [line.get_xdata()[0] for line in predicted] == pytest.approx([0.8, 0.8]), "of the plan and uniform ratios"
-    plan = next(line for line in shares.get_lines() if line.get_label() == "plan")
+    assert [line.get_ydata()[0] for line in predicted] == pytest.approx([0.8] * 4), "of the plans and uniform ratios"
+    plan = next(line for line in shares.get_lines() if line.get_label() == "plan, macs 0.5")
     assert plan.get_xdata() == pytest.approx([7 / 8, 13 / 16, 15 / 24])
     assert len(figures.draw("plan", planned(seeds=1)).axes) == 2

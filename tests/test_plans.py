@@ -249,23 +249,29 @@ def test_with_a_tolerance_uniform_ratios_have_the_macs_of_the_plan(case, toleran
 
 
 def text_of(data, **columns) -> str:
-    return " ".join(plan_text(data.table.assign(**columns), data.layers, "macs", 0.5).split())
+    return " ".join(plan_text(data.table.assign(**columns), data.layers).split())
 
 
 def test_the_text_says_whether_the_plan_is_better_than_uniform_ratios():
     data = planned()
-    table, text = data.table, plan_text(data.table, data.layers, "macs", 0.5)
-    assert max(map(len, text.splitlines())) <= 100
-    assert "plan.macs: 0.5, order of l1_norm. Means over 3 networks" in text_of(data)
-    assert "conv2 16 12 to 14 12" in text_of(data)
-    lines = {line.split("  ")[0]: line for line in text.splitlines()}
+    table, text = data.table, plan_text(data.table, data.layers)
+    assert max(map(len, text.splitlines())) <= 115
+    title = "order of l1_norm, for networks with repair: readers refitted, biases fitted. Means over 3 networks"
+    assert title in text_of(data)
+    assert "plan.macs: 0.5, channels" in text and "plan.macs: 0.25, balanced accuracy on the test pairs" in text
+    assert text_of(data).count("conv2 16 12 to 14 12") == 2
+    lines = {line.split("  ")[0]: line for line in text[: text.index("plan.macs: 0.25")].splitlines()}
     measured = r"0\.\d{3} \[0\.\d{3}, [01]\.\d{3}\]"
-    assert re.search(rf"  0\.500 +0\.600  +{measured}  +0\.800 \[0\.800, 0\.800\]$", lines["plan"])
+    assert re.search(rf"  0\.500 +0\.600  +{measured}  +{measured}  +0\.800 \[0\.800, 0\.800\]$", lines["plan"])
     assert re.search(rf"{measured}  +-$", lines["uniform, random channels"])
     assert re.search(rf"{measured}  +-$", lines["unpruned network"])
     # Intervals end at 0 and 1.
     extreme = table["seed"].map({0: 1.0, 1: 1.0, 2: 0.5})
-    assert "plan 0.500 0.600 0.833 [0.116, 1.000]" in text_of(data, balanced_accuracy=extreme)
+    assert "plan 0.500 0.600 0.833 [0.116, 1.000] 0.833" in text_of(data, balanced_accuracy=extreme)
+    as_it_is = extreme.where(table["repair"] == "none", 0.25)
+    assert "plan 0.500 0.600 0.833 [0.116, 1.000] 0.250 [0.250, 0.250] 0.800" in text_of(
+        data, balanced_accuracy=as_it_is
+    )
     better = table["method"].map({"plan": 0.9, "uniform": 0.5}).fillna(0.2) + 0.01 * table["seed"] * (table["draw"] + 1)
     lead = "The plan minus uniform ratios, on the same networks: +0.400 [+0.400, +0.400]: better"
     assert lead in text_of(data, balanced_accuracy=better)
@@ -288,7 +294,7 @@ images: {train: 300, val: 150, test: 100}
 network: {factory: 'net.py:net', arguments: {width: 4}}
 training: {epochs: 1, batch_size: 32, learning_rate: 0.02, require: 0}
 ranking: {criteria: [l1_norm]}
-plan: {macs: 0.7, random_draws: 2}
+plan: {macs: [0.9, 0.7], random_draws: 2}
 figures: {dpi: 80}
 """
 NET = """
@@ -327,16 +333,20 @@ def test_a_plan_of_a_residual_network(tmp_path):
     # Stem and outer are one group.
     assert layers["layer"].unique().tolist() == ["stem", "last"]
     methods = ["unpruned", "plan", "uniform", *["plan_random"] * 2, *["uniform_random"] * 2]
-    assert plan["method"].tolist() == methods
-    assert (plan.loc[plan["method"] != "unpruned", "macs_share"] <= 0.7).all()
-    assert plan["predicted_log_loss"].notna().tolist() == [not name.endswith("_random") for name in methods]
-    assert (plan.groupby("method")[["params", "macs"]].nunique() == 1).all(axis=None)
-    unpruned = plan[plan["method"] == "unpruned"]
+    assert plan["method"].tolist() == np.repeat(methods, 2).tolist() * 2
+    assert plan["repair"].tolist() == ["none", "refit_bias"] * 14
+    assert plan["value"].tolist() == [0.9] * 14 + [0.7] * 14
+    smaller = plan[plan["method"] != "unpruned"]
+    assert (smaller["macs_share"] <= smaller["value"]).all()
+    has_prediction = ~plan["method"].str.endswith("_random") & (plan["repair"] == "refit_bias")
+    assert plan["predicted_log_loss"].notna().tolist() == has_prediction.tolist()
+    assert (plan.groupby(["value", "method"])[["params", "macs"]].nunique() == 1).all(axis=None)
+    unpruned = plan[(plan["method"] == "unpruned") & (plan["repair"] == "refit_bias")]
     assert unpruned["predicted_balanced_accuracy"].tolist() == unpruned["balanced_accuracy"].tolist()
     assert not [name for name in plan if name.startswith(("correct_", "predicted_0"))]
 
     # K comes from the validation inputs: their labels, and not those of the test inputs.
-    rows = read_rows(study.path("seed0/last/validation/l1_norm.csv"))
+    rows = read_rows(study.path("seed0/last/validation/l1_norm/structural+refit_bias.csv"))
     assert [int(row["k"]) for row in rows] == list(range(8))
     assert sum(int(rows[0][f"correct_{c}"]) for c in range(10)) <= 150
     assert len(read_order(study.path("seed0/stem/ranking/l1_norm.csv"), 4)) == 4
@@ -344,15 +354,19 @@ def test_a_plan_of_a_residual_network(tmp_path):
     assert study.path("figures/plan.png").exists() and not study.path("curve.csv").exists()
     assert study.plan("plan") == {"plan": 1}
 
+    # A new budget replaces nothing.
+    planned = study.plan("plan", "--config", "plan={macs: [0.9, 0.7, 0.8]}")
+    jobs = dict.fromkeys(["choose_plan", "evaluate_plan", "aggregate_plan", "plot", "plan"], 1)
+    assert planned == jobs
     # A finished plan is not replaced, and does not stop a run that leaves it alone.
     before = study.path("plan.csv").read_bytes()
     output = study.run("plan", "--config", "plan={macs: 0.8}", succeed=False).stdout
-    assert "plan.macs: 0.7; asked for: 0.8" in output and "Nothing was changed" in output
+    assert "plan.macs: [0.9, 0.7]; asked for: [0.8]" in output and "Nothing was changed" in output
     assert study.path("plan.csv").read_bytes() == before
     assert "eval_pruned" in study.plan("sensitivity", "--config", "plan={macs: 0.8}")
     output = study.run("plan", "--config", "plan={macs: 0.01}", "overwrite=true", succeed=False).stdout
     assert "plan.macs: 0.01 cannot be met" in output
-    planned = study.plan("plan", "--config", "plan={macs: null, tolerance: 0.1}", "overwrite=true")
+    planned = study.plan("plan", "--config", "plan={tolerance: 0.1}", "overwrite=true")
     assert planned["choose_plan"] == planned["evaluate_plan"] == 1 and "eval_validation" not in planned
 
 
@@ -394,9 +408,8 @@ def test_layers_with_names_that_look_like_numbers(tmp_path):
         assert read_table(study.path(f"{table}.csv"))["layer"].unique().tolist() == names
     for text in ("sensitivity", "plan"):
         lines = study.path(f"{text}.txt").read_text().splitlines()
-        assert [(words[0], words[1]) for line in lines if (words := line.split()) and words[0] in names] == [
-            *zip(names, "456")
-        ]
+        found = [(words[0], words[1]) for line in lines if (words := line.split()) and words[0] in names]
+        assert list(dict.fromkeys(found)) == list(zip(names, "456"))
     for figure, unit in (("plan", ""), ("sensitivity", " channels")):
         drawn = study.path(f"figures/{figure}.svg").read_text()
         assert all(f">{name} ({channels}{unit})<" in drawn for name, channels in zip(names, "456"))

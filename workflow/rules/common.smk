@@ -163,4 +163,5 @@ wildcard_constraints:
     # A ranking: a criterion, a draw of random, or a reversed criterion.
     criterion="|".join([*criteria.allowed(), r"random-\d+"]),
     removal="|".join(map(re.escape, VARIANTS)),
+    budget="|".join(map(re.escape, study.budgets)),
     ks="|".join(study.ks_patterns()),

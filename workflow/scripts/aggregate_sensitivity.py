@@ -19,7 +19,7 @@ def options() -> argparse.ArgumentParser:
     cli = parser(__doc__, "--criteria")
     placeholders = "{layer}, {seed}, {criterion}, {removal}, {ks}"
     cli.add_argument("--rows", required=True, help=f"path of rows, with placeholders {placeholders}")
-    cli.add_argument("--removal", required=True)
+    cli.add_argument("--removals", nargs="+", required=True, help="values of {removal}")
     cli.add_argument("--layers", nargs="+", required=True, metavar="NAME:CHANNELS")
     jobs = "per layer: the K of each file by its {ks}"
     cli.add_argument("--ks", nargs="+", required=True, metavar="'KS=K,K,… …'", help=jobs)
@@ -35,7 +35,7 @@ def work(arguments: argparse.Namespace) -> None:
     for word, ks in zip(arguments.layers, arguments.ks, strict=True):
         layer, _, channels = word.rpartition(":")
         path = arguments.rows.replace("{layer}", layer)
-        rows = gather(path, arguments.seeds, arguments.criteria, [arguments.removal], from_words(ks.split()))
+        rows = gather(path, arguments.seeds, arguments.criteria, arguments.removals, from_words(ks.split()))
         tables.append(rows.assign(share_removed=rows["k"].astype(int) / int(channels)))
     write_table(arguments.curves, without_class_counts(pd.concat(tables)))
     table = sensitivity_table(read_table(arguments.curves))

@@ -11,10 +11,8 @@ from prunecurve.data.batches import Split, add_splits
 from prunecurve.graph.layers import PrunableLayer
 from prunecurve.model.model_file import add_model, model_file
 from prunecurve.model.network_file import load_network, prepare_torch
-from prunecurve.seeding import stream
-from prunecurve.sweep.calibration import calibrate
+from prunecurve.sweep.calibration import calibrate, calibration_inputs
 from prunecurve.sweep.parameters import Repair
-from prunecurve.sweep.repair import drawn, shares
 
 
 def options() -> argparse.ArgumentParser:
@@ -32,14 +30,11 @@ def work(arguments: argparse.Namespace) -> None:
     model, shape, leaf_modules = load_network(model_file(arguments))
     split = Split.read(arguments.split, device, arguments.preprocess)
     layer = PrunableLayer(model.to(device), arguments.layer, shape, leaf_modules=leaf_modules)
-    labels, repair = split.labels.cpu().numpy(), arguments.repair
-    chosen = drawn(labels, repair.inputs, repair.weights, stream(arguments.seed, "calibration"))
-    split, labels = split.subset(chosen), labels[chosen]
-    weights = shares(labels, repair.weights)
-    most = arguments.stored_mb * 1_000_000, repair.single_inputs
+    split, weights = calibration_inputs(split, arguments.repair, arguments.seed)
+    most = arguments.stored_mb * 1_000_000, arguments.repair.single_inputs
     calibrate(layer, split, weights, arguments.batch_size, folder, *most)
     save_array(folder / "inputs.npy", split.index.cpu().numpy().astype(np.int32))
-    save_array(folder / "labels.npy", labels)
+    save_array(folder / "labels.npy", split.labels.cpu().numpy())
     save_array(folder / "shares.npy", weights)
 
 

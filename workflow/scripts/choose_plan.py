@@ -28,8 +28,8 @@ def work(arguments: argparse.Namespace) -> None:
     write_rows(
         arguments.output,
         [
-            {"method": method, "layer": layer, "k": k, "channels": costs.channels[layer]}
-            | {"share_removed": k / costs.channels[layer]}
+            {"budget": budget, "value": value, "method": method, "layer": layer}
+            | {"k": k, "channels": costs.channels[layer], "share_removed": k / costs.channels[layer]}
             | {f"{metric}_cost": of_layer[layer].at(k) for metric, of_layer in curves.items()}
             for method, ks in chosen.items()
             for layer, k in ks.items()

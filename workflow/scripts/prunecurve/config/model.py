@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from prunecurve.data import tasks
 from prunecurve.data.datasets import DATASETS
@@ -23,6 +23,18 @@ Task: TypeAlias = Literal[*tasks.names()]  # type: ignore[valid-type]
 Criterion: TypeAlias = Literal[*criteria.allowed()]  # type: ignore[valid-type]
 OneRanking: TypeAlias = Literal[*(name for name in criteria.names() if name != "random")]  # type: ignore[valid-type]
 Removal: TypeAlias = Literal[*REMOVALS]  # type: ignore[valid-type]
+
+Share: TypeAlias = Annotated[Real, Field(gt=0, le=1)]
+Loss: TypeAlias = Annotated[Real, Field(ge=0, le=1)]
+
+
+def _as_list(value: Any) -> list:
+    """Return a list of the value, unless it is a list: a single value, or nothing, may be given for a list."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+Shares: TypeAlias = Annotated[Different[Share], BeforeValidator(_as_list, json_schema_input_type=Share | list[Share])]
+Losses: TypeAlias = Annotated[Different[Loss], BeforeValidator(_as_list, json_schema_input_type=Loss | list[Loss])]
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 # `(?![\s\S])` is the end of the text; `$` also matches before a line break at the end.
@@ -138,29 +150,37 @@ class Sensitivity(Section):
     criteria: Extends[Different[Criterion]] = Field(["mean_activation", "l1_norm"], min_length=1)
     """The criteria that rank the channels of every layer."""
 
+    repairs: Extends[Different[Literal[*REPAIRS]]] = Field(["none", "refit_bias"], min_length=1)  # type: ignore[valid-type]
+    """What is done to the networks without channels, as in sweep.repairs."""
+
     layers: Extends[Literal["all"] | Annotated[Different[ModulePath], Field(min_length=1)]] = "all"
     """The layers, by their names in the network. all means one convolution of each group, the first one; the layers of
     a group share their channels (see snakemake layers)."""
 
 
 class Planning(Section):
-    """The target `plan`: how many channels each layer keeps, so that the whole network meets a budget. The budget is
-    one of the keys macs, params and tolerance."""
+    """The target `plan`: how many channels each layer keeps, so that the whole network meets a budget. Each value of
+    the keys macs, params and tolerance is a budget, with a plan of its own."""
 
     model_config = ConfigDict(json_schema_extra=only_for("plan.csv"))
 
-    macs: Annotated[Real, Field(gt=0, le=1)] | None = 0.5
-    """Largest share of the MACs of the unpruned network. The default holds if neither params nor tolerance is given."""
+    macs: Extends[Shares] = Field([0.5])
+    """Largest shares of the MACs of the unpruned network, or a single one. The default holds if neither params nor
+    tolerance is given."""
 
-    params: Annotated[Real, Field(gt=0, le=1)] | None = None
-    """Largest share of the parameters of the unpruned network."""
+    params: Extends[Shares] = Field([])
+    """Largest shares of the parameters of the unpruned network."""
 
-    tolerance: Annotated[Real, Field(ge=0, le=1)] | None = None
-    """Largest predicted loss of balanced accuracy. The prediction is the sum of the losses that the removals in single
-    layers cause on the validation inputs. Within it, as many MACs as possible are removed."""
+    tolerance: Extends[Losses] = Field([])
+    """Largest predicted losses of balanced accuracy. The prediction is the sum of the losses that the removals in
+    single layers cause on the validation inputs. Within it, as many MACs as possible are removed."""
 
     criterion: OneRanking = "l1_norm"
     """The criterion that ranks the channels of every layer."""
+
+    repair: Literal[*REPAIRS] = "refit_bias"  # type: ignore[valid-type]
+    """The repair of the smaller networks, as of sweep.repairs: their layers are refitted one after the other. A plan is
+    chosen from curves with this repair, and its network is evaluated with it and as it is."""
 
     random_draws: Extends[int] = Field(3, ge=1, le=1000)
     """Number of networks per seed in which random channels are removed, as many in each layer as the plan (and as
@@ -168,18 +188,16 @@ class Planning(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_budget(cls, plan: Any) -> Any:
-        """Leave out the default budget if a different one is given. On the command line, null is a text."""
-        if not isinstance(plan, dict):
-            return plan
-        plan = {name: None if value == "null" else value for name, value in plan.items()}
-        others = any(plan.get(name) is not None for name in ("params", "tolerance"))
-        plan = {"macs": None if others else cls.model_fields["macs"].default, **plan}
-        budgets = [name for name in ("macs", "params", "tolerance") if plan.get(name) is not None]
-        if len(budgets) != 1:
-            words = f"{' and '.join(budgets)} are given" if budgets else "no budget is given"
-            raise ValueError(f"{words}; give one of macs, params and tolerance, and null (or nothing) for the others")
-        return plan
+    def _default_budget(cls, plan: Any) -> Any:
+        """Leave out the default budget if a different one is given."""
+        others = isinstance(plan, dict) and any(plan.get(name) not in (None, []) for name in ("params", "tolerance"))
+        return {"macs": [], **plan} if others else plan
+
+    @model_validator(mode="after")
+    def _some_budget(self) -> "Planning":
+        if not (self.macs or self.params or self.tolerance):
+            raise ValueError("no budget is given; give a value of macs, params or tolerance")
+        return self
 
 
 class Figures(Section):

@@ -114,7 +114,10 @@ def _extends(key: str, asked: Any, has: Any, disjoint: bool) -> bool:
     # The figures of the shape and of the mean maps are drawn for the first criterion.
     if key == "ranking.criteria" and asked[0] != has[0]:
         return False
-    return set(has) <= set(asked) if isinstance(has, list) else asked >= has
+    if isinstance(has, list) or isinstance(asked, list):
+        # Before version 1, one budget of a plan was a number.
+        return isinstance(has, list) and set(has) <= set(asked)
+    return asked >= has
 
 
 def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:

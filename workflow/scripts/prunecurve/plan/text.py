@@ -1,4 +1,4 @@
-"""The text of a plan: how many channels each layer keeps, what that costs, and whether it beats uniform ratios."""
+"""The text of plans: how many channels each layer keeps, what that costs, and whether a plan beats uniform ratios."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pandas as pd
 from prunecurve.data import tasks
 from prunecurve.statistics.comparisons import difference
 from prunecurve.statistics.means import interval
-from prunecurve.statistics.text import as_range, means_over, number
+from prunecurve.statistics.text import REPAIRS, SHORT_REPAIRS, as_range, means_over, number
 from prunecurve.text import text_table, wrapped
 
 # From this difference between shares of the MACs on, two smaller networks are not of equal size.
@@ -23,10 +23,19 @@ METHODS = {
 
 
 def by_method(plan: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per method and seed of a plan.csv, in the order of METHODS: means over random orders."""
+    """Return one row per budget, repair, method and seed of a plan.csv, methods in the order of METHODS.
+
+    Means over random orders.
+    """
     columns = ["params_share", "macs_share", PREDICTED, METRIC]
-    means = plan.groupby(["method", "seed"])[columns].mean()
-    return means.loc[[name for name in METHODS if name in set(plan["method"])]].reset_index()
+    means = plan.groupby(["budget", "value", "repair", "method", "seed"], sort=False)[columns].mean().reset_index()
+    place = means["method"].map(list(METHODS).index)
+    return means.iloc[np.argsort(place, kind="stable")].reset_index(drop=True)
+
+
+def repair_of(plan: pd.DataFrame) -> str:
+    """Return the repair that the plans of a plan.csv were chosen for."""
+    return next((repair for repair in plan["repair"].unique() if repair != "none"), "none")
 
 
 def mean_text(values: pd.Series, sign: str = "") -> str:
@@ -37,21 +46,23 @@ def mean_text(values: pd.Series, sign: str = "") -> str:
     return number({"mean": values.mean(), "low": low, "high": high}, digits=3, sign=sign)
 
 
-def plan_text(plan: pd.DataFrame, layers: pd.DataFrame, budget: str, value: float, task: str = tasks.DEFAULT) -> str:
-    """Return the text about plan.csv and plan_layers.csv. budget, value: the key of the config and its value."""
-    networks = by_method(plan)
+def plan_text(plan: pd.DataFrame, layers: pd.DataFrame, task: str = tasks.DEFAULT) -> str:
+    """Return the text about plan.csv and plan_layers.csv."""
+    networks, repair = by_method(plan), repair_of(plan)
     dataset, criterion = plan.loc[plan["method"] == "plan", ["dataset", "criterion"]].iloc[0]
     # A table without it is of the task `pairs`.
     constant = plan["constant_balanced_accuracy"].mean() if "constant_balanced_accuracy" in plan else 0.5
-    title = f"{dataset}, a plan for all layers, plan.{budget}: {value:g}, order of {criterion}."
-    blocks = [
-        wrapped(f"{title} {means_over(networks['seed'].nunique())}"),
-        f"Channels that each layer keeps\n{_layers(layers)}",
-        f"Balanced accuracy on the test {tasks.inputs_of(task).INPUTS}\n{_methods(networks)}",
-        "\n".join(map(wrapped, _sentences(networks))),
-        f"A constant answer has balanced accuracy {constant:.3f}.",
-    ]
-    return "\n\n".join(blocks) + "\n"
+    title = f"{dataset}, plans for all layers, order of {criterion}, for networks with repair: {REPAIRS[repair]}."
+    blocks = [wrapped(f"{title} {means_over(networks['seed'].nunique())}")]
+    for (budget, value), rows in networks.groupby(["budget", "value"], sort=False):
+        of_budget = layers[(layers["budget"] == budget) & (layers["value"] == value)]
+        blocks += [
+            f"plan.{budget}: {value:g}, channels that each layer keeps\n{_layers(of_budget)}",
+            f"plan.{budget}: {value:g}, balanced accuracy on the test {tasks.inputs_of(task).INPUTS}\n"
+            f"{_methods(rows, repair)}",
+            "\n".join(map(wrapped, _sentences(rows[rows["repair"] == repair]))),
+        ]
+    return "\n\n".join([*blocks, f"A constant answer has balanced accuracy {constant:.3f}."]) + "\n"
 
 
 def _layers(layers: pd.DataFrame) -> str:
@@ -63,23 +74,31 @@ def _layers(layers: pd.DataFrame) -> str:
     return text_table([["layer", "channels", "plan", "uniform"], *lines], ["left", "right"])
 
 
-def _methods(networks: pd.DataFrame) -> str:
+def _methods(networks: pd.DataFrame, repair: str) -> str:
     """Return one line per method: its shares of the MACs and parameters, its balanced accuracy and the prediction."""
-    lines = [["", "MACs", "parameters", "measured", "predicted"]]
+    repairs = list(dict.fromkeys(["none", repair]))
+    lines = [["", "MACs", "parameters", *(SHORT_REPAIRS[each] for each in repairs), "predicted"]]
     for method, rows in networks.groupby("method", sort=False):
         shares = [f"{rows[name].mean():.3f}" for name in ("macs_share", "params_share")]
-        has_prediction = rows[PREDICTED].notna().all() and method != "unpruned"
+        measured = [rows[rows["repair"] == each] for each in repairs]
+        has_prediction = measured[-1][PREDICTED].notna().all() and method != "unpruned"
         # A sum of losses can be larger than what there is to lose.
-        predicted = mean_text(rows[PREDICTED].clip(0, 1)) if has_prediction else "-"
-        lines.append([METHODS[method], *shares, mean_text(rows[METRIC]), predicted])
+        predicted = mean_text(measured[-1][PREDICTED].clip(0, 1)) if has_prediction else "-"
+        lines.append([METHODS[method], *shares, *(mean_text(each[METRIC]) for each in measured), predicted])
     return text_table(lines, ["left", "right"])
 
 
 def _sentences(networks: pd.DataFrame) -> list[str]:
-    """Return whether the plan is better than its controls, and how far the prediction is from the measurement."""
+    """Return whether the plan is better than its controls, and how far the prediction is from the measurement.
+
+    networks: rows of `by_method` of one budget, with the repair.
+    """
     values = networks.pivot(index="seed", columns="method", values=METRIC)
     predicted = networks.pivot(index="seed", columns="method", values=PREDICTED)["plan"].clip(0, 1)
-    lines = [_compared(values["plan"] - values["uniform"], "uniform ratios")]
+    lines = [
+        _compared(values["plan"] - values["unpruned"], "the unpruned network"),
+        _compared(values["plan"] - values["uniform"], "uniform ratios"),
+    ]
     plan, uniform = networks.groupby("method")["macs_share"].mean()[["plan", "uniform"]]
     if abs(plan - uniform) >= UNEQUAL:
         more = "more" if uniform < plan else "fewer"

@@ -3,14 +3,14 @@
 import pandas as pd
 
 from prunecurve.statistics.means import GROUP, by_criterion, by_network, largest_k_within, spread
-from prunecurve.statistics.text import NOT_COMPARED, means_over, number
+from prunecurve.statistics.text import NOT_COMPARED, SHORT_REPAIRS, means_over, number
 from prunecurve.text import text_table, wrapped
 
 METRIC = "balanced_accuracy"
 SHARES = ("share_removed", "params_freed", "macs_freed")
 HEADER = (
-    ("layer", "channels", "criterion", "largest K", "of the", "parameters", "MACs"),
-    ("", "", "", "", "channels", "freed", "freed"),
+    ("layer", "channels", "criterion", "repair", "largest K", "of the", "parameters", "MACs"),
+    ("", "", "", "", "", "channels", "freed", "freed"),
 )
 NOTES = (
     "largest K: balanced accuracy is within one percentage point of that of the unpruned network at this and every "
@@ -21,7 +21,9 @@ NOTES = (
 
 
 def sensitivity_table(sensitivity: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per layer and criterion of a sensitivity.csv, in its order: means over networks and intervals.
+    """Return one row per layer, criterion and repair of a sensitivity.csv, in its order.
+
+    Means over networks, and their intervals.
 
     Columns: dataset, layer, criterion, removal, repair, channels, seeds and draws (orders of each network, averaged
     first); and NAME_mean, NAME_low, NAME_high (95 % Student t) of: largest_k, the largest K such that balanced accuracy
@@ -57,11 +59,12 @@ def sensitivity_text(table: pd.DataFrame, figures: str, warning: str = "") -> st
         f"balanced accuracy. {means_over(int(table['seeds'].max()))}"
     )
     cells = [
-        [row["layer"], str(row["channels"]), row["criterion"], number(row, digits=1, prefix="largest_k_")]
+        [row["layer"], str(row["channels"]), row["criterion"], SHORT_REPAIRS[row["repair"]]]
+        + [number(row, digits=1, prefix="largest_k_")]
         + [f"{100 * row[f'{name}_mean']:.1f} %" for name in SHARES]
         for row in table.to_dict("records")
     ]
-    lines = text_table([*HEADER, *cells], ["left", "right", "left", "right"])
+    lines = text_table([*HEADER, *cells], ["left", "right", "left", "left", "right"])
     blocks = [wrapped(warning)] if warning else []
     blocks += [wrapped(title), lines, "\n".join(map(wrapped, NOTES)), f"Figures: {figures}"]
     return "\n\n".join(blocks) + "\n"

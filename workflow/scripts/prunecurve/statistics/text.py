@@ -19,6 +19,8 @@ REPAIRS = {
     "refit": "readers refitted",
     "refit_bias": "readers refitted, biases fitted",
 }
+# The same in the columns of a table.
+SHORT_REPAIRS = {"none": "as it is", "bias": "biases", "refit": "refitted", "refit_bias": "refitted, biases"}
 
 
 def number(row: Mapping[str, Any], digits: int, sign: str = "", prefix: str = "") -> str:

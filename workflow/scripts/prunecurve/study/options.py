@@ -129,7 +129,7 @@ class Options:
         return flags(
             rows=self.pattern(ROWS),
             criteria=study.sensitivity_rankings,
-            removal="structural",
+            removals=study.sensitivity_variants,
             layers=[f"{layer}:{study.channels(layer)}" for layer in layers],
             ks=[" ".join(self.k_words(layer)) for layer in layers],
         )

@@ -13,8 +13,10 @@ RANKING = f"{LAYER}/ranking/{{criterion}}.csv"
 SUMS = f"{LAYER}/partial_sums/{{criterion}}.npy"
 ROWS = f"{LAYER}/sweep/{{criterion}}/{{removal}}/k{{ks}}.csv"
 # The evaluations on the validation inputs, from which a plan is chosen.
-VALIDATION = f"{LAYER}/validation/{{criterion}}.csv"
-PLAN_CHOICE, PLAN_EVALUATION = f"{SEED}/plan_choice.csv", f"{SEED}/plan_evaluation.csv"
+VALIDATION = f"{LAYER}/validation/{{criterion}}/{{removal}}.csv"
+# One folder for each budget, such as macs-0.5.
+PLAN = f"{SEED}/plan/{{budget}}"
+PLAN_CHOICE, PLAN_EVALUATION = f"{PLAN}/choice.csv", f"{PLAN}/evaluation.csv"
 CLASSES = "results/{study}/source/classes.csv"
 LAYER_TABLE = "results/{study}/layers.csv"
 

@@ -93,7 +93,10 @@ class Study:
         self.rankings = orders(self.criteria, draws)
         self.sensitivity_rankings = orders(config["sensitivity"]["criteria"], draws)
         self.task, self.metrics = tasks.inputs_of(config["task"]), tasks.metrics_of(config["task"])
-        self.budget = next(key for key in BUDGETS if config["plan"][key] is not None)
+        # The budgets of the target `plan`, by key and value, and the removal with its repair that its curves have.
+        self.budgets = [f"{key}-{value}" for key in BUDGETS for value in config["plan"][key]]
+        self.plan_variant = variant("structural", config["plan"]["repair"])
+        self.sensitivity_variants = [variant("structural", repair) for repair in config["sensitivity"]["repairs"]]
         # The layers of the built-in network follow from the config; None for a user's network.
         self.built_in = Layers.of(config)
         # The K of each evaluation job of a layer, by the job's name, which is part of the name of its file.
@@ -251,8 +254,8 @@ class Study:
 
     def sensitivity_rows(self, seeds: Sequence[int]) -> list[str]:
         """Return the files with all rows that the target `sensitivity` compares."""
-        rankings, layers = self.sensitivity_rankings, self.sensitivity_layers
-        return [row for layer in layers for row in self.rows(seeds, rankings, ["structural"], layer)]
+        rankings, variants = self.sensitivity_rankings, self.sensitivity_variants
+        return [row for layer in self.sensitivity_layers for row in self.rows(seeds, rankings, variants, layer)]
 
     def verified_rankings(self, target: str) -> list[str]:
         """Return the rankings to verify: those of the study, or those of the target `sensitivity`."""
@@ -260,12 +263,11 @@ class Study:
         return (self.sensitivity_rankings if target else self.rankings)[: None if most == "all" else most]
 
     def verified_variants(self, layer: str, target: str = "") -> list[str]:
-        """Return the removals with their repairs: those of the study, and the two of the reference experiment.
-
-        The target `sensitivity` has no repairs.
+        """Return the removals with their repairs: those of the study, or of the target `sensitivity`, and the two of
+        the reference experiment.
         """
         both = ["structural"] if layer in self.layers.zero_weights else ["structural", "zero_weights"]
-        return list(dict.fromkeys([*(self.removals if target else self.variants), *both]))
+        return list(dict.fromkeys([*(self.sensitivity_variants if target else self.variants), *both]))
 
     def verified_rows(self, study: str, seed: str, layer: str, target: str) -> list[str]:
         """Return the files with all rows that the verification of one network reads."""

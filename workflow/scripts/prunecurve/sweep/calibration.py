@@ -15,9 +15,21 @@ from prunecurve.data.batches import Split
 from prunecurve.errors import StudyError
 from prunecurve.graph.layers import PrunableLayer, batch_of
 from prunecurve.graph.operations import runs_as
-from prunecurve.sweep.repair import Reader, chosen_positions, save_readers
+from prunecurve.seeding import stream
+from prunecurve.sweep.parameters import Repair
+from prunecurve.sweep.repair import Reader, chosen_positions, drawn, save_readers, shares
 
 log = logging.getLogger("prunecurve")
+
+
+def calibration_inputs(split: Split, repair: Repair, seed: int) -> tuple[Split, np.ndarray]:
+    """Return the calibration inputs of a network, and their weights (N,).
+
+    split: the training split. repair: the config section. seed: of the network.
+    """
+    labels = split.labels.cpu().numpy()
+    chosen = drawn(labels, repair.inputs, repair.weights, stream(seed, "calibration"))
+    return split.subset(chosen), shares(labels[chosen], repair.weights)
 
 
 class Moments:
