@@ -80,8 +80,8 @@ class Moments:
 def _not_refitted(path: str, why: str) -> StudyError:
     """Return the error for a reader whose weights cannot be refitted."""
     return StudyError(
-        f"the weights of {path}, which reads the channels, cannot be refitted: it {why}; for this layer, use none or "
-        "bias in sweep.repairs, and no criterion obs or thinet"
+        f"the weights of {path}, which reads the channels, cannot be refitted: it {why}; for this layer, use the "
+        "repairs none or bias (sweep.repairs, sensitivity.repairs, plan.repair), and no criterion obs or thinet"
     )
 
 

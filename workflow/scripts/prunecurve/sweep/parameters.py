@@ -8,7 +8,8 @@ from prunecurve.sections import Section
 
 
 class Repair(Section):
-    """What the repairs of sweep.repairs are fitted to: inputs of the training split, without augmentation."""
+    """What repairs (sweep.repairs, sensitivity.repairs, plan.repair) are fitted to: inputs of the training split,
+    without augmentation."""
 
     inputs: int = Field(4000, ge=1, le=100_000_000)
     """Number of calibration inputs, drawn at random for each network; all training inputs if there are fewer. 1,000 are

@@ -157,7 +157,8 @@ def fitted_bias(logits: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> n
     if missing := np.setdiff1d(np.arange(logits.shape[1]), labels).tolist():
         raise StudyError(
             f"repair.inputs: the {len(labels)} calibration inputs include none of class {some(missing, 5)}, so its "
-            "bias cannot be fitted; raise the number, or use none and refit in sweep.repairs"
+            "bias cannot be fitted; raise the number, or use the repairs none and refit (sweep.repairs, "
+            "sensitivity.repairs, plan.repair)"
         )
     logits, bias = logits.astype(np.float64), np.zeros(logits.shape[1])
     classes = np.zeros_like(logits)
