@@ -61,13 +61,18 @@ def train(
     seed: int,
     device: torch.device,
     task: Inputs,
+    *,
+    epochs: float | None = None,
+    keep_last: bool = False,
+    name: str = "",
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """Train a new network in place; return it with the weights of its best validation epoch, and one row per epoch.
+    """Train a network in place; return it with the weights of its best validation epoch, and one row per epoch.
 
     The best epoch has the highest balanced accuracy on the validation inputs and, on a tie, the lowest loss;
-    its row has 1 in `kept`. task: its constants, see `Inputs`. Test data are not used. The same arguments give the same
-    weights on the same kind of machine. Raises StudyError if a loss is not finite, or if a user's network cannot be
-    trained.
+    its row has 1 in `kept`. task: its constants, see `Inputs`. epochs: instead of those of the recipe; the last epoch
+    can be a part of one. keep_last: keep the weights of the last epoch instead. name: of the training, in messages.
+    Test data are not used. The same arguments give the same weights on the same kind of machine. Raises StudyError if a
+    loss is not finite, or if a user's network cannot be trained.
     """
     # An error of the built-in network would be one of this package, whose traceback belongs in the log.
     users = not isinstance(model, ConvNet)
@@ -79,16 +84,18 @@ def train(
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
-    steps = math.ceil(len(training) / recipe.batch_size) * recipe.epochs
+    of_epoch = math.ceil(len(training) / recipe.batch_size)
+    steps = max(1, round(of_epoch * (recipe.epochs if epochs is None else epochs)))
+    last = math.ceil(steps / of_epoch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=recipe.learning_rate, total_steps=steps)
     weight = torch.tensor(class_weights(recipe, training.labels.cpu().numpy()), device=device)
     labels = validation.labels.cpu().numpy()
     rows: list[dict[str, Any]] = []
     best, best_weights, kept, started = (-math.inf, -math.inf), None, 0, time.monotonic()
-    for epoch in range(1, recipe.epochs + 1):
+    for epoch in range(1, last + 1):
         rate = schedule.get_last_lr()[0]
         with reported("network.factory: the network fails in training") if users else nullcontext():
-            loss = _one_epoch(model, augmenter, optimiser, schedule, weight, order)
+            loss = _one_epoch(model, augmenter, optimiser, schedule, weight, order, steps - of_epoch * (epoch - 1))
         if not math.isfinite(loss):
             raise StudyError(
                 f"training: the loss is {loss} in epoch {epoch}; lower training.learning_rate ({recipe.learning_rate})"
@@ -96,8 +103,8 @@ def train(
         columns = validation_columns(all_logits(model, validation), labels, task.RECALLS)
         times = {"learning_rate": rate, "seconds": round(time.monotonic() - started, 2)}
         rows.append({"epoch": epoch, "train_loss": loss, **columns, **times})
-        log.info("%s", _progress(rows[-1], recipe.epochs, seed))
-        merit = (columns["val_balanced_accuracy"], -columns["val_loss"])
+        log.info("%s", _progress(rows[-1], last, seed, name))
+        merit = (epoch if keep_last else columns["val_balanced_accuracy"], -columns["val_loss"])
         if math.isfinite(columns["val_loss"]) and merit > best:
             best, best_weights, kept = merit, copy.deepcopy(model.state_dict()), epoch
     if best_weights is None:
@@ -117,8 +124,8 @@ def class_weights(recipe: Recipe, labels: np.ndarray) -> list[float]:
     return [1.0, *(first / max(count, 1) for count in others)]
 
 
-def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
-    """Do one pass over the shuffled training inputs; return the mean loss per input."""
+def _one_epoch(model, augmenter, optimiser, schedule, weight, order, steps) -> float:
+    """Do one pass over the shuffled training inputs, of at most `steps` batches; return the mean loss per input."""
     model.train()
     recipe = augmenter.recipe
     # Weights, their updates and all evaluations are float32.
@@ -128,8 +135,8 @@ def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
         enabled=recipe.precision != "float32",
         cache_enabled=False,
     )
-    total, count = torch.zeros((), dtype=torch.float64), len(augmenter.split)
-    shuffled = torch.from_numpy(order.permutation(count)).to(weight.device)
+    total, count = torch.zeros((), dtype=torch.float64), min(len(augmenter.split), steps * recipe.batch_size)
+    shuffled = torch.from_numpy(order.permutation(len(augmenter.split))[:count]).to(weight.device)
     for chosen in shuffled.split(recipe.batch_size):
         # Batch normalisation needs at least two inputs to compute a variance.
         if len(chosen) < 2:
@@ -147,9 +154,9 @@ def _one_epoch(model, augmenter, optimiser, schedule, weight, order) -> float:
     return float(total) / count
 
 
-def _progress(row: Mapping[str, Any], epochs: int, seed: int) -> str:
+def _progress(row: Mapping[str, Any], epochs: int, seed: int, name: str) -> str:
     left = row["seconds"] / row["epoch"] * (epochs - row["epoch"])
     return (
-        f"train seed {seed}: epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.4f}  validation loss "
+        f"train seed {seed}{name}: epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.4f}  validation loss "
         f"{row['val_loss']:.4f}, balanced accuracy {row['val_balanced_accuracy']:.4f}  {left:.0f} s left"
     )
