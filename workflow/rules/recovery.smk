@@ -74,6 +74,26 @@ use rule retrain as train_from_scratch with:
         epochs=[config["training"]["epochs"], "same_compute"],
 
 
+# A control: training also improves a network from which nothing is removed.
+use rule retrain as retrain_unpruned with:
+    input:
+        model=MODEL,
+        train=split_files("train"),
+        val=split_files("val"),
+        split=split_files("test"),
+        ranking=[],
+        calibration=[],
+        chosen="results/{study}/recovery_rates.csv",
+    output:
+        UNPRUNED,
+    log:
+        f"{SEED}/logs/retrain/{{layer}}/unpruned.log",
+    params:
+        options=lambda w: options.retraining(w.seed, recovery.UNPRUNED_NAME, w.layer),
+        start=recovery.STARTS[0],
+        k=0,
+
+
 # What learning rates are chosen from: all of them at one K, evaluated on the validation inputs.
 use rule retrain as try_learning_rates with:
     input:
@@ -108,7 +128,7 @@ rule choose_learning_rates:
     log:
         "results/{study}/logs/choose_learning_rates.log",
     conda:
-        "../envs/figures.yaml"
+        "../envs/sweep.yaml"
     params:
         settings=settings.keys("recovery.learning_rates") + code("choose_learning_rates"),
     shell:
@@ -136,7 +156,7 @@ rule aggregate_recovery:
         options=lambda w: options.histories(w.study, seeds_in(w.study))
         + flags(
             rows=options.pattern(RETRAINED, layer=study.layer),
-            from_scratch=options.pattern(FROM_SCRATCH, layer=study.layer),
+            controls=[options.pattern(path, layer=study.layer) for path in (FROM_SCRATCH, UNPRUNED)],
         )
         + flags(criteria=study.rankings, starts=recovery.STARTS, ks=recovery.retrained_ks(study)),
     shell:

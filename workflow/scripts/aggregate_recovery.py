@@ -19,7 +19,8 @@ def options() -> argparse.ArgumentParser:
     cli = parser(__doc__, "--criteria")
     placeholders = "{seed}, {criterion}, {start}, {k}"
     cli.add_argument("--rows", required=True, help=f"path of retrained networks, with placeholders {placeholders}")
-    cli.add_argument("--from-scratch", required=True, help="path of networks trained from scratch, with {seed}, {k}")
+    controls = "paths of networks trained from scratch, with {seed} and {k}, and of unpruned networks, with {seed}"
+    cli.add_argument("--controls", nargs=2, required=True, help=controls)
     cli.add_argument("--starts", nargs="+", required=True, help="values of {start}")
     cli.add_argument("--ks", type=int, nargs="+", required=True, help="values of {k}")
     cli.add_argument("--chosen", type=Path, required=True, help="a file of choose_learning_rates")
@@ -33,11 +34,12 @@ def options() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    rows, retrained = [], (arguments.criteria, arguments.starts)
-    for seed, k in itertools.product(arguments.seeds, arguments.ks):
-        names = [dict(zip(("criterion", "start"), pair)) for pair in itertools.product(*retrained)]
-        paths = [arguments.rows.format(seed=seed, k=k, **each) for each in names]
-        rows += [row for path in [*paths, arguments.from_scratch.format(seed=seed, k=k)] for row in read_rows(path)]
+    (scratch, unpruned), ks, paths = arguments.controls, arguments.ks, []
+    for seed in arguments.seeds:
+        of_seed = itertools.product(arguments.criteria, arguments.starts, ks)
+        paths += [arguments.rows.format(seed=seed, criterion=name, start=start, k=k) for name, start, k in of_seed]
+        paths += [*(scratch.format(seed=seed, k=k) for k in ks), unpruned.format(seed=seed)]
+    rows = [row for path in paths for row in read_rows(path)]
     table = by_criterion(without_class_counts(pd.DataFrame(rows)))
     table.insert(table.columns.get_loc("criterion") + 1, "order", table.pop("order"))
     write_table(arguments.recovery, table)

@@ -3,12 +3,9 @@
 import argparse
 from pathlib import Path
 
-import pandas as pd
-
 from prunecurve.commandline import parser, run
-from prunecurve.statistics.means import read_table
-from prunecurve.statistics.recovery import chosen_rates
-from prunecurve.tables import write_table
+from prunecurve.repair.learning_rates import chosen_rates
+from prunecurve.tables import read_rows, write_rows
 
 
 def options() -> argparse.ArgumentParser:
@@ -19,7 +16,8 @@ def options() -> argparse.ArgumentParser:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    write_table(arguments.output, chosen_rates(pd.concat(map(read_table, arguments.trials))))
+    rows = chosen_rates(row for path in arguments.trials for row in read_rows(path))
+    write_rows(arguments.output, rows, sealed=False)
 
 
 if __name__ == "__main__":

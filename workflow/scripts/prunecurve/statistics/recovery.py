@@ -20,22 +20,11 @@ GROUP = ["dataset", "layer", "criterion", "k", "channels_left", "start", "epochs
 # Two trainings whose orders of the criteria are compared.
 PAIR = ["start", "epochs", "other_start", "other_epochs"]
 RANDOM = BASELINES[0]
+UNPRUNED = "unpruned"
 # A start and a number of epochs.
 State: TypeAlias = tuple[str, float]
 # A longer name of a criterion is cut.
 NAME_WIDTH = 24
-
-
-def chosen_rates(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per start and learning rate: means over networks on the validation inputs; `chosen` is 1 or 0.
-
-    Of each start, the learning rate with the highest balanced accuracy is chosen; on a tie, with the lowest log loss.
-    """
-    keys, scores = ["start", "k", "epochs", "learning_rate"], [METRIC, "log_loss"]
-    groups = trials.groupby(keys, sort=False)
-    means = groups[scores].mean().assign(seeds=groups["seed"].nunique()).reset_index()
-    best = means.sort_values(scores, ascending=[False, True], kind="stable").drop_duplicates("start")
-    return means.assign(chosen=means.index.isin(best.index).astype(int))
 
 
 def recovery_table(recovery: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.DataFrame:
@@ -56,7 +45,7 @@ def recovery_table(recovery: pd.DataFrame, task: str = tasks.DEFAULT) -> pd.Data
 
 def scores(recovery: pd.DataFrame) -> pd.DataFrame:
     """Return balanced accuracy by seed, K and criterion (rows), and by start and epochs (columns): means over draws."""
-    rows = recovery[recovery["start"].isin(list(STARTS))]
+    rows = recovery[recovery["start"].isin(list(STARTS)) & (recovery["criterion"] != UNPRUNED)]
     keys = ["seed", "k", "criterion", "start", "epochs"]
     means = rows.groupby(keys, sort=False)[METRIC].mean().unstack(["start", "epochs"])
     # In the config's order of criteria, which the table has.
@@ -133,12 +122,12 @@ def state_text(start: str, epochs: float) -> str:
 def recovery_text(
     recovery: pd.DataFrame, rates: pd.DataFrame, figures: str, task: str = tasks.DEFAULT, warning: str = ""
 ) -> str:
-    """Return the text about a recovery.csv and its learning rates, the result of `chosen_rates`.
+    """Return the text about a recovery.csv and its learning rates, the result of `repair.learning_rates.chosen_rates`.
 
     figures: where the study's figures are. warning: of `histories.warning_of`, the first line.
     """
     dataset, layer = recovery[["dataset", "layer"]].iloc[0]
-    seeds, ks = recovery["seed"].nunique(), ", ".join(map(str, sorted(recovery["k"].unique())))
+    seeds, ks = recovery["seed"].nunique(), ", ".join(map(str, scores(recovery).index.unique("k").sort_values()))
     constant = tasks.metrics_of(task).constants(recovery).get("constant_balanced_accuracy", pd.Series([0.5]))
     inputs = tasks.inputs_of(task).INPUTS
     blocks = [
@@ -184,8 +173,10 @@ def _means(recovery: pd.DataFrame) -> str:
         header[0].append(STARTS[start] if not epochs else "")
         header[1].append(epochs_text(epochs))
     cells = [[shortened(str(name), NAME_WIDTH), *(f"{value:.3f}" for value in row)] for name, row in means.iterrows()]
+    unpruned = recovery[recovery["criterion"] == UNPRUNED].groupby("epochs")[METRIC].mean()
+    control = [UNPRUNED, *(f"{value:.3f}" for value in unpruned), *[""] * len(unpruned)]
     spread = ["highest minus lowest", *(f"{value:.3f}" for value in means.max() - means.min())]
-    return text_table([*header, *cells, *([spread] if len(cells) > 1 else [])], ["left", "right"])
+    return text_table([*header, *cells, *([spread] if len(cells) > 1 else []), control], ["left", "right"])
 
 
 def _from_scratch(recovery: pd.DataFrame) -> str:

@@ -15,9 +15,9 @@ ROWS = f"{LAYER}/sweep/{{criterion}}/{{removal}}/k{{ks}}.csv"
 # The evaluations on the validation inputs, from which a plan is chosen.
 VALIDATION = f"{LAYER}/validation/{{criterion}}.csv"
 PLAN_CHOICE, PLAN_EVALUATION = f"{SEED}/plan_choice.csv", f"{SEED}/plan_evaluation.csv"
-# Networks that are retrained, or trained from scratch, and those from which their learning rates are chosen.
+# Networks retrained or trained from scratch, the unpruned network retrained, and what learning rates are chosen from.
 RETRAINED = f"{LAYER}/recovery/{{criterion}}/{{start}}/k{{k}}.csv"
-FROM_SCRATCH = f"{LAYER}/recovery/scratch/k{{k}}.csv"
+FROM_SCRATCH, UNPRUNED = f"{LAYER}/recovery/scratch/k{{k}}.csv", f"{LAYER}/recovery/unpruned.csv"
 TRIALS = f"{LAYER}/recovery/learning_rates/{{start}}.csv"
 CLASSES = "results/{study}/source/classes.csv"
 LAYER_TABLE = "results/{study}/layers.csv"

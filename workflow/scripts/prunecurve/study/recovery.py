@@ -1,11 +1,12 @@
 """What the target `recovery` of a study consists of: values of K, trainings and their files."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prunecurve.config.layers import recovery_ks
 from prunecurve.errors import StudyError
-from prunecurve.study.paths import FROM_SCRATCH, RETRAINED, TRIALS
+from prunecurve.study.paths import FROM_SCRATCH, RETRAINED, TRIALS, UNPRUNED
 from prunecurve.study.study import Study
 from prunecurve.verification import PERTURBATION
 
@@ -13,6 +14,8 @@ from prunecurve.verification import PERTURBATION
 STARTS = ("none", "refit_bias")
 # Training a new network is a kind of start, too.
 SCRATCH = "scratch"
+# The control in the column criterion.
+UNPRUNED_NAME = "unpruned"
 # Learning rates are chosen on the first networks of a study, so that seeds that are added to three do not change them.
 CHOSEN_ON = 3
 
@@ -57,21 +60,11 @@ def trial_files(study: Study) -> list[str]:
 
 
 def retrained_files(study: Study, seeds: Iterable[int]) -> list[str]:
-    """Return the files of all retrained networks of these seeds, and of those that are trained from scratch."""
-    names = {"study": study.name, "layer": retrained_layer(study)}
-    return [
-        path
-        for seed in seeds
-        for k in retrained_ks(study)
-        for path in [
-            *(
-                RETRAINED.format(**names, seed=seed, criterion=ranking, start=start, k=k)
-                for ranking, start in _starts(study)
-            ),
-            FROM_SCRATCH.format(**names, seed=seed, k=k),
-        ]
-    ]
-
-
-def _starts(study: Study) -> list[tuple[str, str]]:
-    return [(ranking, start) for ranking in study.rankings for start in STARTS]
+    """Return the files of all networks of these seeds: retrained, from scratch, and the unpruned ones."""
+    names, ks, files = {"study": study.name, "layer": retrained_layer(study)}, retrained_ks(study), list[str]()
+    for seed in seeds:
+        for ranking, start, k in itertools.product(study.rankings, STARTS, ks):
+            files.append(RETRAINED.format(**names, seed=seed, criterion=ranking, start=start, k=k))
+        files += [FROM_SCRATCH.format(**names, seed=seed, k=k) for k in ks]
+        files.append(UNPRUNED.format(**names, seed=seed))
+    return files
