@@ -27,6 +27,7 @@ from prunecurve.statistics.sensitivity import sensitivity_table
 from prunecurve.statistics.means import mean_curves, summarise
 from invented import names_of, study, study_of_pairs
 from prunecurve.data.tasks.classes.metrics import answers
+from test_recovery import retrained
 from test_shape import three_networks
 
 CRITERIA = ("mean_activation", "l1_norm", "random")
@@ -120,6 +121,7 @@ DATA = {
     "shape": curve(REMOVALS, orders=("mean_activation",)),
     "sensitivity": layers(),
     "plan": planned(),
+    "recovery": figures.Data(retrained(), ()),
 }
 
 

@@ -23,6 +23,8 @@ RANDOM = BASELINES[0]
 UNPRUNED = "unpruned"
 # A start and a number of epochs.
 State: TypeAlias = tuple[str, float]
+# A mean over draws can equal another criterion's value, apart from the rounding of sums.
+DECIMALS = 12
 # A longer name of a criterion is cut.
 NAME_WIDTH = 24
 
@@ -49,7 +51,7 @@ def scores(recovery: pd.DataFrame) -> pd.DataFrame:
     keys = ["seed", "k", "criterion", "start", "epochs"]
     means = rows.groupby(keys, sort=False)[METRIC].mean().unstack(["start", "epochs"])
     # In the config's order of criteria, which the table has.
-    return means.sort_index(axis=1).reindex(list(rows["criterion"].unique()), level="criterion")
+    return means.round(DECIMALS).sort_index(axis=1).reindex(list(rows["criterion"].unique()), level="criterion")
 
 
 def _pairs(states: list[State]) -> list[tuple[State, State]]:
