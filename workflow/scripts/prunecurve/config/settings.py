@@ -110,7 +110,7 @@ def _extends(key: str, asked: Any, has: Any, disjoint: bool) -> bool:
         return False
     if key == "seeds" and disjoint:
         return asked[: len(has)] == has
-    if asked == "all" or has == "all":
+    if isinstance(asked, str) or isinstance(has, str):
         return asked == "all"
     # The figures of the shape and of the mean maps are drawn for the first criterion.
     if key == "ranking.criteria" and asked[0] != has[0]:
