@@ -25,9 +25,8 @@ from prunecurve.sweep.removal import REPAIRS
 from prunecurve.tables import write_rows, write_table
 from prunecurve.statistics.sensitivity import sensitivity_table
 from prunecurve.statistics.means import mean_curves, summarise
-from invented import names_of, study, study_of_pairs
+from invented import names_of, retrained, study, study_of_pairs
 from prunecurve.data.tasks.classes.metrics import answers
-from test_recovery import retrained
 from test_shape import three_networks
 
 CRITERIA = ("mean_activation", "l1_norm", "random")

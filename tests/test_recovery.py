@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import TINY, Study
+from invented import retrained
 from prunecurve.config.check import check
 from prunecurve.config.layers import Layers
 from prunecurve.data.tasks.pairs import inputs as pairs
@@ -25,6 +26,7 @@ from prunecurve.tables import read_rows
 from prunecurve.training.training import train
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from test_plans import NET
 from test_training import CPU, RECIPE, bars
 from torch import nn
 
@@ -146,36 +148,6 @@ def test_a_layer_that_torch_pruning_cannot_cut_has_no_recovery():
 # ---- statistics
 
 CRITERIA = ("apoz", "l1_norm", "greedy", "random")
-EPOCHS = (0.0, 0.25, 1.0, 3.0)
-
-
-def retrained(seeds: int = 4, ks=(2, 5), criteria=CRITERIA) -> pd.DataFrame:
-    """A recovery.csv with invented numbers."""
-    rng, rows = np.random.default_rng(0), []
-    orders = [(name, name) for name in criteria if name != "random"] + [("random", f"random-{i}") for i in (1, 2)]
-
-    def row(seed, k, start, epochs, criterion, order):
-        return {
-            **{"dataset": "digits", "seed": seed, "layer": "conv3", "criterion": criterion, "order": order, "k": k},
-            **{"channels_left": 8 - k, "start": start, "epochs": epochs, "learning_rate": 0.1 if epochs else np.nan},
-            # Coarse numbers have ties.
-            **{
-                "accuracy": rng.random(),
-                "balanced_accuracy": round(rng.uniform(0.5, 1) * 20) / 20,
-                "tp": 5,
-                "fn": 5,
-                "fp": 20,
-            },
-            **{"tn": 70, "params": 10 - k, "macs": 90 - k},
-        }
-
-    for seed in range(seeds):
-        for k, (criterion, order), start, epochs in itertools.product(ks, orders, recovery.STARTS, EPOCHS):
-            rows.append(row(seed, k, start, epochs, criterion, order))
-        for k, (start, epochs) in itertools.product(ks, (("scratch", 8), ("scratch_same_compute", 9 + 1 / 3))):
-            rows.append(row(seed, k, start, epochs, "scratch", "scratch"))
-        rows += [row(seed, 0, "none", epochs, "unpruned", "unpruned") for epochs in EPOCHS]
-    return pd.DataFrame(rows)
 
 
 def tau_b(x, y) -> float:
@@ -336,3 +308,40 @@ def test_the_target(tmp_path):
     assert (study.folder / "archive" / "kept" / "recovery.csv").exists()
     study.run("figures", "--config", "archive=kept")
     assert (study.folder / "results" / "archive" / "kept" / "figures" / "recovery.png").exists()
+
+
+OF_USER = """
+task: classes
+seeds: [0, 1]
+images: {train: 300, val: 150, test: 100}
+network: {factory: 'net.py:net', arguments: {width: 4}}
+layer: outer
+training: {epochs: 1, batch_size: 32, learning_rate: 0.02, require: 0}
+ranking: {criteria: [l1_norm, taylor_activation, random], random_draws: 2}
+sweep: {repairs: [none, refit_bias]}
+recovery: {ks: [2], epochs: 1}
+figures: {dpi: 80}
+"""
+
+
+@pytest.mark.snakemake
+def test_a_layer_of_a_residual_network(tmp_path):
+    study = Study(tmp_path / "study", OF_USER)
+    (study.folder / "net.py").write_text(NET)
+    study.run("recovery", "results/digits/curve.csv")
+    table, curve = read_table(study.path("recovery.csv")), read_table(study.path("curve.csv"))
+    assert not [name for name in table if name.startswith("correct_")]
+    before = table.query("epochs == 0 and k == 2").sort_values(["seed", "order", "start"])
+    rows = curve.query("k == 2").sort_values(["seed", "criterion", "repair"])
+    assert len(before) == 2 * 4 * 2
+    difference = abs(before["log_loss"].to_numpy() - rows["log_loss"].to_numpy())
+    repaired = before["start"].to_numpy() == "refit_bias"
+    # `last` reads behind `outer`, which reads the channels too: it is refitted to what the refitted `outer` gives it.
+    assert difference[~repaired].max() < 1e-5 and 1e-5 < difference[repaired].max() < 0.01
+    comparisons = read_table(study.path("recovery_comparisons.csv"))
+    assert len(comparisons) == 2 * 3 * 2 and set(comparisons["seeds"]) == {2}
+    # Learning rates are chosen again if a network is added to two: all retrainings depend on them.
+    planned = study.plan("recovery", "--config", "seeds=[0, 1, 2]")
+    assert planned["try_learning_rates"] == 3 and planned["choose_learning_rates"] == 1
+    refused = study.run("recovery", "--config", "layer=head", succeed=False).stdout
+    assert "layer: head cannot be pruned" in refused

@@ -1,11 +1,5 @@
 # From a ranking to smaller networks that are trained further: a control for the repairs.
 
-
-def of_start(w, files, *starts):
-    """Return files that the networks of these starts need, an empty list for others."""
-    return files if w.get("start", recovery.SCRATCH) in starts else []
-
-
 CALIBRATED_ON = [split_files("train")[0], *(f"{CALIBRATION}/{name}.npy" for name in ("inputs", "labels", "shares"))]
 TABLES_OF_RECOVERY = ["recovery", "recovery_table", "recovery_agreement", "recovery_comparisons"]
 
@@ -19,7 +13,7 @@ rule retrain:
         val=split_files("val"),
         split=split_files("test"),
         ranking=RANKING,
-        calibration=lambda w: of_start(w, CALIBRATED_ON, "refit_bias"),
+        calibration=lambda w: recovery.if_start(w.start, CALIBRATED_ON, "refit_bias"),
         chosen="results/{study}/recovery_rates.csv",
     output:
         RETRAINED,
@@ -97,12 +91,14 @@ use rule retrain as retrain_unpruned with:
 # What learning rates are chosen from: all of them at one K, evaluated on the validation inputs.
 use rule retrain as try_learning_rates with:
     input:
-        model=lambda w: of_start(w, MODEL, *recovery.STARTS),
+        model=lambda w: recovery.if_start(w.start, MODEL, *recovery.STARTS),
         train=split_files("train"),
         val=split_files("val"),
         split=split_files("val"),
-        ranking=lambda w: of_start(w, RANKING.replace("{criterion}", study.rankings[0]), *recovery.STARTS),
-        calibration=lambda w: of_start(w, CALIBRATED_ON, "refit_bias"),
+        ranking=lambda w: recovery.if_start(
+            w.start, RANKING.replace("{criterion}", study.rankings[0]), *recovery.STARTS
+        ),
+        calibration=lambda w: recovery.if_start(w.start, CALIBRATED_ON, "refit_bias"),
         chosen=[],
     output:
         TRIALS,

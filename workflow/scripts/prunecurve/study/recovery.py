@@ -20,6 +20,11 @@ UNPRUNED_NAME = "unpruned"
 CHOSEN_ON = 3
 
 
+def if_start(start: str, files: Any, *starts: str) -> Any:
+    """Return files that these kinds of start need, an empty list for another one."""
+    return files if start in starts else []
+
+
 def retrained_layer(study: Study) -> str:
     """Return the layer whose channels are removed. Raises StudyError if Torch-Pruning cannot remove them."""
     if study.verified_by(study.layer) == PERTURBATION:
