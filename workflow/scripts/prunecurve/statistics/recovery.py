@@ -70,21 +70,21 @@ def agreement(recovery: pd.DataFrame) -> pd.DataFrame:
     """
     from scipy.stats import kendalltau
 
-    table, rows = scores(recovery), []
+    table, rows, keys = scores(recovery), [], [*PAIR, "criteria"]
+    columns = [*keys, "k", "ks", "tau_mean", "tau_low", "tau_high"]
     if table.index.get_level_values("criterion").nunique() < 2:
-        return pd.DataFrame()
+        return pd.DataFrame(columns=columns)
     for (seed, k), of_criteria in table.groupby(level=["seed", "k"]):
         for state, other in _pairs(list(table)):
             tau = kendalltau(of_criteria[state], of_criteria[other]).statistic
             rows.append(
                 {"seed": seed, "k": k, **dict(zip(PAIR, (*state, *other))), "criteria": len(of_criteria), "tau": tau}
             )
-    taus, keys = pd.DataFrame(rows), [*PAIR, "criteria"]
+    taus = pd.DataFrame(rows)
     by_k = over_networks(taus, [*keys, "k"], {"tau": (-1, 1)}).reset_index().assign(ks=1)
     defined = taus[taus.groupby([*keys, "k"])["tau"].transform("count") == taus["seed"].nunique()]
     over_k = over_networks(defined, keys, {"tau": (-1, 1)})
     over_k = over_k.assign(ks=defined.groupby(keys, sort=False)["k"].nunique()).reset_index()
-    columns = [*keys, "k", "ks", "tau_mean", "tau_low", "tau_high"]
     return pd.concat([by_k, over_k]).reindex(columns=columns).astype({"k": "Int64"})
 
 

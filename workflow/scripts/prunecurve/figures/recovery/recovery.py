@@ -12,11 +12,13 @@ from prunecurve.statistics.recovery import METRIC, SCRATCH, STARTS, UNPRUNED, ep
 
 # The repaired start is solid, as in the figures of all repairs.
 DASHES = {"none": style.REPAIR_DASHES["bias"][1], "refit_bias": style.REPAIR_DASHES["refit_bias"][1]}
+# A colour that no criterion has.
+BROWN = "#8B4A1E"
 SCRATCH_LOOKS: dict[str, dict[str, Any]] = {
-    "scratch": {"color": style.COLOURS[6], "ls": style.DASHES[2]},
-    "scratch_same_compute": {"color": style.COLOURS[6], "ls": style.DASHES[3]},
+    "scratch": {"color": BROWN, "ls": style.DASHES[1]},
+    "scratch_same_compute": {"color": BROWN, "ls": style.DASHES[3]},
 }
-UNPRUNED_LOOK: dict[str, Any] = {"color": style.BLACK, "ls": style.LONG, "lw": 0.8, "zorder": 1}
+UNPRUNED_LOOK: dict[str, Any] = {"color": style.BLACK, "ls": style.DASHES[2], "lw": 1, "zorder": 1}
 COLUMNS = 3
 
 
@@ -41,7 +43,7 @@ def draw(data: Data) -> Figure:
     for ax in axes[::COLUMNS]:
         ax.set_ylabel(f"{style.label(METRIC)},\ntest {data.inputs}")
     figure.supxlabel("epochs of retraining (equally spaced)", fontsize=8)
-    style.legend(figure, _legend(retrained), style.heading(table, interval=""))
+    style.legend(figure, _legend(retrained), f"{style.heading(table, interval='')}; intervals: recovery_table.csv")
     return figure
 
 
