@@ -1,5 +1,6 @@
 """Invented studies: of `pairs` with random metrics, and of `classes`, where one class after the other is lost."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,8 @@ from prunecurve.tables import as_text
 from prunecurve.statistics.curves import class_recall, without_class_counts
 
 INPUTS = 12
+# Of retrainings.
+EPOCHS = (0.0, 0.25, 1.0, 3.0)
 
 
 def variants(removals: Sequence[str], repairs: Sequence[str]) -> list[tuple[str, str]]:
@@ -37,6 +40,35 @@ def study_of_pairs(
     # The counts are used only for the share of same pairs.
     counts = {"tp": 5, "fn": 5, "fp": 20, "tn": 70}
     return table.assign(dataset="digits", layer="conv3", **sizes, **metrics, **counts, **ratios)
+
+
+def retrained(seeds: int = 4, ks=(2, 5), criteria=("apoz", "l1_norm", "greedy", "random")) -> pd.DataFrame:
+    """A recovery.csv with invented numbers."""
+    rng, rows = np.random.default_rng(0), []
+    orders = [(name, name) for name in criteria if name != "random"] + [("random", f"random-{i}") for i in (1, 2)]
+
+    def row(seed, k, start, epochs, criterion, order):
+        return {
+            **{"dataset": "digits", "seed": seed, "layer": "conv3", "criterion": criterion, "order": order, "k": k},
+            **{"channels_left": 8 - k, "start": start, "epochs": epochs, "learning_rate": 0.1 if epochs else np.nan},
+            # Coarse numbers have ties.
+            **{
+                "accuracy": rng.random(),
+                "balanced_accuracy": round(rng.uniform(0.5, 1) * 20) / 20,
+                "tp": 5,
+                "fn": 5,
+                "fp": 20,
+            },
+            **{"tn": 70, "params": 10 - k, "macs": 90 - k},
+        }
+
+    for seed in range(seeds):
+        for k, (criterion, order), start, epochs in itertools.product(ks, orders, ("none", "refit_bias"), EPOCHS):
+            rows.append(row(seed, k, start, epochs, criterion, order))
+        for k, (start, epochs) in itertools.product(ks, (("scratch", 8), ("scratch_same_compute", 9 + 1 / 3))):
+            rows.append(row(seed, k, start, epochs, "scratch", "scratch"))
+        rows += [row(seed, 0, "none", epochs, "unpruned", "unpruned") for epochs in EPOCHS]
+    return pd.DataFrame(rows)
 
 
 def names_of(count: int) -> list[str]:

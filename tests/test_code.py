@@ -127,9 +127,9 @@ def replaced(old: str, new: str):
 
 
 def test_an_edit_changes_the_digest_of_what_uses_it_alone(changed):
-    assert changed("prunecurve/training/training.py", with_statement) == {"train"}
+    assert changed("prunecurve/training/training.py", with_statement) == {"train", "retrain"}
     assert "train" in changed("prunecurve/data/basic_metrics.py", with_statement)
-    cut = {"verify_surgery", "plan_costs", "evaluate_plan", "describe_network"}
+    cut = {"verify_surgery", "plan_costs", "evaluate_plan", "describe_network", "retrain"}
     assert changed("prunecurve/verification/surgery.py", with_statement) == cut
     assert changed("prunecurve/data/splits.py", with_statement) == {"make_pairs", "get_images", "compare_networks"}
     assert changed("prunecurve/data/datasets/pixels.py", with_statement) == {"get_images"}

@@ -25,7 +25,7 @@ from prunecurve.sweep.removal import REPAIRS
 from prunecurve.tables import write_rows, write_table
 from prunecurve.statistics.sensitivity import sensitivity_table
 from prunecurve.statistics.means import mean_curves, summarise
-from invented import names_of, study, study_of_pairs
+from invented import names_of, retrained, study, study_of_pairs
 from prunecurve.data.tasks.classes.metrics import answers
 from test_shape import three_networks
 
@@ -125,6 +125,7 @@ DATA = {
     "shape": curve(REMOVALS, orders=("mean_activation",)),
     "sensitivity": layers(),
     "plan": planned(),
+    "recovery": figures.Data(retrained(), ()),
 }
 
 

@@ -117,6 +117,7 @@ def test_criteria_of_activations_are_refused_before_anything_is_trained():
         "ranking": {"criteria": ["reversed-mean_activation", "l1_norm"], "measure_at": "relu"},
     }
     config |= {"sensitivity": {"layers": "all", "criteria": ["apoz"]}, "sweep": {"ks": "all", "removals": []}}
+    config |= {"recovery": {"ks": "spread"}}
     found = layers_with(layer_table(signed(), SHAPE))
     (line,) = misfits(config, found)
     assert line.startswith("ranking.criteria: at conv, reversed-mean_activation measures behind an activation, but")
@@ -142,6 +143,7 @@ def test_zero_weights_is_refused_where_a_mask_scales_what_they_leave():
         "network": {"factory": "a.py:f"},
         "ranking": {"criteria": [], "measure_at": "relu"},
         "sensitivity": {"layers": "all"},
+        "recovery": {"ks": "spread"},
     }
     for removals, errors in ((["structural"], 0), (["structural", "zero_weights"], 1)):
         assert len(list(misfits(config | {"sweep": {"ks": "all", "removals": removals}}, layers_with(rows)))) == errors

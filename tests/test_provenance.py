@@ -181,7 +181,16 @@ def test_the_settings_of_a_config_are_its_keys_resolved():
         ({"sensitivity": {"layers": ["conv1"]}}, {"sensitivity": {"layers": ["conv1", "conv3"]}}, []),
         ({"plan": {"random_draws": 2}}, {"plan": {"random_draws": 3}}, []),
         ({}, {"plan": {"macs": 0.7}}, ["plan.macs: 0.5; asked for: 0.7"]),
-        ({}, {"layer": "conv2"}, ["layer: conv3; asked for: conv2"]),
+        (
+            {"recovery": {"ks": [2]}},
+            {"recovery": {"ks": [5, 2]}, "layer": "conv2"},
+            ["layer: conv3; asked for: conv2"],
+        ),
+        (
+            {"recovery": {"ks": [16, 5]}},
+            {"layer": "conv3"},
+            ["recovery.ks: [5, 16]; asked for: [16, 32, 48, 56, 60, 63]"],
+        ),
         (
             {},
             {"training": {"epochs": 9}, "threads": 2},

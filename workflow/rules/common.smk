@@ -31,6 +31,7 @@ from prunecurve.provenance.code import code_setting
 from prunecurve.provenance import settings_of as stored_settings
 from prunecurve.ranking import criteria
 from prunecurve.study import *
+from prunecurve.study import recovery
 from prunecurve.study.paths import *
 from prunecurve.sweep.removal import REMOVALS, VARIANTS, parts_of
 

@@ -2,10 +2,11 @@
 
 from prunecurve.progress import Follower
 
-# Training and freezing write their progress to their logs. The run shows it above the progress bars of the terminal.
+# Trainings and freezing write their progress to their logs. The run shows it above the progress bars of the terminal.
 # If the output goes to a file, one message per training every 20 seconds is enough.
 FOLLOWER = Follower(
-    [placed(f"results/{study.name}/seed*/logs/train.log"), placed("results/logs/freeze/*.log")],
+    [placed(f"results/{study.name}/seed*/logs/{name}.log") for name in ("train", "retrain/*/*")]
+    + [placed("results/logs/freeze/*.log")],
     logger.info,
     pause=0 if sys.stderr.isatty() else 20,
 )
@@ -66,7 +67,7 @@ onsuccess:
     for figure in earlier.former_figures(all_figures()) if targets & DRAWING and not until() else []:
         figure.unlink()
         logger.warning(f"removed {figure}: this config does not draw it (another layer, seed or criterion)")
-    printed = {f"results/{study.name}/{name}.txt": {name} for name in ("layers", "sensitivity", "plan")}
+    printed = {f"results/{study.name}/{name}.txt": {name} for name in ("layers", "sensitivity", "plan", "recovery")}
     printed[f"results/{study.drawn}/summary.txt"] = DRAWING | {"summary"}
     for name, printed_by in printed.items():
         path = Path(placed(name))

@@ -94,6 +94,14 @@ def ks(config: Mapping[str, Any], layer: str, layers: Layers) -> list[int]:
     return list(range(channels)) if chosen == "all" else sorted({0, *(k for k in chosen if k < channels)})
 
 
+def recovery_ks(config: Mapping[str, Any], layer: str, layers: Layers) -> list[int]:
+    """Return the values of K of the target `recovery`, ascending, for a layer."""
+    channels, chosen = layers.channels[layer], config["recovery"]["ks"]
+    if chosen == "spread":
+        chosen = [channels // 4, channels // 2, 3 * channels // 4, 7 * channels // 8, 15 * channels // 16, channels - 1]
+    return sorted(set(chosen) - {0})
+
+
 def k_batches(config: Mapping[str, Any], layer: str, layers: Layers) -> dict[str, list[int]]:
     """Return the values of K of each evaluation job by the job's name: `7` for one K, `0-15` for several.
 
@@ -124,12 +132,13 @@ def misfits(config: Mapping[str, Any], layers: Layers) -> Iterator[str]:
     yield from unmeasured(config, "ranking", [layer], layers)
     if layer in layers.zero_weights and "zero_weights" in config["sweep"]["removals"]:
         yield f"sweep.removals: zero_weights is not possible at {layer}: {layers.zero_weights[layer]}; leave it out"
-    asked = config["sweep"]["ks"]
-    if isinstance(asked, list) and max(asked) >= channels:
-        yield (
-            f"sweep.ks: K = {max(asked)} is out of range; allowed: 0 to {channels - 1}, "
-            f"because {layer} has {channels} channels{of_key}"
-        )
+    for section, least in (("sweep", 0), ("recovery", 1)):
+        asked = config[section]["ks"]
+        if isinstance(asked, list) and max(asked) >= channels:
+            yield (
+                f"{section}.ks: K = {max(asked)} is out of range; allowed: {least} to {channels - 1}, "
+                f"because {layer} has {channels} channels{of_key}"
+            )
 
 
 def wrong_layer(layer: str, layers: Layers, key: str = "layer") -> str:

@@ -56,7 +56,7 @@ class Ranking(Section):
     criteria: Extends[Different[Criterion]] = Field(
         ["mean_activation", "conv_abs_mean", "l1_norm", "taylor_activation", "greedy", "random"],
         min_length=1,
-        json_schema_extra=only_for("curve.csv", "agreement.csv"),
+        json_schema_extra=only_for("curve.csv", "agreement.csv", "recovery.csv"),
     )
     """The criteria that rank the channels. The figure of the mean feature maps shows the ranks by the first one."""
 
@@ -200,6 +200,29 @@ class Planning(Section):
         return self
 
 
+class Recovery(Section):
+    """The target `recovery`: what retraining adds to the smaller networks of the study, as they are and repaired, and
+    networks of the same width that are trained from scratch. Each training follows the section training, except for its
+    epochs and its learning rate, and keeps the weights of its last epoch."""
+
+    model_config = ConfigDict(json_schema_extra=only_for("recovery.csv"))
+
+    ks: Extends[
+        Literal["spread"] | Annotated[Different[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=65536)]
+    ] = "spread"
+    """The numbers K of removed channels. spread means P/4, P/2, 3P/4, 7P/8, 15P/16 (rounded down) and P−1."""
+
+    epochs: int = Field(4, ge=1, le=1_000_000)
+    """Largest number of epochs E of a retraining. Each network is retrained for 1/4, 1 and E epochs, each time from its
+    start."""
+
+    learning_rates: Different[Annotated[Real, Field(gt=0, le=1000)]] = Field(
+        [0.0003, 0.001, 0.003], min_length=3, max_length=3
+    )
+    """Peak learning rates of the one-cycle schedule, of which each kind of start gets the one with the highest balanced
+    accuracy on the validation inputs: the network as it is, repaired, or from scratch."""
+
+
 class Figures(Section):
     """Parameters of the figures."""
 
@@ -287,7 +310,7 @@ class Study(Section):
     layer: ModulePath = Field(
         "last",
         examples=["last", "conv1", "layer1.0.conv2"],
-        json_schema_extra=only_for("curve.csv", "agreement.csv", "channels.csv"),
+        json_schema_extra=only_for("curve.csv", "agreement.csv", "channels.csv", "recovery.csv"),
     )
     """The layer whose channels are removed, by its name in the network: a convolution (conv1, conv2, …), a hidden
     linear layer (linear1, …; its outputs are the channels), or last, the last convolution. snakemake layers lists the
@@ -316,6 +339,8 @@ class Study(Section):
     sensitivity: Sensitivity = Sensitivity()
 
     plan: Planning = Planning()
+
+    recovery: Recovery = Recovery()
 
     figures: Figures = Figures()
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from prunecurve.config.check import check
-from prunecurve.config.layers import Layers, ks, pruned_layer
+from prunecurve.config.layers import Layers, ks, pruned_layer, recovery_ks
 from prunecurve.config.model import KEYS, change_of
 from prunecurve.data.datasets import asked_sizes
 from prunecurve.errors import StudyError
@@ -30,10 +30,10 @@ def as_yaml(value: Any) -> str:
 def resolved(config: Mapping[str, Any], layers: Layers | None = None) -> dict[str, Any]:
     """Return the value of each key, with dots between levels. Two configs that need the same jobs give the same values:
 
-    `layer`, `sweep.ks` and the sizes of the splits have the values that they mean. The first two are left as they
-    are if the network is from outside and `layers` is not given. Keys that have no effect on the network are left out:
-    those of the built-in network with a factory, the others without one, and the recipe if nothing is trained. Of
-    network.weights, which is a place and not a content, there is whether it is given.
+    `layer`, `sweep.ks`, `recovery.ks` and the sizes of the splits have the values that they mean. The first three are
+    left as they are if the network is from outside and `layers` is not given. Keys that have no effect on the network
+    are left out: those of the built-in network with a factory, the others without one, and the recipe if nothing is
+    trained. Of network.weights, which is a place and not a content, there is whether it is given.
     """
     values, layers = dict[str, Any](), layers or Layers.of(config)
     for name, value in config.items():
@@ -44,6 +44,7 @@ def resolved(config: Mapping[str, Any], layers: Layers | None = None) -> dict[st
         layer = values["layer"] = pruned_layer(config, layers)
         chosen = ks(config, layer, layers)
         values["sweep.ks"] = "all" if len(chosen) == layers.channels[layer] else chosen
+        values["recovery.ks"] = recovery_ks(config, layer, layers)
     if config["network"]["factory"]:
         unused = {f"network.{name}" for name in BuiltIn.model_fields}
         if values["network.weights"]:
@@ -82,7 +83,7 @@ def replaced(
     """
     stored, asked, lines = sorted(stored), settings(config, layers), []
     if not (layers or Layers.of(config)):
-        del asked["sweep.ks"]
+        del asked["sweep.ks"], asked["recovery.ks"]
         if config["layer"] == "last":
             del asked["layer"]
     for line in stored:
@@ -109,7 +110,7 @@ def _extends(key: str, asked: Any, has: Any, disjoint: bool) -> bool:
         return False
     if key == "seeds" and disjoint:
         return asked[: len(has)] == has
-    if asked == "all" or has == "all":
+    if isinstance(asked, str) or isinstance(has, str):
         return asked == "all"
     # The figures of the shape and of the mean maps are drawn for the first criterion.
     if key == "ranking.criteria" and asked[0] != has[0]:

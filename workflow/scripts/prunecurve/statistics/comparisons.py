@@ -36,16 +36,19 @@ def paired(curve: pd.DataFrame) -> pd.DataFrame:
                 if baseline in wide.columns and criterion != baseline
             ]
     columns = ["quantity", *VARIANT, "criterion", "baseline", "p_holm", "comparisons"]
-    return _corrected(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=columns)
+    return corrected(pd.DataFrame(rows), VARIANT) if rows else pd.DataFrame(columns=columns)
 
 
-def _corrected(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with the columns p_holm and comparisons; a comparison whose p is not defined is counted."""
+def corrected(rows: pd.DataFrame, within: list[str]) -> pd.DataFrame:
+    """Return the rows with the columns p_holm and comparisons; a comparison whose p is not defined is counted.
+
+    rows: see `paired`. within: the columns that criterion and baseline have in common.
+    """
     from statsmodels.stats.multitest import multipletests
 
     # Random minus greedy and greedy minus random: one comparison in two rows.
     pairs = [" ".join(sorted(names)) for names in zip(rows["criterion"], rows["baseline"])]
-    keys = ["quantity", *VARIANT, "pair"]
+    keys = ["quantity", *within, "pair"]
     tested = rows.assign(pair=pairs)[rows["seeds"] > 1].drop_duplicates(keys)
     p = tested.groupby("quantity")["p"]
     holm = p.transform(lambda each: multipletests(each.fillna(1.0), method="holm")[1]).where(tested["p"].notna())

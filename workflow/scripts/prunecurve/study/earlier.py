@@ -12,7 +12,7 @@ from prunecurve.config.model import keys_of_tables
 from prunecurve.config.settings import replaced
 from prunecurve.errors import StudyError
 from prunecurve.provenance import SEPARATOR, read_settings
-from prunecurve.study.study import Study
+from prunecurve.study.study import STUDY_FIGURES, TABLES_OF_TARGETS, Study
 
 # The keys that one table depends on, with what is computed from it, and no file of a network. A run that does not write
 # the table replaces nothing of them.
@@ -42,8 +42,8 @@ class EarlierResults:
         """
         # An old table may not have the layer that the config names.
         layers = None if layers and list(misfits(self.study.config, layers)) else layers
-        # A study may consist of its sensitivity or its plan alone.
-        tables = (f"{self.folder}/{name}.csv" for name in ("curve", "sensitivity", "plan"))
+        # A study may consist of the table of one target alone.
+        tables = (f"{self.folder}/{name}" for name in ("curve.csv", *TABLES_OF_TARGETS))
         stored = next(filter(None, map(self._stored, tables)), [])
         return replaced(stored, self.study.config, self.users_files, layers)
 
@@ -89,7 +89,7 @@ class EarlierResults:
         current = set(map(self.placed, drawn))
         if not all(map(os.path.exists, current)):
             return []
-        of_targets = "|".join([*figures.of("sensitivity"), *figures.of("plan")])
+        of_targets = "|".join(name for name, table in STUDY_FIGURES.items() if table in TABLES_OF_TARGETS)
         name = re.compile(rf"(?!({of_targets})\.)({'|'.join(figures.FOLDERS)})(_.+_seed\d+)?\.(png|svg)")
         folder = Path(self.placed(f"results/{self.study.drawn}/figures"))
         return [

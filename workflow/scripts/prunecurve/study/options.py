@@ -14,6 +14,7 @@ from prunecurve.ranking import criteria
 from prunecurve.study.paths import ROWS
 from prunecurve.study.study import Study, if_read
 from prunecurve.sweep.k_batches import as_word
+from prunecurve.training.parameters import Recipe
 
 
 def flags(**values: Any) -> list[Any]:
@@ -60,6 +61,16 @@ class Options:
         config, network = self.study.config, self.network(leaf_modules=False)
         options = {"preprocess": json.dumps(config["preprocess"], sort_keys=True), "network": network, "seed": seed}
         return flags(**options, task=config["task"], device=config["device"], threads=config["threads"])
+
+    def retraining(self, seed: str, criterion: str, layer: str) -> list[Any]:
+        """Return the options of a retraining, except its start, its epochs and its learning rates."""
+        config = self.study.config
+        recipe = json.dumps({key: config["training"][key] for key in Recipe.model_fields}, sort_keys=True)
+        return [
+            *self.torch(),
+            *self.row(seed, criterion),
+            *flags(layer=layer, device=config["device"], training=recipe),
+        ]
 
     def torch(self) -> list[Any]:
         """Return the options of jobs that run a trained network."""

@@ -17,6 +17,10 @@ VALIDATION = f"{LAYER}/validation/{{criterion}}/{{removal}}.csv"
 # One folder for each budget, such as macs-0.5.
 PLAN = f"{SEED}/plan/{{budget}}"
 PLAN_CHOICE, PLAN_EVALUATION = f"{PLAN}/choice.csv", f"{PLAN}/evaluation.csv"
+# Networks retrained or trained from scratch, the unpruned network retrained, and what learning rates are chosen from.
+RETRAINED = f"{LAYER}/recovery/{{criterion}}/{{start}}/k{{k}}.csv"
+FROM_SCRATCH, UNPRUNED = f"{LAYER}/recovery/scratch/k{{k}}.csv", f"{LAYER}/recovery/unpruned.csv"
+TRIALS = f"{LAYER}/recovery/learning_rates/{{start}}.csv"
 CLASSES = "results/{study}/source/classes.csv"
 LAYER_TABLE = "results/{study}/layers.csv"
 

@@ -30,7 +30,7 @@ class Settings:
 
     def keys(self, *keys: str) -> list[str]:
         """Return the lines of these config keys or sections."""
-        lines = self._lines(self.study.layers if {"layer", "sweep.ks"} & set(keys) else None)
+        lines = self._lines(self.study.layers if {"layer", "sweep.ks", "recovery"} & set(keys) else None)
         return [lines[key] for key in lines if any(key == k or key.startswith(f"{k}.") for k in keys)]
 
     def network(self) -> list[str]:

@@ -41,8 +41,8 @@ from prunecurve.verification.checked_ks import checked_ks
 NETWORK_FIGURES = figures.of("network")
 # The table of each figure of a whole study. The figure's folder is named after it.
 STUDY_FIGURES = {name: f"{folder}.csv" for name, folder in figures.FOLDERS.items() if folder != "network"}
-# In a run, only the targets `sensitivity` and `plan` make these tables. An archive may contain them.
-TABLES_OF_TARGETS = ("sensitivity.csv", "plan.csv")
+# In a run, only targets of their own make these tables. An archive may contain them.
+TABLES_OF_TARGETS = ("sensitivity.csv", "plan.csv", "recovery.csv")
 # Tables that are computed from the curve, for an archive too: they then match the code that draws them.
 FROM_CURVE = ("curve_mean.csv", "summary.csv", "comparisons.csv")
 BUDGETS = ("macs", "params", "tolerance")
