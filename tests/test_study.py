@@ -116,7 +116,7 @@ def test_settings_name_what_a_result_depends_on():
     built_in = Settings(study())
     assert not [line for line in built_in.keys("training") if "require" in line]
     assert built_in.keys("layer", "sweep.ks") == ["layer: conv3", "sweep.ks: all"]
-    assert built_in.seeds([2], "plan.macs") == ["seeds: [2]", "plan.macs: 0.5"]
+    assert built_in.seeds([2], "plan.macs") == ["seeds: [2]", "plan.macs: [0.5]"]
     assert "ranking.random_draws: 2" in built_in.rankings(["apoz", "random"], [0])
     assert "ranking.random_draws: 2" not in built_in.rankings(["apoz"], [0], "layer")
 
