@@ -691,6 +691,6 @@ def test_plans_are_lines_over_the_macs_and_a_row_per_layer_in_the_order_of_the_n
     assert list(shares.get_yticks()) == [2, 1, 0], "the first layer on top"
     predicted = [line for line in scores.get_lines() if line.get_marker() == "v"]
     assert [line.get_ydata()[0] for line in predicted] == pytest.approx([0.8] * 4), "of the plans and uniform ratios"
-    plan = next(line for line in shares.get_lines() if line.get_label() == "plan, macs 0.5")
+    plan = next(line for line in shares.get_lines() if line.get_label() == "macs 0.5")
     assert plan.get_xdata() == pytest.approx([7 / 8, 13 / 16, 15 / 24])
     assert len(figures.draw("plan", planned(seeds=1)).axes) == 2

@@ -21,7 +21,8 @@ MARKERS = {"plan": "o", "uniform": "s", "plan_random": "o", "uniform_random": "s
 def draw(data: Data) -> Figure:
     """Return balanced accuracy over the share of the MACs on the left, and a row per layer on the right."""
     layers = required(data.layers, "figures: the layers of the plan are missing; give the script --layers")
-    figure = Figure(figsize=(style.PAGE_WIDTH, max(3.4, 1.3 + 0.16 * layers["layer"].nunique())))
+    row = 0.1 + 0.06 * len(layers[["budget", "value"]].drop_duplicates())
+    figure = Figure(figsize=(style.PAGE_WIDTH, max(3.6, 1.5 + row * layers["layer"].nunique())))
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     entries = _scores(left, data)
     _shares(right, layers)
@@ -36,9 +37,10 @@ def _heading(table: pd.DataFrame) -> str:
     networks = style.networks_text(seeds)
     networks += ", mean and 95 % Student t interval" if seeds > 1 else ""
     ranges = " (layers: mean and range)" if seeds > 1 else ""
+    orders = "one order" if draws == 1 else f"mean of {draws} orders"
     return (
         f"{table['dataset'].iloc[0]}, plans for all layers, order of {criterion}: {networks}{ranges}\n"
-        f"random channels: mean of {draws} orders per network; predicted: from single layers, on validation inputs"
+        f"random channels: {orders} per network; predicted: from single layers, on validation inputs"
     )
 
 
@@ -104,11 +106,12 @@ def _shares(ax: Axes, layers: pd.DataFrame) -> None:
         for number, method in enumerate(("plan", "uniform")):
             shares, shift = kept.loc[method].reindex(channels.index), apart * (len(budgets) - 2 * place - number - 0.5)
             ax.hlines(rows + shift, shares["min"], shares["max"], color=COLOURS[method], lw=1, alpha=fade)
-            label = f"{METHODS[method]}, {budget} {value:g}"
-            look = {"color": COLOURS[method], "ms": 3.2, "mew": 0, "alpha": fade, "label": label}
-            ax.plot(shares["mean"], rows + shift, MARKERS[method], **look)
+            look = {"color": COLOURS[method], "ms": 3.2, "mew": 0, "alpha": fade}
+            # The other legend says which colour and marker is which method.
+            label = f"{budget} {value:g}" if method == "plan" else None
+            ax.plot(shares["mean"], rows + shift, MARKERS[method], label=label, **look)
     ax.set_yticks(rows, [f"{layer} ({count})" for layer, count in channels.items()])
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(rows) - 0.4), xlabel="share of the layer’s channels kept")
     ax.grid(axis="y", color="#DDDDDD", lw=0.5)
     ax.set_axisbelow(True)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, title="budget (dark to light)", alignment="left")
