@@ -24,7 +24,7 @@ TINY = {
     "network": {"arguments": {"depth": 8, "width": 4, "classes": 10}},
     "training": {"epochs": 1, "batch_size": 20, "require": 0},
     "ranking": {"criteria": ["mean_activation", "random"], "random_draws": 1},
-    "sweep": {"ks": [0, 1, 2]},
+    "sweep": {"ks": [0, 1, 3, 7]},
     "verification": {"rankings": 1, "drawn_ks": 0},
     "sensitivity": {"criteria": ["l1_norm"]},
     "figures": {"dpi": 50},

@@ -316,3 +316,28 @@ def test_a_readers_own_method_leaves_only_biases(tmp_path):
     )
     with pytest.raises(StudyError, match=message):
         load_readers(tmp_path / "moments.npy")
+
+
+class Joined(nn.Module):
+    """The two images of a pair run as two rows of a batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.inner, self.head = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 5, 3), nn.Linear(5, 3)
+
+    def forward(self, x):
+        maps = self.inner(functional.relu(self.conv(torch.cat([x[:, :1], x[:, 1:]]))))
+        one, other = maps.mean((2, 3)).chunk(2)
+        return self.head(one * other)
+
+
+def test_a_reader_of_several_rows_for_each_input_leaves_only_biases(tmp_path):
+    torch.manual_seed(0)
+    split = branches()[1]
+    layer = PrunableLayer(Joined().eval(), "conv", (2, 6, 6))
+    calibrate(layer, split, shares(split.labels.numpy(), "balanced"), 5, tmp_path)
+    assert len(load_array(tmp_path / "features.npy")) == len(split)
+    with pytest.raises(
+        StudyError, match=r"of inner, which reads the channels, .* several rows of a batch for each input"
+    ):
+        load_readers(tmp_path / "moments.npy")

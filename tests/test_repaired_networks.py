@@ -40,25 +40,25 @@ def test_a_fit_to_constant_inputs_keeps_the_weights():
 
 
 class Chain(nn.Module):
-    """Three layers whose channels are removed, one after the other, and a sum."""
+    """Three layers whose channels are removed, one after the other, a sum, and a layer that loses no inputs, `head`.
 
-    def __init__(self):
+    in_place: whether activations overwrite what a layer computed.
+    """
+
+    def __init__(self, in_place=False):
         super().__init__()
-        self.first, self.norm, self.second = (
-            nn.Conv2d(2, 6, 3, padding=1),
-            nn.BatchNorm2d(6),
-            nn.Conv2d(6, 5, 3, bias=False),
-        )
-        self.third, self.head = nn.Conv2d(5, 5, 1), nn.Linear(5 * 9, 3)
+        self.first, self.norm = nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.second, self.third = nn.Conv2d(6, 5, 3, bias=False), nn.Conv2d(5, 5, 1)
+        self.hidden, self.head, self.relu = nn.Linear(5 * 9, 7), nn.Linear(7, 3), nn.ReLU(in_place)
 
     def forward(self, x):
-        x = functional.relu(self.second(functional.relu(self.norm(self.first(x)))))
-        return self.head((x + functional.relu(self.third(x))).flatten(1))
+        x = self.relu(self.second(self.relu(self.norm(self.first(x)))))
+        return self.head(self.relu(self.hidden((x + self.relu(self.third(x))).flatten(1))))
 
 
-def chained() -> tuple[nn.Module, Split, np.ndarray]:
+def chained(in_place: bool = False) -> tuple[nn.Module, Split, np.ndarray]:
     torch.manual_seed(0)
-    model, rng = Chain().eval(), np.random.default_rng(0)
+    model, rng = Chain(in_place).eval(), np.random.default_rng(0)
     model.norm.running_mean.normal_(), model.norm.running_var.uniform_(0.5, 2)
     pixels, labels = rng.integers(0, 256, (60, 2, 5, 5), np.uint8), np.arange(60) % 3
     return model, Split.of(pixels, np.arange(60)[:, None], labels, "cpu"), shares(labels, "balanced")
@@ -82,11 +82,13 @@ def test_without_channels_of_one_layer_it_is_the_network_of_the_verification(pat
 
 def test_readers_are_fitted_one_after_the_other():
     """Of all positions: there are no more than are chosen."""
-    (model, calibration, each), removed = chained(), {"first": np.array([1, 4]), "second": np.array([0])}
+    (model, calibration, each), removed = chained(), {"first": np.array([0, 2]), "second": np.array([0])}
     small = Repairs(model, calibration, each).smaller(removed, "refit")
     (images, _), *_ = calibration.batches(60)
     expected = structural(model, removed, images[:1])
-    kept = {"second": [1, 2, 3, 4], "third": [1, 2, 3, 4], "head": [0, 1, 2]}
+    kept = {"second": [1, 2, 3, 4], "third": [1, 2, 3, 4], "hidden": [*range(7)], "head": [*range(3)]}
+    read = {path: getattr(model, path).weight.shape for path in kept}
+    assert small.head.weight.shape == read["head"] and small.hidden.weight.shape != read["hidden"]
     for path, outputs in kept.items():
         reader, seen = expected.get_submodule(path), {}
         for name, each_network in (("small", expected), ("whole", model)):
@@ -95,7 +97,7 @@ def test_readers_are_fitted_one_after_the_other():
             )
             each_network(images), hook.remove()
         (x, _), (whole, y) = seen["small"], seen["whole"]
-        if path != "head":
+        if path in ("second", "third"):
             size = reader.kernel_size
             x, whole = (functional.unfold(values, size).mT.flatten(0, 1) for values in (x, whole))
             y = y.flatten(2).mT.flatten(0, 1)
@@ -108,27 +110,62 @@ def test_readers_are_fitted_one_after_the_other():
         fitted = np.linalg.lstsq(left, np.vstack([roots * (y - mean_y), np.sqrt(ridge) * weight]), rcond=None)[0]
         reader.weight.data = torch.from_numpy(fitted.T).float().reshape(reader.weight.shape)
         reader.bias = nn.Parameter(torch.from_numpy(mean_y - mean_x @ fitted).float())
-    assert all_logits(small, calibration) == pytest.approx(all_logits(expected, calibration), abs=1e-4)
-    assert all_logits(small, calibration) != pytest.approx(
-        all_logits(structural(model, removed, images[:1]), calibration), abs=1e-2
-    )
+    logits = all_logits(small, calibration)
+    assert logits.std(axis=0).min() > 1e-3, "the channels that are left are not dead"
+    assert logits == pytest.approx(all_logits(expected, calibration), abs=1e-4)
+    assert logits != pytest.approx(all_logits(structural(model, removed, images[:1]), calibration), abs=1e-3)
+    # Without `head`, what it reads would have changed and its weights would not.
+    assert not torch.equal(small.head.weight, model.head.weight)
+    alone = Repairs(model, calibration, each).smaller(removed, "refit", all_behind=False)
+    assert torch.equal(alone.head.weight, model.head.weight)
+
+
+def test_activations_that_work_in_place_change_nothing():
+    (model, calibration, each), removed = chained(), {"first": np.array([0, 2]), "second": np.array([0])}
+    in_place = chained(in_place=True)[0]
+    in_place.load_state_dict(model.state_dict())
+    expected = all_logits(Repairs(model, calibration, each).smaller(removed, "refit_bias"), calibration)
+    found = all_logits(Repairs(in_place, calibration, each).smaller(removed, "refit_bias"), calibration)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+class Joined(nn.Module):
+    """The two images of a pair run as two rows of a batch; two layers share their weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.second = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3)
+        self.left, self.right = nn.Linear(4, 3), nn.Linear(4, 3)
+        self.right.weight = self.left.weight
+
+    def forward(self, x):
+        maps = functional.relu(self.second(functional.relu(self.conv(torch.cat([x[:, :1], x[:, 1:]])))))
+        one, other = maps.mean((2, 3)).chunk(2)
+        return self.left(one) + self.right(other)
+
+
+def test_layers_that_cannot_be_refitted_keep_their_weights():
+    torch.manual_seed(0)
+    model, (_, calibration, each) = Joined().eval(), chained()
+    small = Repairs(model, calibration, each).smaller({"conv": np.array([1])}, "refit")
+    assert torch.equal(small.second.weight, model.second.weight[:, [0, 2, 3]])
+    assert torch.equal(small.left.weight, model.left.weight)
 
 
 @pytest.mark.parametrize("name", ["branches", "functions", "gates", "shared", "siamese", "skips", "norms", "plain"])
 def test_the_kept_outputs_are_those_that_torch_pruning_keeps(name):
+    """Its own biases, or running means, say which: each is a number of its own."""
     model = network(name)
     example, layer = torch.zeros(1, *SHAPE), next(n for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
-    removed = {layer: np.array([0, 2])}
-    kept, small = kept_outputs(model, removed, example), structural(model, removed, example)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.bias = nn.Parameter(torch.arange(len(module.weight)).float() + 0.5)
+    kept = kept_outputs(model, {layer: np.array([0, 2])}, example)
+    small = structural(model, {layer: np.array([0, 2])}, example)
     assert np.array_equal(kept[layer], np.setdiff1d(np.arange(len(model.get_submodule(layer).weight)), [0, 2]))
     for path, numbers in kept.items():
-        assert torch.equal(small.get_submodule(path).weight.flatten(1).sum(1), _rows(model, small, path, numbers))
-
-
-def _rows(model, small, path, numbers):
-    """Return the sums of the rows of a layer; those that have lost inputs are not compared."""
-    whole, left = model.get_submodule(path).weight, small.get_submodule(path).weight
-    return (whole[numbers] if whole.shape[1] == left.shape[1] else left).flatten(1).sum(1)
+        assert np.array_equal(small.get_submodule(path).bias.detach().numpy() - 0.5, numbers)
 
 
 def test_nothing_is_fitted_in_front_of_the_first_removed_channel():
@@ -147,3 +184,16 @@ def test_biases_belong_to_the_last_linear_layer_if_it_computes_the_logits():
     moved = with_bias(copy.deepcopy(model), bias, example)
     assert torch.allclose(moved(example), model(example) + bias) and type(moved) is type(model)
     assert torch.allclose(with_bias(scaled, bias, example)(example), model(example) + bias)
+
+    class Twice(nn.Module):
+        """Its layer runs twice, and its second logits are those of the network."""
+
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.layer(self.layer(x[:, 0, 0, :3]))
+
+    twice = Twice()
+    assert torch.allclose(with_bias(copy.deepcopy(twice), bias, example)(example), twice(example) + bias)

@@ -204,3 +204,9 @@ def test_a_broken_table_is_named(tmp_path):
     (tmp_path / "curve.csv").write_text("")
     with pytest.raises(StudyError, match=r"curve\.csv"):
         read_table(tmp_path / "curve.csv")
+
+
+def test_a_plan_of_an_older_version_is_named(tmp_path):
+    (tmp_path / "plan.csv").write_text("dataset,seed,method\ndigits,0,plan\n")
+    with pytest.raises(StudyError, match=r"plan.csv is a plan of an older version; run snakemake plan again"):
+        read_table(tmp_path / "plan.csv")

@@ -2,15 +2,19 @@
 
 import json
 
+import pandas as pd
 import pytest
 from conftest import PROJECT
+from prunecurve import provenance
 from prunecurve.archive import archive
 from prunecurve.config.layers import Layers
 from prunecurve.config.check import check
+from prunecurve.config.settings import of_archive
 from prunecurve.errors import StudyError
-from prunecurve.study import Frozen, Options, Settings, Study, archived_config, archived_files, flags
+from prunecurve.study import EarlierResults, Frozen, Options, Settings, Study, archived_config, archived_files, flags
 from prunecurve.study.paths import CALIBRATION, split_files
 from prunecurve.sweep.k_batches import from_words
+from prunecurve.tables import write_table
 
 
 def study(**config) -> Study:
@@ -157,3 +161,39 @@ def test_an_archive_lends_its_files_but_what_follows_from_the_curve_is_made_agai
     one.config["training"]["require"] = 0.999
     assert len(one.below_requirement([*histories, "nowhere.csv"])) == 5
     assert one.in_words() == "study own: mnist, pairs, built-in network, layer last, 5 networks"
+
+
+def test_a_plan_is_not_replaced_without_a_word(tmp_path, monkeypatch):
+    """The curve of the same study has no repairs, so its settings do not have the keys of repairs."""
+    monkeypatch.chdir(tmp_path)
+    tables = {"curve": ["seeds: [0]", "training.epochs: 8"], "plan": ["repair.inputs: 4000", "plan.macs: [0.5]"]}
+    for name, lines in tables.items():
+        provenance.start(lines)
+        write_table(f"results/digits/{name}.csv", pd.DataFrame({"k": [0]}))
+    provenance.stop()
+
+    def replaced(*written: str, **config) -> list[str]:
+        one = study(seeds=[0], **config)
+        earlier = EarlierResults(one, [])
+        return earlier.replaced_by(written, earlier.replaced(one.layers), one.layers, awaited=False)
+
+    fewer = {"repair": {"inputs": 1000}}
+    assert replaced("results/digits/plan.csv", **fewer) == ["repair.inputs: 4000; asked for: 1000"]
+    assert replaced("results/digits/curve.csv", **fewer) == []
+    assert replaced("results/digits/plan.csv", plan={"macs": [0.5, 0.3]}) == []
+    assert replaced("results/digits/plan.csv", plan={"macs": 0.3}) == ["plan.macs: [0.5]; asked for: [0.3]"]
+    assert replaced("results/digits/curve.csv", plan={"macs": 0.3}) == []
+    epochs = ["training.epochs: 8; asked for: 9"]
+    assert replaced("results/digits/plan.csv", training={"epochs": 9}) == epochs
+
+
+def test_an_archive_of_an_older_version_has_no_repairs():
+    frozen = check({"plan": {"macs": 0.7}, "sweep": {"repairs": ["none"]}})
+    old = {
+        name: {key: value for key, value in part.items() if key not in ("repair", "repairs")}
+        for name, part in frozen.items()
+        if isinstance(part, dict)
+    }
+    config = of_archive({**frozen, **old, "plan": {**old["plan"], "macs": 0.7}}, {})
+    assert config["sweep"]["repairs"] == config["sensitivity"]["repairs"] == ["none"]
+    assert config["plan"]["repair"] == "none" and config["plan"]["macs"] == [0.7]

@@ -369,12 +369,16 @@ def test_partial_includes_finished_seeds_and_reports_missing_ones(copied):
 
 def test_sensitivity_and_an_earlier_layer(copied):
     """First the curves of all layers, with verification; then the study of conv2, which reads the same files."""
-    replace(copied, "threads: 2", "threads: 2\nsensitivity: {criteria: [loss_oracle]}")
+    keys = "sensitivity: {criteria: [loss_oracle], repairs: [none, refit_bias]}"
+    replace(copied, "threads: 2", f"threads: 2\n{keys}")
     output = copied.run("sensitivity").stdout
     jobs = jobs_of_run(output)
-    # Only the criterion of the sensitivity: three layers; for the last one also the K of the verification.
-    assert (jobs["rank_channels"], jobs["eval_pruned"]) == (3, P + CHECKED + 4)
-    table = rows(copied.path("sensitivity.csv"))
+    # Only the criterion of the sensitivity: three layers; for the last one also the K of the verification. One job
+    # evaluates all repaired networks of a layer.
+    assert (jobs["rank_channels"], jobs["eval_pruned"], jobs["calibrate"]) == (3, P + CHECKED + 4 + 3, 3)
+    everything = rows(copied.path("sensitivity.csv"))
+    table, repaired = ([row for row in everything if row["repair"] == name] for name in ("none", "refit_bias"))
+    assert [(row["layer"], row["k"]) for row in table] == [(row["layer"], row["k"]) for row in repaired]
     assert [(row["layer"], int(row["k"])) for row in table] == [
         (layer, k) for layer, channels in (("conv1", 4), ("conv2", 6), ("conv3", 8)) for k in range(channels)
     ]
@@ -384,13 +388,18 @@ def test_sensitivity_and_an_earlier_layer(copied):
     assert len({(row["tp"], row["fp"], row["params"]) for row in table if row["k"] == "0"}) == 1
     for layer in ("conv1", "conv2", "conv3"):
         verified = rows(copied.path(f"seed0/{layer}/verification_sensitivity.csv"))
-        assert {(row["criterion"], row["removal"]) for row in verified} == {
-            ("loss_oracle", removal) for removal in ("structural", "zero_weights")
+        assert {(row["criterion"], row["removal"], row["repair"]) for row in verified} == {
+            ("loss_oracle", *each)
+            for each in (("structural", "none"), ("structural", "refit_bias"), ("zero_weights", "none"))
         }
         assert all(row["agrees"] == "True" for row in verified)
     assert copied.path("figures/sensitivity.png").exists()
     table = rows(copied.path("sensitivity_table.csv"))
-    assert [(row["layer"], row["channels"]) for row in table] == [("conv1", "4"), ("conv2", "6"), ("conv3", "8")]
+    assert [(row["layer"], row["channels"], row["repair"]) for row in table] == [
+        (layer, channels, repair)
+        for layer, channels in (("conv1", "4"), ("conv2", "6"), ("conv3", "8"))
+        for repair in ("none", "refit_bias")
+    ]
     assert all(line in output for line in copied.path("sensitivity.txt").read_text().splitlines())
     # It is frozen with the study, although other code ranks and evaluates the earlier convolutions than the last one.
     copied.run("archive/with_sensitivity/manifest.json")

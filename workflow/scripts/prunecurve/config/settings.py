@@ -16,6 +16,12 @@ from prunecurve.model.parameters import BuiltIn, Network
 from prunecurve.provenance import SEPARATOR
 from prunecurve.training.parameters import Recipe
 
+# The keys that archives of older versions do not have, and the values that they mean.
+OLDER: dict[str, dict[str, Any]] = {
+    "sweep": {"repairs": ["none"]},
+    "sensitivity": {"repairs": ["none"]},
+    "plan": {"repair": "none"},
+}
 DATA_CONTENT = f"content of data_dir{SEPARATOR}"
 WEIGHTS_CONTENT = f"{CONTENT_OF_WEIGHTS}{SEPARATOR}"
 
@@ -130,7 +136,8 @@ def of_archive(frozen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str,
     """
     images = {key: value for key, value in frozen["images"].items() if not isinstance(value, Mapping)}
     frozen = {**frozen, "images": images | frozen["images"].get(frozen["dataset"], {})}
-    frozen["sweep"] = {"repairs": ["none"], **frozen["sweep"]}
+    for section, value in OLDER.items():
+        frozen[section] = value | frozen.get(section, {})
     try:
         has = resolved(check(frozen))
     except StudyError as error:

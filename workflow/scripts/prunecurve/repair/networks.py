@@ -8,6 +8,7 @@ the refit of the sweep (sweep/repair.py), unless one of the layer's readers lies
 import copy
 import functools
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -57,27 +58,21 @@ class Repairs:
     @functools.cached_property
     def _targets(self) -> dict[str, "Target"]:
         """The target of each reader by its path, in the order in which the network runs them."""
-        self._folder, shares = tempfile.TemporaryDirectory(), torch.from_numpy(self._shares)
-        readers = {path: module for path, module in self._model.named_modules() if _can_be_refitted(module)}
-        targets, done = dict[str, Target](), 0
-        for inputs, _ in self._calibration.batches(self._batch):
-            calls: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._folder, targets, done = tempfile.TemporaryDirectory(), dict[str, Target](), 0
+        readers = _readers(self._model)
+        for (inputs, _), shares in zip(
+            self._calibration.batches(self._batch), torch.from_numpy(self._shares).split(self._batch)
+        ):
 
-            def add(path: str, x: Tensor, y: Tensor, calls: dict = calls) -> None:
-                calls.setdefault(path, []).append((x, y))
+            def add(path: str, x: Tensor, y: Tensor, shares: Tensor = shares) -> None:
+                # Several rows of a batch can belong to one input, if a network joins images there.
+                if len(y) == len(shares):
+                    targets.setdefault(path, Target()).add(path, readers[path], x, y, shares)
 
             with _called(self._model, list(readers), add):
                 self._model(inputs)
-            for path, values in calls.items():
-                outputs = torch.cat([_computed(path, readers[path], y) for _, y in values], 1)
-                if path not in targets:
-                    # In a file, because those of a large network do not fit into memory.
-                    name, shape = f"{self._folder.name}/{len(targets)}", (len(self._calibration), *outputs.shape[1:])
-                    targets[path] = Target(np.lib.format.open_memmap(name, "w+", np.float32, shape))
-                own = slice(done, done + len(inputs))
-                targets[path].outputs[own] = outputs.cpu()
-                rows = [row for x, _ in values for row in rows_of(path, readers[path], x)]
-                targets[path].add(torch.stack(rows, 1).double().cpu(), shares[own])
+            for number, target in enumerate(targets.values()):
+                target.write(f"{self._folder.name}/{number}", len(self._calibration), done)
             done += len(inputs)
         return targets
 
@@ -119,35 +114,64 @@ class Repairs:
 class Target:
     """What a reader computes in the unpruned network, and how much its inputs vary there.
 
-    outputs: float32 (N, rows of an input, H), where `rows_of` measures.
+    outputs: float32 (N, rows of an input, H), where `rows_of` measures. They lie in a file, because those of a large
+    network do not fit into memory.
     """
 
-    def __init__(self, outputs: np.ndarray) -> None:
-        self.outputs, self._mean, self._squares = outputs, torch.zeros(()), torch.zeros(())
+    def __init__(self) -> None:
+        self.outputs = np.empty((0, 0, 0), np.float32)
+        self._of_batch: list[Tensor] = []
+        self._weight, self._mean, self._squares = 0.0, torch.zeros(()), torch.zeros(())
         # Differences to the first input: the variance of constant inputs is 0, and not a rounding error.
         self._first: Tensor | None = None
 
-    def add(self, rows: Tensor, shares: Tensor) -> None:
-        """Add inputs (n, rows of an input, D) with the weights (n,)."""
-        self._first = rows[0, 0].clone() if self._first is None else self._first
-        rows = rows - self._first
-        self._mean = self._mean + (shares @ rows.mean(1))
-        self._squares = self._squares + (shares @ rows.square().mean(1))
+    def add(self, path: str, reader: nn.Module, x: Tensor, y: Tensor, shares: Tensor) -> None:
+        """Add what a call reads and computes for a batch of inputs with the weights (n,).
+
+        Values are copied within the call: an activation that works in place would change them.
+        """
+        self._of_batch.append(_computed(path, reader, y).cpu())
+        for row in rows_of(path, reader, x):
+            values = row.double().cpu()
+            self._first = values[0].clone() if self._first is None else self._first
+            values = values - self._first
+            self._weight += float(shares.sum())
+            self._mean = self._mean + shares @ values
+            self._squares = self._squares + shares @ values.square()
+
+    def write(self, path: str, count: int, done: int) -> None:
+        """Write the outputs of a batch into the file. count: N; done: the inputs before this batch."""
+        rows = torch.cat(self._of_batch, 1)
+        self._of_batch.clear()
+        if not done:
+            self.outputs = np.lib.format.open_memmap(path, "w+", np.float32, (count, *rows.shape[1:]))
+        self.outputs[done : done + len(rows)] = rows
 
     @property
     def ridge(self) -> float:
         """The ridge of a fit: RIDGE times the mean variance of the reader's inputs in the unpruned network."""
+        mean, squares = self._mean / self._weight, self._squares / self._weight
         # If all inputs are constant, any ridge keeps the weights.
-        return RIDGE * float((self._squares - self._mean.square()).mean()) or 1.0
+        return RIDGE * float((squares - mean.square()).mean()) or 1.0
 
 
 class _Reached(Exception):
     """Ends a forward pass at the reader whose inputs are measured."""
 
 
-def _can_be_refitted(module: nn.Module) -> bool:
-    """Return whether a module is a reader whose weights can be refitted: no groups, and no methods of its own."""
-    return runs_as(module, (nn.Conv2d, nn.Linear)) and getattr(module, "groups", 1) == 1
+def _readers(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the readers whose weights can be refitted, by path: without groups, and with no methods of their own.
+
+    Modules that share their weights with others keep them.
+    """
+    users = Counter(id(module.weight) for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear))
+    return {
+        path: module
+        for path, module in model.named_modules()
+        if runs_as(module, (nn.Conv2d, nn.Linear))
+        and getattr(module, "groups", 1) == 1
+        and users[id(module.weight)] < 2
+    }
 
 
 @contextmanager
@@ -194,15 +218,15 @@ def fit(
     They minimise Σ s ‖(x − μ) V − (y − ȳ)‖² + ridge · ‖V − W‖², and the bias is ȳ − μ V. x: (R, D). y: (R, H). shares:
     (R,), with the sum 1. weight: W (D, H), the weights before the fit.
     """
-    # As in `Target`, differences to the first row.
-    first, x = x[0], x - x[0]
-    mean_x, mean_y = shares @ x, shares @ y
-    parts = [slice(start, start + CHUNK) for start in range(0, len(x), CHUNK)]
+    # As in `Target`, differences to the first row. No copy of all rows in float64.
+    first, parts = x[0], [slice(start, start + CHUNK) for start in range(0, len(x), CHUNK)]
+    mean_x = sum(shares[part] @ (x[part] - first) for part in parts)
+    mean_y = sum(shares[part] @ y[part] for part in parts)
 
     def weighted(part: slice) -> tuple[np.ndarray, np.ndarray]:
         """Return √s (x − μ), and √s times what the weights before the fit leave of y."""
         roots = np.sqrt(shares[part])[:, None]
-        centred = roots * (x[part] - mean_x)
+        centred = roots * (x[part] - first - mean_x)
         return centred, roots * (y[part] - mean_y) - centred @ weight
 
     if x.shape[1] <= len(x):
@@ -234,7 +258,7 @@ class Biased(nn.Module):
 
 @torch.no_grad()
 def with_bias(model: nn.Module, bias: Tensor, example: Tensor) -> nn.Module:
-    """Return the network with numbers (C,) added to its logits: those of its last linear layer, where it has them."""
+    """Return the network with numbers (C,) added to its logits: by its last linear layer, if it computes only these."""
     last: list[tuple[str, Tensor]] = []
     linear = [
         path
@@ -243,7 +267,7 @@ def with_bias(model: nn.Module, bias: Tensor, example: Tensor) -> nn.Module:
     ]
     with _called(model, linear, lambda path, x, y: last.append((path, y))):
         logits = model(example)
-    if not last or last[-1][1] is not logits:
+    if not last or last[-1][1] is not logits or [path for path, _ in last].count(last[-1][0]) > 1:
         return Biased(model, bias.to(logits))
     layer, bias = model.get_submodule(last[-1][0]), bias.to(logits)
     layer.bias = nn.Parameter(bias if layer.bias is None else layer.bias + bias)

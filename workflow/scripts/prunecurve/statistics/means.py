@@ -42,6 +42,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise unreadable(path, "CSV file", error) from error
     # Archives of older versions have checksums in a column, and no repairs.
     table = table.filter(regex="^(?!crc32)")
+    if "method" in table and "budget" not in table:
+        raise StudyError(f"{path} is a plan of an older version; run snakemake plan again")
     if "removal" in table and "repair" not in table:
         table.insert(table.columns.get_loc("removal") + 1, "repair", "none")
     return table

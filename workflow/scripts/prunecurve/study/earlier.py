@@ -67,10 +67,9 @@ class EarlierResults:
         if not self.study.frozen or any(file.startswith(f"{self.folder}/") for file in written):
             of_one_table = tuple(key for keys in OF_TABLE.values() for key in keys)
             replacing += [line for line in lines if awaited or not line.startswith(of_one_table)]
-        for name, keys in OF_TABLE.items():
+        for name in OF_TABLE:
             if (table := f"{self.folder}/{name}") in written:
-                own = replaced(self._stored(table), self.study.config, self.users_files, layers)
-                replacing += [line for line in own if line.startswith(keys)]
+                replacing += replaced(self._stored(table), self.study.config, self.users_files, layers)
         return list(dict.fromkeys(replacing))
 
     def message(self, lines: Sequence[str]) -> str:

@@ -135,7 +135,12 @@ def calibrate(
             add(stored_features(layer, shape, values).cpu().numpy())
             for path, each in moments.items():
                 read = [value for value, r in zip(values["read"], layer.downstream.readings) if r.path == path]
+                if any(len(value) != len(share) for value in read):
+                    refused = str(_not_refitted(path, "runs on several rows of a batch for each input"))
+                    break
                 each.add(read, share)
+            if refused:
+                moments = {}
     save_readers(Path(folder) / "moments.npy", [each.reader() for each in moments.values()], refused)
     for path, each in moments.items():
         if each.rows < (fitted := len(each.channels)):

@@ -19,7 +19,7 @@ class Repair(Section):
     """A layer with more inputs than this is fitted with one coefficient for each pair of channels, instead of one for
     each pair of inputs (positions of a map or of a kernel). Memory and time grow with the square of the number. A
     linear layer that also reads other values, or reads the positions of a map first, is always fitted to single
-    inputs."""
+    inputs. The layers of a plan, and networks that are retrained, are always fitted to single inputs."""
 
     weights: Literal["balanced", "equal"] = "balanced"
     """Weights of the calibration inputs: balanced gives each class the same total weight, equal each input. With equal,
