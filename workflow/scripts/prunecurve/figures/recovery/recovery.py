@@ -35,7 +35,8 @@ def draw(data: Data) -> Figure:
         _panel(ax, of_k, epochs)
         ax.plot(range(len(epochs)), unpruned.loc[epochs], **UNPRUNED_LOOK)
         ax.axhline(constant, **style.CONSTANT_LOOK)
-        ax.set_title(f"K = {k}, {of_k['channels_left'].iloc[0]} channels left", loc="left")
+        left = of_k["channels_left"].iloc[0]
+        ax.set_title(f"K = {k}, {left} channel{'' if left == 1 else 's'} left", loc="left")
     axes[0].set_xticks(range(len(epochs)), [epochs_text(each) for each in epochs])
     values = table[f"{METRIC}_mean"]
     lowest, highest = min(constant, values.min()), values.max()
