@@ -180,7 +180,8 @@ def test_the_settings_of_a_config_are_its_keys_resolved():
         ({}, {"ranking": {"random_draws": 4}}, []),
         ({"sensitivity": {"layers": ["conv1"]}}, {"sensitivity": {"layers": ["conv1", "conv3"]}}, []),
         ({"plan": {"random_draws": 2}}, {"plan": {"random_draws": 3}}, []),
-        ({}, {"plan": {"macs": 0.7}}, ["plan.macs: 0.5; asked for: 0.7"]),
+        ({}, {"plan": {"macs": 0.7}}, ["plan.macs: [0.5]; asked for: [0.7]"]),
+        ({}, {"plan": {"macs": [0.7, 0.5], "tolerance": 0.1}}, []),
         (
             {"recovery": {"ks": [2]}},
             {"recovery": {"ks": [5, 2]}, "layer": "conv2"},

@@ -60,7 +60,9 @@ def test_the_text_has_one_line_per_layer_and_criterion():
     text = sensitivity_text(sensitivity_table(table()), "results/d/figures/", "WARNING: nothing.")
     assert text.startswith("WARNING: nothing.\n\nd: ")
     assert max(map(len, text.splitlines())) <= 100
-    assert "early         5  l1_norm    2.3 [0.0, 4.0]    46.7 %      23.3 %  11.7 %\n" in text
+    assert "early         5  l1_norm    as it is  2.3 [0.0, 4.0]    46.7 %      23.3 %  11.7 %\n" in text
+    repaired = sensitivity_text(sensitivity_table(table().assign(repair="refit_bias")), "results/d/figures/")
+    assert "early         5  l1_norm    refitted, biases  2.3 [0.0, 4.0]" in repaired
     assert text.endswith("Figures: results/d/figures/\n")
     one = sensitivity_text(sensitivity_table(table().query("seed == 0")), "results/d/figures/")
     assert "One network (seed)." in " ".join(one.split()) and "nan" not in one and "[" not in one
