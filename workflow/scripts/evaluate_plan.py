@@ -47,7 +47,7 @@ def work(arguments: argparse.Namespace) -> None:
     identity = {"dataset": arguments.dataset, "seed": arguments.seed, "budget": budget, "value": value}
     known = {"repair": arguments.plan_repair} | {name: getattr(arguments, name) for name in names}
     rows = []
-    for row in planned_rows(repairs, model, split, costs, choice, orders, **known):
+    for row in planned_rows(repairs, split, costs, choice, orders, **known):
         log.info("%s", row)
         rows.append(identity | row)
     write_rows(arguments.output, rows)

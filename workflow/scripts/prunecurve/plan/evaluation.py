@@ -7,7 +7,6 @@ chosen for.
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from torch import nn
 
 from prunecurve.data import tasks
 from prunecurve.data.batches import Split, all_logits
@@ -16,12 +15,11 @@ from prunecurve.plan.cost_model import require_counted
 from prunecurve.plan.costs import SIZES, Costs
 from prunecurve.repair.networks import Repairs
 from prunecurve.seeding import stream
-from prunecurve.verification.surgery import parameters_and_macs, structural
+from prunecurve.verification.surgery import parameters_and_macs
 
 
 def planned_rows(
     repairs: Repairs,
-    model: nn.Module,
     split: Split,
     costs: Costs,
     choice: Sequence[Mapping[str, str]],
@@ -53,16 +51,16 @@ def planned_rows(
         layers = [row for row in choice if row["method"] == method]
         ks = {row["layer"]: int(row["k"]) for row in layers}
         removed = {layer: np.sort(_order(orders, layer, seed, draw)[:k]) for layer, k in ks.items()}
-        size = parameters_and_macs(structural(model, removed, example), example)
+        smaller = {each: repairs.smaller(removed, each) for each in dict.fromkeys(["none", repair])}
+        size = parameters_and_macs(smaller["none"], example)
         name = f"{method}_random" if draw else method
         require_counted(costs, ks, size, name)
         # The losses of layers are added.
         losses = {each: sum(float(row[f"{each}_cost"]) for row in layers) for each in PREDICTED}
-        for each in dict.fromkeys(["none", repair]):
-            logits = all_logits(repairs.smaller(removed, each), split, batch_size)
-            metrics = tasks.metrics_of(task).measure(logits, split.labels.numpy())
+        for each, network in smaller.items():
+            metrics = tasks.metrics_of(task).measure(all_logits(network, split, batch_size), split.labels.numpy())
             unpruned = metrics if method == "unpruned" else unpruned
-            known = each == repair and not draw
+            has_prediction = each == repair and not draw
             yield {
                 "method": name,
                 "repair": each,
@@ -71,7 +69,7 @@ def planned_rows(
                 **size,
                 **{f"{kind}_share": size[kind] / whole[kind] for kind in SIZES},
                 **{
-                    f"predicted_{metric}": unpruned[metric] + sign * losses[metric] if known else np.nan
+                    f"predicted_{metric}": unpruned[metric] + sign * losses[metric] if has_prediction else np.nan
                     for metric, sign in PREDICTED.items()
                 },
                 **metrics,
